@@ -1,0 +1,1 @@
+//! Criterion benches of the VidTok crates; see `benches/benches`.

@@ -1,0 +1,66 @@
+//! From a latent back to a video.
+
+use tch::Tensor;
+use vidtok_torch::{LayerNorm, ParamPath, from_channels_last, to_channels_last};
+
+use crate::level::{Level, LevelPaths};
+use crate::middle::Middle;
+use crate::residual::norm;
+use crate::spatial_resample::SpatialUpsample;
+use crate::temporal_resample::TemporalUpsample;
+use crate::time_conv::{Layer, TimeConv3d};
+use crate::{ArchConfig, TimeState};
+
+/// The decoder network.
+#[derive(Debug)]
+pub struct Decoder {
+    conv_in: TimeConv3d,
+    middle: Middle,
+    /// From the last level to the first, as they are run.
+    levels: Vec<Level<SpatialUpsample, TemporalUpsample>>,
+    norm_out: LayerNorm,
+    conv_out: TimeConv3d,
+}
+
+impl Decoder {
+    /// Makes or loads the network of a valid `config` that reads `input` channels.
+    #[must_use]
+    pub fn new(path: &ParamPath, config: &ArchConfig, input: i64) -> Self {
+        let causality = config.causality;
+        let last = config.last_level();
+        let level = |level: usize| {
+            let paths = LevelPaths::new(path, "up", level);
+            let width = config.width(level);
+            let input = config.width(if level == last { last } else { level + 1 });
+            let doubling = config.temporal_up.iter().filter(|&&later| later > level).count();
+            let spatial =
+                config.spatial_up.contains(&level).then(|| SpatialUpsample::new(&paths.spatial.sub("upsample"), width));
+            let temporal = config
+                .temporal_up
+                .contains(&level)
+                .then(|| TemporalUpsample::new(&paths.temporal.sub("upsample"), width, causality, doubling));
+            Level::new(&paths, (input, width), config.num_res_blocks + 1, causality, (spatial, temporal))
+        };
+        Self {
+            conv_in: TimeConv3d::new(&path.sub("conv_in"), input, config.width(last), causality),
+            middle: Middle::new(&path.sub("mid"), config.width(last), causality),
+            levels: (0..=last).rev().map(level).collect(),
+            norm_out: norm(path, "norm_out", config.width(0)),
+            conv_out: TimeConv3d::new(&path.sub("conv_out"), config.width(0), 3, causality),
+        }
+    }
+
+    /// `[b, input, t, h, w]` to `[b, 3, t * f_t, h * f_s, w * f_s]`, about in [-1, 1], f_t and f_s being the config's
+    /// temporal and spatial factors.
+    #[must_use]
+    pub fn forward(&self, latent: &Tensor, state: &mut TimeState) -> Tensor {
+        state.rewind();
+        let mut h = self.conv_in.forward(&to_channels_last(latent), state);
+        h = self.middle.forward(&h, state);
+        for level in &self.levels {
+            h = level.forward(&h, state);
+        }
+        h = self.norm_out.forward_silu(&h);
+        from_channels_last(&self.conv_out.forward(&h, state))
+    }
+}

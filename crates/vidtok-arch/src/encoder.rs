@@ -1,0 +1,66 @@
+//! From a video to what the quantizer reads.
+
+use tch::Tensor;
+use vidtok_torch::{LayerNorm, ParamPath, from_channels_last, to_channels_last};
+
+use crate::level::{Level, LevelPaths};
+use crate::middle::Middle;
+use crate::residual::norm;
+use crate::spatial_resample::SpatialDownsample;
+use crate::temporal_resample::TemporalDownsample;
+use crate::time_conv::{Layer, TimeConv3d};
+use crate::{ArchConfig, TimeState};
+
+/// The encoder network.
+#[derive(Debug)]
+pub struct Encoder {
+    conv_in: TimeConv3d,
+    levels: Vec<Level<SpatialDownsample, TemporalDownsample>>,
+    middle: Middle,
+    norm_out: LayerNorm,
+    conv_out: TimeConv3d,
+}
+
+impl Encoder {
+    /// Makes or loads the network of a valid `config` that gives `output` channels.
+    #[must_use]
+    pub fn new(path: &ParamPath, config: &ArchConfig, output: i64) -> Self {
+        let causality = config.causality;
+        let level = |level: usize| {
+            let paths = LevelPaths::new(path, "down", level);
+            let width = config.width(level);
+            let input = if level == 0 { config.ch } else { config.width(level - 1) };
+            let spatial = config
+                .spatial_down
+                .contains(&level)
+                .then(|| SpatialDownsample::new(&paths.spatial.sub("downsample"), width));
+            let temporal = config
+                .temporal_down
+                .contains(&level)
+                .then(|| TemporalDownsample::new(&paths.temporal.sub("downsample"), width, causality));
+            Level::new(&paths, (input, width), config.num_res_blocks, causality, (spatial, temporal))
+        };
+        let width = config.width(config.last_level());
+        Self {
+            conv_in: TimeConv3d::new(&path.sub("conv_in"), 3, config.ch, causality),
+            levels: (0..=config.last_level()).map(level).collect(),
+            middle: Middle::new(&path.sub("mid"), width, causality),
+            norm_out: norm(path, "norm_out", width),
+            conv_out: TimeConv3d::new(&path.sub("conv_out"), width, output, causality),
+        }
+    }
+
+    /// `[b, 3, t, h, w]` in [-1, 1] to `[b, output, t / f_t, h / f_s, w / f_s]`, f_t and f_s being the config's
+    /// temporal and spatial factors; t, h and w must be multiples of them.
+    #[must_use]
+    pub fn forward(&self, video: &Tensor, state: &mut TimeState) -> Tensor {
+        state.rewind();
+        let mut h = self.conv_in.forward(&to_channels_last(video), state);
+        for level in &self.levels {
+            h = level.forward(&h, state);
+        }
+        h = self.middle.forward(&h, state);
+        h = self.norm_out.forward_silu(&h);
+        from_channels_last(&self.conv_out.forward(&h, state))
+    }
+}

@@ -1,0 +1,49 @@
+//! The networks of VidTok (arXiv 2412.13061): an encoder and a decoder of 2D+1D residual blocks, with 3D ones only
+//! where they pay.
+//!
+//! The networks take and give `[b, c, t, h, w]`. Inside, activations are contiguous `[b, t, h, w, c]`. The three ways
+//! in which released models treat time are one type, [`Causality`]; no block is written twice.
+//!
+//! ```
+//! use tch::{Device, Kind, Tensor};
+//! use vidtok_arch::{ArchConfig, Causality, Encoder, TimeState};
+//! use vidtok_torch::ParamPath;
+//!
+//! let config = ArchConfig {
+//!     causality: Causality::V1_0,
+//!     ch: 8,
+//!     ch_mult: vec![1, 2],
+//!     num_res_blocks: 1,
+//!     spatial_down: vec![0],
+//!     spatial_up: vec![1],
+//!     temporal_down: vec![0],
+//!     temporal_up: vec![1],
+//! };
+//! config.validate()?;
+//! let root = ParamPath::fresh(Device::Cpu);
+//! let encoder = Encoder::new(&root.sub("encoder"), &config, 4);
+//!
+//! let video = Tensor::zeros([1, 3, 4, 16, 16], (Kind::Float, Device::Cpu));
+//! let encoded = encoder.forward(&video, &mut TimeState::whole_clip());
+//! assert_eq!(encoded.size(), [1, 4, 2, 8, 8]);
+//! # Ok::<(), vidtok_arch::ArchError>(())
+//! ```
+
+mod attention;
+mod causality;
+mod config;
+mod decoder;
+mod encoder;
+mod level;
+mod middle;
+mod residual;
+mod spatial_resample;
+mod temporal_resample;
+mod time_conv;
+mod time_state;
+
+pub use causality::Causality;
+pub use config::{ArchConfig, ArchError};
+pub use decoder::Decoder;
+pub use encoder::Encoder;
+pub use time_state::TimeState;

@@ -1,0 +1,44 @@
+//! Halving and doubling height and width of each frame.
+
+use tch::Tensor;
+use vidtok_torch::{Conv2d, ConvInit, ParamPath, SpatialGeometry};
+
+use crate::TimeState;
+use crate::time_conv::Layer;
+
+/// A zero row below and a zero column on the right, then a 3x3 convolution with stride 2.
+#[derive(Debug)]
+pub(crate) struct SpatialDownsample(Conv2d);
+
+impl SpatialDownsample {
+    pub(crate) fn new(path: &ParamPath, channels: i64) -> Self {
+        let halving = SpatialGeometry { kernel: 3, stride: 2, padding: 0 };
+        Self(Conv2d::new(&path.sub("conv"), channels, channels, halving, ConvInit::Default))
+    }
+}
+
+impl Layer for SpatialDownsample {
+    fn forward(&self, x: &Tensor, _state: &mut TimeState) -> Tensor {
+        // Pairs from the last axis on: channels, width, height.
+        self.0.forward(&x.constant_pad_nd([0, 0, 0, 1, 0, 1]))
+    }
+}
+
+/// Every pixel twice in both directions, then a 3x3 convolution.
+#[derive(Debug)]
+pub(crate) struct SpatialUpsample(Conv2d);
+
+impl SpatialUpsample {
+    pub(crate) fn new(path: &ParamPath, channels: i64) -> Self {
+        Self(Conv2d::new(&path.sub("conv"), channels, channels, Conv2d::SAME, ConvInit::Default))
+    }
+}
+
+impl Layer for SpatialUpsample {
+    fn forward(&self, x: &Tensor, _state: &mut TimeState) -> Tensor {
+        let size = x.size();
+        let (rows, w, c) = (size[0] * size[1] * size[2], size[3], size[4]);
+        let doubled = x.view([rows, 1, w, 1, c]).expand([rows, 2, w, 2, c], false);
+        self.0.forward(&doubled.reshape([size[0], size[1], 2 * size[2], 2 * w, c]))
+    }
+}

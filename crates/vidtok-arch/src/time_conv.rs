@@ -1,0 +1,62 @@
+//! Convolutions over time that get the frames beside their input from the network's [`Causality`].
+
+use tch::Tensor;
+use vidtok_torch::{Conv1d, Conv2d, Conv3d, ConvInit, ParamPath};
+
+use crate::{Causality, TimeState};
+
+/// A layer between channels-last activations.
+pub(crate) trait Layer: std::fmt::Debug {
+    /// `[b, t, h, w, c]` to the layer's own shape, in the same layout.
+    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor;
+}
+
+impl Layer for Conv2d {
+    fn forward(&self, x: &Tensor, _state: &mut TimeState) -> Tensor {
+        self.forward(x)
+    }
+}
+
+/// All convolutions over time have this kernel.
+const KERNEL: i64 = 3;
+
+/// A kernel-3 convolution of each pixel over time.
+#[derive(Debug)]
+pub(crate) struct TimeConv1d {
+    conv: Conv1d,
+    causality: Causality,
+}
+
+impl TimeConv1d {
+    pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality, init: ConvInit) -> Self {
+        let geometry = causality.geometry(KERNEL, 1);
+        Self { conv: Conv1d::new(&causality.conv_path(path), channels, channels, geometry, init), causality }
+    }
+}
+
+impl Layer for TimeConv1d {
+    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
+        self.conv.forward(&self.causality.extend(x, KERNEL, 1, state))
+    }
+}
+
+/// A 3x3x3 convolution.
+#[derive(Debug)]
+pub(crate) struct TimeConv3d {
+    conv: Conv3d,
+    causality: Causality,
+}
+
+impl TimeConv3d {
+    pub(crate) fn new(path: &ParamPath, input: i64, output: i64, causality: Causality) -> Self {
+        let geometry = causality.geometry(KERNEL, 1);
+        let conv = Conv3d::new(&causality.conv_path(path), input, output, geometry, ConvInit::Default);
+        Self { conv, causality }
+    }
+}
+
+impl Layer for TimeConv3d {
+    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
+        self.conv.forward(&self.causality.extend(x, KERNEL, 1, state))
+    }
+}

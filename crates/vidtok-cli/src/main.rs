@@ -1,0 +1,2 @@
+//! The `vidtok` command line.
+fn main() {}

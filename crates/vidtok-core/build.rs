@@ -1,0 +1,22 @@
+//! Lets `cargo run`, `cargo test` and doc tests find libtorch without environment variables.
+//!
+//! Cargo adds a build script's library search paths to the dynamic loader's path only when they lie in the target
+//! folder, so this script links libtorch's folder from there. Programs started directly use the rpath of
+//! `.cargo/config.toml`.
+
+use std::path::PathBuf;
+
+fn main() -> std::io::Result<()> {
+    println!("cargo:rerun-if-changed=build.rs");
+    let (Some(lib), Some(out)) = (std::env::var_os("DEP_TCH_LIBTORCH_LIB"), std::env::var_os("OUT_DIR")) else {
+        return Ok(());
+    };
+    let link = PathBuf::from(out).join("libtorch");
+    if link.is_symlink() {
+        std::fs::remove_file(&link)?;
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(lib, &link)?;
+    println!("cargo:rustc-link-search=native={}", link.display());
+    Ok(())
+}

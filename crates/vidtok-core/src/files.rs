@@ -1,0 +1,57 @@
+//! Writing files so that none is ever seen half-written.
+
+use std::fs::Permissions;
+use std::io;
+use std::path::Path;
+
+/// Gives `write` a temporary file beside `path` and renames it to `path` once `write` has succeeded.
+///
+/// # Errors
+/// What `write` or the file system says; `path` is untouched then and nothing is left behind.
+pub fn write_atomically<E: From<io::Error>>(path: &Path, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".partial-").permissions(default_permissions());
+    let file = builder.tempfile_in(folder)?;
+    write(file.path())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// What a plain `File::create` would give; the system takes the user's umask off.
+fn default_permissions() -> Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    Permissions::from_mode(0o666)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, "old").unwrap();
+        let failed = write_atomically(&path, |temporary| {
+            std::fs::write(temporary, "half")?;
+            Err(io::Error::other("no"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_good_write_replaces_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, "old").unwrap();
+        write_atomically(&path, |temporary| std::fs::write(temporary, "new")).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+    }
+}

@@ -1,0 +1,26 @@
+//! The traits and plain data types that the VidTok crates share. No networks live here.
+//!
+//! Public tensors of the project are `[b, c, t, h, w]`: batch, channel, time, height, width; pixels are in [-1, 1]
+//! unless a name says otherwise.
+//!
+//! ```
+//! use vidtok_core::FrameRate;
+//!
+//! let ntsc: FrameRate = "30000/1001".parse()?;
+//! assert!((ntsc.as_f64() - 29.97).abs() < 1e-3);
+//! # Ok::<(), vidtok_core::ParseFrameRateError>(())
+//! ```
+
+mod error;
+mod files;
+mod loss;
+mod metric;
+mod quantizer;
+mod video;
+
+pub use error::VideoError;
+pub use files::write_atomically;
+pub use loss::Loss;
+pub use metric::Metric;
+pub use quantizer::{Quantized, Quantizer, Regularized};
+pub use video::{FrameRate, FrameSink, FrameSource, ParseFrameRateError, VideoInfo};

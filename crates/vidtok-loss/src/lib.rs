@@ -1,0 +1,1 @@
+//! Reconstruction losses for video tokenizers.

@@ -1,0 +1,330 @@
+//! Finite scalar quantization (arXiv 2309.15505): every latent channel is rounded to one of a few levels, and the
+//! codebook is the product of the levels.
+//!
+//! Since it is a product, the assignment probabilities of the entropy loss factorise over the channels, and nothing
+//! here ever holds a positions x codes matrix. All arithmetic is in float32, whatever the model's number type.
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+use vidtok_core::{Quantized, Quantizer, Regularized};
+
+use crate::QuantizerError;
+
+/// Widens the bound a little, so that the outermost levels can be reached.
+const EPS: f64 = 1e-3;
+/// Inverse temperature of the soft assignment, times the 2 of the squared distance -2 z.c.
+const SHARPNESS: f64 = 200.0;
+/// Probabilities are not taken below this in a logarithm.
+const PROBABILITY_FLOOR: f64 = 1e-5;
+
+/// Configuration of [`Fsq`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FsqConfig {
+    /// Levels of each latent channel; their product is the number of codes.
+    pub levels: Vec<i64>,
+    /// Weight of the entropy loss.
+    #[serde(default = "FsqConfig::entropy_weight")]
+    pub entropy_weight: f64,
+    /// The entropy loss starts at this many times its weight ...
+    #[serde(default = "FsqConfig::annealing_factor")]
+    pub annealing_factor: f64,
+    /// ... and falls linearly to its weight in this many batches.
+    #[serde(default = "FsqConfig::annealing_steps")]
+    pub annealing_steps: u64,
+    /// Weight of the commitment loss.
+    #[serde(default = "FsqConfig::commitment_weight")]
+    pub commitment_weight: f64,
+}
+
+impl FsqConfig {
+    /// The published loss weights with these levels.
+    #[must_use]
+    pub fn new(levels: impl Into<Vec<i64>>) -> Self {
+        Self {
+            levels: levels.into(),
+            entropy_weight: Self::entropy_weight(),
+            annealing_factor: Self::annealing_factor(),
+            annealing_steps: Self::annealing_steps(),
+            commitment_weight: Self::commitment_weight(),
+        }
+    }
+
+    fn entropy_weight() -> f64 {
+        0.1
+    }
+
+    fn annealing_factor() -> f64 {
+        3.0
+    }
+
+    fn annealing_steps() -> u64 {
+        2000
+    }
+
+    fn commitment_weight() -> f64 {
+        0.25
+    }
+
+    /// The weight of the entropy loss at batch `step`.
+    #[must_use]
+    pub fn entropy_weight_at(&self, step: u64) -> f64 {
+        if step >= self.annealing_steps {
+            return self.entropy_weight;
+        }
+        let progress = step as f64 / self.annealing_steps as f64;
+        self.entropy_weight * (self.annealing_factor + progress * (1.0 - self.annealing_factor))
+    }
+}
+
+/// The finite scalar quantizer.
+#[derive(Debug)]
+pub struct Fsq {
+    config: FsqConfig,
+    codebook_size: i64,
+}
+
+impl Fsq {
+    /// Makes the quantizer.
+    ///
+    /// # Errors
+    /// If there are no levels, a level is below 2, or the indices do not fit 32 bits.
+    pub fn new(config: &FsqConfig) -> Result<Self, QuantizerError> {
+        let levels = &config.levels;
+        let product = levels.iter().try_fold(1_i32, |product, &level| {
+            i32::try_from(level).ok().filter(|level| *level >= 2).and_then(|level| product.checked_mul(level))
+        });
+        match product {
+            Some(codes) if !levels.is_empty() => Ok(Self { config: config.clone(), codebook_size: i64::from(codes) }),
+            _ => Err(QuantizerError::Levels(levels.clone())),
+        }
+    }
+
+    fn per_level(&self, device: Device, value: impl Fn(i64) -> f64) -> Tensor {
+        let values: Vec<f32> = self.config.levels.iter().map(|&level| value(level) as f32).collect();
+        Tensor::from_slice(&values).to_device(device)
+    }
+
+    /// floor(L/2) of each channel, `[z]`.
+    fn half_width(&self, device: Device) -> Tensor {
+        self.per_level(device, |level| (level / 2) as f64)
+    }
+
+    /// The place value of each channel in an index, int64 `[z]`; the first channel is the fastest.
+    fn basis(&self, device: Device) -> Tensor {
+        let place = |place: &mut i64, level: &i64| Some(std::mem::replace(place, *place * level));
+        let places: Vec<i64> = self.config.levels.iter().scan(1, place).collect();
+        Tensor::from_slice(&places).to_device(device)
+    }
+
+    /// Squeezes `[..., z]` so that rounding gives the levels.
+    fn bound(&self, z: &Tensor) -> Tensor {
+        let half = |level: i64| (level - 1) as f64 * (1.0 + EPS) / 2.0;
+        let offset = |level: i64| if level % 2 == 0 { 0.5 } else { 0.0 };
+        let shift = self.per_level(z.device(), |level| (offset(level) / half(level)).atanh());
+        let half = self.per_level(z.device(), half);
+        (z + shift).tanh() * half - self.per_level(z.device(), offset)
+    }
+
+    /// int32 `[...]` of the rounded values `[..., z]`.
+    fn indices(&self, rounded: &Tensor) -> Tensor {
+        let digits = (rounded + self.half_width(rounded.device())).to_kind(Kind::Int64);
+        (digits * self.basis(rounded.device())).sum_dim_intlist(-1, false, Kind::Int64).to_kind(Kind::Int)
+    }
+
+    /// Assignment probabilities of each channel on its own: for `z` `[n, z]`, per channel `[n, L]`.
+    fn factors(&self, z: &Tensor) -> Vec<Tensor> {
+        let factor = |(channel, &level): (usize, &i64)| {
+            let half_width = (level / 2) as f64;
+            let levels = Tensor::arange(level, (Kind::Float, z.device()));
+            let values = (levels - half_width) / half_width;
+            (z.select(1, channel as i64).unsqueeze(1) * values * SHARPNESS).softmax(1, Kind::Float)
+        };
+        self.config.levels.iter().enumerate().map(factor).collect()
+    }
+
+    /// How sharp the assignments of `z` `[n, z]` are less how evenly the codes are used, both as entropies in nats.
+    fn entropy_loss(&self, z: &Tensor) -> Tensor {
+        let factors = self.factors(z);
+        // The entropy of independent parts is the sum of theirs.
+        let per_sample = factors.iter().map(|factor| entropy(factor).mean(Kind::Float)).sum::<Tensor>();
+        let (low, high) = factors.split_at(factors.len() / 2);
+        let positions = z.size()[0];
+        let mean = joint(high, z).tr().matmul(&joint(low, z)) / positions as f64;
+        per_sample - entropy(&mean.flatten(0, -1))
+    }
+}
+
+/// The joint probabilities `[n, L_1 * L_2 * ...]` of independent factors `[n, L_i]` of `z` `[n, z]`, the first fastest.
+fn joint(factors: &[Tensor], z: &Tensor) -> Tensor {
+    let one = Tensor::ones([z.size()[0], 1], (Kind::Float, z.device()));
+    factors.iter().fold(one, |joint, factor| (factor.unsqueeze(2) * joint.unsqueeze(1)).flatten(1, 2))
+}
+
+/// Entropy over the last axis, in nats.
+fn entropy(p: &Tensor) -> Tensor {
+    -(p * p.clamp_min(PROBABILITY_FLOOR).log()).sum_dim_intlist(-1, false, Kind::Float)
+}
+
+fn channels_last(x: &Tensor) -> Tensor {
+    x.permute([0, 2, 3, 4, 1])
+}
+
+fn channels_first(x: &Tensor) -> Tensor {
+    x.permute([0, 4, 1, 2, 3])
+}
+
+impl Quantizer for Fsq {
+    fn encoder_channels(&self) -> i64 {
+        self.config.levels.len() as i64
+    }
+
+    fn latent_channels(&self) -> i64 {
+        self.config.levels.len() as i64
+    }
+
+    fn codebook_size(&self) -> Option<i64> {
+        Some(self.codebook_size)
+    }
+
+    fn loss_weight(&self) -> f64 {
+        1.0
+    }
+
+    fn quantize(&self, encoded: &Tensor, _noise: Option<&Tensor>) -> Quantized {
+        let rounded = self.bound(&channels_last(encoded).to_kind(Kind::Float)).round();
+        let latent = channels_first(&(&rounded / self.half_width(encoded.device())));
+        let indices = self.indices(&rounded);
+        Quantized { latent: latent.to_kind(encoded.kind()), indices: Some(indices), logvar: None }
+    }
+
+    /// The loss is entropy_weight(step) * (per-sample entropy - codebook entropy) + commitment_weight *
+    /// mean((z - sg(code))^2), with z the encoder's output before it is bounded.
+    fn regularize(&self, encoded: &Tensor, step: u64) -> Regularized {
+        let z = channels_last(encoded).to_kind(Kind::Float);
+        let bounded = self.bound(&z);
+        let rounded = bounded.detach().round();
+        // Straight through: the value of the rounding, the gradient of the bound.
+        let straight = &bounded + (&rounded - &bounded).detach();
+        let half_width = self.half_width(encoded.device());
+        let code = &rounded / &half_width;
+        let commitment = (&z - code).square().mean(Kind::Float);
+        let entropy = self.entropy_loss(&z.flatten(0, 3));
+        let loss = entropy * self.config.entropy_weight_at(step) + commitment * self.config.commitment_weight;
+        Regularized {
+            latent: channels_first(&(straight / half_width)).to_kind(encoded.kind()),
+            loss,
+            indices: Some(self.indices(&rounded)),
+        }
+    }
+
+    fn codes(&self, indices: &Tensor) -> Option<Tensor> {
+        let levels: Tensor = Tensor::from_slice(&self.config.levels).to_device(indices.device());
+        let places =
+            indices.to_kind(Kind::Int64).unsqueeze(-1).divide_tensor_mode(&self.basis(indices.device()), "floor");
+        let digits = places.remainder_tensor(&levels).to_kind(Kind::Float);
+        let half_width = self.half_width(indices.device());
+        Some(channels_first(&((digits - &half_width) / half_width)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn fsq(levels: &[i64]) -> Fsq {
+        Fsq::new(&FsqConfig::new(levels)).unwrap()
+    }
+
+    #[test]
+    fn every_index_is_the_index_of_its_own_code() {
+        for levels in [&[8, 8, 8][..], &[8, 5, 4, 3], &[2]] {
+            let fsq = fsq(levels);
+            let all = Tensor::arange(fsq.codebook_size, (Kind::Int, Device::Cpu)).view([1, -1, 1, 1]);
+            let codes = fsq.codes(&all).unwrap();
+            let rounded = (channels_last(&codes) * fsq.half_width(Device::Cpu)).round();
+            assert!(fsq.indices(&rounded).equal(&all), "{levels:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_channel_is_the_fastest_digit() {
+        let index = Tensor::from_slice(&[5 + 8 * 3_i32]).view([1, 1, 1, 1]);
+        let code: Vec<f32> = Vec::try_from(fsq(&[8, 8]).codes(&index).unwrap().flatten(0, -1)).unwrap();
+        assert_eq!(code, [(5.0 - 4.0) / 4.0, (3.0 - 4.0) / 4.0]);
+    }
+
+    #[test]
+    fn quantizing_reaches_the_outermost_levels_and_none_beyond() {
+        let z = Tensor::from_slice(&[-1e3_f32, 1e3]).view([1, 1, 2, 1, 1]);
+        for level in [2, 3, 4, 7, 8] {
+            let indices = fsq(&[level]).quantize(&z, None).indices.unwrap();
+            assert_eq!(Vec::<i32>::try_from(indices.flatten(0, -1)).unwrap(), [0, level as i32 - 1]);
+        }
+    }
+
+    #[test]
+    fn the_latent_is_the_code_of_the_index_in_half_precision_too() {
+        tch::manual_seed(0);
+        let fsq = fsq(&[8, 8, 8, 8]);
+        for kind in [Kind::Float, Kind::BFloat16] {
+            let encoded = (Tensor::randn([2, 4, 3, 4, 5], CPU) * 2.0).to_kind(kind);
+            let quantized = fsq.quantize(&encoded, None);
+            assert_eq!(quantized.latent.kind(), kind);
+            let codes = fsq.codes(&quantized.indices.unwrap()).unwrap().to_kind(kind);
+            assert!(quantized.latent.equal(&codes));
+        }
+    }
+
+    #[test]
+    fn the_gradient_passes_straight_through_the_rounding() {
+        tch::manual_seed(0);
+        let fsq = fsq(&[8, 8]);
+        let z = Tensor::randn([1, 2, 2, 2, 2], CPU).set_requires_grad(true);
+        fsq.regularize(&z, 0).latent.sum(Kind::Float).backward();
+        let through = z.grad().copy();
+        let z = z.detach().set_requires_grad(true);
+        (channels_first(&(fsq.bound(&channels_last(&z)) / 4.0))).sum(Kind::Float).backward();
+        assert!(through.allclose(&z.grad(), 1e-5, 1e-6, false));
+    }
+
+    #[test]
+    fn the_loss_equals_a_direct_computation_over_the_whole_codebook() {
+        tch::manual_seed(0);
+        let fsq = fsq(&[4, 3, 5]);
+        let encoded = Tensor::randn([2, 3, 2, 3, 4], CPU) * 0.3;
+        let step = 500;
+
+        let z = channels_last(&encoded).reshape([-1, 3]);
+        let all = Tensor::arange(60, (Kind::Int, Device::Cpu)).view([1, -1, 1, 1]);
+        let codebook = channels_last(&fsq.codes(&all).unwrap()).reshape([-1, 3]);
+        let p = (z.matmul(&codebook.tr()) * 200.0).softmax(-1, Kind::Float);
+        let direct = |p: &Tensor| -(p * p.clamp_min(1e-5).log()).sum_dim_intlist(-1, false, Kind::Float);
+        let per_sample = direct(&p).mean(Kind::Float);
+        let codebook_entropy = direct(&p.mean_dim(0, false, Kind::Float));
+        let code = channels_last(&fsq.quantize(&encoded, None).latent).reshape([-1, 3]);
+        let commitment = (z - code).square().mean(Kind::Float);
+        let expected = (per_sample - codebook_entropy) * (0.3 - 0.2 * 0.25) + commitment * 0.25;
+
+        let loss = fsq.regularize(&encoded, step).loss;
+        let difference = (loss - expected).double_value(&[]);
+        assert!(difference.abs() < 1e-4, "{difference}");
+    }
+
+    #[test]
+    fn the_entropy_weight_falls_linearly_to_its_end() {
+        let config = FsqConfig::new([8]);
+        for (step, weight) in [(0, 0.3), (1000, 0.2), (2000, 0.1), (9000, 0.1)] {
+            assert!((config.entropy_weight_at(step) - weight).abs() < 1e-12, "{step}");
+        }
+    }
+
+    #[test]
+    fn levels_without_a_32_bit_codebook_are_refused() {
+        for levels in [&[][..], &[1], &[8, 0], &[8, -8], &[65536, 65536]] {
+            assert!(Fsq::new(&FsqConfig::new(levels)).is_err(), "{levels:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The continuous latent of a variational autoencoder (arXiv 1312.6114), as latent diffusion uses it.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+use vidtok_core::{Quantized, Quantizer, Regularized};
+
+use crate::QuantizerError;
+
+/// Log-variances are clamped to this range.
+const LOGVAR_RANGE: (f64, f64) = (-30.0, 20.0);
+
+/// Configuration of [`Kl`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KlConfig {
+    /// Channels of the latent; the encoder gives twice as many, means before log-variances.
+    pub z_channels: i64,
+    /// Whether training draws the latent from the Gaussian (the default) or takes its mean.
+    #[serde(default = "yes")]
+    pub sample: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A diagonal Gaussian per latent position, pulled towards N(0, 1).
+#[derive(Debug)]
+pub struct Kl {
+    z_channels: i64,
+    sample: bool,
+}
+
+impl Kl {
+    /// Makes the quantizer.
+    ///
+    /// # Errors
+    /// If there is no channel.
+    pub fn new(config: &KlConfig) -> Result<Self, QuantizerError> {
+        let &KlConfig { z_channels, sample } = config;
+        if z_channels < 1 {
+            return Err(QuantizerError::Channels(z_channels));
+        }
+        Ok(Self { z_channels, sample })
+    }
+
+    /// Mean and clamped log-variance of `[b, 2z, t, h, w]`, each `[b, z, t, h, w]`.
+    fn moments(&self, encoded: &Tensor) -> (Tensor, Tensor) {
+        let mean = encoded.narrow(1, 0, self.z_channels);
+        let logvar = encoded.narrow(1, self.z_channels, self.z_channels);
+        (mean, logvar.clamp(LOGVAR_RANGE.0, LOGVAR_RANGE.1))
+    }
+}
+
+/// mean + exp(logvar / 2) * noise.
+fn draw(mean: &Tensor, logvar: &Tensor, noise: &Tensor) -> Tensor {
+    mean + (logvar * 0.5).exp() * noise
+}
+
+impl Quantizer for Kl {
+    fn encoder_channels(&self) -> i64 {
+        2 * self.z_channels
+    }
+
+    fn latent_channels(&self) -> i64 {
+        self.z_channels
+    }
+
+    fn codebook_size(&self) -> Option<i64> {
+        None
+    }
+
+    fn loss_weight(&self) -> f64 {
+        1e-6
+    }
+
+    fn quantize(&self, encoded: &Tensor, noise: Option<&Tensor>) -> Quantized {
+        let (mean, logvar) = self.moments(encoded);
+        let latent = match noise {
+            Some(noise) => draw(&mean, &logvar, noise),
+            None => mean,
+        };
+        Quantized { latent, indices: None, logvar: Some(logvar) }
+    }
+
+    /// The loss is 0.5 * sum(mean^2 + var - 1 - logvar) / b.
+    fn regularize(&self, encoded: &Tensor, _step: u64) -> Regularized {
+        let (mean, logvar) = self.moments(encoded);
+        let divergence = mean.square() + logvar.exp() - 1.0 - &logvar;
+        let loss = divergence.sum(Kind::Float) * (0.5 / encoded.size()[0] as f64);
+        let latent = if self.sample { draw(&mean, &logvar, &mean.randn_like()) } else { mean };
+        Regularized { latent, loss, indices: None }
+    }
+
+    fn codes(&self, _indices: &Tensor) -> Option<Tensor> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn kl(sample: bool) -> Kl {
+        Kl::new(&KlConfig { z_channels: 2, sample }).unwrap()
+    }
+
+    #[test]
+    fn a_standard_normal_costs_nothing_and_a_shifted_one_half_its_square() {
+        let encoded = Tensor::zeros([3, 4, 1, 2, 2], CPU);
+        assert_eq!(kl(false).regularize(&encoded, 0).loss.double_value(&[]), 0.0);
+        let _ = encoded.narrow(1, 0, 2).fill_(3.0);
+        let loss = kl(false).regularize(&encoded, 0).loss.double_value(&[]);
+        assert!((loss - 0.5 * 9.0 * 8.0).abs() < 1e-4, "{loss}");
+    }
+
+    #[test]
+    fn quantizing_is_the_mean_unless_noise_is_given() {
+        let encoded = Tensor::randn([1, 4, 2, 2, 2], CPU);
+        let (mean, logvar) = (encoded.narrow(1, 0, 2), encoded.narrow(1, 2, 2));
+        assert!(kl(true).quantize(&encoded, None).latent.equal(&mean));
+        let noise = Tensor::randn([1, 2, 2, 2, 2], CPU);
+        let drawn = kl(true).quantize(&encoded, Some(&noise)).latent;
+        assert!(drawn.allclose(&(mean + (logvar * 0.5).exp() * noise), 1e-6, 1e-6, false));
+    }
+
+    #[test]
+    fn extreme_log_variances_stay_finite() {
+        let encoded = Tensor::full([1, 4, 1, 1, 1], 1e4, CPU);
+        let logvar = kl(true).quantize(&encoded, None).logvar.unwrap();
+        assert_eq!(logvar.max().double_value(&[]), 20.0);
+        assert!(kl(true).regularize(&encoded, 0).loss.double_value(&[]).is_finite());
+    }
+}

@@ -1,0 +1,22 @@
+//! Latent quantizers: the KL-regularised Gaussian and finite scalar quantization (FSQ).
+//!
+//! ```
+//! use tch::{Device, Kind, Tensor};
+//! use vidtok_core::Quantizer;
+//! use vidtok_quant::{Fsq, FsqConfig};
+//!
+//! let fsq = Fsq::new(&FsqConfig::new([8, 8, 8, 8]))?;
+//! let encoded = Tensor::randn([1, 4, 5, 4, 4], (Kind::Float, Device::Cpu));
+//! let quantized = fsq.quantize(&encoded, None);
+//! let indices = quantized.indices.unwrap(); // [1, 5, 4, 4], each below 4096
+//! assert!(fsq.codes(&indices).unwrap().allclose(&quantized.latent, 1e-6, 1e-6, false));
+//! # Ok::<(), vidtok_quant::QuantizerError>(())
+//! ```
+
+mod config;
+mod fsq;
+mod kl;
+
+pub use config::{QuantizerConfig, QuantizerError};
+pub use fsq::{Fsq, FsqConfig};
+pub use kl::{Kl, KlConfig};

@@ -1,0 +1,267 @@
+//! Convolutions over channels-last activations `[b, t, h, w, c]`.
+//!
+//! Each hands libtorch a permuted view. libtorch answers in the layout of its input, so the permutation back is a
+//! contiguous tensor again; `contiguous()` at the end copies only where libtorch falls back to a kernel that knows no
+//! channels-last layout (double precision, for one).
+
+use tch::Tensor;
+
+use crate::{Init, ParamPath};
+
+/// How a convolution that is not loaded starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConvInit {
+    /// PyTorch's default.
+    #[default]
+    Default,
+    /// Weight and bias zero: a residual block that starts as the identity.
+    Zero,
+}
+
+impl ConvInit {
+    fn get(self, path: &ParamPath, shape: &[i64]) -> (Tensor, Tensor) {
+        let init = match self {
+            Self::Default => Init::fan_in(shape),
+            Self::Zero => Init::Constant(0.0),
+        };
+        (path.get("weight", shape, init), path.get("bias", &shape[..1], init))
+    }
+}
+
+/// Kernel, stride and zero padding over height and width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpatialGeometry {
+    /// Kernel size.
+    pub kernel: i64,
+    /// Stride.
+    pub stride: i64,
+    /// Zero rows and columns on each side.
+    pub padding: i64,
+}
+
+/// Kernel, stride and zero padding over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemporalGeometry {
+    /// Kernel size.
+    pub kernel: i64,
+    /// Stride.
+    pub stride: i64,
+    /// Zero frames on both ends.
+    pub padding: i64,
+}
+
+/// A convolution of each frame on its own; parameters `weight [out, in, k, k]`, `bias [out]`.
+#[derive(Debug)]
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Tensor,
+    geometry: SpatialGeometry,
+}
+
+impl Conv2d {
+    /// 3x3, the size stays.
+    pub const SAME: SpatialGeometry = SpatialGeometry { kernel: 3, stride: 1, padding: 1 };
+
+    /// Makes or loads the layer.
+    #[must_use]
+    pub fn new(path: &ParamPath, input: i64, output: i64, geometry: SpatialGeometry, init: ConvInit) -> Self {
+        let (weight, bias) = init.get(path, &[output, input, geometry.kernel, geometry.kernel]);
+        Self { weight, bias, geometry }
+    }
+
+    /// `[b, t, h, w, in]` to `[b, t, h', w', out]`.
+    #[must_use]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let size = x.size();
+        let SpatialGeometry { stride, padding, .. } = self.geometry;
+        let y = x
+            .view([size[0] * size[1], size[2], size[3], size[4]])
+            .permute([0, 3, 1, 2])
+            .conv2d(&self.weight, Some(&self.bias), [stride; 2], [padding; 2], [1; 2], 1)
+            .permute([0, 2, 3, 1])
+            .contiguous();
+        let out = y.size();
+        y.view([size[0], size[1], out[1], out[2], out[3]])
+    }
+}
+
+/// A convolution of each pixel over time; parameters `weight [out, in, k]`, `bias [out]`.
+#[derive(Debug)]
+pub struct Conv1d {
+    weight: Tensor,
+    bias: Tensor,
+    geometry: TemporalGeometry,
+}
+
+impl Conv1d {
+    /// Makes or loads the layer.
+    #[must_use]
+    pub fn new(path: &ParamPath, input: i64, output: i64, geometry: TemporalGeometry, init: ConvInit) -> Self {
+        let (weight, bias) = init.get(path, &[output, input, geometry.kernel]);
+        Self { weight, bias, geometry }
+    }
+
+    /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
+    #[must_use]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let size = x.size();
+        let TemporalGeometry { stride, padding, .. } = self.geometry;
+        // A picture of t rows and h*w columns.
+        let y = x
+            .view([size[0], size[1], size[2] * size[3], size[4]])
+            .permute([0, 3, 1, 2])
+            .conv2d(&self.weight.unsqueeze(-1), Some(&self.bias), [stride, 1], [padding, 0], [1; 2], 1)
+            .permute([0, 2, 3, 1])
+            .contiguous();
+        let out = y.size();
+        y.view([size[0], out[1], size[2], size[3], out[3]])
+    }
+}
+
+/// A convolution over time, height and width; parameters `weight [out, in, k_t, 3, 3]`, `bias [out]`. Stride 1 and
+/// one zero row and column on each side in space.
+#[derive(Debug)]
+pub struct Conv3d {
+    weight: Tensor,
+    bias: Tensor,
+    geometry: TemporalGeometry,
+}
+
+impl Conv3d {
+    /// Makes or loads the layer; `geometry` is over time.
+    #[must_use]
+    pub fn new(path: &ParamPath, input: i64, output: i64, geometry: TemporalGeometry, init: ConvInit) -> Self {
+        let (weight, bias) = init.get(path, &[output, input, geometry.kernel, 3, 3]);
+        Self { weight, bias, geometry }
+    }
+
+    /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
+    #[must_use]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let TemporalGeometry { stride, padding, .. } = self.geometry;
+        x.permute([0, 4, 1, 2, 3])
+            .conv3d(&self.weight, Some(&self.bias), [stride, 1, 1], [padding, 1, 1], [1; 3], 1)
+            .permute([0, 2, 3, 4, 1])
+            .contiguous()
+    }
+
+    /// The weight, `[out, in, k_t, 3, 3]`.
+    #[must_use]
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+}
+
+/// A 1x1 convolution: a matrix product over channels; parameters `weight [out, in, 1...]`, `bias [out]`.
+#[derive(Debug)]
+pub struct Pointwise {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Pointwise {
+    /// Makes or loads the layer. `axes` is the number of axes of the published kernel: 1, 2 or 3.
+    #[must_use]
+    pub fn new(path: &ParamPath, input: i64, output: i64, axes: usize) -> Self {
+        let mut shape = vec![output, input];
+        shape.resize(2 + axes, 1);
+        let (weight, bias) = ConvInit::Default.get(path, &shape);
+        Self { weight, bias }
+    }
+
+    /// `[..., in]` to `[..., out]`.
+    #[must_use]
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let matrix = self.weight.flatten(1, -1);
+        x.linear(&matrix, Some(&self.bias))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn random(shape: &[i64]) -> Tensor {
+        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
+
+    fn assert_close(a: &Tensor, b: &Tensor) {
+        assert_eq!(a.size(), b.size());
+        let worst = (a - b).abs().max().double_value(&[]);
+        assert!(worst < 1e-4, "{worst}");
+    }
+
+    #[test]
+    fn convolutions_answer_in_the_layout_of_their_input() {
+        tch::manual_seed(0);
+        let x = random(&[2, 5, 12, 14, 32]);
+        let path = ParamPath::fresh(Device::Cpu);
+        let same = TemporalGeometry { kernel: 3, stride: 1, padding: 1 };
+        let y = x.view([10, 12, 14, 32]).permute([0, 3, 1, 2]).conv2d(
+            &random(&[16, 32, 3, 3]),
+            None::<Tensor>,
+            [1; 2],
+            [1; 2],
+            [1; 2],
+            1,
+        );
+        assert!(y.permute([0, 2, 3, 1]).is_contiguous());
+        let y =
+            x.permute([0, 4, 1, 2, 3]).conv3d(&random(&[16, 32, 3, 3, 3]), None::<Tensor>, [1; 3], [1; 3], [1; 3], 1);
+        assert!(y.permute([0, 2, 3, 4, 1]).is_contiguous());
+        let conv = Conv1d::new(&path, 32, 16, same, ConvInit::Default);
+        assert!(conv.forward(&x).is_contiguous());
+    }
+
+    #[test]
+    fn conv2d_equals_the_convolution_of_each_frame_in_the_public_layout() {
+        tch::manual_seed(0);
+        let x = random(&[2, 3, 6, 7, 4]);
+        let down = SpatialGeometry { kernel: 3, stride: 2, padding: 0 };
+        for geometry in [Conv2d::SAME, down] {
+            let conv = Conv2d::new(&ParamPath::fresh(Device::Cpu), 4, 5, geometry, ConvInit::Default);
+            let frame = x.select(1, 2).permute([0, 3, 1, 2]).contiguous();
+            let expected =
+                frame.conv2d(&conv.weight, Some(&conv.bias), [geometry.stride; 2], [geometry.padding; 2], [1; 2], 1);
+            assert_close(&conv.forward(&x).select(1, 2).permute([0, 3, 1, 2]), &expected);
+        }
+    }
+
+    #[test]
+    fn conv1d_equals_the_convolution_of_each_pixel() {
+        tch::manual_seed(0);
+        let x = random(&[2, 6, 3, 4, 5]);
+        let geometry = TemporalGeometry { kernel: 3, stride: 2, padding: 1 };
+        let conv = Conv1d::new(&ParamPath::fresh(Device::Cpu), 5, 7, geometry, ConvInit::Default);
+        let pixel = x.select(2, 1).select(2, 3).permute([0, 2, 1]).contiguous();
+        let expected = pixel.conv1d(&conv.weight, Some(&conv.bias), 2, 1, 1, 1);
+        assert_close(&conv.forward(&x).select(2, 1).select(2, 3).permute([0, 2, 1]), &expected);
+    }
+
+    #[test]
+    fn conv3d_equals_the_convolution_in_the_public_layout() {
+        tch::manual_seed(0);
+        let x = random(&[2, 5, 4, 6, 3]);
+        let geometry = TemporalGeometry { kernel: 3, stride: 2, padding: 0 };
+        let conv = Conv3d::new(&ParamPath::fresh(Device::Cpu), 3, 8, geometry, ConvInit::Default);
+        let expected = x.permute([0, 4, 1, 2, 3]).contiguous().conv3d(
+            &conv.weight,
+            Some(&conv.bias),
+            [2, 1, 1],
+            [0, 1, 1],
+            [1; 3],
+            1,
+        );
+        assert_close(&conv.forward(&x).permute([0, 4, 1, 2, 3]), &expected);
+    }
+
+    #[test]
+    fn zero_init_gives_zero() {
+        let geometry = TemporalGeometry { kernel: 3, stride: 1, padding: 1 };
+        let conv = Conv1d::new(&ParamPath::fresh(Device::Cpu), 2, 2, geometry, ConvInit::Zero);
+        let y = conv.forward(&random(&[1, 3, 2, 2, 2]));
+        assert_eq!(y.abs().max().double_value(&[]), 0.0);
+    }
+}

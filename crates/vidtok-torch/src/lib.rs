@@ -1,0 +1,32 @@
+//! What tch lacks: named parameters with PyTorch's initialisers, layers for channels-last activations, tensor files.
+//!
+//! Activations inside the networks are contiguous `[b, t, h, w, c]`. libtorch's convolutions get permuted views of
+//! them, see channels-last strides, and answer in the same layout, so that no layer copies memory to change it.
+//!
+//! ```
+//! use tch::{Device, Kind, Tensor};
+//! use vidtok_torch::{Conv2d, ConvInit, ParamPath};
+//!
+//! let root = ParamPath::fresh(Device::Cpu);
+//! let conv = Conv2d::new(&root.sub("conv"), 3, 8, Conv2d::SAME, ConvInit::Default);
+//! let parameters = root.finish()?;
+//! assert_eq!(parameters.names().collect::<Vec<_>>(), ["conv.bias", "conv.weight"]);
+//!
+//! let frames = Tensor::zeros([1, 5, 16, 16, 3], (Kind::Float, Device::Cpu));
+//! assert_eq!(conv.forward(&frames).size(), [1, 5, 16, 16, 8]);
+//! # Ok::<(), vidtok_torch::ParameterError>(())
+//! ```
+
+mod conv;
+mod init;
+mod layout;
+mod norm;
+mod params;
+mod tensor_file;
+
+pub use conv::{Conv1d, Conv2d, Conv3d, ConvInit, Pointwise, SpatialGeometry, TemporalGeometry};
+pub use init::Init;
+pub use layout::{from_channels_last, to_channels_last};
+pub use norm::LayerNorm;
+pub use params::{ParamPath, ParameterError, Parameters};
+pub use tensor_file::{TensorFile, TensorFileError, write_tensors};

@@ -1,0 +1,261 @@
+//! Safetensors files: memory-mapped reading, atomic writing.
+
+#![allow(unsafe_code)] // The file is mapped into memory.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors, View};
+use tch::{Device, Kind, Tensor};
+
+/// A tensor file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TensorFileError {
+    /// The file system refuses.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The bytes are no safetensors file, or not a whole one.
+    #[error("{}: not a whole safetensors file: {source}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: SafeTensorError,
+    },
+    /// The file has no tensor of that name.
+    #[error("{}: no tensor {name:?}; the file has {found}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The tensor that was asked for.
+        name: String,
+        /// The names that are there.
+        found: String,
+    },
+    /// libtorch has no such number type.
+    #[error("{}: tensor {name:?} has the number type {dtype}, which is not supported", path.display())]
+    Dtype {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its type.
+        dtype: String,
+    },
+}
+
+/// The number types that both sides know.
+const KINDS: [(Dtype, Kind); 10] = [
+    (Dtype::F32, Kind::Float),
+    (Dtype::F16, Kind::Half),
+    (Dtype::BF16, Kind::BFloat16),
+    (Dtype::F64, Kind::Double),
+    (Dtype::I64, Kind::Int64),
+    (Dtype::I32, Kind::Int),
+    (Dtype::I16, Kind::Int16),
+    (Dtype::I8, Kind::Int8),
+    (Dtype::U8, Kind::Uint8),
+    (Dtype::BOOL, Kind::Bool),
+];
+
+/// An open safetensors file.
+#[derive(Debug)]
+pub struct TensorFile {
+    path: PathBuf,
+    map: Mmap,
+    header: Metadata,
+    data_start: usize,
+}
+
+impl TensorFile {
+    /// Opens a file and reads its header; tensors are read when asked for.
+    ///
+    /// # Errors
+    /// If it cannot be opened or is no whole safetensors file.
+    pub fn open(path: &Path) -> Result<Self, TensorFileError> {
+        let io = |source| TensorFileError::Io { path: path.to_owned(), source };
+        let format = |source| TensorFileError::Format { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io)?;
+        if file.metadata().map_err(io)?.is_dir() {
+            return Err(io(io::ErrorKind::IsADirectory.into()));
+        }
+        // SAFETY: the map is private to this struct and only copied from. Another process that shortens the file
+        // meanwhile would end this one with SIGBUS, as with every mapped file; we write ours by renaming.
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        let (header_length, header) = SafeTensors::read_metadata(&map).map_err(format)?;
+        let data_start = header_length + size_of::<u64>();
+        if data_start + header.data_len() != map.len() {
+            return Err(format(SafeTensorError::MetadataIncompleteBuffer));
+        }
+        Ok(Self { path: path.to_owned(), map, header, data_start })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A text of the header's metadata.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.header.metadata().as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// Names of the tensors, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names = self.header.offset_keys();
+        names.sort();
+        names
+    }
+
+    /// Whether there is a tensor of that name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.header.info(name).is_some()
+    }
+
+    /// A copy of a tensor, on the CPU, in the file's number type.
+    ///
+    /// # Errors
+    /// If there is none of that name or its number type is not supported.
+    pub fn tensor(&self, name: &str) -> Result<Tensor, TensorFileError> {
+        let info = self.header.info(name).ok_or_else(|| TensorFileError::Missing {
+            path: self.path.clone(),
+            name: name.to_owned(),
+            found: self.names().join(", "),
+        })?;
+        let kind = KINDS.iter().find(|(dtype, _)| *dtype == info.dtype).ok_or_else(|| TensorFileError::Dtype {
+            path: self.path.clone(),
+            name: name.to_owned(),
+            dtype: format!("{:?}", info.dtype),
+        })?;
+        let shape: Vec<i64> = info.shape.iter().map(|&n| n as i64).collect();
+        let (start, end) = info.data_offsets;
+        let bytes = &self.map[self.data_start + start..self.data_start + end];
+        Ok(Tensor::from_data_size(bytes, &shape, kind.1))
+    }
+
+    /// Copies of all tensors, as [`tensor`](Self::tensor) gives them.
+    ///
+    /// # Errors
+    /// If a number type is not supported.
+    pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>, TensorFileError> {
+        self.names().into_iter().map(|name| self.tensor(&name).map(|tensor| (name, tensor))).collect()
+    }
+}
+
+/// Writes tensors and texts as a safetensors file, whole or not at all.
+///
+/// # Errors
+/// If the file system refuses or a number type is not supported.
+pub fn write_tensors<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    metadata: impl IntoIterator<Item = (&'a str, String)>,
+) -> Result<(), TensorFileError> {
+    let mut views = Vec::new();
+    for (name, tensor) in tensors {
+        let kind = tensor.kind();
+        let dtype = KINDS.iter().find(|(_, known)| *known == kind).ok_or_else(|| TensorFileError::Dtype {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            dtype: format!("{kind:?}"),
+        })?;
+        let shape = tensor.size().iter().map(|&n| n as usize).collect();
+        views.push((name, TensorView { tensor, dtype: dtype.0, shape }));
+    }
+    let metadata: HashMap<String, String> = metadata.into_iter().map(|(key, text)| (key.to_owned(), text)).collect();
+    vidtok_core::write_atomically(path, |temporary| {
+        safetensors::serialize_to_file(views, Some(metadata), temporary).map_err(|error| match error {
+            SafeTensorError::IoError(source) => source,
+            other => io::Error::other(other),
+        })
+    })
+    .map_err(|source| TensorFileError::Io { path: path.to_owned(), source })
+}
+
+struct TensorView<'a> {
+    tensor: &'a Tensor,
+    dtype: Dtype,
+    shape: Vec<usize>,
+}
+
+impl View for TensorView<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut bytes = vec![0; self.data_len()];
+        let tensor = self.tensor.detach().to_device(Device::Cpu).contiguous();
+        tensor.copy_data_u8(&mut bytes, tensor.numel());
+        bytes.into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.numel() * self.tensor.kind().elt_size_in_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back_whatever_the_number_type() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let x = Tensor::arange(24, (Kind::Float, Device::Cpu)).view([2, 3, 4]);
+        let written: Vec<(String, Tensor)> =
+            KINDS.iter().map(|(dtype, kind)| (format!("{dtype:?}"), x.to_kind(*kind).permute([2, 0, 1]))).collect();
+        let tensors = written.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        write_tensors(&path, tensors, [("about", "a test".to_owned())]).unwrap();
+
+        let file = TensorFile::open(&path).unwrap();
+        assert_eq!(file.metadata("about"), Some("a test"));
+        for (name, tensor) in &written {
+            let read = file.tensor(name).unwrap();
+            assert_eq!(read.kind(), tensor.kind(), "{name}");
+            assert!(read.equal(tensor), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_missing_tensor_is_named_with_those_that_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        write_tensors(&path, [("here", &Tensor::from(1.0_f32))], []).unwrap();
+        let error = TensorFile::open(&path).unwrap().tensor("there").unwrap_err().to_string();
+        assert!(error.contains("\"there\"") && error.contains("has here"), "{error}");
+    }
+
+    #[test]
+    fn damaged_files_are_errors_that_name_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        write_tensors(&path, [("x", &Tensor::zeros([100], (Kind::Float, Device::Cpu)))], []).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for length in [0, 4, 20, whole.len() - 1] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let error = TensorFile::open(&path).unwrap_err().to_string();
+            assert!(error.contains("a.safetensors"), "{error}");
+        }
+        assert!(TensorFile::open(folder.path()).is_err());
+    }
+}

@@ -51,7 +51,8 @@ impl Decoder {
     }
 
     /// `[b, input, t, h, w]` to `[b, 3, t * f_t, h * f_s, w * f_s]`, about in [-1, 1], f_t and f_s being the config's
-    /// temporal and spatial factors.
+    /// temporal and spatial factors. In a stream of [`Causality::V1_1`](crate::Causality::V1_1) the frames run behind,
+    /// and a chunk may give none.
     #[must_use]
     pub fn forward(&self, latent: &Tensor, state: &mut TimeState) -> Tensor {
         state.rewind();
@@ -59,8 +60,15 @@ impl Decoder {
         h = self.middle.forward(&h, state);
         for level in &self.levels {
             h = level.forward(&h, state);
+            if h.size()[1] == 0 {
+                return no_frames(latent);
+            }
         }
         h = self.norm_out.forward_silu(&h);
         from_channels_last(&self.conv_out.forward(&h, state))
     }
+}
+
+fn no_frames(latent: &Tensor) -> Tensor {
+    Tensor::zeros([latent.size()[0], 3, 0, 0, 0], (latent.kind(), latent.device()))
 }

@@ -1,0 +1,21 @@
+//! Reference numbers and formula tensors for the tests of the other crates.
+//!
+//! A network filled with [`weight`] and fed with [`unit`] must give the numbers of [`golden`]; its parameters must
+//! have the names and shapes of [`keys`].
+//!
+//! ```
+//! use vidtok_golden::{golden, unit};
+//!
+//! let reference = golden("vidtok_kl_causal_488_4chn");
+//! let input = unit("input", &[1, 3, reference.frames, reference.height, reference.width], 0);
+//! assert_eq!(input.size(), [1, 3, 17, 32, 48]);
+//! assert_eq!(reference.z.size(), [1, 4, 5, 4, 6]);
+//! ```
+
+mod formula;
+mod keys;
+mod models;
+
+pub use formula::{unit, weight};
+pub use keys::keys;
+pub use models::{Golden, golden, names};

@@ -1,0 +1,132 @@
+//! Encoded clips, in memory and as files.
+
+use std::path::Path;
+
+use tch::{Kind, Tensor};
+use vidtok_core::FrameRate;
+use vidtok_torch::{TensorFile, write_tensors};
+
+use crate::{Error, Padding};
+
+/// A clip as the tokenizer's latent.
+#[derive(Debug)]
+pub struct Encoded {
+    /// What the decoder reads, `[b, z, t, h, w]`: the mean of a continuous latent, the codes of a discrete one.
+    pub latent: Tensor,
+    /// Continuous latents only: the log-variance, `[b, z, t, h, w]`.
+    pub logvar: Option<Tensor>,
+    /// Discrete latents only: codebook indices, int32 `[b, t, h, w]`.
+    pub indices: Option<Tensor>,
+    /// What was added to the clip before it was encoded.
+    pub padding: Padding,
+}
+
+/// The encoded form of a clip as a `.safetensors` file: `latent` and `logvar`, or `indices`, and metadata that says
+/// how to decode it.
+#[derive(Debug)]
+pub struct EncodedFile {
+    /// The latent of a continuous model, `[b, z, t, h, w]`.
+    pub latent: Option<Tensor>,
+    /// Its log-variance.
+    pub logvar: Option<Tensor>,
+    /// The indices of a discrete model, int32 `[b, t, h, w]`.
+    pub indices: Option<Tensor>,
+    /// What was added to the clip before it was encoded; `None` if the file does not say.
+    pub padding: Option<Padding>,
+    /// The name of the model.
+    pub model: Option<String>,
+    /// The sha256 of the model's weights.
+    pub weights_sha256: Option<String>,
+    /// Frames per second of the source.
+    pub frame_rate: Option<FrameRate>,
+}
+
+const MODEL: &str = "vidtok.model";
+const WEIGHTS: &str = "vidtok.weights_sha256";
+const VERSION: &str = "vidtok.version";
+const FPS: &str = "vidtok.fps";
+const FRAMES: &str = "vidtok.frames";
+const SIZE: &str = "vidtok.size";
+const PADDING: &str = "vidtok.padding";
+
+impl EncodedFile {
+    /// What is to be written of `encoded`.
+    #[must_use]
+    pub fn new(encoded: Encoded, model: &str, weights_sha256: &str, frame_rate: Option<FrameRate>) -> Self {
+        let Encoded { latent, logvar, indices, padding } = encoded;
+        Self {
+            latent: indices.is_none().then_some(latent),
+            logvar,
+            indices,
+            padding: Some(padding),
+            model: Some(model.to_owned()),
+            weights_sha256: Some(weights_sha256.to_owned()),
+            frame_rate,
+        }
+    }
+
+    /// Writes the file, whole or not at all. `clip` is t, h and w of the source, for readers other than this one.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn write(&self, path: &Path, [t, h, w]: [i64; 3]) -> Result<(), Error> {
+        let named = [("latent", &self.latent), ("logvar", &self.logvar), ("indices", &self.indices)];
+        let tensors = named.into_iter().filter_map(|(name, tensor)| tensor.as_ref().map(|tensor| (name, tensor)));
+        let padding = self.padding.map(|p| format!("front={} bottom={} right={}", p.front, p.bottom, p.right));
+        let texts = [
+            (MODEL, self.model.clone()),
+            (WEIGHTS, self.weights_sha256.clone()),
+            (VERSION, Some(env!("CARGO_PKG_VERSION").to_owned())),
+            (FPS, self.frame_rate.map(|rate| rate.to_string())),
+            (FRAMES, Some(t.to_string())),
+            (SIZE, Some(format!("{w}x{h}"))),
+            (PADDING, padding),
+        ];
+        write_tensors(path, tensors, texts.into_iter().filter_map(|(key, text)| text.map(|text| (key, text))))?;
+        Ok(())
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If it cannot be read, holds neither `latent` nor `indices`, or its metadata makes no sense.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let file = TensorFile::open(path)?;
+        let wrong = |problem: &str| Error::EncodedFile { path: path.to_owned(), problem: problem.to_owned() };
+        let tensor = |name: &str| file.contains(name).then(|| file.tensor(name)).transpose();
+        let (latent, indices) = (tensor("latent")?, tensor("indices")?);
+        if latent.is_none() && indices.is_none() {
+            return Err(wrong("neither \"latent\" nor \"indices\" is there; this is no encoded clip"));
+        }
+        let padding = file
+            .metadata(PADDING)
+            .map(|text| parse_padding(text).ok_or_else(|| wrong("the padding in the metadata cannot be read")))
+            .transpose()?;
+        let frame_rate = file
+            .metadata(FPS)
+            .map(|text| text.parse().map_err(|_| wrong("the frame rate in the metadata cannot be read")))
+            .transpose()?;
+        Ok(Self {
+            latent,
+            logvar: tensor("logvar")?,
+            indices,
+            padding,
+            model: file.metadata(MODEL).map(str::to_owned),
+            weights_sha256: file.metadata(WEIGHTS).map(str::to_owned),
+            frame_rate,
+        })
+    }
+}
+
+fn parse_padding(text: &str) -> Option<Padding> {
+    let mut values = text
+        .split(' ')
+        .zip(["front=", "bottom=", "right="])
+        .map(|(part, name)| part.strip_prefix(name)?.parse::<i64>().ok().filter(|value| *value >= 0));
+    Some(Padding { front: values.next()??, bottom: values.next()??, right: values.next()?? })
+}
+
+/// Whether a tensor's numbers are of a kind that indices may have.
+pub(crate) fn is_integer(tensor: &Tensor) -> bool {
+    matches!(tensor.kind(), Kind::Int | Kind::Int64 | Kind::Int16 | Kind::Uint8)
+}

@@ -1,0 +1,118 @@
+//! What can go wrong with a model, its files and its inputs.
+
+use std::io;
+use std::path::PathBuf;
+
+use vidtok_arch::{ArchError, Causality};
+use vidtok_quant::QuantizerError;
+use vidtok_torch::{ParameterError, TensorFileError};
+
+use crate::checkpoint::CheckpointError;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration file cannot be read.
+    #[error("{}: {source}", path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A configuration is no TOML, or has unknown, missing or wrong keys.
+    #[error("{}configuration: {}", prefix(path), one_line(message))]
+    Config {
+        /// The file, if it came from one.
+        path: Option<PathBuf>,
+        /// What is wrong.
+        message: String,
+    },
+    /// An override is not of the form `key.key=value`, or leads nowhere.
+    #[error("override {text:?}: {problem}")]
+    Override {
+        /// The override.
+        text: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The shape of the networks makes no sense.
+    #[error(transparent)]
+    Arch(#[from] ArchError),
+    /// The quantizer's configuration makes no sense.
+    #[error(transparent)]
+    Quantizer(#[from] QuantizerError),
+    /// A tensor file cannot be read or written.
+    #[error(transparent)]
+    TensorFile(#[from] TensorFileError),
+    /// A PyTorch checkpoint cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The file's parameters are not the model's.
+    #[error("{}: {source}", path.display())]
+    Parameters {
+        /// The file.
+        path: PathBuf,
+        /// Which keys do not fit.
+        source: ParameterError,
+    },
+    /// The network asks for a parameter twice: a fault of this crate.
+    #[error("faulty network: {0}")]
+    Network(#[source] ParameterError),
+    /// The weights were made for another version of the networks.
+    #[error(
+        "{}: these are weights of causality {found:?}, the configuration says {expected:?}; names and shapes are the \
+         same, the pixels would be wrong",
+        path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// What the configuration says.
+        expected: Causality,
+        /// What the file is.
+        found: Causality,
+    },
+    /// The file has no configuration, so it is no one-file model.
+    #[error("{}: no model with its configuration inside (make one with `vidtok convert`)", path.display())]
+    NotAModel {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has no averaged weights.
+    #[error("{}: there are no EMA weights (model_ema.*) for {key}", path.display())]
+    NoEma {
+        /// The file.
+        path: PathBuf,
+        /// A parameter without one.
+        key: String,
+    },
+    /// A tensor has the wrong shape.
+    #[error("{what} has shape {found:?}; expected {expected}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// What is needed.
+        expected: String,
+        /// Its shape.
+        found: Vec<i64>,
+    },
+    /// An encoded file says something that makes no sense.
+    #[error("{}: {problem}", path.display())]
+    EncodedFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+fn prefix(path: &Option<PathBuf>) -> String {
+    path.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default()
+}
+
+/// toml's messages draw the place in several lines.
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,53 @@
+//! VidTok video tokenizers: from video to a compact latent or tokens, and back.
+//!
+//! ```
+//! use tch::{Device, Kind, Tensor};
+//! use vidtok::{Config, Tokenizer};
+//!
+//! let config = Config::parse(
+//!     r#"
+//!     name = "tiny"
+//!     [model]
+//!     causality = "v1.0"
+//!     ch = 8
+//!     ch_mult = [1, 2]
+//!     num_res_blocks = 1
+//!     spatial_down = [0]
+//!     spatial_up = [1]
+//!     temporal_down = [0]
+//!     temporal_up = [1]
+//!     [quantizer]
+//!     kind = "fsq"
+//!     levels = [8, 8, 8]
+//!     "#,
+//! )?;
+//! let tokenizer = Tokenizer::init(config, 0, Device::Cpu)?;
+//!
+//! // Any number of frames and any size, in [-1, 1].
+//! let video = Tensor::zeros([1, 3, 5, 15, 20], (Kind::Float, Device::Cpu));
+//! let encoded = tokenizer.encode(&video, None)?;
+//! assert_eq!(encoded.indices.as_ref().unwrap().size(), [1, 3, 8, 10]);
+//! assert_eq!(tokenizer.decode(&encoded)?.size(), video.size());
+//! # Ok::<(), vidtok::Error>(())
+//! ```
+
+pub mod checkpoint;
+mod config;
+mod encoded;
+mod error;
+mod model_file;
+mod overrides;
+mod padding;
+mod stream;
+mod tokenizer;
+mod weights;
+
+pub use config::Config;
+pub use encoded::{Encoded, EncodedFile};
+pub use error::Error;
+pub use padding::Padding;
+pub use stream::{StreamDecoder, StreamEncoder};
+pub use tokenizer::{Tokenizer, Trained};
+pub use vidtok_arch::{ArchConfig, Causality};
+pub use vidtok_quant::QuantizerConfig;
+pub use weights::Weights;

@@ -1,0 +1,24 @@
+//! One-file models: safetensors with the configuration, version and origin in its metadata.
+
+use vidtok_torch::TensorFile;
+
+use crate::{Config, Error};
+
+pub(crate) const CONFIG: &str = "vidtok.config";
+pub(crate) const VERSION: &str = "vidtok.version";
+pub(crate) const ORIGIN: &str = "vidtok.origin";
+pub(crate) const SHA256: &str = "vidtok.weights_sha256";
+
+/// The configuration in a file's metadata, if it has one.
+pub(crate) fn config(file: &TensorFile) -> Result<Option<Config>, Error> {
+    let parse = |text| {
+        Config::parse(text)
+            .map_err(|error| Error::Config { path: Some(file.path().to_owned()), message: error.to_string() })
+    };
+    file.metadata(CONFIG).map(parse).transpose()
+}
+
+/// The hash of the weights in a file's metadata, if it has one.
+pub(crate) fn sha256(file: &TensorFile) -> Option<String> {
+    file.metadata(SHA256).map(str::to_owned)
+}

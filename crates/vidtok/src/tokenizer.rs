@@ -1,0 +1,299 @@
+//! The tokenizer: encoder, quantizer, decoder.
+
+use std::cell::OnceCell;
+use std::path::Path;
+
+use tch::{Device, Kind, Tensor};
+use vidtok_arch::{Decoder, Encoder, TimeState};
+use vidtok_core::{Quantizer, Regularized};
+use vidtok_torch::{ParamPath, Parameters, write_tensors};
+
+use crate::encoded::is_integer;
+use crate::{Config, Encoded, EncodedFile, Error, Padding, Weights, model_file, weights};
+
+/// A video tokenizer: a model with its weights.
+#[derive(Debug)]
+pub struct Tokenizer {
+    config: Config,
+    encoder: Encoder,
+    quantizer: Box<dyn Quantizer>,
+    decoder: Decoder,
+    parameters: Parameters,
+    device: Device,
+    kind: Kind,
+    weights_sha256: OnceCell<String>,
+}
+
+/// What a training step makes of a clip, with gradients.
+#[derive(Debug)]
+pub struct Trained {
+    /// The decoded clip, of the clip's shape.
+    pub reconstruction: Tensor,
+    /// The quantizer's loss and indices.
+    pub regularized: Regularized,
+}
+
+impl Tokenizer {
+    /// A model with PyTorch's initial weights, drawn from `seed`.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense.
+    pub fn init(config: Config, seed: i64, device: Device) -> Result<Self, Error> {
+        tch::manual_seed(seed);
+        Self::build(config, ParamPath::fresh(device), device, Kind::Float, Error::Network)
+    }
+
+    /// A model without weights, for looking at names, shapes and counts.
+    ///
+    /// # Errors
+    /// If the configuration makes no sense.
+    pub fn shapes(config: Config) -> Result<Self, Error> {
+        Self::build(config, ParamPath::shapes(), Device::Cpu, Kind::Float, Error::Network)
+    }
+
+    /// A model with these weights, computing in `kind` (float, bfloat16 or half).
+    ///
+    /// # Errors
+    /// If the configuration makes no sense or the weights are not this model's: missing, unexpected or wrongly shaped
+    /// keys, or another version of the networks. Keys of training (`loss.*`, `model_ema.*`) are passed over.
+    pub fn with_weights(config: Config, weights: Weights, device: Device, kind: Kind) -> Result<Self, Error> {
+        weights.check_version(config.model.causality)?;
+        let path = weights.path().to_owned();
+        let (tensors, sha256) = weights.into_model();
+        // The hash is of the weights as they stand in the file, so before they are converted.
+        let sha256 = match (sha256, kind) {
+            (None, Kind::Float) => None,
+            (None, _) => Some(weights::sha256(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))),
+            (stated, _) => stated,
+        };
+        let root = ParamPath::loaded(tensors, device, kind);
+        let tokenizer = Self::build(config, root, device, kind, |source| Error::Parameters { path, source })?;
+        if let Some(sha256) = sha256 {
+            let _ = tokenizer.weights_sha256.set(sha256);
+        }
+        Ok(tokenizer)
+    }
+
+    /// A one-file model, computing in `kind`.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no one-file model.
+    pub fn open(path: &Path, device: Device, kind: Kind) -> Result<Self, Error> {
+        let weights = Weights::read(path)?;
+        let config = weights.config().cloned().ok_or_else(|| Error::NotAModel { path: path.to_owned() })?;
+        Self::with_weights(config, weights, device, kind)
+    }
+
+    fn build(
+        config: Config,
+        root: ParamPath,
+        device: Device,
+        kind: Kind,
+        wrong: impl FnOnce(vidtok_torch::ParameterError) -> Error,
+    ) -> Result<Self, Error> {
+        config.model.validate()?;
+        let quantizer = config.quantizer.build()?;
+        let encoder = Encoder::new(&root.sub("encoder"), &config.model, quantizer.encoder_channels());
+        let decoder = Decoder::new(&root.sub("decoder"), &config.model, quantizer.latent_channels());
+        let parameters = root.finish().map_err(wrong)?;
+        let weights_sha256 = OnceCell::new();
+        Ok(Self { config, encoder, quantizer, decoder, parameters, device, kind, weights_sha256 })
+    }
+
+    /// Writes a one-file model, whole or not at all; `origin` says where the weights came from.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn save(&self, path: &Path, origin: &str) -> Result<(), Error> {
+        let config = Config { train: None, ..self.config.clone() };
+        let metadata = [
+            (model_file::CONFIG, config.to_toml()),
+            (model_file::VERSION, env!("CARGO_PKG_VERSION").to_owned()),
+            (model_file::ORIGIN, origin.to_owned()),
+            (model_file::SHA256, weights::sha256(self.parameters.iter())),
+        ];
+        write_tensors(path, self.parameters.iter(), metadata)?;
+        Ok(())
+    }
+
+    /// The model's configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The parameters; they share memory with the networks.
+    #[must_use]
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The bottleneck.
+    #[must_use]
+    pub fn quantizer(&self) -> &dyn Quantizer {
+        self.quantizer.as_ref()
+    }
+
+    /// Where the model computes.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The sha256 of the weights as float32, hexadecimal; computed once. Weights that are trained on later keep it.
+    #[must_use]
+    pub fn weights_sha256(&self) -> &str {
+        self.weights_sha256.get_or_init(|| weights::sha256(self.parameters.iter()))
+    }
+
+    /// Encodes `[b, 3, t, h, w]` in [-1, 1]; any t, h, w >= 1.
+    ///
+    /// Continuous latents are the mean, unless `seed` is given: then they are drawn with it.
+    ///
+    /// # Errors
+    /// If the video's shape is another.
+    pub fn encode(&self, video: &Tensor, seed: Option<i64>) -> Result<Encoded, Error> {
+        let padding = Padding::new(&self.config.model, clip_size(video)?);
+        Ok(tch::no_grad(|| {
+            let encoded = self.run_encoder(&self.pad(video, padding), &mut TimeState::whole_clip());
+            let noise = seed.map(|seed| {
+                tch::manual_seed(seed);
+                let mut shape = encoded.size();
+                shape[1] = self.quantizer.latent_channels();
+                // Drawn on the CPU: the same on every device.
+                Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_device(self.device).to_kind(self.kind)
+            });
+            let quantized = self.quantizer.quantize(&encoded, noise.as_ref());
+            let outside = |tensor: Tensor| tensor.contiguous();
+            Encoded {
+                latent: outside(quantized.latent),
+                logvar: quantized.logvar.map(outside),
+                indices: quantized.indices.map(outside),
+                padding,
+            }
+        }))
+    }
+
+    /// Decodes a clip to its own shape `[b, 3, t, h, w]`, about in [-1, 1], float32.
+    ///
+    /// # Errors
+    /// If the latent does not fit the model or the padding does not fit the latent.
+    pub fn decode(&self, encoded: &Encoded) -> Result<Tensor, Error> {
+        self.check_latent(&encoded.latent)?;
+        self.check_padding(&encoded.latent, encoded.padding)?;
+        let decoded = tch::no_grad(|| self.run_decoder(&encoded.latent, &mut TimeState::whole_clip()));
+        Ok(encoded.padding.crop(&decoded).to_kind(Kind::Float).contiguous())
+    }
+
+    /// Makes what [`decode`](Self::decode) takes of what a file holds. A file that does not say its padding is taken
+    /// to be of natural size.
+    ///
+    /// # Errors
+    /// If the file is not of a model like this one.
+    pub fn read_encoded(&self, file: &EncodedFile) -> Result<Encoded, Error> {
+        let latent = match (&file.indices, &file.latent, self.quantizer.codebook_size()) {
+            (Some(indices), _, Some(codes)) => self.codes(indices, codes)?,
+            (None, Some(latent), _) => latent.to_device(self.device).to_kind(self.kind),
+            (Some(indices), _, None) => {
+                return Err(Error::Shape {
+                    what: "indices of a discrete model",
+                    expected: "the latent of a continuous one".to_owned(),
+                    found: indices.size(),
+                });
+            }
+            (None, None, _) => {
+                return Err(Error::Shape { what: "an empty file", expected: "a latent".to_owned(), found: vec![] });
+            }
+        };
+        let padding = file.padding.unwrap_or_else(|| Padding::natural(&self.config.model));
+        let on_device = |tensor: &Option<Tensor>| tensor.as_ref().map(|tensor| tensor.to_device(self.device));
+        Ok(Encoded { latent, logvar: on_device(&file.logvar), indices: on_device(&file.indices), padding })
+    }
+
+    fn codes(&self, indices: &Tensor, codes: i64) -> Result<Tensor, Error> {
+        let wrong = |expected: String| Error::Shape { what: "indices", expected, found: indices.size() };
+        if indices.dim() != 4 || indices.numel() == 0 || !is_integer(indices) {
+            return Err(wrong("integers [b, t, h, w]".to_owned()));
+        }
+        let (low, high) = (indices.min().int64_value(&[]), indices.max().int64_value(&[]));
+        let latent = self.quantizer.codes(&indices.to_device(self.device));
+        match latent {
+            Some(latent) if low >= 0 && high < codes => Ok(latent.to_kind(self.kind)),
+            _ => Err(wrong(format!("values from 0 to {} (found {low} to {high})", codes - 1))),
+        }
+    }
+
+    /// Encodes and decodes, to the same shape.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn reconstruct(&self, video: &Tensor) -> Result<Tensor, Error> {
+        self.decode(&self.encode(video, None)?)
+    }
+
+    /// A training step's forward pass, with gradients for the parameters that ask for them. `step` counts batches
+    /// from 0.
+    ///
+    /// # Errors
+    /// If the video's shape is no `[b, 3, t, h, w]`.
+    pub fn forward_train(&self, video: &Tensor, step: u64) -> Result<Trained, Error> {
+        let padding = Padding::new(&self.config.model, clip_size(video)?);
+        let encoded = self.run_encoder(&self.pad(video, padding), &mut TimeState::whole_clip());
+        let regularized = self.quantizer.regularize(&encoded, step);
+        let decoded = self.run_decoder(&regularized.latent, &mut TimeState::whole_clip());
+        let reconstruction = padding.crop(&decoded);
+        Ok(Trained { reconstruction, regularized })
+    }
+
+    /// The clip as the encoder reads it.
+    pub(crate) fn pad(&self, video: &Tensor, padding: Padding) -> Tensor {
+        padding.pad(&video.to_device(self.device).to_kind(self.kind))
+    }
+
+    pub(crate) fn run_encoder(&self, padded: &Tensor, state: &mut TimeState) -> Tensor {
+        self.encoder.forward(padded, state)
+    }
+
+    pub(crate) fn run_decoder(&self, latent: &Tensor, state: &mut TimeState) -> Tensor {
+        self.decoder.forward(latent, state)
+    }
+
+    pub(crate) fn check_latent(&self, latent: &Tensor) -> Result<(), Error> {
+        let channels = self.quantizer.latent_channels();
+        match latent.size()[..] {
+            [b, c, t, h, w] if c == channels && [b, t, h, w].iter().all(|&n| n >= 1) => Ok(()),
+            _ => Err(Error::Shape {
+                what: "the latent",
+                expected: format!("[b, {channels}, t, h, w]"),
+                found: latent.size(),
+            }),
+        }
+    }
+
+    pub(crate) fn check_padding(&self, latent: &Tensor, padding: Padding) -> Result<(), Error> {
+        let (f_t, f_s) = (self.config.model.temporal_factor(), self.config.model.spatial_factor());
+        let size = latent.size();
+        let room = [size[2] * f_t, size[3] * f_s, size[4] * f_s];
+        let cut = [padding.front, padding.bottom, padding.right];
+        if room.iter().zip(cut).all(|(room, cut)| (0..*room).contains(&cut)) {
+            return Ok(());
+        }
+        Err(Error::Shape {
+            what: "the padding",
+            expected: format!("less than the decoded {room:?}"),
+            found: cut.into(),
+        })
+    }
+}
+
+/// t, h and w of a video.
+fn clip_size(video: &Tensor) -> Result<[i64; 3], Error> {
+    match video.size()[..] {
+        [b, 3, t, h, w] if [b, t, h, w].iter().all(|&n| n >= 1) => Ok([t, h, w]),
+        _ => Err(Error::Shape {
+            what: "the video",
+            expected: "[b, 3, t, h, w] with b, t, h, w at least 1".to_owned(),
+            found: video.size(),
+        }),
+    }
+}

@@ -1,0 +1,116 @@
+//! The weights of a model from whatever file they stand in.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+use vidtok_arch::Causality;
+use vidtok_torch::TensorFile;
+
+use crate::checkpoint::read_checkpoint;
+use crate::{Config, Error, model_file};
+
+/// Keys that belong to training: no part of a tokenizer.
+const TRAINING_PREFIXES: [&str; 2] = ["loss.", EMA_PREFIX];
+const EMA_PREFIX: &str = "model_ema.";
+
+/// Named tensors of a file, and what the file says about itself.
+#[derive(Debug)]
+pub struct Weights {
+    path: PathBuf,
+    tensors: BTreeMap<String, Tensor>,
+    config: Option<Config>,
+    sha256: Option<String>,
+}
+
+impl Weights {
+    /// Reads a `.safetensors` file, or a PyTorch checkpoint (`.ckpt`, `.pt`, `.pth`; nothing in it is executed).
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        if path.extension() == Some(OsStr::new("safetensors")) {
+            let file = TensorFile::open(path)?;
+            let config = model_file::config(&file)?;
+            let sha256 = model_file::sha256(&file);
+            Ok(Self { path: path.to_owned(), tensors: file.tensors()?, config, sha256 })
+        } else {
+            let tensors = read_checkpoint(path)?.tensors;
+            Ok(Self { path: path.to_owned(), tensors, config: None, sha256: None })
+        }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The configuration, if the file is a one-file model.
+    #[must_use]
+    pub fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
+    }
+
+    /// Puts the moving averages (`model_ema.*`) in the place of the parameters that `names` lists.
+    ///
+    /// # Errors
+    /// If one of them has no average.
+    pub fn use_ema<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
+        for name in names {
+            // The published trainer names averages after the parameter, without its dots.
+            let average = format!("{EMA_PREFIX}{}", name.replace('.', ""));
+            let tensor = self
+                .tensors
+                .remove(&average)
+                .ok_or_else(|| Error::NoEma { path: self.path.clone(), key: name.to_owned() })?;
+            self.tensors.insert(name.to_owned(), tensor);
+        }
+        self.sha256 = None;
+        Ok(())
+    }
+
+    /// Refuses weights that are known to belong to another version than `causality`: by the configuration inside, or
+    /// by the name of a released file.
+    pub(crate) fn check_version(&self, causality: Causality) -> Result<(), Error> {
+        let stated = self.config.as_ref().map(|config| config.model.causality);
+        let stem = self.path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+        let released = (stem.starts_with("vidtok_") && stem.contains("causal")).then(|| {
+            match (stem.contains("noncausal"), stem.contains("v1_1")) {
+                (true, _) => Causality::NonCausal,
+                (_, true) => Causality::V1_1,
+                _ => Causality::V1_0,
+            }
+        });
+        match stated.or(released) {
+            Some(found) if found != causality => {
+                Err(Error::Version { path: self.path.clone(), expected: causality, found })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The tensors of the tokenizer, without those of training, and their sha256 where the file states it.
+    pub(crate) fn into_model(self) -> (BTreeMap<String, Tensor>, Option<String>) {
+        let mut tensors = self.tensors;
+        tensors.retain(|key, _| !TRAINING_PREFIXES.iter().any(|prefix| key.starts_with(prefix)));
+        (tensors, self.sha256)
+    }
+}
+
+/// The sha256 of named tensors in order, as float32: the same for a file and its conversion, hexadecimal.
+pub(crate) fn sha256<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> String {
+    let mut hash = Sha256::new();
+    let mut bytes = Vec::new();
+    for (name, tensor) in tensors {
+        let tensor = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
+        bytes.resize(tensor.numel() * size_of::<f32>(), 0);
+        tensor.copy_data_u8(&mut bytes, tensor.numel());
+        hash.update(name);
+        hash.update([0]);
+        hash.update(&bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,2 +1,60 @@
-//! The `vidtok` command line.
-fn main() {}
+//! The `vidtok` command line: argument parsing and printing. The work is done in the crates below.
+
+// Printing is what this program is for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod args;
+mod clip;
+mod commands;
+mod progress;
+
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse(); // ends with status 2 on wrong usage
+    // libtorch's errors (out of memory, say) arrive as panics; they are said in one line like all others.
+    panic::set_hook(Box::new(|_| {}));
+    let message = match panic::catch_unwind(AssertUnwindSafe(|| run(arguments.command))) {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(error)) => describe(&error),
+        Err(payload) => format!("libtorch failed: {}", panic_message(payload.as_ref())),
+    };
+    eprintln!("error: {message}");
+    ExitCode::FAILURE
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Info(arguments) => commands::info::run(&arguments),
+        Command::Init(arguments) => commands::init::run(&arguments),
+        Command::Convert(arguments) => commands::convert::run(&arguments),
+        Command::Encode(arguments) => commands::encode::run(&arguments),
+        Command::Decode(arguments) => commands::decode::run(&arguments),
+        Command::Reconstruct(arguments) => commands::reconstruct::run(&arguments),
+        Command::Train(arguments) => commands::train::run(&arguments),
+    }
+}
+
+/// The error and its causes on one line, without those that the line says already.
+fn describe(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+fn panic_message(payload: &(dyn std::any::Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("unknown cause");
+    text.lines().next().unwrap_or(text)
+}

@@ -8,7 +8,6 @@ use tch::Tensor;
 /// Deterministic values in [-1, 1), float32 of `shape` on the CPU.
 ///
 /// Another `salt` gives other values for the same name.
-#[must_use]
 pub fn unit(name: &str, shape: &[i64], salt: u32) -> Tensor {
     filled(name, shape, salt, |u| u)
 }
@@ -17,7 +16,6 @@ pub fn unit(name: &str, shape: &[i64], salt: u32) -> Tensor {
 ///
 /// The last part of the name and the shape choose the range: blends lie near 2, gains and variances near 1, biases
 /// near 0, and kernels have variance 1 / fan-in.
-#[must_use]
 pub fn weight(name: &str, shape: &[i64], salt: u32) -> Tensor {
     let leaf = name.rsplit('.').next().unwrap_or(name);
     match leaf {

@@ -64,7 +64,10 @@ mod tests {
         let frame = |x: &Tensor| x.narrow(2, 0, 1);
         let (a, b, c) = (gray(0.5), gray(0.4), gray(0.3));
         let mut once = Psnr::default();
-        once.update(&Tensor::cat(&[frame(&a), frame(&a), frame(&a)], 2), &Tensor::cat(&[frame(&b), frame(&b), frame(&c)], 2));
+        once.update(
+            &Tensor::cat(&[frame(&a), frame(&a), frame(&a)], 2),
+            &Tensor::cat(&[frame(&b), frame(&b), frame(&c)], 2),
+        );
         let mut twice = Psnr::default();
         twice.update(&a, &b);
         twice.update(&frame(&a), &frame(&c));

@@ -17,8 +17,3 @@ pub(crate) fn config(file: &TensorFile) -> Result<Option<Config>, Error> {
     };
     file.metadata(CONFIG).map(parse).transpose()
 }
-
-/// The hash of the weights in a file's metadata, if it has one.
-pub(crate) fn sha256(file: &TensorFile) -> Option<String> {
-    file.metadata(SHA256).map(str::to_owned)
-}

@@ -7,10 +7,24 @@ use tch::{Kind, Tensor};
 use vidtok_arch::TimeState;
 use vidtok_core::Quantized;
 
+use crate::noise::Noise;
 use crate::{Error, Padding, Tokenizer};
 
 /// The window of non-causal models, in frames.
 const WINDOW: i64 = 16;
+
+/// Chunks are chosen so that an activation at full resolution takes no more than this, in bytes.
+const ACTIVATION_BYTES: i64 = 256 << 20;
+
+/// Frames to push at a time for a clip of h x w: many enough to keep the machine busy, few enough for its memory.
+/// A multiple of what is encoded together.
+#[must_use]
+pub fn chunk_frames(tokenizer: &Tokenizer, h: i64, w: i64) -> i64 {
+    let model = &tokenizer.config().model;
+    let frame = h * w * model.ch * model.ch_mult[0] * size_of::<f32>() as i64;
+    let step = step(tokenizer);
+    (ACTIVATION_BYTES / frame.max(1) / step * step).clamp(step, 8 * step.max(WINDOW))
+}
 
 /// Encodes a clip that comes in chunks of any length.
 #[derive(Debug)]
@@ -21,14 +35,16 @@ pub struct StreamEncoder<'a> {
     /// Frames that do not fill a step yet, `[b, 3, t, h, w]`.
     pending: Option<Tensor>,
     started: bool,
+    noise: Option<Noise>,
 }
 
 impl<'a> StreamEncoder<'a> {
-    /// For a clip of t frames of h x w in all.
+    /// For a clip of t frames of h x w in all. Continuous latents are the mean, or drawn with `seed`.
     #[must_use]
-    pub fn new(tokenizer: &'a Tokenizer, clip: [i64; 3]) -> Self {
+    pub fn new(tokenizer: &'a Tokenizer, clip: [i64; 3], seed: Option<i64>) -> Self {
         let padding = Padding::new(&tokenizer.config().model, clip);
-        Self { tokenizer, padding, state: time_state(tokenizer), pending: None, started: false }
+        let noise = seed.map(Noise::new);
+        Self { tokenizer, padding, state: time_state(tokenizer), pending: None, started: false, noise }
     }
 
     /// What the whole clip's [`Encoded`](crate::Encoded) records.
@@ -47,24 +63,27 @@ impl<'a> StreamEncoder<'a> {
             frames = Tensor::cat(&[pending, frames], 2);
         }
         let t = frames.size()[2];
-        let ready = t - t % self.step();
+        let ready = t - t % step(self.tokenizer);
         if ready < t {
             self.pending = Some(frames.narrow(2, ready, t - ready).copy());
         }
         self.encode(&frames.narrow(2, 0, ready))
     }
 
+    /// Whether frames wait for others, so that [`finish`](Self::finish) will give something.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// Ends the clip; gives the latent frames that were still missing.
     #[must_use]
     pub fn finish(mut self) -> Option<Quantized> {
-        let frames = self.pending.take()?;
-        self.encode(&frames)
+        self.flush()
     }
 
-    /// Frames that are encoded together.
-    fn step(&self) -> i64 {
-        let model = &self.tokenizer.config().model;
-        if model.causality.is_causal() { model.temporal_factor() } else { window(self.tokenizer) }
+    pub(crate) fn flush(&mut self) -> Option<Quantized> {
+        let frames = self.pending.take()?;
+        self.encode(&frames)
     }
 
     fn encode(&mut self, frames: &Tensor) -> Option<Quantized> {
@@ -78,7 +97,8 @@ impl<'a> StreamEncoder<'a> {
                 tokenizer.run_encoder(part, &mut self.state)
             })
         });
-        Some(tch::no_grad(|| tokenizer.quantizer().quantize(&encoded, None)))
+        let noise = self.noise.as_mut().map(|noise| noise.like(&encoded, tokenizer.quantizer().latent_channels()));
+        Some(tch::no_grad(|| tokenizer.quantizer().quantize(&encoded, noise.as_ref())))
     }
 }
 
@@ -130,6 +150,11 @@ impl<'a> StreamDecoder<'a> {
 
 fn is_causal(tokenizer: &Tokenizer) -> bool {
     tokenizer.config().model.causality.is_causal()
+}
+
+/// Frames that are encoded together.
+fn step(tokenizer: &Tokenizer) -> i64 {
+    if is_causal(tokenizer) { tokenizer.config().model.temporal_factor() } else { window(tokenizer) }
 }
 
 /// The window in frames: a multiple of the temporal factor.
@@ -203,7 +228,7 @@ mod tests {
                 let whole = tokenizer.encode(&video, None).unwrap();
                 let reconstruction = tokenizer.decode(&whole).unwrap();
                 for lengths in [&[1][..], &[2, 5, 1], &[19]] {
-                    let mut encoder = StreamEncoder::new(&tokenizer, [19, 7, 10]);
+                    let mut encoder = StreamEncoder::new(&tokenizer, [19, 7, 10], None);
                     let mut latents = Vec::new();
                     in_chunks(&video, lengths, |frames, _| latents.extend(encoder.push(frames).map(|q| q.latent)));
                     assert!(encoder.finish().is_none());
@@ -222,10 +247,22 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_draws_the_same_latent_in_a_stream_and_from_the_whole_clip() {
+        let tokenizer = tokenizer(Causality::V1_0, 1);
+        let video = Tensor::rand([1, 3, 9, 8, 8], (Kind::Float, Device::Cpu));
+        let whole = tokenizer.encode(&video, Some(7)).unwrap().latent;
+        let mut encoder = StreamEncoder::new(&tokenizer, [9, 8, 8], Some(7));
+        let mut latents = Vec::new();
+        in_chunks(&video, &[3], |frames, _| latents.extend(encoder.push(frames).map(|q| q.latent)));
+        assert!(worst(&Tensor::cat(&latents, 2), &whole) < 1e-5);
+        assert!(worst(&tokenizer.encode(&video, None).unwrap().latent, &whole) > 1e-3);
+    }
+
+    #[test]
     fn a_non_causal_stream_is_windows_of_sixteen_frames() {
         let tokenizer = tokenizer(Causality::NonCausal, 1);
         let video = Tensor::rand([1, 3, 22, 8, 8], (Kind::Float, Device::Cpu));
-        let mut encoder = StreamEncoder::new(&tokenizer, [22, 8, 8]);
+        let mut encoder = StreamEncoder::new(&tokenizer, [22, 8, 8], None);
         let padding = encoder.padding();
         let mut latents: Vec<Tensor> = encoder.push(&video).map(|q| q.latent).into_iter().collect();
         latents.extend(encoder.finish().map(|q| q.latent));

@@ -9,6 +9,7 @@ use vidtok_core::{Quantizer, Regularized};
 use vidtok_torch::{ParamPath, Parameters, write_tensors};
 
 use crate::encoded::is_integer;
+use crate::noise::Noise;
 use crate::{Config, Encoded, EncodedFile, Error, Padding, Weights, model_file, weights};
 
 /// A video tokenizer: a model with its weights.
@@ -156,13 +157,7 @@ impl Tokenizer {
         let padding = Padding::new(&self.config.model, clip_size(video)?);
         Ok(tch::no_grad(|| {
             let encoded = self.run_encoder(&self.pad(video, padding), &mut TimeState::whole_clip());
-            let noise = seed.map(|seed| {
-                tch::manual_seed(seed);
-                let mut shape = encoded.size();
-                shape[1] = self.quantizer.latent_channels();
-                // Drawn on the CPU: the same on every device.
-                Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_device(self.device).to_kind(self.kind)
-            });
+            let noise = seed.map(|seed| Noise::new(seed).like(&encoded, self.quantizer.latent_channels()));
             let quantized = self.quantizer.quantize(&encoded, noise.as_ref());
             let outside = |tensor: Tensor| tensor.contiguous();
             Encoded {

@@ -23,6 +23,7 @@ pub struct Weights {
     tensors: BTreeMap<String, Tensor>,
     config: Option<Config>,
     sha256: Option<String>,
+    origin: Option<String>,
 }
 
 impl Weights {
@@ -34,11 +35,12 @@ impl Weights {
         if path.extension() == Some(OsStr::new("safetensors")) {
             let file = TensorFile::open(path)?;
             let config = model_file::config(&file)?;
-            let sha256 = model_file::sha256(&file);
-            Ok(Self { path: path.to_owned(), tensors: file.tensors()?, config, sha256 })
+            let text = |key| file.metadata(key).map(str::to_owned);
+            let (sha256, origin) = (text(model_file::SHA256), text(model_file::ORIGIN));
+            Ok(Self { path: path.to_owned(), tensors: file.tensors()?, config, sha256, origin })
         } else {
             let tensors = read_checkpoint(path)?.tensors;
-            Ok(Self { path: path.to_owned(), tensors, config: None, sha256: None })
+            Ok(Self { path: path.to_owned(), tensors, config: None, sha256: None, origin: None })
         }
     }
 
@@ -52,6 +54,12 @@ impl Weights {
     #[must_use]
     pub fn config(&self) -> Option<&Config> {
         self.config.as_ref()
+    }
+
+    /// Where the weights came from, if the file is a one-file model.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
     }
 
     /// Puts the moving averages (`model_ema.*`) in the place of the parameters that `names` lists.

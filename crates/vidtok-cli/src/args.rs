@@ -1,0 +1,150 @@
+//! The arguments of every command, and the flags that several share.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tch::{Device, Kind};
+use vidtok::{Config, Tokenizer, Weights};
+
+/// Video tokenizers: from video to a compact latent or tokens, and back.
+#[derive(Debug, Parser)]
+#[command(name = "vidtok", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print what a model is
+    Info(crate::commands::info::InfoArgs),
+    /// Make a one-file model with random weights
+    Init(crate::commands::init::InitArgs),
+    /// Make a one-file model of a checkpoint
+    Convert(crate::commands::convert::ConvertArgs),
+    /// Encode a video to its latent or tokens
+    Encode(crate::commands::encode::EncodeArgs),
+    /// Decode a latent or tokens to a video
+    Decode(crate::commands::decode::DecodeArgs),
+    /// Encode and decode a video, to see what is lost
+    Reconstruct(crate::commands::reconstruct::ReconstructArgs),
+    /// Train a model
+    Train(crate::commands::train::TrainArgs),
+}
+
+/// Which model.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// One-file model (of `vidtok convert`, `init` or `train`)
+    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    pub(crate) model: Option<PathBuf>,
+    /// Configuration, such as configs/vidtok_kl_causal_488_4chn.toml
+    #[arg(long, value_name = "TOML", conflicts_with = "model")]
+    pub(crate) config: Option<PathBuf>,
+    /// Weights for --config: .ckpt, .pt or .safetensors
+    #[arg(long, value_name = "FILE", requires = "config")]
+    pub(crate) weights: Option<PathBuf>,
+    /// Use the averaged weights (model_ema.*) of --weights
+    #[arg(long, requires = "weights")]
+    pub(crate) ema: bool,
+    /// Set a value of the configuration, such as model.ch=32
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+}
+
+/// Where and how to compute.
+#[derive(Debug, Args)]
+pub(crate) struct ComputeArgs {
+    /// Device: cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu", value_parser = parse_device)]
+    pub(crate) device: Device,
+    /// Number type of the networks
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    pub(crate) dtype: Dtype,
+    /// CPU threads; all cores without it
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) threads: Option<i32>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Dtype {
+    F32,
+    Bf16,
+    F16,
+}
+
+impl Dtype {
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::F32 => Kind::Float,
+            Self::Bf16 => Kind::BFloat16,
+            Self::F16 => Kind::Half,
+        }
+    }
+}
+
+pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
+    let index = match text.split_once(':') {
+        None if text == "cpu" => return Ok(Device::Cpu),
+        None if text == "cuda" => Some(0),
+        Some(("cuda", index)) => index.parse().ok(),
+        _ => None,
+    };
+    index.map(Device::Cuda).ok_or_else(|| "expected cpu, cuda or cuda:N".to_owned())
+}
+
+impl ComputeArgs {
+    /// The device, after checking that it is there and setting the number of threads.
+    pub(crate) fn prepare(&self) -> anyhow::Result<Device> {
+        prepare(self.device, self.threads)?;
+        Ok(self.device)
+    }
+}
+
+/// Checks that the device is there and sets the number of threads.
+pub(crate) fn prepare(device: Device, threads: Option<i32>) -> anyhow::Result<()> {
+    if let Some(threads) = threads {
+        tch::set_num_threads(threads);
+    }
+    if let Device::Cuda(index) = device {
+        let count = tch::Cuda::device_count();
+        if i64::try_from(index).is_ok_and(|index| index >= count) {
+            bail!("there is no CUDA device {index}: libtorch sees {count}");
+        }
+    }
+    Ok(())
+}
+
+impl ModelArgs {
+    /// The model with its weights.
+    pub(crate) fn load(&self, compute: &ComputeArgs) -> anyhow::Result<Tokenizer> {
+        let device = compute.prepare()?;
+        let (config, weights) = self.read()?;
+        let weights = weights.context("no weights: give --weights FILE with --config, or --model FILE")?;
+        Ok(Tokenizer::with_weights(config, weights, device, compute.dtype.kind())?)
+    }
+
+    /// The configuration with its overrides, and the weights if there are any.
+    pub(crate) fn read(&self) -> anyhow::Result<(Config, Option<Weights>)> {
+        if let Some(path) = &self.model {
+            let weights = Weights::read(path)?;
+            let config = weights.config().cloned().ok_or_else(|| vidtok::Error::NotAModel { path: path.clone() })?;
+            return Ok((config.with_overrides(&self.overrides)?, Some(weights)));
+        }
+        let path = self.config.as_ref().context("give --model FILE or --config TOML")?;
+        let config = Config::load(path, &self.overrides)?;
+        let weights = self.weights.as_ref().map(|path| read_weights(path, self.ema, &config)).transpose()?;
+        Ok((config, weights))
+    }
+}
+
+/// The weights of a file, averaged ones on request.
+pub(crate) fn read_weights(path: &std::path::Path, ema: bool, config: &Config) -> anyhow::Result<Weights> {
+    let mut weights = Weights::read(path)?;
+    if ema {
+        let shapes = Tokenizer::shapes(config.clone())?;
+        weights.use_ema(shapes.parameters().names())?;
+    }
+    Ok(weights)
+}

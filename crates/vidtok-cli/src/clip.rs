@@ -1,0 +1,197 @@
+//! Inputs and outputs of the commands: video files through ffmpeg, or tensors in `.safetensors` files.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use tch::{Kind, Tensor};
+use vidtok_core::{FrameRate, FrameSink, FrameSource};
+use vidtok_data::{Ffmpeg, Quality, VideoReader, VideoWriter, cover, to_frames, to_model_range};
+use vidtok_torch::{TensorFile, write_tensors};
+
+/// Size and rate that an input is brought to before it is encoded.
+#[derive(Debug, Args)]
+pub(crate) struct FrameArgs {
+    /// Resize and centre-crop to this height; the video's own without it
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..=16384))]
+    height: Option<i64>,
+    /// Resize and centre-crop to this width; the video's own without it
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..=16384))]
+    width: Option<i64>,
+    /// Take every n-th frame, to come close to this many a second
+    #[arg(long)]
+    fps: Option<FrameRate>,
+}
+
+impl FrameArgs {
+    /// Height and width for an input of h x w; one that is not given follows from the other.
+    fn size(&self, [h, w]: [i64; 2]) -> [i64; 2] {
+        let scaled = |side: i64, to: i64, from: i64| ((side * to) as f64 / from as f64).round().max(1.0) as i64;
+        match (self.height, self.width) {
+            (Some(height), Some(width)) => [height, width],
+            (Some(height), None) => [height, scaled(w, height, h)],
+            (None, Some(width)) => [scaled(h, width, w), width],
+            (None, None) => [h, w],
+        }
+    }
+
+    fn stride(&self, source: FrameRate) -> i64 {
+        let ratio = self.fps.map_or(1.0, |fps| source.as_f64() / fps.as_f64());
+        ratio.round().max(1.0) as i64
+    }
+}
+
+/// A clip that is read from front to back.
+pub(crate) struct Clip {
+    source: Source,
+    /// t, h, w as given out.
+    size: [i64; 3],
+    stride: i64,
+    /// Source frames that were read.
+    read: i64,
+    frame_rate: Option<FrameRate>,
+}
+
+enum Source {
+    Video(VideoReader),
+    /// `[b, 3, t, h, w]`.
+    Tensor(Tensor),
+}
+
+impl Clip {
+    pub(crate) fn open(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
+        if is_tensor_file(path) { Self::open_tensor(path, arguments) } else { Self::open_video(path, arguments) }
+    }
+
+    fn open_video(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
+        let reader = VideoReader::open(&Ffmpeg::locate()?, path)?;
+        let info = reader.info().clone();
+        let stride = arguments.stride(info.frame_rate);
+        let [h, w] = arguments.size([info.height, info.width]);
+        let t = (info.frames as i64 + stride - 1) / stride;
+        let rate = info.frame_rate.as_f64() / stride as f64;
+        let frame_rate = if stride == 1 { Some(info.frame_rate) } else { FrameRate::from_f64(rate) };
+        Ok(Self { source: Source::Video(reader), size: [t, h, w], stride, read: 0, frame_rate })
+    }
+
+    fn open_tensor(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
+        if arguments.fps.is_some() {
+            bail!("{}: --fps is for video files; a tensor has no frame rate", path.display());
+        }
+        let video = TensorFile::open(path)?.tensor("video")?;
+        let (h, w, t) = match video.size()[..] {
+            [b, 3, t, h, w] if b * t * h * w > 0 && video.is_floating_point() => (h, w, t),
+            _ => bail!(
+                "{}: \"video\" is {:?} {:?}; expected floats [b, 3, t, h, w]",
+                path.display(),
+                video.kind(),
+                video.size()
+            ),
+        };
+        let [h, w] = arguments.size([h, w]);
+        let source = Source::Tensor(video.to_kind(Kind::Float));
+        Ok(Self { source, size: [t, h, w], stride: 1, read: 0, frame_rate: None })
+    }
+
+    /// t, h and w.
+    pub(crate) fn size(&self) -> [i64; 3] {
+        self.size
+    }
+
+    pub(crate) fn frame_rate(&self) -> Option<FrameRate> {
+        self.frame_rate
+    }
+
+    /// The next frames, at least one and about `max`: `[b, 3, t, h, w]` in [-1, 1].
+    pub(crate) fn next(&mut self, max: i64) -> anyhow::Result<Option<Tensor>> {
+        let [_, h, w] = self.size;
+        loop {
+            let Some(frames) = self.read(max)? else { return Ok(None) };
+            // To the next multiple of the stride.
+            let (t, skipped) = (frames.size()[2], (self.stride - self.read % self.stride) % self.stride);
+            self.read += t;
+            if skipped < t {
+                let taken = frames.slice(2, skipped, None, self.stride);
+                return Ok(Some(cover(&taken, [h, w])));
+            }
+        }
+    }
+
+    /// The next frames of the source, `[b, 3, t, h, w]` in [-1, 1].
+    fn read(&mut self, max: i64) -> anyhow::Result<Option<Tensor>> {
+        Ok(match &mut self.source {
+            Source::Video(reader) => reader.next_frames(max as usize)?.map(|frames| to_model_range(&frames)),
+            Source::Tensor(video) => {
+                let length = max.min(video.size()[2] - self.read);
+                (length > 0).then(|| video.narrow(2, self.read, length))
+            }
+        })
+    }
+}
+
+/// A clip that is written from front to back; nothing stands under its name before it is finished.
+pub(crate) struct Output {
+    path: PathBuf,
+    sink: Sink,
+}
+
+enum Sink {
+    Tensor(Vec<Tensor>),
+    /// Starts with the first frames, which have the size.
+    Video(Option<Box<dyn FrameSink>>, FrameRate),
+}
+
+impl Output {
+    /// `frame_rate` is needed for a video file.
+    pub(crate) fn new(path: &Path, frame_rate: Option<FrameRate>) -> anyhow::Result<Self> {
+        let sink = if is_tensor_file(path) {
+            Sink::Tensor(Vec::new())
+        } else {
+            let rate = frame_rate
+                .context("the input has no frame rate, which a video file needs: give --fps, or write .safetensors")?;
+            Sink::Video(None, rate)
+        };
+        Ok(Self { path: path.to_owned(), sink })
+    }
+
+    /// Appends frames `[b, 3, t, h, w]` in [-1, 1].
+    pub(crate) fn write(&mut self, frames: &Tensor) -> anyhow::Result<()> {
+        match &mut self.sink {
+            Sink::Tensor(parts) => parts.push(frames.shallow_clone()),
+            Sink::Video(sink, rate) => {
+                let size = frames.size();
+                if size[0] != 1 {
+                    bail!("a video file holds one clip, here are {}: write .safetensors", size[0]);
+                }
+                let sink = match sink {
+                    Some(sink) => sink,
+                    None => {
+                        let ffmpeg = Ffmpeg::locate()?;
+                        let size = [size[3], size[4]];
+                        let writer = VideoWriter::create(&ffmpeg, &self.path, size, *rate, Quality::default())?;
+                        sink.insert(Box::new(writer))
+                    }
+                };
+                sink.write(&to_frames(frames))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        match self.sink {
+            Sink::Tensor(parts) => {
+                let video = Tensor::cat(&parts, 2).contiguous();
+                write_tensors(&self.path, [("video", &video)], [])?;
+            }
+            Sink::Video(Some(sink), _) => sink.finish()?,
+            Sink::Video(None, _) => bail!("{}: no frame was decoded", self.path.display()),
+        }
+        Ok(())
+    }
+}
+
+fn is_tensor_file(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("safetensors"))
+}

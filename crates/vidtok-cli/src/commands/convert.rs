@@ -1,0 +1,62 @@
+//! `vidtok convert`: a checkpoint as a one-file model.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use tch::Device;
+use vidtok::{Config, Tokenizer, Weights};
+
+use crate::args::{Dtype, read_weights};
+
+/// Arguments of `vidtok convert`.
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// Configuration of the checkpoint; not needed for a one-file model
+    #[arg(long, value_name = "TOML")]
+    config: Option<PathBuf>,
+    /// Set a value of the configuration, such as model.ch=32
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Take the averaged weights (model_ema.*)
+    #[arg(long)]
+    ema: bool,
+    /// Number type to store
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    dtype: Dtype,
+    /// Checkpoint: .ckpt, .pt or .safetensors
+    input: PathBuf,
+    /// The one-file model to write (.safetensors)
+    output: PathBuf,
+}
+
+pub(crate) fn run(arguments: &ConvertArgs) -> anyhow::Result<()> {
+    check_tensor_name(&arguments.output)?;
+    let (config, weights) = match &arguments.config {
+        Some(path) => {
+            let config = Config::load(path, &arguments.overrides)?;
+            let weights = read_weights(&arguments.input, arguments.ema, &config)?;
+            (config, weights)
+        }
+        None => {
+            let weights = Weights::read(&arguments.input)?;
+            let config = weights.config().cloned();
+            let config = config.context("the file has no configuration inside: give --config TOML")?;
+            (config.with_overrides(&arguments.overrides)?, weights)
+        }
+    };
+    let tokenizer = Tokenizer::with_weights(config, weights, Device::Cpu, arguments.dtype.kind())?;
+    let name = arguments.input.file_name().unwrap_or_default().to_string_lossy();
+    let averaged = if arguments.ema { ", EMA weights" } else { "" };
+    tokenizer.save(&arguments.output, &format!("converted from {name}{averaged}"))?;
+    Ok(())
+}
+
+/// Models and encoded clips are safetensors, and are told by that name when they are read.
+pub(crate) fn check_tensor_name(path: &Path) -> anyhow::Result<()> {
+    if path.extension() != Some(OsStr::new("safetensors")) {
+        bail!("{}: this is written as .safetensors, so its name must end so", path.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! `vidtok decode`: a latent or tokens to a video.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use vidtok::{EncodedFile, StreamDecoder, chunk_frames};
+use vidtok_core::FrameRate;
+
+use crate::args::{ComputeArgs, ModelArgs};
+use crate::clip::Output;
+use crate::progress;
+
+/// Arguments of `vidtok decode`.
+#[derive(Debug, Args)]
+pub(crate) struct DecodeArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// Frames per second of the video; the source's without it
+    #[arg(long)]
+    fps: Option<FrameRate>,
+    /// Encoded clip (of `vidtok encode`)
+    input: PathBuf,
+    /// Video file to write, or .safetensors for a tensor "video" [b, 3, t, h, w] in [-1, 1]
+    output: PathBuf,
+}
+
+pub(crate) fn run(arguments: &DecodeArgs) -> anyhow::Result<()> {
+    let file = EncodedFile::read(&arguments.input)?;
+    let tokenizer = arguments.model.load(&arguments.compute)?;
+    if file.weights_sha256.as_deref().is_some_and(|sha256| sha256 != tokenizer.weights_sha256()) {
+        let encoder = file.model.as_deref().unwrap_or("another model");
+        eprintln!("warning: the clip was encoded by {encoder} with other weights than these");
+    }
+    let encoded = tokenizer.read_encoded(&file)?;
+    let latent = &encoded.latent;
+    let size = latent.size();
+    let model = &tokenizer.config().model;
+    let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
+    let chunk = (chunk_frames(&tokenizer, size[3] * f_s, size[4] * f_s) / f_t).max(1);
+
+    let mut output = Output::new(&arguments.output, arguments.fps.or(file.frame_rate))?;
+    let mut decoder = StreamDecoder::new(&tokenizer, encoded.padding);
+    let bar = progress::bar(size[2] as u64, "latent frames");
+    for start in (0..size[2]).step_by(chunk as usize) {
+        let length = chunk.min(size[2] - start);
+        let last = start + length == size[2];
+        if let Some(frames) = decoder.push(&latent.narrow(2, start, length), last)? {
+            output.write(&frames)?;
+        }
+        bar.inc(length as u64);
+    }
+    bar.finish_and_clear();
+    output.finish()
+}

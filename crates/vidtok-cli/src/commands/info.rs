@@ -1,0 +1,70 @@
+//! `vidtok info`: what a model is.
+
+use clap::Args;
+use vidtok::{Config, Tokenizer, Weights};
+
+use crate::args::ModelArgs;
+
+/// Arguments of `vidtok info`.
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+pub(crate) fn run(arguments: &InfoArgs) -> anyhow::Result<()> {
+    let (config, weights) = arguments.model.read()?;
+    let shapes = Tokenizer::shapes(config.clone())?;
+    print_model(&config, &shapes);
+    if let Some(weights) = weights {
+        print_weights(config, weights)?;
+    }
+    Ok(())
+}
+
+fn print_model(config: &Config, shapes: &Tokenizer) {
+    let model = &config.model;
+    let quantizer = shapes.quantizer();
+    let f_s = model.spatial_factor();
+    println!("name         {}", config.name);
+    println!("causality    {:?}", model.causality);
+    println!("compression  {} x {f_s} x {f_s} (time x height x width)", model.temporal_factor());
+    let z = quantizer.latent_channels();
+    match quantizer.codebook_size() {
+        None => println!("latent       continuous (KL), {z} channels"),
+        Some(codes) => println!("latent       discrete (FSQ), {} codes, {z} channels", grouped(codes)),
+    }
+    println!("parameters   {}", grouped(shapes.parameters().count("")));
+    println!("  encoder    {}", grouped(shapes.parameters().count("encoder.")));
+    println!("  decoder    {}", grouped(shapes.parameters().count("decoder.")));
+}
+
+fn print_weights(config: Config, weights: Weights) -> anyhow::Result<()> {
+    let path = weights.path().to_owned();
+    let origin = weights.origin().map(str::to_owned);
+    let tokenizer = Tokenizer::with_weights(config, weights, tch::Device::Cpu, tch::Kind::Float)?;
+    println!("weights      {}", path.display());
+    println!("  sha256     {}", tokenizer.weights_sha256());
+    if let Some(origin) = origin {
+        println!("  origin     {origin}");
+    }
+    Ok(())
+}
+
+/// 157451663 as 157,451,663.
+fn grouped(number: i64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!([7, 1234, 157_451_663].map(grouped), ["7", "1,234", "157,451,663"]);
+    }
+}

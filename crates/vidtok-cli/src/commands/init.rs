@@ -1,0 +1,30 @@
+//! `vidtok init`: a model with random weights.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use vidtok::{Config, Tokenizer};
+
+/// Arguments of `vidtok init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Configuration
+    #[arg(long, value_name = "TOML")]
+    config: PathBuf,
+    /// Set a value of the configuration, such as model.ch=32
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Seed of the weights
+    #[arg(long, default_value_t = 0)]
+    seed: i64,
+    /// The one-file model to write (.safetensors)
+    output: PathBuf,
+}
+
+pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
+    let config = Config::load(&arguments.config, &arguments.overrides)?;
+    super::convert::check_tensor_name(&arguments.output)?;
+    let tokenizer = Tokenizer::init(config, arguments.seed, tch::Device::Cpu)?;
+    tokenizer.save(&arguments.output, &format!("random weights, seed {}", arguments.seed))?;
+    Ok(())
+}

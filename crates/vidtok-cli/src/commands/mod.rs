@@ -1,0 +1,9 @@
+//! One command a file.
+
+pub(crate) mod convert;
+pub(crate) mod decode;
+pub(crate) mod encode;
+pub(crate) mod info;
+pub(crate) mod init;
+pub(crate) mod reconstruct;
+pub(crate) mod train;

@@ -1,0 +1,63 @@
+//! `vidtok reconstruct`: encode and decode, to see what is lost.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tch::Tensor;
+use vidtok::{Pair, StreamReconstructor, chunk_frames};
+use vidtok_core::Metric;
+use vidtok_metrics::Psnr;
+
+use crate::args::{ComputeArgs, ModelArgs};
+use crate::clip::{Clip, FrameArgs, Output};
+use crate::progress;
+
+/// Arguments of `vidtok reconstruct`.
+#[derive(Debug, Args)]
+pub(crate) struct ReconstructArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    #[command(flatten)]
+    frames: FrameArgs,
+    /// Put the input on the left of its reconstruction
+    #[arg(long)]
+    side_by_side: bool,
+    /// Video file, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1]
+    input: PathBuf,
+    /// Video file to write, or .safetensors for a tensor "video" [b, 3, t, h, w] in [-1, 1]
+    output: PathBuf,
+}
+
+pub(crate) fn run(arguments: &ReconstructArgs) -> anyhow::Result<()> {
+    let mut clip = Clip::open(&arguments.input, &arguments.frames)?;
+    let mut output = Output::new(&arguments.output, clip.frame_rate())?;
+    let tokenizer = arguments.model.load(&arguments.compute)?;
+    let [t, h, w] = clip.size();
+    let chunk = chunk_frames(&tokenizer, h, w);
+    let mut stream = StreamReconstructor::new(&tokenizer, [t, h, w]);
+    let mut psnr = Psnr::default();
+    let bar = progress::bar(t as u64, "frames");
+    let mut take = |pair: Option<Pair>| -> anyhow::Result<()> {
+        let Some(Pair { input, reconstruction }) = pair else { return Ok(()) };
+        let input = input.to_device(reconstruction.device());
+        let unit = |x: &Tensor| (x.clamp(-1.0, 1.0) + 1.0) / 2.0;
+        psnr.update(&unit(&input), &unit(&reconstruction));
+        bar.inc(reconstruction.size()[2] as u64);
+        match arguments.side_by_side {
+            true => output.write(&Tensor::cat(&[input, reconstruction], 4)),
+            false => output.write(&reconstruction),
+        }
+    };
+    while let Some(frames) = clip.next(chunk)? {
+        take(stream.push(&frames)?)?;
+    }
+    take(stream.finish()?)?;
+    bar.finish_and_clear();
+    output.finish()?;
+    if let Some(psnr) = psnr.value() {
+        println!("{t} frames of {w}x{h}, PSNR {psnr:.2} dB");
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! What a person looks at after a run: a clip beside its reconstruction.
+
+use std::path::Path;
+
+use tch::Tensor;
+use vidtok::{Pair, StreamReconstructor, Tokenizer, chunk_frames};
+use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoError};
+use vidtok_data::{
+    Ffmpeg, Quality, Scene, VideoReader, VideoWriter, resize_frames, save_png, to_frames, to_model_range,
+};
+
+use crate::TrainError;
+
+/// Frames of the clip.
+const FRAMES: i64 = 75;
+
+/// Where the frames come from.
+pub(crate) enum Example<'a> {
+    /// A video file.
+    Video(&'a Path),
+    /// A procedural scene, of this seed.
+    Scene(u64),
+}
+
+/// Writes the first seconds of a clip, its shorter side `side` pixels, on the left of its reconstruction: a video, and
+/// its middle frame as a picture.
+pub(crate) fn write(
+    tokenizer: &Tokenizer,
+    ffmpeg: &Ffmpeg,
+    example: &Example<'_>,
+    side: i64,
+    video: &Path,
+    picture: &Path,
+) -> Result<(), TrainError> {
+    let (frames, frame_rate) = read(ffmpeg, example, side)?;
+    let size = frames.size();
+    let (t, h, w) = (size[0], size[1], size[2]);
+    let chunk = chunk_frames(tokenizer, h, w);
+    let mut stream = StreamReconstructor::new(tokenizer, [t, h, w]);
+    let mut writer = VideoWriter::create(ffmpeg, video, [h, 2 * w], frame_rate, Quality::default())?;
+    let mut middle = None;
+    let mut written = 0;
+    let mut take = |pair: Option<Pair>| -> Result<(), VideoError> {
+        let Some(Pair { input, reconstruction }) = pair else { return Ok(()) };
+        let both = to_frames(&Tensor::cat(&[input.to_device(reconstruction.device()), reconstruction], 4));
+        let wanted = t / 2 - written;
+        written += both.size()[0];
+        if (0..both.size()[0]).contains(&wanted) {
+            middle = Some(both.get(wanted));
+        }
+        writer.write(&both)
+    };
+    for start in (0..t).step_by(chunk as usize) {
+        let part = frames.narrow(0, start, chunk.min(t - start));
+        take(stream.push(&to_model_range(&part))?)?;
+    }
+    take(stream.finish()?)?;
+    Box::new(writer).finish()?;
+    if let Some(frame) = middle {
+        save_png(ffmpeg, picture, &frame)?;
+    }
+    Ok(())
+}
+
+/// Frames uint8 `[t, h, w, 3]` and their rate.
+fn read(ffmpeg: &Ffmpeg, example: &Example<'_>, side: i64) -> Result<(Tensor, FrameRate), VideoError> {
+    match example {
+        Example::Video(path) => {
+            let mut reader = VideoReader::open(ffmpeg, *path)?;
+            let rate = reader.info().frame_rate;
+            let mut parts = Vec::new();
+            let mut count = 0;
+            while let Some(frames) = reader.next_frames((FRAMES - count).clamp(0, 16) as usize)? {
+                count += frames.size()[0];
+                parts.push(resize_frames(&frames, side));
+                if count >= FRAMES {
+                    break;
+                }
+            }
+            Ok((Tensor::cat(&parts, 0), rate))
+        }
+        Example::Scene(seed) => {
+            let rate = FrameRate::from_f64(25.0).ok_or_else(|| VideoError::Empty { path: "scene".into() })?;
+            let times: Vec<f64> = (0..FRAMES).map(|i| i as f64 / rate.as_f64()).collect();
+            Ok((Scene::new(*seed).frames(&times, [side, side / 3 * 4]), rate))
+        }
+    }
+}

@@ -1,0 +1,726 @@
+//! A reader of pickles that only ever makes plain data.
+//!
+//! Python's pickle (PEP 307, PEP 3154, PEP 574; opcodes as `pickletools` documents them) is a small program for a
+//! stack machine. This machine knows the opcodes of protocols 2 to 5 that `torch.save` writes, calls nothing, and
+//! refuses by name what [`globals`](super::globals) does not list.
+//!
+//! Values live in one arena and refer to each other by [`Id`], as a pickle may share them or even tie them into
+//! rings. Nothing here is recursive, and as each opcode makes at most a constant number of values, the limit on
+//! opcodes bounds time and memory.
+
+use std::collections::HashMap;
+
+use super::globals::{Global, Meaning};
+
+/// Opcodes in one pickle. A tensor takes about 35.
+const MAX_OPCODES: usize = 2_000_000;
+
+/// Dimensions of one tensor.
+const MAX_DIMENSIONS: usize = 16;
+
+/// A pickle that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}, at byte {offset}")]
+pub struct PickleError {
+    /// Where in the pickle the opcode stands that cannot be followed.
+    pub offset: usize,
+    /// What is wrong with it.
+    pub problem: PickleProblem,
+}
+
+/// What is wrong with a pickle.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PickleProblem {
+    /// It calls something that is not known to make plain data.
+    #[error("it calls {0}, which makes no plain data (nothing was executed)")]
+    RefusedGlobal(String),
+    /// It calls a value that is no class or function.
+    #[error("it calls {0}, which is no class")]
+    NotCallable(String),
+    /// The arguments of a known class are not what they should be.
+    #[error("{0} gets unknown arguments")]
+    Arguments(String),
+    /// A storage is named in an unknown way.
+    #[error("a persistent id does not name a tensor's storage")]
+    PersistentId,
+    /// A value has the wrong type for the opcode.
+    #[error("expected {expected}, found {found}")]
+    Type {
+        /// What the opcode works on.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+    /// The pickle ends too early.
+    #[error("it ends too early")]
+    Truncated,
+    /// It does not start like a pickle of protocols 2 to 5.
+    #[error("no pickle of protocol 2 to 5")]
+    Protocol,
+    /// An opcode that `torch.save` does not write.
+    #[error("unknown opcode {0:#04x}")]
+    Opcode(u8),
+    /// A text is not UTF-8.
+    #[error("a text is not UTF-8")]
+    Utf8,
+    /// An opcode needs more values than there are.
+    #[error("the stack is empty")]
+    StackUnderflow,
+    /// A value is recalled that was never stored.
+    #[error("value {0} was never stored")]
+    Memo(u32),
+    /// More opcodes than any real checkpoint has.
+    #[error("more than {MAX_OPCODES} opcodes")]
+    TooLong,
+}
+
+/// A place in the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Id(u32);
+
+/// A plain value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value<'a> {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Str(&'a str),
+    Bytes(&'a [u8]),
+    /// A list or a set.
+    List(Vec<Id>),
+    Tuple(Vec<Id>),
+    /// In the file's order; keys may repeat.
+    Dict(Vec<(Id, Id)>),
+    /// A class or function that is named and not called.
+    Global(Global<'a>),
+    Storage(Storage<'a>),
+    Tensor(Box<TensorRef<'a>>),
+    /// An object of which only the class is kept.
+    Object(Global<'a>),
+}
+
+/// The memory that one or more tensors look at; it lies in a record of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Storage<'a> {
+    /// Says what the elements are.
+    pub(super) class: Global<'a>,
+    /// The last part of the record's name.
+    pub(super) key: &'a str,
+    /// Number of elements.
+    pub(super) elements: u64,
+}
+
+/// A view of a storage, in elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TensorRef<'a> {
+    pub(super) storage: Storage<'a>,
+    pub(super) offset: u64,
+    /// As long as `strides`, at most [`MAX_DIMENSIONS`].
+    pub(super) shape: Vec<u64>,
+    pub(super) strides: Vec<u64>,
+}
+
+impl Value<'_> {
+    /// A few words for messages.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::None => "None".to_owned(),
+            Self::Bool(_) => "a bool".to_owned(),
+            Self::Int(_) => "an integer".to_owned(),
+            Self::Float(_) => "a float".to_owned(),
+            Self::Str(_) => "a text".to_owned(),
+            Self::Bytes(_) => "bytes".to_owned(),
+            Self::List(_) => "a list".to_owned(),
+            Self::Tuple(_) => "a tuple".to_owned(),
+            Self::Dict(_) => "a dictionary".to_owned(),
+            Self::Global(global) => format!("the class {global}"),
+            Self::Storage(_) => "a tensor's storage".to_owned(),
+            Self::Tensor(_) => "a tensor".to_owned(),
+            Self::Object(class) => format!("an object of {class}"),
+        }
+    }
+}
+
+/// A pickle as plain values.
+#[derive(Debug)]
+pub(super) struct Pickle<'a> {
+    values: Vec<Value<'a>>,
+    root: Id,
+}
+
+impl<'a> Pickle<'a> {
+    /// Reads the pickle at the start of `bytes`.
+    ///
+    /// # Errors
+    /// If it is damaged, or calls what makes no plain data.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, PickleError> {
+        Machine::new(bytes).run()
+    }
+
+    /// The value that was pickled.
+    pub(super) fn root(&self) -> &Value<'a> {
+        self.get(self.root)
+    }
+
+    /// The value at `id`, which must come from this pickle.
+    pub(super) fn get(&self, id: Id) -> &Value<'a> {
+        &self.values[id.0 as usize]
+    }
+}
+
+type Step<T = ()> = Result<T, PickleProblem>;
+
+struct Machine<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    values: Vec<Value<'a>>,
+    stack: Vec<Id>,
+    /// Heights of the stack.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Id>,
+}
+
+impl<'a> Machine<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() }
+    }
+
+    fn run(mut self) -> Result<Pickle<'a>, PickleError> {
+        let at_start = |problem| PickleError { offset: 0, problem };
+        if self.bytes.first() != Some(&0x80) {
+            return Err(at_start(PickleProblem::Protocol));
+        }
+        for _ in 0..MAX_OPCODES {
+            let offset = self.at;
+            let done = self.step().map_err(|problem| PickleError { offset, problem })?;
+            if let Some(root) = done {
+                return Ok(Pickle { values: self.values, root });
+            }
+        }
+        Err(PickleError { offset: self.at, problem: PickleProblem::TooLong })
+    }
+
+    /// Follows one opcode; gives the result at the last one.
+    fn step(&mut self) -> Step<Option<Id>> {
+        match self.byte()? {
+            0x80 => match self.byte()? {
+                2..=5 => {}
+                _ => return Err(PickleProblem::Protocol),
+            },
+            // A frame's length only helps readers of streams.
+            0x95 => drop(self.array::<8>()?),
+            b'.' => return self.pop().map(Some),
+
+            b'(' => self.marks.push(self.stack.len()),
+            b'0' => drop(self.pop()?),
+            b'1' => drop(self.pop_to_mark()?),
+            b'2' => {
+                let top = self.top()?;
+                self.stack.push(top);
+            }
+
+            b'N' => self.push(Value::None),
+            0x88 => self.push(Value::Bool(true)),
+            0x89 => self.push(Value::Bool(false)),
+            b'K' => {
+                let int = self.byte()?;
+                self.push(Value::Int(int.into()));
+            }
+            b'M' => {
+                let int = u16::from_le_bytes(self.array()?);
+                self.push(Value::Int(int.into()));
+            }
+            b'J' => {
+                let int = i32::from_le_bytes(self.array()?);
+                self.push(Value::Int(int.into()));
+            }
+            0x8a => self.long(Width::One)?,
+            0x8b => self.long(Width::Four)?,
+            b'G' => {
+                let float = f64::from_be_bytes(self.array()?);
+                self.push(Value::Float(float));
+            }
+            0x8c => self.text(Width::One)?,
+            b'X' => self.text(Width::Four)?,
+            0x8d => self.text(Width::Eight)?,
+            b'C' => self.binary(Width::One)?,
+            b'B' => self.binary(Width::Four)?,
+            0x8e | 0x96 => self.binary(Width::Eight)?,
+            // Python 2's str: text or bytes.
+            b'U' => self.text_or_binary(Width::One)?,
+            b'T' => self.text_or_binary(Width::Four)?,
+
+            b')' => self.push(Value::Tuple(Vec::new())),
+            0x85 => self.tuple(1)?,
+            0x86 => self.tuple(2)?,
+            0x87 => self.tuple(3)?,
+            b't' | 0x91 => {
+                let items = self.pop_to_mark()?;
+                self.push(Value::Tuple(items));
+            }
+            b']' | 0x8f => self.push(Value::List(Vec::new())),
+            b'l' => {
+                let items = self.pop_to_mark()?;
+                self.push(Value::List(items));
+            }
+            b'a' => {
+                let item = self.pop()?;
+                self.extend(&[item])?;
+            }
+            b'e' | 0x90 => {
+                let items = self.pop_to_mark()?;
+                self.extend(&items)?;
+            }
+            b'}' => self.push(Value::Dict(Vec::new())),
+            b'd' => {
+                let items = self.pop_to_mark()?;
+                self.push(Value::Dict(Vec::new()));
+                self.insert(&items)?;
+            }
+            b's' => {
+                let value = self.pop()?;
+                let key = self.pop()?;
+                self.insert(&[key, value])?;
+            }
+            b'u' => {
+                let items = self.pop_to_mark()?;
+                self.insert(&items)?;
+            }
+
+            b'q' => {
+                let slot = self.byte()?;
+                self.store(slot.into())?;
+            }
+            b'r' => {
+                let slot = u32::from_le_bytes(self.array()?);
+                self.store(slot)?;
+            }
+            0x94 => self.store(self.memo.len() as u32)?,
+            b'h' => {
+                let slot = self.byte()?;
+                self.recall(slot.into())?;
+            }
+            b'j' => {
+                let slot = u32::from_le_bytes(self.array()?);
+                self.recall(slot)?;
+            }
+
+            b'c' => {
+                let module = self.line()?;
+                let name = self.line()?;
+                self.push(Value::Global(Global { module, name }));
+            }
+            0x93 => {
+                let name = self.pop_str()?;
+                let module = self.pop_str()?;
+                self.push(Value::Global(Global { module, name }));
+            }
+            b'R' | 0x81 => {
+                let arguments = self.pop()?;
+                let callee = self.pop()?;
+                self.call(callee, arguments)?;
+            }
+            0x92 => {
+                let _keywords = self.pop()?;
+                let arguments = self.pop()?;
+                let callee = self.pop()?;
+                self.call(callee, arguments)?;
+            }
+            b'b' => {
+                let _state = self.pop()?;
+                self.set_state()?;
+            }
+            b'Q' => {
+                let id = self.pop()?;
+                let storage = self.storage(id).ok_or(PickleProblem::PersistentId)?;
+                self.push(Value::Storage(storage));
+            }
+            other => return Err(PickleProblem::Opcode(other)),
+        }
+        Ok(None)
+    }
+
+    // What the opcodes do.
+
+    fn long(&mut self, width: Width) -> Step {
+        let digits = self.sized(width)?;
+        let mut bytes = match digits.last() {
+            Some(0x80..) => [0xff; 8],
+            _ => [0; 8],
+        };
+        let value = match bytes.get_mut(..digits.len()) {
+            Some(low) => {
+                low.copy_from_slice(digits);
+                Value::Int(i64::from_le_bytes(bytes))
+            }
+            // Random states hold such numbers; nothing here needs them.
+            None => Value::Object(Global { module: "builtins", name: "int" }),
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    fn text(&mut self, width: Width) -> Step {
+        let text = std::str::from_utf8(self.sized(width)?).map_err(|_| PickleProblem::Utf8)?;
+        self.push(Value::Str(text));
+        Ok(())
+    }
+
+    fn binary(&mut self, width: Width) -> Step {
+        let bytes = self.sized(width)?;
+        self.push(Value::Bytes(bytes));
+        Ok(())
+    }
+
+    fn text_or_binary(&mut self, width: Width) -> Step {
+        let bytes = self.sized(width)?;
+        self.push(std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Str));
+        Ok(())
+    }
+
+    fn tuple(&mut self, len: usize) -> Step {
+        let from = self.stack.len().checked_sub(len).filter(|&from| from >= self.floor());
+        // Not split_off: what is kept should have no spare capacity.
+        let items = self.stack.drain(from.ok_or(PickleProblem::StackUnderflow)?..).collect();
+        self.push(Value::Tuple(items));
+        Ok(())
+    }
+
+    /// Appends to the list below.
+    fn extend(&mut self, items: &[Id]) -> Step {
+        match self.top_mut()? {
+            Value::List(list) => list.extend_from_slice(items),
+            Value::Object(_) => {}
+            other => return Err(PickleProblem::Type { expected: "a list", found: other.describe() }),
+        }
+        Ok(())
+    }
+
+    /// Puts keys and values, one after the other, into the dictionary below.
+    fn insert(&mut self, items: &[Id]) -> Step {
+        let (pairs, rest) = items.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(PickleProblem::StackUnderflow);
+        }
+        match self.top_mut()? {
+            Value::Dict(dict) => dict.extend(pairs.iter().map(|&[key, value]| (key, value))),
+            Value::Object(_) => {}
+            other => return Err(PickleProblem::Type { expected: "a dictionary", found: other.describe() }),
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, slot: u32) -> Step {
+        let top = self.top()?;
+        self.memo.insert(slot, top);
+        Ok(())
+    }
+
+    fn recall(&mut self, slot: u32) -> Step {
+        let id = *self.memo.get(&slot).ok_or(PickleProblem::Memo(slot))?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    /// Pushes what a call gives, if it is one of those that only make data.
+    fn call(&mut self, callee: Id, arguments: Id) -> Step {
+        let callee = match *self.get(callee) {
+            Value::Global(global) => global,
+            ref other => return Err(PickleProblem::NotCallable(other.describe())),
+        };
+        let meaning = callee.meaning().ok_or_else(|| PickleProblem::RefusedGlobal(callee.to_string()))?;
+        let unknown = || PickleProblem::Arguments(callee.to_string());
+        let Value::Tuple(arguments) = self.get(arguments) else { return Err(unknown()) };
+        let first = arguments.first().copied();
+        let made = match meaning {
+            // A default dictionary gets its factory; contents follow as items.
+            Meaning::Dict if arguments.len() <= usize::from(callee.name == "defaultdict") => Value::Dict(Vec::new()),
+            Meaning::Dict => return Err(unknown()),
+            Meaning::Tensor => Value::Tensor(Box::new(self.tensor(arguments).ok_or_else(unknown)?)),
+            Meaning::Object => Value::Object(callee),
+            Meaning::Parameter | Meaning::Size => {
+                let first = first.ok_or_else(unknown)?;
+                match (meaning, self.get(first)) {
+                    (Meaning::Parameter, Value::Tensor(_)) | (Meaning::Size, Value::Tuple(_)) => {}
+                    _ => return Err(unknown()),
+                }
+                self.stack.push(first);
+                return Ok(());
+            }
+        };
+        self.push(made);
+        Ok(())
+    }
+
+    /// The state of an object is dropped. Of a dictionary it is what `torch` calls `_metadata`.
+    fn set_state(&mut self) -> Step {
+        match self.top_mut()? {
+            Value::Dict(_) | Value::Object(_) => Ok(()),
+            Value::Global(global) => Err(PickleProblem::RefusedGlobal(global.to_string())),
+            other => Err(PickleProblem::Type { expected: "an object", found: other.describe() }),
+        }
+    }
+
+    /// `("storage", class, key, device, elements)`.
+    fn storage(&self, id: Id) -> Option<Storage<'a>> {
+        let Value::Tuple(parts) = self.get(id) else { return None };
+        let &[tag, class, key, _device, elements] = parts.as_slice() else { return None };
+        match (self.get(tag), self.get(class), self.get(key), self.get(elements)) {
+            (Value::Str("storage"), Value::Global(class), Value::Str(key), &Value::Int(elements)) => {
+                Some(Storage { class: *class, key, elements: elements.try_into().ok()? })
+            }
+            _ => None,
+        }
+    }
+
+    /// `(storage, offset, shape, strides, ...)`; the rest is about gradients.
+    fn tensor(&self, arguments: &[Id]) -> Option<TensorRef<'a>> {
+        let &[storage, offset, shape, strides, ..] = arguments else { return None };
+        let (Value::Storage(storage), &Value::Int(offset)) = (self.get(storage), self.get(offset)) else {
+            return None;
+        };
+        let (shape, strides) = (self.extents(shape)?, self.extents(strides)?);
+        (shape.len() == strides.len()).then_some(TensorRef {
+            storage: *storage,
+            offset: offset.try_into().ok()?,
+            shape,
+            strides,
+        })
+    }
+
+    fn extents(&self, id: Id) -> Option<Vec<u64>> {
+        let Value::Tuple(items) = self.get(id) else { return None };
+        if items.len() > MAX_DIMENSIONS {
+            return None;
+        }
+        let extent = |&item: &Id| match *self.get(item) {
+            Value::Int(extent) => u64::try_from(extent).ok(),
+            _ => None,
+        };
+        items.iter().map(extent).collect()
+    }
+
+    // The stack and the arena.
+
+    fn get(&self, id: Id) -> &Value<'a> {
+        &self.values[id.0 as usize]
+    }
+
+    fn push(&mut self, value: Value<'a>) {
+        // Fits: there are fewer than MAX_OPCODES values.
+        let id = Id(self.values.len() as u32);
+        self.values.push(value);
+        self.stack.push(id);
+    }
+
+    /// Values below the last mark are out of reach.
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    fn top(&self) -> Step<Id> {
+        match self.stack.last() {
+            Some(&id) if self.stack.len() > self.floor() => Ok(id),
+            _ => Err(PickleProblem::StackUnderflow),
+        }
+    }
+
+    fn top_mut(&mut self) -> Step<&mut Value<'a>> {
+        let top = self.top()?;
+        Ok(&mut self.values[top.0 as usize])
+    }
+
+    fn pop(&mut self) -> Step<Id> {
+        let top = self.top()?;
+        self.stack.pop();
+        Ok(top)
+    }
+
+    fn pop_str(&mut self) -> Step<&'a str> {
+        let top = self.pop()?;
+        match *self.get(top) {
+            Value::Str(text) => Ok(text),
+            ref other => Err(PickleProblem::Type { expected: "a text", found: other.describe() }),
+        }
+    }
+
+    fn pop_to_mark(&mut self) -> Step<Vec<Id>> {
+        let mark = self.marks.pop().ok_or(PickleProblem::StackUnderflow)?;
+        Ok(self.stack.drain(mark..).collect())
+    }
+
+    // The bytes.
+
+    fn take(&mut self, len: usize) -> Step<&'a [u8]> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let taken = rest.get(..len).ok_or(PickleProblem::Truncated)?;
+        self.at += len;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
+        self.take(N)?.try_into().map_err(|_| PickleProblem::Truncated)
+    }
+
+    fn byte(&mut self) -> Step<u8> {
+        let [byte] = self.array()?;
+        Ok(byte)
+    }
+
+    /// As many bytes as the number in front of them says.
+    fn sized(&mut self, width: Width) -> Step<&'a [u8]> {
+        let len = match width {
+            Width::One => self.byte()?.into(),
+            Width::Four => u32::from_le_bytes(self.array()?).into(),
+            Width::Eight => u64::from_le_bytes(self.array()?),
+        };
+        self.take(usize::try_from(len).map_err(|_| PickleProblem::Truncated)?)
+    }
+
+    /// The text before the next line feed.
+    fn line(&mut self) -> Step<&'a str> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let len = rest.iter().position(|&byte| byte == b'\n').ok_or(PickleProblem::Truncated)?;
+        let line = std::str::from_utf8(self.take(len)?).map_err(|_| PickleProblem::Utf8)?;
+        self.at += 1;
+        Ok(line)
+    }
+}
+
+/// Bytes of the number in front of a text.
+#[derive(Clone, Copy)]
+enum Width {
+    One,
+    Four,
+    Eight,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::testing::Py;
+
+    fn problem(pickle: &[u8]) -> PickleProblem {
+        Pickle::parse(pickle).expect_err("refused").problem
+    }
+
+    fn root(pickle: &[u8]) -> Value<'_> {
+        Pickle::parse(pickle).unwrap().root().clone()
+    }
+
+    fn items<'p, 'a>(pickle: &'p Pickle<'a>) -> Vec<&'p Value<'a>> {
+        let (Value::List(ids) | Value::Tuple(ids)) = pickle.root() else { panic!("no sequence") };
+        ids.iter().map(|&id| pickle.get(id)).collect()
+    }
+
+    /// The bytes are what Python's `pickle.dumps` writes.
+    #[test]
+    fn scalars_are_what_python_wrote() {
+        assert_eq!(root(b"\x80\x02N."), Value::None);
+        assert_eq!(root(b"\x80\x02\x88."), Value::Bool(true));
+        assert_eq!(root(b"\x80\x02M\x00\xff."), Value::Int(65_280));
+        assert_eq!(root(b"\x80\x02J\xff\xff\xff\xff."), Value::Int(-1));
+        assert_eq!(root(b"\x80\x02\x8a\x06\x00\x00\x00\x00\x00\xff."), Value::Int(-(1 << 40)));
+        assert_eq!(root(b"\x80\x02\x8a\x05\x00\x00\x00\x80\x00."), Value::Int(1 << 31));
+        assert_eq!(root(b"\x80\x02\x8a\x00."), Value::Int(0));
+        assert_eq!(root(b"\x80\x02G?\xf8\x00\x00\x00\x00\x00\x00."), Value::Float(1.5));
+        assert_eq!(root(b"\x80\x02X\x03\x00\x00\x00\xc3\xa9aq\x00."), Value::Str("\u{e9}a"));
+        assert_eq!(root(b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00\x8c\x01a\x94."), Value::Str("a"));
+        assert_eq!(root(b"\x80\x03C\x02\x00\xffq\x00."), Value::Bytes(&[0, 255]));
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_are_kept_as_objects() {
+        let Value::Object(class) = root(b"\x80\x02\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00\x01.") else {
+            panic!("no object")
+        };
+        assert_eq!(class.to_string(), "builtins.int");
+    }
+
+    /// `[1, (2, 3), {4}]` in protocol 4.
+    #[test]
+    fn containers_nest() {
+        let pickle = b"\x80\x04\x95\x14\x00\x00\x00\x00\x00\x00\x00]\x94(K\x01K\x02K\x03\x86\x94\x8f\x94(K\x04\x90e.";
+        let pickle = Pickle::parse(pickle).unwrap();
+        let [Value::Int(1), Value::Tuple(pair), Value::List(set)] = items(&pickle)[..] else { panic!("{pickle:?}") };
+        assert_eq!((pair.len(), pickle.get(set[0])), (2, &Value::Int(4)));
+    }
+
+    /// `a = []; a.append(a)`.
+    #[test]
+    fn rings_are_read_without_end() {
+        let pickle = Pickle::parse(b"\x80\x02]q\x00h\x00a.").unwrap();
+        assert_eq!(items(&pickle), [pickle.root()]);
+    }
+
+    #[test]
+    fn deep_nesting_takes_no_stack() {
+        let mut pickle = vec![0x80, 2, b')'];
+        pickle.extend(std::iter::repeat_n(0x85, 1_000_000));
+        pickle.push(b'.');
+        assert!(Pickle::parse(&pickle).is_ok());
+    }
+
+    #[test]
+    fn opcodes_are_limited() {
+        let mut pickle = vec![0x80, 2];
+        pickle.resize(MAX_OPCODES + 2, b'(');
+        assert_eq!(problem(&pickle), PickleProblem::TooLong);
+    }
+
+    #[test]
+    fn calls_of_unknown_globals_are_refused_by_name_and_place() {
+        let call = Py::Tuple(vec![Py::Int(1), Py::Call("os", "system", vec![Py::Str("true")])]).pickle();
+        let error = Pickle::parse(&call).unwrap_err();
+        assert_eq!(error.problem, PickleProblem::RefusedGlobal("os.system".to_owned()));
+        assert_eq!(call[error.offset], b'R');
+        // NEWOBJ, NEWOBJ_EX, BUILD, and a name from the stack.
+        for call in [
+            &b"\x80\x02cos\nsystem\n)\x81."[..],
+            b"\x80\x04cos\nsystem\n)}\x92.",
+            b"\x80\x02cos\nsystem\n}b.",
+            b"\x80\x04\x8c\x02os\x8c\x06system\x93)R.",
+        ] {
+            assert_eq!(problem(call), PickleProblem::RefusedGlobal("os.system".to_owned()));
+        }
+    }
+
+    #[test]
+    fn results_of_calls_cannot_be_called() {
+        let path = b"\x80\x02cpathlib\nPosixPath\n)R)R.";
+        assert_eq!(problem(path), PickleProblem::NotCallable("an object of pathlib.PosixPath".to_owned()));
+    }
+
+    #[test]
+    fn a_global_that_is_only_named_is_harmless() {
+        assert_eq!(root(b"\x80\x02cos\nsystem\n."), Value::Global(Global { module: "os", name: "system" }));
+    }
+
+    #[test]
+    fn damaged_pickles_are_refused() {
+        for (pickle, expected) in [
+            (&b""[..], PickleProblem::Protocol),
+            (b"N.", PickleProblem::Protocol),
+            (b"\x80\x06N.", PickleProblem::Protocol),
+            (b"\x80\x02", PickleProblem::Truncated),
+            (b"\x80\x02N", PickleProblem::Truncated),
+            (b"\x80\x02X\xff\xff\xff\xffab.", PickleProblem::Truncated),
+            (b"\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\xffab.", PickleProblem::Truncated),
+            (b"\x80\x02cos\nsystem", PickleProblem::Truncated),
+            (b"\x80\x02.", PickleProblem::StackUnderflow),
+            (b"\x80\x02t.", PickleProblem::StackUnderflow),
+            (b"\x80\x02N(0.", PickleProblem::StackUnderflow),
+            (b"\x80\x02N(\x85.", PickleProblem::StackUnderflow),
+            (b"\x80\x02}(Nu.", PickleProblem::StackUnderflow),
+            (b"\x80\x02h\x07.", PickleProblem::Memo(7)),
+            (b"\x80\x02X\x01\x00\x00\x00\xff.", PickleProblem::Utf8),
+            (b"\x80\x02I1\n.", PickleProblem::Opcode(b'I')),
+            (b"\x80\x02NNa.", PickleProblem::Type { expected: "a list", found: "None".to_owned() }),
+            (b"\x80\x02NQ.", PickleProblem::PersistentId),
+        ] {
+            assert_eq!(problem(pickle), expected, "{pickle:?}");
+        }
+    }
+}

@@ -53,7 +53,6 @@ impl Decoder {
     /// `[b, input, t, h, w]` to `[b, 3, t * f_t, h * f_s, w * f_s]`, about in [-1, 1], f_t and f_s being the config's
     /// temporal and spatial factors. In a stream of [`Causality::V1_1`](crate::Causality::V1_1) the frames run behind,
     /// and a chunk may give none.
-    #[must_use]
     pub fn forward(&self, latent: &Tensor, state: &mut TimeState) -> Tensor {
         state.rewind();
         let mut h = self.conv_in.forward(&to_channels_last(latent), state);

@@ -52,7 +52,6 @@ impl Encoder {
 
     /// `[b, 3, t, h, w]` in [-1, 1] to `[b, output, t / f_t, h / f_s, w / f_s]`, f_t and f_s being the config's
     /// temporal and spatial factors; t, h and w must be multiples of them.
-    #[must_use]
     pub fn forward(&self, video: &Tensor, state: &mut TimeState) -> Tensor {
         state.rewind();
         let mut h = self.conv_in.forward(&to_channels_last(video), state);

@@ -54,7 +54,7 @@ pub(crate) struct Clip {
 }
 
 enum Source {
-    Video(VideoReader),
+    Video(Box<dyn FrameSource>),
     /// `[b, 3, t, h, w]`.
     Tensor(Tensor),
 }
@@ -72,7 +72,7 @@ impl Clip {
         let t = (info.frames as i64 + stride - 1) / stride;
         let rate = info.frame_rate.as_f64() / stride as f64;
         let frame_rate = if stride == 1 { Some(info.frame_rate) } else { FrameRate::from_f64(rate) };
-        Ok(Self { source: Source::Video(reader), size: [t, h, w], stride, read: 0, frame_rate })
+        Ok(Self { source: Source::Video(Box::new(reader)), size: [t, h, w], stride, read: 0, frame_rate })
     }
 
     fn open_tensor(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {

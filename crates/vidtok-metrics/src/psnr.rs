@@ -15,7 +15,6 @@ pub struct Psnr {
 
 impl Psnr {
     /// The PSNR of each frame, `[b, t]`, of two videos `[b, c, t, h, w]` in [0, 1].
-    #[must_use]
     pub fn frames(target: &Tensor, reconstruction: &Tensor) -> Tensor {
         let squared = (target.to_kind(Kind::Float) - reconstruction.to_kind(Kind::Float)).square();
         (squared.mean_dim([1_i64, 3, 4].as_slice(), false, Kind::Float) + EPS).log10() * -10.0

@@ -70,7 +70,6 @@ impl Conv2d {
     }
 
     /// `[b, t, h, w, in]` to `[b, t, h', w', out]`.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let size = x.size();
         let SpatialGeometry { stride, padding, .. } = self.geometry;
@@ -102,7 +101,6 @@ impl Conv1d {
     }
 
     /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let size = x.size();
         let TemporalGeometry { stride, padding, .. } = self.geometry;
@@ -136,19 +134,12 @@ impl Conv3d {
     }
 
     /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let TemporalGeometry { stride, padding, .. } = self.geometry;
         x.permute([0, 4, 1, 2, 3])
             .conv3d(&self.weight, Some(&self.bias), [stride, 1, 1], [padding, 1, 1], [1; 3], 1)
             .permute([0, 2, 3, 4, 1])
             .contiguous()
-    }
-
-    /// The weight, `[out, in, k_t, 3, 3]`.
-    #[must_use]
-    pub fn weight(&self) -> &Tensor {
-        &self.weight
     }
 }
 
@@ -170,7 +161,6 @@ impl Pointwise {
     }
 
     /// `[..., in]` to `[..., out]`.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let matrix = self.weight.flatten(1, -1);
         x.linear(&matrix, Some(&self.bias))

@@ -26,7 +26,6 @@ impl Init {
     }
 
     /// A float32 tensor on the CPU, so that a seed gives the same values on every device.
-    #[must_use]
     pub fn tensor(self, shape: &[i64]) -> Tensor {
         let options = (Kind::Float, Device::Cpu);
         match self {

@@ -3,13 +3,11 @@
 use tch::Tensor;
 
 /// `[b, c, t, h, w]` to contiguous `[b, t, h, w, c]`; copies only if `x` is not channels-last already.
-#[must_use]
 pub fn to_channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 4, 1]).contiguous()
 }
 
 /// `[b, t, h, w, c]` to a `[b, c, t, h, w]` view.
-#[must_use]
 pub fn from_channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 4, 1, 2, 3])
 }

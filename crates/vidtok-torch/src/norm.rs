@@ -24,13 +24,11 @@ impl LayerNorm {
     }
 
     /// Normalises `[..., c]` over c.
-    #[must_use]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), EPS, false)
     }
 
     /// Normalises `[..., c]` and applies SiLU, y * sigmoid(y).
-    #[must_use]
     pub fn forward_silu(&self, x: &Tensor) -> Tensor {
         let mut y = self.forward(x);
         // In place where no gradient needs y.

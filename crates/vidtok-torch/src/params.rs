@@ -74,7 +74,6 @@ impl ParamPath {
 
     /// The parameter `name` here. A problem is kept for [`finish`](Self::finish), and a tensor of the right shape
     /// that means nothing is returned.
-    #[must_use]
     pub fn get(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
         let key = self.sub(name).prefix;
         self.builder.borrow_mut().take(key, shape, init)

@@ -48,18 +48,18 @@ pub enum Error {
     TensorFile(#[from] TensorFileError),
     /// A PyTorch checkpoint cannot be read.
     #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
+    Checkpoint(#[from] Box<CheckpointError>),
     /// The file's parameters are not the model's.
     #[error("{}: {source}", path.display())]
     Parameters {
         /// The file.
         path: PathBuf,
         /// Which keys do not fit.
-        source: ParameterError,
+        source: Box<ParameterError>,
     },
     /// The network asks for a parameter twice: a fault of this crate.
     #[error("faulty network: {0}")]
-    Network(#[source] ParameterError),
+    Network(#[source] Box<ParameterError>),
     /// The weights were made for another version of the networks.
     #[error(
         "{}: these are weights of causality {found:?}, the configuration says {expected:?}; names and shapes are the \

@@ -36,7 +36,6 @@ impl Padding {
     }
 
     /// `[b, c, t, h, w]` with the padding.
-    #[must_use]
     pub fn pad(&self, video: &Tensor) -> Tensor {
         let none = [self.front, self.bottom, self.right] == [0; 3];
         if none {
@@ -47,7 +46,6 @@ impl Padding {
     }
 
     /// `[b, c, t, h, w]` without the padding.
-    #[must_use]
     pub fn crop(&self, video: &Tensor) -> Tensor {
         let size = video.size();
         video.narrow(2, self.front, size[2] - self.front).narrow(3, 0, size[3] - self.bottom).narrow(

@@ -6,7 +6,7 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 use vidtok_arch::{Decoder, Encoder, TimeState};
 use vidtok_core::{Quantizer, Regularized};
-use vidtok_torch::{ParamPath, Parameters, write_tensors};
+use vidtok_torch::{ParamPath, ParameterError, Parameters, write_tensors};
 
 use crate::encoded::is_integer;
 use crate::noise::Noise;
@@ -90,13 +90,13 @@ impl Tokenizer {
         root: ParamPath,
         device: Device,
         kind: Kind,
-        wrong: impl FnOnce(vidtok_torch::ParameterError) -> Error,
+        wrong: impl FnOnce(Box<ParameterError>) -> Error,
     ) -> Result<Self, Error> {
         config.model.validate()?;
         let quantizer = config.quantizer.build()?;
         let encoder = Encoder::new(&root.sub("encoder"), &config.model, quantizer.encoder_channels());
         let decoder = Decoder::new(&root.sub("decoder"), &config.model, quantizer.latent_channels());
-        let parameters = root.finish().map_err(wrong)?;
+        let parameters = root.finish().map_err(|error| wrong(Box::new(error)))?;
         let weights_sha256 = OnceCell::new();
         Ok(Self { config, encoder, quantizer, decoder, parameters, device, kind, weights_sha256 })
     }

@@ -39,7 +39,7 @@ impl Weights {
             let (sha256, origin) = (text(model_file::SHA256), text(model_file::ORIGIN));
             Ok(Self { path: path.to_owned(), tensors: file.tensors()?, config, sha256, origin })
         } else {
-            let tensors = read_checkpoint(path)?.tensors;
+            let tensors = read_checkpoint(path).map_err(Box::new)?.tensors;
             Ok(Self { path: path.to_owned(), tensors, config: None, sha256: None, origin: None })
         }
     }

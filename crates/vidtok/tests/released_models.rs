@@ -1,5 +1,6 @@
 //! Every released model against the numbers, names and shapes of the reference implementation.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a failure here is what the test is for
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -67,7 +67,7 @@ impl Observer for Display {
         self.bar.inc(1);
         let clips = self.bar.per_sec() * self.batch_size as f64;
         self.bar.set_message(format!("loss {:.4} PSNR {:.2} dB {clips:.1} clips/s", report.loss, report.psnr));
-        if self.bar.is_hidden() && (report.step + 1) % 50 == 0 {
+        if self.bar.is_hidden() && (report.step + 1).is_multiple_of(50) {
             println!("step {:5}  loss {:.4}  PSNR {:.2} dB", report.step + 1, report.loss, report.psnr);
         }
     }

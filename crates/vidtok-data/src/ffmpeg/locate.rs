@@ -1,0 +1,123 @@
+//! Finding the ffmpeg program.
+
+use std::env;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use vidtok_core::VideoError;
+
+/// An ffmpeg program that answers.
+#[derive(Clone, Debug)]
+pub struct Ffmpeg {
+    program: PathBuf,
+    passthrough: [&'static str; 2],
+}
+
+impl Ffmpeg {
+    /// Finds the program: the one that the environment variable `VIDTOK_FFMPEG` names, else `ffmpeg` on the PATH,
+    /// else the one that set-up fetched (`ffmpeg/ffmpeg` in the folder `VIDTOK_DEPS`, or in a folder `.deps` beside
+    /// or above the running program or the working directory).
+    ///
+    /// # Errors
+    /// [`VideoError::Backend`] if there is none, with what to do; or if the first one found does not run.
+    pub fn locate() -> Result<Self, VideoError> {
+        let program = if let Some(named) = env::var_os("VIDTOK_FFMPEG").filter(|named| !named.is_empty()) {
+            Some(PathBuf::from(named))
+        } else {
+            on_path().into_iter().chain(fetched()).find(|candidate| candidate.is_file())
+        };
+        let missing = || VideoError::Backend {
+            program: "ffmpeg".into(),
+            source: io::Error::new(
+                io::ErrorKind::NotFound,
+                "there is none; run `cargo xtask setup`, or name one in VIDTOK_FFMPEG",
+            ),
+        };
+        Self::at(program.ok_or_else(missing)?)
+    }
+
+    /// The program at this path.
+    ///
+    /// # Errors
+    /// [`VideoError::Backend`] if it does not run or is no ffmpeg.
+    pub fn at(program: impl Into<PathBuf>) -> Result<Self, VideoError> {
+        let program = program.into();
+        let backend = |source| VideoError::Backend { program: program.clone(), source };
+        let answer = Command::new(&program).arg("-version").stdin(Stdio::null()).output().map_err(backend)?;
+        let answer = String::from_utf8_lossy(&answer.stdout);
+        let Some(version) = answer.strip_prefix("ffmpeg version ") else {
+            return Err(backend(io::Error::other("it does not answer as ffmpeg does")));
+        };
+        // 5.1 gave the option its present name; later releases dropped the old one.
+        let passthrough = if is_before_5_1(version) { ["-vsync", "0"] } else { ["-fps_mode", "passthrough"] };
+        Ok(Self { program, passthrough })
+    }
+
+    /// Where the program lies.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// A command that asks nothing and marks each message with its weight.
+    pub(super) fn command(&self, loudness: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["-hide_banner", "-nostdin", "-nostats", "-loglevel"]).arg(format!("repeat+level+{loudness}"));
+        command
+    }
+
+    /// The options that make every frame go out exactly once, whatever its time stamp.
+    pub(super) fn passthrough(&self) -> [&'static str; 2] {
+        self.passthrough
+    }
+}
+
+fn executable() -> String {
+    format!("ffmpeg{}", env::consts::EXE_SUFFIX)
+}
+
+fn on_path() -> Vec<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|folder| folder.join(executable())).collect()
+}
+
+fn fetched() -> Vec<PathBuf> {
+    let named = env::var_os("VIDTOK_DEPS").map(PathBuf::from);
+    let starts = [env::current_exe().ok(), env::current_dir().ok()];
+    let above = starts.iter().flatten().flat_map(|start| start.ancestors().map(|folder| folder.join(".deps")));
+    named.into_iter().chain(above).map(|deps| deps.join("ffmpeg").join(executable())).collect()
+}
+
+/// Whether `version` ("4.4.2-0ubuntu0.22.04.1 ...", "n7.1 ...") is a release before 5.1; development builds are not.
+fn is_before_5_1(version: &str) -> bool {
+    let mut parts = version.trim_start_matches('n').split(|c: char| !c.is_ascii_digit());
+    let mut part = || parts.next().and_then(|part| part.parse::<u32>().ok());
+    match part() {
+        Some(major) => (major, part().unwrap_or(0)) < (5, 1),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_releases_are_told_from_new_ones() {
+        for old in ["4.2.2-static https://example.org", "4.4.2-0ubuntu0.22.04.1 Copyright", "5.0 x", "n4.4"] {
+            assert!(is_before_5_1(old), "{old}");
+        }
+        for new in ["5.1.6-0+deb12u1", "n9.0.2-17-g2a571b6068", "7.1", "N-112515-g1c2c6ef", "git-2024"] {
+            assert!(!is_before_5_1(new), "{new}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_no_ffmpeg_is_refused_by_name() {
+        for program in ["/bin/echo", "/nonexistent/ffmpeg"] {
+            let message = Ffmpeg::at(program).unwrap_err().to_string();
+            assert!(message.contains(program) && !message.contains('\n'), "{message}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The `.deps` folder: one set-up at a time, and parts that are either whole or absent.
+
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// Lies in each part and says what it was made from.
+const STAMP: &str = ".stamp";
+
+/// The `.deps` folder, locked for this process.
+pub(crate) struct Store {
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl Store {
+    /// Makes the folder if need be and waits until no other set-up works in it.
+    pub(crate) fn open(dir: &Path) -> Result<Self> {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let path = dir.join(".lock");
+        let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                eprintln!("waiting for another set-up to end");
+                lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+            }
+            Err(TryLockError::Error(error)) => bail!("cannot lock {}: {error}", path.display()),
+        }
+        Ok(Self { dir: dir.to_path_buf(), _lock: lock })
+    }
+
+    /// Where downloads wait until the part that they are for is whole.
+    pub(crate) fn downloads(&self) -> Result<PathBuf> {
+        let dir = self.dir.join("downloads");
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        Ok(dir)
+    }
+
+    /// Makes sure that folder `name` is what `stamp` says: if it is not, `fill` fills an empty folder, which then
+    /// takes its place.
+    pub(crate) fn part(&self, name: &str, stamp: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        let part = self.dir.join(name);
+        if fs::read_to_string(part.join(STAMP)).is_ok_and(|found| found.trim_end() == stamp) {
+            return Ok(part);
+        }
+        let staging = self.dir.join(".staging");
+        remove_dir(&staging)?;
+        fs::create_dir(&staging).with_context(|| format!("cannot make {}", staging.display()))?;
+        fill(&staging)?;
+        let path = staging.join(STAMP);
+        fs::write(&path, format!("{stamp}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        remove_dir(&part)?;
+        fs::rename(&staging, &part).with_context(|| format!("cannot make {}", part.display()))?;
+        remove_dir(&self.downloads()?)?;
+        Ok(part)
+    }
+}
+
+/// Removes a folder with all that is in it; none is fine.
+fn remove_dir(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_made_once_and_again_when_its_stamp_changes() -> Result<()> {
+        let temp = tempfile::tempdir()?;
+        let store = Store::open(&temp.path().join(".deps"))?;
+        let fill = |text: &'static str| move |dir: &Path| Ok(fs::write(dir.join("file"), text)?);
+
+        let part = store.part("part", "1", fill("one"))?;
+        assert_eq!(fs::read_to_string(part.join("file"))?, "one");
+        store.part("part", "1", |_| bail!("must not be filled again"))?;
+        store.part("part", "2", fill("two"))?;
+        assert_eq!(fs::read_to_string(part.join("file"))?, "two");
+        Ok(())
+    }
+
+    #[test]
+    fn a_part_that_was_not_filled_to_the_end_is_absent() -> Result<()> {
+        let temp = tempfile::tempdir()?;
+        let store = Store::open(temp.path())?;
+        let broken = store.part("part", "1", |dir| {
+            fs::write(dir.join("half"), "")?;
+            bail!("out of luck")
+        });
+        assert!(broken.is_err());
+        assert!(!temp.path().join("part").exists());
+
+        let part = store.part("part", "1", |_| Ok(()))?;
+        assert!(!part.join("half").exists(), "what an earlier try left must not count");
+        Ok(())
+    }
+}

@@ -1,24 +1,34 @@
 //! Writing files so that none is ever seen half-written.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io;
 use std::path::Path;
 
-/// Gives `write` a temporary file beside `path` and renames it to `path` once `write` has succeeded.
+use tempfile::TempPath;
+
+/// An empty file in the folder of `path`, removed unless it is renamed (`persist`).
 ///
 /// # Errors
-/// What `write` or the file system says; `path` is untouched then and nothing is left behind.
-pub fn write_atomically<E: From<io::Error>>(path: &Path, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+/// If the folder cannot be written.
+pub fn temporary_beside(path: &Path) -> io::Result<TempPath> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".partial-").permissions(default_permissions());
-    let file = builder.tempfile_in(folder)?;
-    write(file.path())?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
+    Ok(builder.tempfile_in(folder)?.into_temp_path())
+}
+
+/// Gives `write` a temporary file beside `path` and renames it to `path` once `write` has succeeded.
+///
+/// # Errors
+/// What `write` or the file system says; `path` is untouched then and nothing is left behind.
+pub fn write_atomically<E: From<io::Error>>(path: &Path, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    let temporary = temporary_beside(path)?;
+    write(&temporary)?;
+    File::open(&temporary)?.sync_all()?;
+    temporary.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 

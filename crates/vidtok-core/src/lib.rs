@@ -19,7 +19,7 @@ mod quantizer;
 mod video;
 
 pub use error::VideoError;
-pub use files::write_atomically;
+pub use files::{temporary_beside, write_atomically};
 pub use loss::Loss;
 pub use metric::Metric;
 pub use quantizer::{Quantized, Quantizer, Regularized};

@@ -22,6 +22,9 @@ pub(crate) enum Example<'a> {
     Scene(u64),
 }
 
+/// Small clips are enlarged by a whole number until their shorter side comes close to this.
+const SHOWN_SIDE: i64 = 256;
+
 /// Writes the first seconds of a clip, its shorter side `side` pixels, on the left of its reconstruction: a video, and
 /// its middle frame as a picture.
 pub(crate) fn write(
@@ -37,12 +40,15 @@ pub(crate) fn write(
     let (t, h, w) = (size[0], size[1], size[2]);
     let chunk = chunk_frames(tokenizer, h, w);
     let mut stream = StreamReconstructor::new(tokenizer, [t, h, w]);
-    let mut writer = VideoWriter::create(ffmpeg, video, [h, 2 * w], frame_rate, Quality::default())?;
+    let enlarged = (SHOWN_SIDE / side).max(1);
+    let shown = [h * enlarged, 2 * w * enlarged];
+    let mut writer = VideoWriter::create(ffmpeg, video, shown, frame_rate, Quality::default())?;
     let mut middle = None;
     let mut written = 0;
     let mut take = |pair: Option<Pair>| -> Result<(), VideoError> {
         let Some(Pair { input, reconstruction }) = pair else { return Ok(()) };
         let both = to_frames(&Tensor::cat(&[input.to_device(reconstruction.device()), reconstruction], 4));
+        let both = [1, 2].into_iter().fold(both, |x, axis| x.repeat_interleave_self_int(enlarged, axis, None));
         let wanted = t / 2 - written;
         written += both.size()[0];
         if (0..both.size()[0]).contains(&wanted) {

@@ -107,7 +107,7 @@ pub fn train(config: &Config, runs: &Path, device: Device, observer: &mut dyn Ob
     observer.busy("measuring and drawing the result");
     let psnr_after = trainer.validate(&held_out)?;
     let (side_by_side, picture) = (folder.file("side_by_side.mp4"), folder.file("side_by_side.png"));
-    let side = shown_side(&train.data);
+    let side = train.data.shorter_side.unwrap_or(train.data.size[0]);
     example_video::write(trainer.tokenizer(), &ffmpeg, &data.example(train.seed), side, &side_by_side, &picture)?;
     let path = folder.path().to_owned();
     let summary = Summary { folder: path, psnr_before, psnr_after, model, side_by_side, picture };
@@ -117,11 +117,6 @@ pub fn train(config: &Config, runs: &Path, device: Device, observer: &mut dyn Ob
 
 fn save(trainer: &Trainer, model: &Path, steps: u64) -> Result<(), TrainError> {
     Ok(trainer.tokenizer().save(model, &format!("trained for {steps} steps"))?)
-}
-
-/// The side of the video that is shown in the end: that of training, or what a person can recognise.
-fn shown_side(data: &DataConfig) -> i64 {
-    data.shorter_side.unwrap_or(data.size[0]).max(256)
 }
 
 /// The clips of a run.

@@ -8,7 +8,7 @@ use std::process::ChildStdin;
 
 use tch::{Device, Kind, Tensor};
 use tempfile::TempPath;
-use vidtok_core::{FrameRate, FrameSink, VideoError};
+use vidtok_core::{FrameRate, FrameSink, VideoError, temporary_beside};
 
 use super::process::Process;
 use super::{Ffmpeg, file_url, frame_bytes};
@@ -154,23 +154,6 @@ pub fn save_png(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, frame: &Tensor) -> Re
 
 fn encode_error(path: &Path, message: impl Into<String>) -> VideoError {
     VideoError::Encode { path: path.to_owned(), message: message.into() }
-}
-
-/// An empty file in the folder of `path` that is removed unless it is renamed.
-fn temporary_beside(path: &Path) -> std::io::Result<TempPath> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".partial-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // What any new file gets; the system takes the user's umask off.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    Ok(builder.tempfile_in(folder)?.into_temp_path())
 }
 
 /// The options of the output: filters, codec and container.

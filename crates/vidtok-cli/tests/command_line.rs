@@ -1,0 +1,265 @@
+//! The `vidtok` program from outside.
+
+#![allow(clippy::unwrap_used)] // a failure here is what the test is for
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use tch::{Device, Kind, Tensor};
+use tempfile::TempDir;
+use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoInfo};
+use vidtok_data::{Ffmpeg, Quality, Scene, VideoReader, VideoWriter};
+use vidtok_torch::{TensorFile, write_tensors};
+
+const KL: &str = "kind = \"kl\"\nz_channels = 4";
+const FSQ: &str = "kind = \"fsq\"\nlevels = [8, 8, 8]";
+
+/// A folder with the configuration of a small model and the model.
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new(causality: &str, quantizer: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            r#"
+            name = "tiny"
+            [model]
+            causality = "{causality}"
+            ch = 8
+            ch_mult = [1, 1]
+            num_res_blocks = 1
+            spatial_down = [0]
+            spatial_up = [1]
+            temporal_down = [0]
+            temporal_up = [1]
+            [quantizer]
+            {quantizer}
+            [train]
+            steps = 3
+            batch_size = 1
+            optimizer.lr = 1e-3
+            [train.data]
+            scenes = 1
+            frames = 3
+            size = [16, 16]
+            "#
+        );
+        fs::write(folder.path().join("tiny.toml"), config).unwrap();
+        let bench = Self { folder };
+        bench.vidtok(&["init", "--config", "tiny.toml", "model.safetensors"]).assert().success();
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn vidtok(&self, arguments: &[&str]) -> Command {
+        let mut command = vidtok(arguments);
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    /// Names of all files, hidden ones too.
+    fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Writes a video of a made-up scene.
+    fn video(&self, name: &str, frames: usize, size: [i64; 2], rate: &str) -> PathBuf {
+        let path = self.path(name);
+        let rate: FrameRate = rate.parse().unwrap();
+        let ffmpeg = Ffmpeg::locate().unwrap();
+        let mut writer = VideoWriter::create(&ffmpeg, &path, size, rate, Quality::default()).unwrap();
+        let times: Vec<f64> = (0..frames).map(|i| i as f64 / rate.as_f64()).collect();
+        writer.write(&Scene::new(1).frames(&times, size)).unwrap();
+        Box::new(writer).finish().unwrap();
+        path
+    }
+
+    fn info(&self, name: &str) -> VideoInfo {
+        VideoReader::open(&Ffmpeg::locate().unwrap(), self.path(name)).unwrap().info().clone()
+    }
+
+    /// The command fails with one line that names all of `words`, and changes no file.
+    fn refuses(&self, arguments: &[&str], words: &[&str]) {
+        let before = self.files();
+        let output = self.vidtok(arguments).assert().code(1).get_output().clone();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+        assert!(said.starts_with("error: "), "{said}");
+        for word in words {
+            assert!(said.contains(word), "{arguments:?}: {said:?} does not say {word:?}");
+        }
+        assert_eq!(self.files(), before, "{arguments:?}");
+    }
+}
+
+fn vidtok(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vidtok"));
+    command.args(arguments);
+    command
+}
+
+fn repository(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path).display().to_string()
+}
+
+fn random_video(shape: [i64; 5]) -> Tensor {
+    tch::manual_seed(0);
+    Tensor::rand(shape, (Kind::Float, Device::Cpu)) * 2.0 - 1.0
+}
+
+#[test]
+fn info_counts_the_published_models_parameters() {
+    let config = repository("configs/vidtok_kl_causal_488_4chn.toml");
+    let output = vidtok(&["info", "--config", &config]).assert().success().get_output().clone();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("157,451,663"));
+}
+
+#[test]
+fn tensors_are_encoded_and_decoded_to_their_own_shape() {
+    for (causality, quantizer, tensor) in
+        [("v1.0", KL, "latent"), ("v1.1", FSQ, "indices"), ("noncausal", FSQ, "indices")]
+    {
+        let bench = Bench::new(causality, quantizer);
+        let video = random_video([2, 3, 18, 9, 12]);
+        write_tensors(&bench.path("x.safetensors"), [("video", &video)], []).unwrap();
+        bench.vidtok(&["encode", "--model", "model.safetensors", "x.safetensors", "z.safetensors"]).assert().success();
+        bench.vidtok(&["decode", "--model", "model.safetensors", "z.safetensors", "y.safetensors"]).assert().success();
+        let encoded = TensorFile::open(&bench.path("z.safetensors")).unwrap();
+        assert!(encoded.contains(tensor), "{:?}", encoded.names());
+        assert_eq!(encoded.metadata("vidtok.frames"), Some("18"));
+        assert_eq!(encoded.metadata("vidtok.size"), Some("12x9"));
+        let decoded = TensorFile::open(&bench.path("y.safetensors")).unwrap().tensor("video").unwrap();
+        assert_eq!(decoded.size(), video.size());
+        bench
+            .vidtok(&["reconstruct", "--model", "model.safetensors", "x.safetensors", "r.safetensors"])
+            .assert()
+            .success();
+        let reconstructed = TensorFile::open(&bench.path("r.safetensors")).unwrap().tensor("video").unwrap();
+        assert!(reconstructed.allclose(&decoded, 1e-5, 1e-5, false), "{causality}");
+    }
+}
+
+#[test]
+fn videos_keep_their_frames_rate_and_size() {
+    let bench = Bench::new("v1.1", KL);
+    bench.video("in.mp4", 13, [34, 50], "30000/1001");
+    bench.vidtok(&["reconstruct", "--model", "model.safetensors", "in.mp4", "out.mp4"]).assert().success();
+    assert_eq!(bench.info("out.mp4"), bench.info("in.mp4"));
+    bench.vidtok(&["encode", "--model", "model.safetensors", "in.mp4", "z.safetensors"]).assert().success();
+    bench.vidtok(&["decode", "--model", "model.safetensors", "z.safetensors", "again.mp4"]).assert().success();
+    assert_eq!(bench.info("again.mp4"), bench.info("in.mp4"));
+}
+
+#[test]
+fn size_rate_and_side_by_side_are_as_asked_for() {
+    let bench = Bench::new("v1.0", KL);
+    bench.video("in.mp4", 20, [48, 64], "30");
+    let wanted = ["--height", "24", "--width", "20", "--fps", "10", "--side-by-side"];
+    let arguments = [&["reconstruct", "--model", "model.safetensors"][..], &wanted, &["in.mp4", "out.mp4"]].concat();
+    bench.vidtok(&arguments).assert().success();
+    let info = bench.info("out.mp4");
+    assert_eq!((info.width, info.height, info.frames), (40, 24, 7));
+    assert_eq!(info.frame_rate.as_f64(), 10.0);
+}
+
+#[test]
+fn a_converted_model_says_where_it_came_from_and_gives_the_same_numbers() {
+    let bench = Bench::new("v1.0", KL);
+    bench.vidtok(&["convert", "model.safetensors", "half.safetensors", "--dtype", "f16"]).assert().success();
+    let output = bench.vidtok(&["info", "--model", "half.safetensors"]).assert().success().get_output().clone();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("converted from model.safetensors"));
+    write_tensors(&bench.path("x.safetensors"), [("video", &random_video([1, 3, 3, 8, 8]))], []).unwrap();
+    let latent = |model: &str| {
+        bench.vidtok(&["encode", "--model", model, "x.safetensors", "z.safetensors"]).assert().success();
+        TensorFile::open(&bench.path("z.safetensors")).unwrap().tensor("latent").unwrap()
+    };
+    assert!(latent("half.safetensors").allclose(&latent("model.safetensors"), 1e-2, 1e-2, false));
+}
+
+#[test]
+fn training_leaves_a_model_a_log_and_pictures() {
+    let bench = Bench::new("v1.0", KL);
+    bench.vidtok(&["train", "--config", "tiny.toml"]).assert().success();
+    let run = bench.path("runs/tiny");
+    assert_eq!(fs::read_to_string(run.join("log.jsonl")).unwrap().lines().count(), 4); // 3 steps and the summary
+    assert!(fs::metadata(run.join("side_by_side.png")).unwrap().len() > 0);
+    assert!(fs::metadata(run.join("config.toml")).unwrap().len() > 0);
+    assert_eq!(bench.info("runs/tiny/side_by_side.mp4").frames, 75);
+    bench.vidtok(&["info", "--model", "runs/tiny/model.safetensors"]).assert().success();
+}
+
+#[test]
+fn damaged_and_foreign_model_files_are_refused_in_one_line() {
+    let bench = Bench::new("v1.0", KL);
+    let whole = fs::read(bench.path("model.safetensors")).unwrap();
+    fs::write(bench.path("cut.safetensors"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(bench.path("empty.safetensors"), "").unwrap();
+    fs::write(bench.path("empty.ckpt"), "").unwrap();
+    fs::write(bench.path("text.pt"), "no model").unwrap();
+    fs::write(bench.path("text.safetensors"), "no model").unwrap();
+    write_tensors(&bench.path("other.safetensors"), [("x", &random_video([1, 3, 1, 1, 1]))], []).unwrap();
+    fs::copy(repository("crates/vidtok/src/checkpoint/testdata/hostile.ckpt"), bench.path("hostile.ckpt")).unwrap();
+
+    let weights = |file| vec!["convert", "--config", "tiny.toml", file, "out.safetensors"];
+    for file in ["cut.safetensors", "empty.safetensors", "empty.ckpt", "text.pt", "text.safetensors", "absent.ckpt"] {
+        bench.refuses(&weights(file), &[file]);
+    }
+    bench.refuses(&weights("other.safetensors"), &["missing", "unexpected", "encoder"]);
+    bench.refuses(&weights("hostile.ckpt"), &["hostile.ckpt", "posix.system"]);
+    bench.refuses(&["info", "--model", "other.safetensors"], &["other.safetensors", "convert"]);
+    bench.refuses(&["convert", "model.safetensors", "out.bin"], &["out.bin", ".safetensors"]);
+}
+
+#[test]
+fn damaged_and_foreign_inputs_are_refused_in_one_line() {
+    let bench = Bench::new("v1.0", KL);
+    let video = bench.video("whole.mp4", 12, [32, 32], "10");
+    let whole = fs::read(video).unwrap();
+    fs::write(bench.path("cut.mp4"), &whole[..whole.len() * 2 / 3]).unwrap();
+    fs::write(bench.path("text.mp4"), "This is no video.\n").unwrap();
+    fs::write(bench.path("empty.mp4"), "").unwrap();
+    write_tensors(&bench.path("other.safetensors"), [("x", &random_video([1, 3, 1, 1, 1]))], []).unwrap();
+    write_tensors(&bench.path("flat.safetensors"), [("video", &Tensor::from(1.0_f32))], []).unwrap();
+    for file in ["cut.mp4", "text.mp4", "empty.mp4", "absent.mp4", "other.safetensors", "flat.safetensors"] {
+        bench.refuses(&["encode", "--model", "model.safetensors", file, "z.safetensors"], &[file]);
+        bench.refuses(&["reconstruct", "--model", "model.safetensors", file, "y.safetensors"], &[file]);
+    }
+    bench.refuses(&["decode", "--model", "model.safetensors", "other.safetensors", "y.mp4"], &["other.safetensors"]);
+    bench.refuses(&["decode", "--model", "model.safetensors", "model.safetensors", "y.mp4"], &["no encoded clip"]);
+}
+
+#[test]
+fn wrong_configurations_are_refused_in_one_line() {
+    let bench = Bench::new("v1.0", KL);
+    let good = fs::read_to_string(bench.path("tiny.toml")).unwrap();
+    fs::write(bench.path("unknown.toml"), good.replace("ch = 8", "ch = 8\nchannels = 8")).unwrap();
+    fs::write(bench.path("none.toml"), good.replace("ch = 8", "ch = 0")).unwrap();
+    fs::write(bench.path("text.toml"), "no toml").unwrap();
+    fs::write(bench.path("files.csv"), "files\na.mp4\n").unwrap();
+    let table = "folder = \".\"\ntable = \"files.csv\"\nscenes = 1";
+    fs::write(bench.path("table.toml"), good.replace("scenes = 1", table)).unwrap();
+
+    bench.refuses(&["info", "--config", "unknown.toml"], &["unknown.toml", "channels"]);
+    bench.refuses(&["info", "--config", "none.toml"], &["model.ch"]);
+    bench.refuses(&["info", "--config", "text.toml"], &["text.toml"]);
+    bench.refuses(&["info", "--config", "absent.toml"], &["absent.toml"]);
+    bench.refuses(&["info", "--config", "tiny.toml", "--set", "model.depth=1"], &["depth"]);
+    bench.refuses(&["train", "--config", "table.toml"], &["files.csv", "videos"]);
+    bench.refuses(&["train", "--config", "tiny.toml", "--set", "train.optimizer.lr=0"], &["optimizer.lr"]);
+}
+
+#[test]
+fn wrong_usage_ends_with_status_two() {
+    for arguments in [&["encode"][..], &["encode", "--device", "gpu", "a", "b"], &["fly"], &["info"]] {
+        vidtok(arguments).assert().code(2);
+    }
+}

@@ -1,7 +1,7 @@
 //! Attention over the positions of each frame on its own, with one head; none over time.
 
 use tch::Tensor;
-use vidtok_torch::{LayerNorm, ParamPath, Pointwise};
+use vidtok_torch::{LayerNorm, ParamPath, Pointwise, add};
 
 use crate::Causality;
 use crate::residual::norm;
@@ -34,6 +34,6 @@ impl Attention {
         let normed = self.norm.forward(x).view([size[0] * size[1], 1, size[2] * size[3], size[4]]);
         let [q, k, v] = [&self.q, &self.k, &self.v].map(|project| project.forward(&normed));
         let attended = Tensor::scaled_dot_product_attention(&q, &k, &v, None::<Tensor>, 0.0, false, None, false);
-        self.proj_out.forward(&attended).view(size.as_slice()).g_add_(x)
+        add(self.proj_out.forward(&attended).view(size.as_slice()), x)
     }
 }

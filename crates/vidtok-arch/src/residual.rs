@@ -1,7 +1,7 @@
 //! The residual block, for whatever convolution: x + conv2(act(norm2(conv1(act(norm1(x)))))).
 
 use tch::Tensor;
-use vidtok_torch::{Conv2d, ConvInit, LayerNorm, ParamPath, Pointwise};
+use vidtok_torch::{Conv2d, ConvInit, LayerNorm, ParamPath, Pointwise, add};
 
 use crate::time_conv::{Layer, TimeConv1d, TimeConv3d};
 use crate::{Causality, TimeState};
@@ -66,8 +66,8 @@ impl<C: Layer> Layer for Residual<C> {
         h = self.norm2.forward_silu(&h);
         h = self.conv2.forward(&h, state);
         match &self.shortcut {
-            Some(shortcut) => h.g_add_(&shortcut.forward(x)),
-            None => h.g_add_(x),
+            Some(shortcut) => add(h, &shortcut.forward(x)),
+            None => add(h, x),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Between the public layout `[b, c, t, h, w]` and the inner one `[b, t, h, w, c]`.
+//! Between the public layout `[b, c, t, h, w]` and the inner one `[b, t, h, w, c]`, and sums in it.
 
 use tch::Tensor;
 
@@ -10,4 +10,10 @@ pub fn to_channels_last(x: &Tensor) -> Tensor {
 /// `[b, t, h, w, c]` to a `[b, c, t, h, w]` view.
 pub fn from_channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 4, 1, 2, 3])
+}
+
+/// `x + y`, in the memory of `x` where no gradient is recorded. (Writing into a view, as every convolution's output is
+/// one, would make autograd copy it.)
+pub fn add(mut x: Tensor, y: &Tensor) -> Tensor {
+    if x.requires_grad() || y.requires_grad() { x + y } else { x.g_add_(y) }
 }

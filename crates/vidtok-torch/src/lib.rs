@@ -26,7 +26,7 @@ mod tensor_file;
 
 pub use conv::{Conv1d, Conv2d, Conv3d, ConvInit, Pointwise, SpatialGeometry, TemporalGeometry};
 pub use init::Init;
-pub use layout::{from_channels_last, to_channels_last};
+pub use layout::{add, from_channels_last, to_channels_last};
 pub use norm::LayerNorm;
 pub use params::{ParamPath, ParameterError, Parameters};
 pub use tensor_file::{TensorFile, TensorFileError, write_tensors};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tch::{Device, Kind, Tensor};
-use vidtok::{Config, Error, Tokenizer};
+use vidtok::{Config, EncodeOptions, Error, Tokenizer};
 
 fn passes(criterion: &mut Criterion) -> Result<(), Error> {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
@@ -15,9 +15,11 @@ fn passes(criterion: &mut Criterion) -> Result<(), Error> {
     for name in ["vidtok_kl_causal_488_4chn", "vidtok_fsq_causal_888_32768_v1_1"] {
         let config = Config::load(&configs.join(format!("{name}.toml")), &["model.ch=32".to_owned()])?;
         let tokenizer = Tokenizer::init(config, 0, Device::Cpu)?;
-        let encoded = tokenizer.encode(&video, None)?;
+        let encoded = tokenizer.encode(&video, EncodeOptions::default())?;
         let title = |pass: &str| format!("{pass}/{name}_ch32_17x64x64");
-        criterion.bench_function(&title("encode"), |b| b.iter(|| black_box(tokenizer.encode(&video, None))));
+        criterion.bench_function(&title("encode"), |b| {
+            b.iter(|| black_box(tokenizer.encode(&video, EncodeOptions::default())))
+        });
         criterion.bench_function(&title("decode"), |b| b.iter(|| black_box(tokenizer.decode(&encoded))));
     }
     Ok(())

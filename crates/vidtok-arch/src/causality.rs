@@ -1,12 +1,14 @@
 //! How a network treats time: the one place where the three versions of VidTok differ.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use vidtok_torch::{ParamPath, TemporalGeometry};
 
 use crate::TimeState;
 
-/// What a network does at the ends of the time axis, and how it doubles it.
+/// What a network does at the ends of the time axis, and how it upsamples it.
 ///
 /// Checkpoints of [`V1_0`](Self::V1_0) and [`V1_1`](Self::V1_1) have the same names and shapes; one loaded as the
 /// other gives wrong pixels without any error.
@@ -16,7 +18,7 @@ pub enum Causality {
     #[serde(rename = "v1.0")]
     V1_0,
     /// Frames before the first are copies of it; frames are doubled by linear interpolation, for which each
-    /// doubling looks one frame ahead.
+    /// upsampling looks one frame ahead.
     #[serde(rename = "v1.1")]
     V1_1,
     /// A frame depends on both sides; frames beyond the ends are zeros; frames are doubled by repeating them.
@@ -24,8 +26,19 @@ pub enum Causality {
     NonCausal,
 }
 
+impl fmt::Display for Causality {
+    /// As configurations name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1_0 => "v1.0",
+            Self::V1_1 => "v1.1",
+            Self::NonCausal => "noncausal",
+        })
+    }
+}
+
 impl Causality {
-    /// Whether an output depends on no later input (but for the look-ahead of [`V1_1`](Self::V1_1)'s doubling).
+    /// Whether an output depends on no later input (but for the look-ahead of [`V1_1`](Self::V1_1)'s upsampling).
     #[must_use]
     pub fn is_causal(self) -> bool {
         self != Self::NonCausal
@@ -42,10 +55,15 @@ impl Causality {
         TemporalGeometry { kernel, stride, padding: if both_sides { kernel / 2 } else { 0 } }
     }
 
+    /// How many frames [`extend`](Self::extend) adds, if any.
+    pub(crate) fn missing(kernel: i64, stride: i64) -> i64 {
+        kernel - stride
+    }
+
     /// `x` `[b, t, h, w, c]` with the frames beside it that a window of `kernel` frames needs which moves by `stride`
     /// and gives t / stride outputs.
     pub(crate) fn extend(self, x: &Tensor, kernel: i64, stride: i64, state: &mut TimeState) -> Tensor {
-        let missing = kernel - stride;
+        let missing = Self::missing(kernel, stride);
         if self == Self::NonCausal {
             return match stride {
                 1 => x.shallow_clone(), // the convolution pads both sides itself
@@ -63,10 +81,10 @@ impl Causality {
         extended
     }
 
-    /// `x` `[b, t, h, w, c]` with twice the frames. `doubling` counts the decoder's doublings from 0.
-    pub(crate) fn double(self, x: &Tensor, doubling: usize, state: &mut TimeState) -> Tensor {
+    /// `x` `[b, t, h, w, c]` with twice the frames. `stage` counts the decoder's temporal upsamplings from 0.
+    pub(crate) fn upsample(self, x: &Tensor, stage: usize, state: &mut TimeState) -> Tensor {
         match self {
-            Self::V1_1 => double_linearly(x, 1 << doubling, state),
+            Self::V1_1 => upsample_linearly(x, 1 << stage, state),
             _ => interleave(x, x),
         }
     }
@@ -92,7 +110,7 @@ fn interleave(a: &Tensor, b: &Tensor) -> Tensor {
 /// are interpolated apart from the rest.
 ///
 /// An output may need the frame after it; in a stream the last frame of a chunk is kept back until that has come.
-fn double_linearly(x: &Tensor, head: i64, state: &mut TimeState) -> Tensor {
+fn upsample_linearly(x: &Tensor, head: i64, state: &mut TimeState) -> Tensor {
     let past = state.take();
     let seen = past.seen + x.size()[1];
     // The frame before the one kept back, if any, and the one kept back.
@@ -104,8 +122,8 @@ fn double_linearly(x: &Tensor, head: i64, state: &mut TimeState) -> Tensor {
     let t = x.size()[1];
     let in_head = (head - (seen - t)).clamp(0, t);
     let done = [x.narrow(1, 0, in_head), x.narrow(1, in_head, t - in_head)];
-    let done: Vec<Tensor> = done.iter().filter(|part| part.size()[1] > 0).map(double_part).collect();
-    let doubled = match done.as_slice() {
+    let done: Vec<Tensor> = done.iter().filter(|part| part.size()[1] > 0).map(upsample_part).collect();
+    let upsampled = match done.as_slice() {
         [all] => all.shallow_clone(),
         parts => Tensor::cat(parts, 1),
     };
@@ -113,10 +131,10 @@ fn double_linearly(x: &Tensor, head: i64, state: &mut TimeState) -> Tensor {
     let given = if kept > 0 && waits(past.seen, false) { kept - 1 } else { kept };
     let ready = t - i64::from(waits(seen, state.is_last()));
     state.keep(&x, (ready - 1).max(0), seen);
-    doubled.narrow(1, 2 * given, 2 * (ready - given))
+    upsampled.narrow(1, 2 * given, 2 * (ready - given))
 }
 
-fn double_part(x: &Tensor) -> Tensor {
+fn upsample_part(x: &Tensor) -> Tensor {
     let t = x.size()[1];
     let before = Tensor::cat(&[x.narrow(1, 0, 1), x.narrow(1, 0, t - 1)], 1);
     let after = Tensor::cat(&[x.narrow(1, 1, t - 1), x.narrow(1, t - 1, 1)], 1);
@@ -151,8 +169,8 @@ mod tests {
     }
 
     #[test]
-    fn linear_doubling_matches_libtorchs_and_sets_the_head_apart() {
-        for (doubling, head) in [(0, 1), (1, 2), (2, 4)] {
+    fn linear_upsampling_matches_libtorchs_and_sets_the_head_apart() {
+        for (stage, head) in [(0, 1), (1, 2), (2, 4)] {
             let x = ramp(7).square();
             let interpolate = |part: Tensor| {
                 let t = part.size()[1];
@@ -160,17 +178,17 @@ mod tests {
             };
             let parts = [interpolate(x.narrow(1, 0, head)), interpolate(x.narrow(1, head, 7 - head))];
             let expected = Tensor::cat(&parts, 2);
-            let doubled = Causality::V1_1.double(&x, doubling, &mut TimeState::whole_clip());
-            assert!(doubled.flatten(0, -1).allclose(&expected.flatten(0, -1), 1e-6, 1e-6, false));
+            let upsampled = Causality::V1_1.upsample(&x, stage, &mut TimeState::whole_clip());
+            assert!(upsampled.flatten(0, -1).allclose(&expected.flatten(0, -1), 1e-6, 1e-6, false));
         }
     }
 
     #[test]
-    fn doubling_in_chunks_equals_doubling_the_whole() {
+    fn upsampling_in_chunks_equals_upsampling_the_whole() {
         let x = ramp(9).square();
         for causality in [Causality::V1_0, Causality::V1_1] {
-            for doubling in [0, 1, 2] {
-                let whole = causality.double(&x, doubling, &mut TimeState::whole_clip());
+            for stage in [0, 1, 2] {
+                let whole = causality.upsample(&x, stage, &mut TimeState::whole_clip());
                 for chunks in [vec![9], vec![1; 9], vec![2, 3, 4], vec![4, 1, 4], vec![1, 3, 5], vec![8, 1]] {
                     let mut state = TimeState::streaming();
                     let mut start = 0;
@@ -180,10 +198,10 @@ mod tests {
                             state.expect_last();
                         }
                         state.rewind();
-                        parts.push(causality.double(&x.narrow(1, start, length), doubling, &mut state));
+                        parts.push(causality.upsample(&x.narrow(1, start, length), stage, &mut state));
                         start += length;
                     }
-                    assert_eq!(values(&Tensor::cat(&parts, 1)), values(&whole), "{causality:?} {doubling} {chunks:?}");
+                    assert_eq!(values(&Tensor::cat(&parts, 1)), values(&whole), "{causality} {stage} {chunks:?}");
                 }
             }
         }

@@ -26,21 +26,29 @@ pub struct ArchConfig {
     pub temporal_up: Vec<usize>,
 }
 
+// Far beyond any model, and small enough that no product of them overflows.
+const MAX_WIDTH: i64 = 1 << 14;
+const MAX_MULTIPLE: i64 = 1 << 8;
+const MAX_BLOCKS: i64 = 1 << 8;
+const MAX_LEVELS: usize = 16;
+
 /// The shape of the networks makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchError {
-    /// A width or a number of blocks is not positive.
-    #[error("model.{field} is {value}; at least 1 is needed")]
-    NotPositive {
+    /// A width or a number of blocks is out of range.
+    #[error("model.{field} is {value}; it must be from 1 to {max}")]
+    Range {
         /// The field.
         field: &'static str,
         /// Its value.
         value: i64,
+        /// The most it may be.
+        max: i64,
     },
-    /// There is no level.
-    #[error("model.ch_mult is empty; one number a level is needed")]
-    NoLevels,
+    /// There is no level, or too many.
+    #[error("model.ch_mult has {0} numbers; it needs one for each level, from 1 to {MAX_LEVELS} levels")]
+    LevelCount(usize),
     /// A level is named that does not exist or twice.
     #[error("model.{field} is {found:?}; needed are different levels from 0 to {last}")]
     Levels {
@@ -69,14 +77,19 @@ impl ArchConfig {
     /// Checks that networks of this shape can be built.
     ///
     /// # Errors
-    /// If a number is not positive, a level does not exist, or the decoder does not undo the encoder's resampling.
+    /// If a number is out of range, a level does not exist, or the decoder does not undo the encoder's resampling.
     pub fn validate(&self) -> Result<(), ArchError> {
-        let widths = self.ch_mult.iter().map(|&value| ("ch_mult", value));
-        let numbers = [("ch", self.ch), ("num_res_blocks", self.num_res_blocks)];
-        if let Some((field, value)) = numbers.into_iter().chain(widths).find(|(_, value)| *value < 1) {
-            return Err(ArchError::NotPositive { field, value });
+        let widths = self.ch_mult.iter().map(|&value| ("ch_mult", value, MAX_MULTIPLE));
+        let numbers = [("ch", self.ch, MAX_WIDTH), ("num_res_blocks", self.num_res_blocks, MAX_BLOCKS)];
+        let mut all = numbers.into_iter().chain(widths);
+        if let Some((field, value, max)) = all.find(|(_, value, max)| !(1..=*max).contains(value)) {
+            return Err(ArchError::Range { field, value, max });
         }
-        let last = self.ch_mult.len().checked_sub(1).ok_or(ArchError::NoLevels)?;
+        let levels = self.ch_mult.len();
+        if !(1..=MAX_LEVELS).contains(&levels) {
+            return Err(ArchError::LevelCount(levels));
+        }
+        let last = levels - 1;
         let pairs = [
             (("spatial_down", &self.spatial_down), ("spatial_up", &self.spatial_up)),
             (("temporal_down", &self.temporal_down), ("temporal_up", &self.temporal_up)),
@@ -142,8 +155,10 @@ mod tests {
     #[test]
     fn shapes_that_cannot_be_built_are_refused() {
         assert_eq!(config().validate(), Ok(()));
-        let broken: [fn(&mut ArchConfig); 6] = [
+        let broken: [fn(&mut ArchConfig); 8] = [
             |c| c.ch = 0,
+            |c| c.ch = i64::MAX,
+            |c| c.ch_mult = vec![1; 64],
             |c| c.ch_mult = vec![],
             |c| c.ch_mult = vec![1, -2],
             |c| c.spatial_up = vec![2],

@@ -32,13 +32,13 @@ impl Decoder {
             let paths = LevelPaths::new(path, "up", level);
             let width = config.width(level);
             let input = config.width(if level == last { last } else { level + 1 });
-            let doubling = config.temporal_up.iter().filter(|&&later| later > level).count();
+            let stage = config.temporal_up.iter().filter(|&&earlier| earlier > level).count();
             let spatial =
                 config.spatial_up.contains(&level).then(|| SpatialUpsample::new(&paths.spatial.sub("upsample"), width));
             let temporal = config
                 .temporal_up
                 .contains(&level)
-                .then(|| TemporalUpsample::new(&paths.temporal.sub("upsample"), width, causality, doubling));
+                .then(|| TemporalUpsample::new(&paths.temporal.sub("upsample"), width, causality, stage));
             Level::new(&paths, (input, width), config.num_res_blocks + 1, causality, (spatial, temporal))
         };
         Self {

@@ -4,18 +4,18 @@
 use tch::Tensor;
 use vidtok_torch::{Conv3d, ConvInit, Init, ParamPath};
 
-use crate::time_conv::{Layer, TimeConv3d};
+use crate::time_conv::{KERNEL, Layer};
 use crate::{Causality, TimeState};
-
-const KERNEL: i64 = 3;
 
 /// The blend starts at sigmoid(2) = 0.88 of the plain resampling.
 fn mix_factor(path: &ParamPath) -> Tensor {
     path.get("mix_factor", &[1], Init::Constant(2.0))
 }
 
-fn blend(plain: &Tensor, conv: &Tensor, mix_factor: &Tensor) -> Tensor {
-    conv.lerp_tensor(plain, &mix_factor.sigmoid())
+fn blend(plain: &Tensor, mut conv: Tensor, mix_factor: &Tensor) -> Tensor {
+    let share = mix_factor.sigmoid();
+    // In place where no gradient needs the convolution.
+    if conv.requires_grad() { conv.lerp_tensor(plain, &share) } else { conv.lerp_tensor_(plain, &share) }
 }
 
 /// The mean of three frames, and a 3x3x3 convolution, both with stride 2 in time.
@@ -43,37 +43,42 @@ impl Layer for TemporalDownsample {
         let x = self.causality.extend(x, KERNEL, 2, state);
         let every_second = |start| x.slice(1, start, x.size()[1] - (KERNEL - 1 - start), 2);
         let mean = (every_second(0) + every_second(1)).g_add_(&every_second(2)).g_mul_scalar_(1.0 / KERNEL as f64);
-        blend(&mean, &self.conv.forward(&x), &self.mix_factor)
+        blend(&mean, self.conv.forward(&x), &self.mix_factor)
     }
 }
 
 /// Twice the frames, and a 3x3x3 convolution of them.
 #[derive(Debug)]
 pub(crate) struct TemporalUpsample {
-    conv: TimeConv3d,
+    conv: Conv3d,
     mix_factor: Tensor,
     causality: Causality,
-    doubling: usize,
+    stage: usize,
 }
 
 impl TemporalUpsample {
-    /// `doubling` counts the decoder's doublings from 0, in the order of the forward pass.
-    pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality, doubling: usize) -> Self {
+    /// `stage` counts the decoder's temporal upsamplings from 0, in the order of the forward pass.
+    pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality, stage: usize) -> Self {
+        let conv_path = causality.conv_path(&path.sub("conv"));
+        let geometry = causality.geometry(KERNEL, 1);
         Self {
-            conv: TimeConv3d::new(&path.sub("conv"), channels, channels, causality),
+            conv: Conv3d::new(&conv_path, channels, channels, geometry, ConvInit::Default),
             mix_factor: mix_factor(path),
             causality,
-            doubling,
+            stage,
         }
     }
 }
 
 impl Layer for TemporalUpsample {
     fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
-        let doubled = self.causality.double(x, self.doubling, state);
-        if doubled.size()[1] == 0 {
-            return doubled; // all of the chunk waits for the next one
+        let mut x = self.causality.upsample(x, self.stage, state);
+        let t = x.size()[1];
+        if t == 0 {
+            return x; // all of the chunk waits for the next one
         }
-        blend(&doubled, &self.conv.forward(&doubled, state), &self.mix_factor)
+        x = self.causality.extend(&x, KERNEL, 1, state);
+        let plain = x.narrow(1, x.size()[1] - t, t);
+        blend(&plain, self.conv.forward(&x), &self.mix_factor)
     }
 }

@@ -18,7 +18,7 @@ impl Layer for Conv2d {
 }
 
 /// All convolutions over time have this kernel.
-const KERNEL: i64 = 3;
+pub(crate) const KERNEL: i64 = 3;
 
 /// A kernel-3 convolution of each pixel over time.
 #[derive(Debug)]

@@ -5,13 +5,12 @@ use tch::Tensor;
 /// The frames that the layers of one network keep for the chunk that follows.
 ///
 /// A layer that looks back in time takes its frames from here and leaves those that its next call needs. A whole clip
-/// is one step from the empty state, and keeps nothing. Layers are told apart by the order in which they are visited,
-/// which is the same in every step.
-#[derive(Debug)]
+/// is one step from the empty state, and the last, after which nothing is kept. Layers are told apart by the order in
+/// which they are visited, which is the same in every step.
+#[derive(Debug, Default)]
 pub struct TimeState {
     slots: Vec<Slot>,
     next: usize,
-    streaming: bool,
     last: bool,
 }
 
@@ -28,17 +27,18 @@ impl TimeState {
     /// For a whole clip in one step.
     #[must_use]
     pub fn whole_clip() -> Self {
-        Self { slots: Vec::new(), next: 0, streaming: false, last: true }
+        Self { last: true, ..Self::default() }
     }
 
     /// For a clip that comes in chunks; each is one step of the network, in order. The result is that of the whole
     /// clip. Chunks of an encoder hold a multiple of its temporal factor of frames.
     #[must_use]
     pub fn streaming() -> Self {
-        Self { slots: Vec::new(), next: 0, streaming: true, last: false }
+        Self::default()
     }
 
-    /// Says that the next step is the clip's last: layers that wait for a later frame wait no longer.
+    /// Says that the next step is the clip's last: layers that wait for a later frame wait no longer, and none keeps
+    /// anything.
     pub fn expect_last(&mut self) {
         self.last = true;
     }
@@ -61,23 +61,20 @@ impl TimeState {
 
     /// What the next layer kept; empty at the start of a clip.
     pub(crate) fn take(&mut self) -> Slot {
-        if !self.streaming {
-            return Slot::default();
-        }
         if self.next == self.slots.len() {
             self.slots.push(Slot::default());
         }
-        std::mem::take(&mut self.slots[self.next])
+        self.next += 1;
+        std::mem::take(&mut self.slots[self.next - 1])
     }
 
     /// Keeps the frames of `x` from `start` on for the layer that called [`take`](Self::take) last, after `seen`
     /// frames in all.
     pub(crate) fn keep(&mut self, x: &Tensor, start: i64, seen: i64) {
-        if self.streaming {
+        if !self.last {
             // A copy, lest the whole of x stay in memory.
             let frames = x.narrow(1, start, x.size()[1] - start).copy();
-            self.slots[self.next] = Slot { frames: Some(frames), seen };
-            self.next += 1;
+            self.slots[self.next - 1] = Slot { frames: Some(frames), seen };
         }
     }
 }

@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tch::{Device, Kind};
 use vidtok::{Config, Tokenizer, Weights};
 
+use crate::progress;
+
 /// Video tokenizers: from video to a compact latent or tokens, and back.
 #[derive(Debug, Parser)]
 #[command(name = "vidtok", version, arg_required_else_help = true)]
@@ -120,9 +122,11 @@ impl ModelArgs {
     /// The model with its weights.
     pub(crate) fn load(&self, compute: &ComputeArgs) -> anyhow::Result<Tokenizer> {
         let device = compute.prepare()?;
-        let (config, weights) = self.read()?;
-        let weights = weights.context("no weights: give --weights FILE with --config, or --model FILE")?;
-        Ok(Tokenizer::with_weights(config, weights, device, compute.dtype.kind())?)
+        progress::during("loading the model", || {
+            let (config, weights) = self.read()?;
+            let weights = weights.context("no weights: give --weights FILE with --config, or --model FILE")?;
+            Ok(Tokenizer::with_weights(config, weights, device, compute.dtype.kind())?)
+        })
     }
 
     /// The configuration with its overrides, and the weights if there are any.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use tch::{Kind, Tensor};
-use vidtok_core::{FrameRate, FrameSink, FrameSource};
-use vidtok_data::{Ffmpeg, Quality, VideoReader, VideoWriter, cover, to_frames, to_model_range};
+use vidtok::PUBLISHED_WINDOW;
+use vidtok_core::{FrameRate, FrameSink, FrameSource, temporary_beside};
+use vidtok_data::{Ffmpeg, Quality, VideoReader, VideoWriter, cover, interval, to_frames, to_model_range};
 use vidtok_torch::{TensorFile, write_tensors};
 
 /// Size and rate that an input is brought to before it is encoded.
@@ -19,7 +20,7 @@ pub(crate) struct FrameArgs {
     /// Resize and centre-crop to this width; the video's own without it
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=16384))]
     width: Option<i64>,
-    /// Take every n-th frame, to come close to this many a second
+    /// Take every n-th frame of a video file, to come close to this many a second; for a tensor: its frames per second
     #[arg(long)]
     fps: Option<FrameRate>,
 }
@@ -37,14 +38,18 @@ impl FrameArgs {
     }
 
     fn stride(&self, source: FrameRate) -> i64 {
-        let ratio = self.fps.map_or(1.0, |fps| source.as_f64() / fps.as_f64());
-        ratio.round().max(1.0) as i64
+        self.fps.map_or(1, |fps| interval(source.as_f64(), fps.as_f64()) as i64)
     }
 }
+
+/// Frames of the source's size are read so many at a time that they take no more than this, in bytes of float32.
+const READ_BYTES: i64 = 256 << 20;
 
 /// A clip that is read from front to back.
 pub(crate) struct Clip {
     source: Source,
+    /// The most frames that are read at a time.
+    most: i64,
     /// t, h, w as given out.
     size: [i64; 3],
     stride: i64,
@@ -71,14 +76,13 @@ impl Clip {
         let [h, w] = arguments.size([info.height, info.width]);
         let t = (info.frames as i64 + stride - 1) / stride;
         let rate = info.frame_rate.as_f64() / stride as f64;
+        let most = (READ_BYTES / (info.height * info.width * 3 * size_of::<f32>() as i64)).max(1);
         let frame_rate = if stride == 1 { Some(info.frame_rate) } else { FrameRate::from_f64(rate) };
-        Ok(Self { source: Source::Video(Box::new(reader)), size: [t, h, w], stride, read: 0, frame_rate })
+        let source = Source::Video(Box::new(reader));
+        Ok(Self { source, most, size: [t, h, w], stride, read: 0, frame_rate })
     }
 
     fn open_tensor(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
-        if arguments.fps.is_some() {
-            bail!("{}: --fps is for video files; a tensor has no frame rate", path.display());
-        }
         let video = TensorFile::open(path)?.tensor("video")?;
         let (h, w, t) = match video.size()[..] {
             [b, 3, t, h, w] if b * t * h * w > 0 && video.is_floating_point() => (h, w, t),
@@ -91,7 +95,7 @@ impl Clip {
         };
         let [h, w] = arguments.size([h, w]);
         let source = Source::Tensor(video.to_kind(Kind::Float));
-        Ok(Self { source, size: [t, h, w], stride: 1, read: 0, frame_rate: None })
+        Ok(Self { source, most: t, size: [t, h, w], stride: 1, read: 0, frame_rate: arguments.fps })
     }
 
     /// t, h and w.
@@ -103,28 +107,40 @@ impl Clip {
         self.frame_rate
     }
 
-    /// The next frames, at least one and about `max`: `[b, 3, t, h, w]` in [-1, 1].
+    /// The window in which a non-causal model takes the clip: videos can be of any length, tensors are in memory anyway.
+    pub(crate) fn window(&self) -> Option<i64> {
+        match self.source {
+            Source::Video(_) => Some(PUBLISHED_WINDOW),
+            Source::Tensor(_) => None,
+        }
+    }
+
+    /// The next frames, at least one and at most `max`: `[b, 3, t, h, w]` in [-1, 1].
     pub(crate) fn next(&mut self, max: i64) -> anyhow::Result<Option<Tensor>> {
         let [_, h, w] = self.size;
         loop {
-            let Some(frames) = self.read(max)? else { return Ok(None) };
-            // To the next multiple of the stride.
-            let (t, skipped) = (frames.size()[2], (self.stride - self.read % self.stride) % self.stride);
-            self.read += t;
-            if skipped < t {
-                let taken = frames.slice(2, skipped, None, self.stride);
-                return Ok(Some(cover(&taken, [h, w])));
+            let Some(frames) = self.read(max.min(self.most))? else { return Ok(None) };
+            if frames.size()[2] > 0 {
+                return Ok(Some(cover(&frames, [h, w])));
             }
         }
     }
 
-    /// The next frames of the source, `[b, 3, t, h, w]` in [-1, 1].
+    /// Those of the source's next frames that the stride takes, if any: `[b, 3, t, h, w]` in [-1, 1].
     fn read(&mut self, max: i64) -> anyhow::Result<Option<Tensor>> {
         Ok(match &mut self.source {
-            Source::Video(reader) => reader.next_frames(max as usize)?.map(|frames| to_model_range(&frames)),
+            Source::Video(reader) => {
+                let Some(frames) = reader.next_frames(max as usize)? else { return Ok(None) };
+                // To the next multiple of the stride.
+                let (t, skipped) = (frames.size()[0], (self.stride - self.read % self.stride) % self.stride);
+                self.read += t;
+                Some(to_model_range(&frames.slice(0, skipped.min(t), None, self.stride)))
+            }
             Source::Tensor(video) => {
                 let length = max.min(video.size()[2] - self.read);
-                (length > 0).then(|| video.narrow(2, self.read, length))
+                let start = self.read;
+                self.read += length;
+                (length > 0).then(|| video.narrow(2, start, length))
             }
         })
     }
@@ -143,8 +159,9 @@ enum Sink {
 }
 
 impl Output {
-    /// `frame_rate` is needed for a video file.
+    /// Checks that the file can be written. `frame_rate` is needed for a video file.
     pub(crate) fn new(path: &Path, frame_rate: Option<FrameRate>) -> anyhow::Result<Self> {
+        check_writable(path)?;
         let sink = if is_tensor_file(path) {
             Sink::Tensor(Vec::new())
         } else {
@@ -181,6 +198,7 @@ impl Output {
 
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         match self.sink {
+            Sink::Tensor(parts) if parts.is_empty() => bail!("{}: no frame was decoded", self.path.display()),
             Sink::Tensor(parts) => {
                 let video = Tensor::cat(&parts, 2).contiguous();
                 write_tensors(&self.path, [("video", &video)], [])?;
@@ -190,6 +208,11 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Checks that a file can be written beside `path`, before any work is done for it.
+pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
+    temporary_beside(path).map(drop).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 fn is_tensor_file(path: &Path) -> bool {

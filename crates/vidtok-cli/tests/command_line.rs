@@ -94,6 +94,7 @@ impl Bench {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
         assert!(said.starts_with("error: "), "{said}");
+        assert!(!said.contains("libtorch failed") && !said.contains("internal error"), "{said}");
         for word in words {
             assert!(said.contains(word), "{arguments:?}: {said:?} does not say {word:?}");
         }
@@ -235,6 +236,48 @@ fn damaged_and_foreign_inputs_are_refused_in_one_line() {
     }
     bench.refuses(&["decode", "--model", "model.safetensors", "other.safetensors", "y.mp4"], &["other.safetensors"]);
     bench.refuses(&["decode", "--model", "model.safetensors", "model.safetensors", "y.mp4"], &["no encoded clip"]);
+}
+
+#[test]
+fn encoded_clips_that_make_no_sense_are_refused_in_one_line() {
+    let bench = Bench::new("v1.0", FSQ);
+    let int = |value: i64, shape: &[i64]| Tensor::full(shape, value, (Kind::Int, Device::Cpu));
+    let wrong = [
+        ("rank", "indices", int(0, &[4]), ""),
+        ("none", "indices", int(0, &[1, 0, 4, 4]), ""),
+        ("code", "indices", int(512, &[1, 2, 4, 4]), ""),
+        ("kind", "indices", random_video([1, 3, 2, 4, 4]), ""),
+        ("other", "latent", random_video([1, 3, 2, 4, 4]), ""),
+        ("padding", "indices", int(0, &[1, 2, 4, 4]), "front=1000 bottom=0 right=0"),
+        ("text", "indices", int(0, &[1, 2, 4, 4]), "much"),
+    ];
+    for (name, tensor, value, padding) in wrong {
+        let file = format!("{name}.safetensors");
+        let metadata = (!padding.is_empty()).then(|| ("vidtok.padding", padding.to_owned()));
+        write_tensors(&bench.path(&file), [(tensor, &value)], metadata).unwrap();
+        bench.refuses(&["decode", "--model", "model.safetensors", &file, "y.safetensors"], &[&file]);
+    }
+}
+
+#[test]
+fn outputs_that_cannot_be_written_are_refused_before_the_work() {
+    let bench = Bench::new("v1.0", KL);
+    write_tensors(&bench.path("x.safetensors"), [("video", &random_video([1, 3, 3, 8, 8]))], []).unwrap();
+    for command in ["encode", "reconstruct"] {
+        bench.refuses(&[command, "--model", "model.safetensors", "x.safetensors", "no/y.safetensors"], &["no/y"]);
+    }
+    bench.refuses(&["reconstruct", "--model", "model.safetensors", "x.safetensors", "y.mp4"], &["--fps"]);
+    bench.refuses(&["reconstruct", "--model", "model.safetensors", "--fps", "5", "x.safetensors", "y.doc"], &["y.doc"]);
+}
+
+#[test]
+fn a_tensor_becomes_a_video_of_the_rate_asked_for() {
+    let bench = Bench::new("v1.0", KL);
+    write_tensors(&bench.path("x.safetensors"), [("video", &random_video([1, 3, 5, 16, 16]))], []).unwrap();
+    let arguments = ["reconstruct", "--model", "model.safetensors", "--fps", "5", "x.safetensors", "y.mp4"];
+    bench.vidtok(&arguments).assert().success();
+    let info = bench.info("y.mp4");
+    assert_eq!((info.frames, info.frame_rate.as_f64()), (5, 5.0));
 }
 
 #[test]

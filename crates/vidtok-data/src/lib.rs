@@ -49,5 +49,6 @@ pub use loader::{ClipSet, ClipSpec, Crop, LoadError, Loader, LoaderOptions, Sour
 pub use procedural::Scene;
 pub use sampling::{ClipRule, Window, evaluation_windows, interval};
 pub use transform::{
-    center_crop, center_offset, cover, fit, resize_frames, resize_shorter_side, resized_size, to_frames, to_model_range,
+    center_crop, center_offset, cover, fit, resize_frames, resize_shorter_side, resized_size, to_frames,
+    to_model_range, to_unit_range,
 };

@@ -8,6 +8,7 @@
 //! list; those for which it is too small are decoded anew for each clip, from their beginning up to the clip: the same
 //! pixels, at the cost of a decoder run each.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,8 @@ use crate::transform::{center_offset, resize_frames, resized_size, to_model_rang
 
 /// Frames that are decoded and resized at a time.
 const CHUNK: usize = 16;
+/// The most videos that are opened at a time: each decoder has threads and memory of its own.
+const OPENED: usize = 8;
 /// Seconds that a procedural video lasts.
 const SCENE_SECONDS: u64 = 6;
 /// Its frames per second.
@@ -70,11 +73,11 @@ pub enum LoadError {
         /// Frames that the longest one stretches over.
         span: u64,
     },
-    /// A background thread cannot be started.
-    #[error("cannot start a loader thread: {0}")]
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
-    /// A background thread ended too early.
-    #[error("a loader thread has ended early")]
+    /// A thread ended too early.
+    #[error("a thread has ended early")]
     Ended,
 }
 
@@ -140,10 +143,7 @@ impl ClipSet {
             return Err(LoadError::EmptyClip { frames: spec.rule.frames, height, width, batch: 1 });
         }
         let mut videos = match source {
-            Source::Videos { ffmpeg, paths } => {
-                let open = |path| Video::file(&ffmpeg, path, &spec);
-                paths.into_iter().map(open).collect::<Result<Vec<_>, _>>()?
-            }
+            Source::Videos { ffmpeg, paths } => open_videos(&ffmpeg, &paths, &spec)?,
             Source::Procedural { scenes, seed } => {
                 (0..scenes as u64).map(|i| Video::scene(seed.wrapping_add(i), &spec)).collect()
             }
@@ -369,6 +369,25 @@ impl Video {
         append(&mut pixels, &frames);
         Ok(pixels)
     }
+}
+
+/// Looks at all videos, several at a time, each thread at a part of the list. The error is that of the first that has
+/// one.
+fn open_videos(ffmpeg: &Ffmpeg, paths: &[PathBuf], spec: &ClipSpec) -> Result<Vec<Video>, LoadError> {
+    let count = std::thread::available_parallelism().map_or(1, NonZero::get).min(OPENED);
+    let open = |path: &PathBuf| Video::file(ffmpeg, path.clone(), spec);
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for part in paths.chunks(paths.len().div_ceil(count).max(1)) {
+            let work = move || part.iter().map(open).collect::<Result<Vec<_>, _>>();
+            threads.push(std::thread::Builder::new().spawn_scoped(scope, work).map_err(LoadError::Thread)?);
+        }
+        let mut videos = Vec::with_capacity(paths.len());
+        for thread in threads {
+            videos.extend(thread.join().map_err(|_| LoadError::Ended)??);
+        }
+        Ok(videos)
+    })
 }
 
 fn scene_time(frame: u64) -> f64 {

@@ -13,6 +13,11 @@ pub fn to_model_range(frames: &Tensor) -> Tensor {
     (frames.to_kind(Kind::Float) / 255.0 * 2.0 - 1.0).permute([0, 4, 1, 2, 3])
 }
 
+/// Clips as the metrics take them: any shape, from [-1, 1] to float in [0, 1]. Values outside the range are cut off.
+pub fn to_unit_range(video: &Tensor) -> Tensor {
+    (video.to_kind(Kind::Float).clamp(-1.0, 1.0) + 1.0) / 2.0
+}
+
 /// Clips as frames: `[b, 3, t, h, w]` in [-1, 1] to uint8 `[b * t, h, w, 3]`, one clip after the other.
 ///
 /// Values outside the range are cut off, the others rounded to the nearest.
@@ -127,6 +132,8 @@ mod tests {
     fn values_out_of_range_are_cut_off_and_others_rounded() {
         let video = Tensor::from_slice(&[-3.0f32, 7.0, 0.001]).view([1, 3, 1, 1, 1]);
         assert_eq!(Vec::<u8>::try_from(to_frames(&video).flatten(0, -1)).unwrap(), [0, 255, 128]);
+        let unit = Vec::<f32>::try_from(to_unit_range(&video).flatten(0, -1)).unwrap();
+        assert_eq!(unit, [0.0, 1.0, 0.5005]);
     }
 
     #[test]

@@ -132,6 +132,17 @@ fn unreadable_videos_are_errors_not_pictures() {
 }
 
 #[test]
+fn of_several_unreadable_videos_the_first_is_named() {
+    let folder = TempDir::new().unwrap();
+    let mut paths = counting(&folder, &[8; 9]);
+    for i in [4, 6, 8] {
+        paths[i] = folder.path().join(format!("missing{i}.mkv"));
+    }
+    let error = ClipSet::open(videos(paths), spec(3, 0), ROOM).unwrap_err().to_string();
+    assert!(error.contains("missing4.mkv"), "{error}");
+}
+
+#[test]
 fn impossible_clips_are_refused() {
     let scenes = |scenes| Source::Procedural { scenes, seed: 0 };
     let open = |spec| ClipSet::open(scenes(1), spec, ROOM);

@@ -88,8 +88,16 @@ impl Fsq {
     /// Makes the quantizer.
     ///
     /// # Errors
-    /// If there are no levels, a level is below 2, or the indices do not fit 32 bits.
+    /// If there are no levels, a level is below 2, the indices do not fit 32 bits, or a weight is negative.
     pub fn new(config: &FsqConfig) -> Result<Self, QuantizerError> {
+        let weights = [
+            ("entropy_weight", config.entropy_weight),
+            ("annealing_factor", config.annealing_factor),
+            ("commitment_weight", config.commitment_weight),
+        ];
+        if let Some((field, value)) = weights.into_iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
+            return Err(QuantizerError::Weight { field, value });
+        }
         let levels = &config.levels;
         let product = levels.iter().try_fold(1_i32, |product, &level| {
             i32::try_from(level).ok().filter(|level| *level >= 2).and_then(|level| product.checked_mul(level))
@@ -144,6 +152,9 @@ impl Fsq {
     }
 
     /// How sharp the assignments of `z` `[n, z]` are less how evenly the codes are used, both as entropies in nats.
+    ///
+    /// The published code computes the first over the joint probabilities, where [`PROBABILITY_FLOOR`] cuts off more
+    /// than it does here, channel by channel: near z = 0 and for large codebooks its value is lower.
     fn entropy_loss(&self, z: &Tensor) -> Tensor {
         let factors = self.factors(z);
         // The entropy of independent parts is the sum of theirs.

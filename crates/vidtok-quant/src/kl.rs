@@ -35,10 +35,10 @@ impl Kl {
     /// Makes the quantizer.
     ///
     /// # Errors
-    /// If there is no channel.
+    /// If there is no channel, or too many.
     pub fn new(config: &KlConfig) -> Result<Self, QuantizerError> {
         let &KlConfig { z_channels, sample } = config;
-        if z_channels < 1 {
+        if !(1..=1 << 16).contains(&z_channels) {
             return Err(QuantizerError::Channels(z_channels));
         }
         Ok(Self { z_channels, sample })

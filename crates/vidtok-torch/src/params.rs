@@ -99,7 +99,7 @@ impl Builder {
             Source::Fresh => init.tensor(shape),
             Source::Shapes => nothing(shape),
             Source::Loaded(tensors) => match tensors.remove(&key) {
-                Some(tensor) if tensor.size() == shape => tensor,
+                Some(tensor) if tensor.size() == shape => tensor.contiguous(),
                 Some(tensor) => {
                     self.problems.shapes.push((key.clone(), shape.to_vec(), tensor.size()));
                     nothing(shape)
@@ -183,7 +183,7 @@ impl ParameterError {
 }
 
 /// How many keys of each sort a message names.
-const NAMED: usize = 3;
+const NAMED: usize = 8;
 
 impl Display for ParameterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

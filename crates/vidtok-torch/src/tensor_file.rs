@@ -42,6 +42,14 @@ pub enum TensorFileError {
         /// The names that are there.
         found: String,
     },
+    /// libtorch cannot make a tensor of that shape.
+    #[error("{}: tensor {name:?} has an impossible shape", path.display())]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+    },
     /// libtorch has no such number type.
     #[error("{}: tensor {name:?} has the number type {dtype}, which is not supported", path.display())]
     Dtype {
@@ -94,9 +102,6 @@ impl TensorFile {
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         let (header_length, header) = SafeTensors::read_metadata(&map).map_err(format)?;
         let data_start = header_length + size_of::<u64>();
-        if data_start + header.data_len() != map.len() {
-            return Err(format(SafeTensorError::MetadataIncompleteBuffer));
-        }
         Ok(Self { path: path.to_owned(), map, header, data_start })
     }
 
@@ -129,7 +134,7 @@ impl TensorFile {
     /// A copy of a tensor, on the CPU, in the file's number type.
     ///
     /// # Errors
-    /// If there is none of that name or its number type is not supported.
+    /// If there is none of that name, or its number type or shape is not supported.
     pub fn tensor(&self, name: &str) -> Result<Tensor, TensorFileError> {
         let info = self.header.info(name).ok_or_else(|| TensorFileError::Missing {
             path: self.path.clone(),
@@ -141,10 +146,12 @@ impl TensorFile {
             name: name.to_owned(),
             dtype: format!("{:?}", info.dtype),
         })?;
-        let shape: Vec<i64> = info.shape.iter().map(|&n| n as i64).collect();
+        let wrong_shape = || TensorFileError::Shape { path: self.path.clone(), name: name.to_owned() };
+        let shape: Result<Vec<i64>, _> = info.shape.iter().map(|&n| i64::try_from(n)).collect();
         let (start, end) = info.data_offsets;
-        let bytes = &self.map[self.data_start + start..self.data_start + end];
-        Ok(Tensor::from_data_size(bytes, &shape, kind.1))
+        let bytes = self.map.get(self.data_start + start..self.data_start + end).ok_or_else(wrong_shape)?;
+        let shape = shape.map_err(|_| wrong_shape())?;
+        Tensor::f_from_data_size(bytes, &shape, kind.1).map_err(|_| wrong_shape())
     }
 
     /// Copies of all tensors, as [`tensor`](Self::tensor) gives them.

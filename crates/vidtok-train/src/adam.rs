@@ -1,7 +1,7 @@
-//! Adam (arXiv 1412.6980) with its state in plain tensors, so that it can be saved.
+//! Adam (arXiv 1412.6980) with its state in plain tensors of our own; tch's optimizer hides it.
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// Configuration of [`Adam`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -9,11 +9,11 @@ use tch::{Kind, Tensor};
 pub struct AdamConfig {
     /// Learning rate.
     pub lr: f64,
-    /// Decay of the mean of the gradients.
+    /// Decay of the mean of the gradients, in [0, 1).
     pub beta1: f64,
-    /// Decay of the mean of their squares.
+    /// Decay of the mean of their squares, in [0, 1).
     pub beta2: f64,
-    /// Keeps the division finite.
+    /// Keeps the division finite; above 0.
     pub eps: f64,
 }
 
@@ -51,7 +51,7 @@ impl Adam {
         Self { config, parameters: parameters.into_iter().map(moments).collect(), steps: 0 }
     }
 
-    /// Sets the gradients to none.
+    /// Fills the gradients with zeros; a parameter without a gradient stays without.
     pub fn zero_grad(&mut self) {
         for moments in &mut self.parameters {
             moments.parameter.zero_grad();
@@ -98,31 +98,12 @@ impl Adam {
             }
         });
     }
-
-    /// The configuration.
-    #[must_use]
-    pub fn config(&self) -> &AdamConfig {
-        &self.config
-    }
-
-    /// How many numbers are trained.
-    #[must_use]
-    pub fn parameter_count(&self) -> usize {
-        self.parameters.iter().map(|moments| moments.parameter.numel()).sum()
-    }
-
-    /// Whether all gradients are finite numbers.
-    #[must_use]
-    pub fn gradients_are_finite(&self) -> bool {
-        let finite = |gradient: Tensor| {
-            !gradient.defined() || gradient.isfinite().all().to_kind(Kind::Int64).int64_value(&[]) == 1
-        };
-        self.parameters.iter().all(|moments| finite(moments.parameter.grad()))
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind;
+
     use super::*;
 
     fn parameter(values: &[f64]) -> Tensor {

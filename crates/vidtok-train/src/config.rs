@@ -41,7 +41,7 @@ pub struct DataConfig {
     /// Folder of videos; procedural clips without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
-    /// CSV table with a column `videos`, of paths below the folder.
+    /// CSV table with a column `videos`, of paths below the folder; `clips.csv` in the folder without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<PathBuf>,
     /// Procedural scenes to train on if there is no folder.
@@ -111,15 +111,23 @@ impl TrainConfig {
         let train: Self = table.try_into().map_err(|error: toml::de::Error| wrong(one_line(&error.to_string())))?;
         let positive = [
             ("optimizer.lr", train.optimizer.lr),
+            ("optimizer.eps", train.optimizer.eps),
             ("clip_norm", train.clip_norm),
             ("checkpoint_every", train.checkpoint_every as f64),
             ("batch_size", train.batch_size as f64),
             ("data.sample_fps", train.data.sample_fps.unwrap_or(1.0)),
         ];
-        match positive.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
-            Some((key, value)) => Err(wrong(format!("{key} is {value}; it must be above 0"))),
-            None => Ok(train),
+        if let Some((key, value)) = positive.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
+            return Err(wrong(format!("{key} is {value}; it must be above 0")));
         }
+        let decays = [("optimizer.beta1", train.optimizer.beta1), ("optimizer.beta2", train.optimizer.beta2)];
+        if let Some((key, value)) = decays.iter().find(|(_, value)| !(0.0..1.0).contains(value)) {
+            return Err(wrong(format!("{key} is {value}; it must be at least 0 and below 1")));
+        }
+        if train.data.table.is_some() && train.data.folder.is_none() {
+            return Err(wrong("data.table needs data.folder, which its paths start from".to_owned()));
+        }
+        Ok(train)
     }
 
     /// The learning rate of a step.
@@ -183,6 +191,10 @@ mod tests {
             (TRAIN.replace("batch_size = 2", "batch_size = 0"), "batch_size"),
             (TRAIN.replace("frames = 5", "frames = 5\nfps = 3"), "fps"),
             (TRAIN.replace("steps = 1", "steps = 1\noptimizer.lr = -1.0"), "optimizer.lr"),
+            (TRAIN.replace("steps = 1", "steps = 1\noptimizer.eps = 0.0"), "optimizer.eps"),
+            (TRAIN.replace("steps = 1", "steps = 1\noptimizer.beta1 = nan"), "optimizer.beta1"),
+            (TRAIN.replace("steps = 1", "steps = 1\noptimizer.beta2 = 1.0"), "optimizer.beta2"),
+            (TRAIN.replace("frames = 5", "frames = 5\ntable = \"a.csv\""), "data.table needs data.folder"),
         ];
         for (text, name) in wrong {
             let error = parse(&text).unwrap_err().to_string();

@@ -39,14 +39,15 @@ pub(crate) fn write(
     let size = frames.size();
     let (t, h, w) = (size[0], size[1], size[2]);
     let chunk = chunk_frames(tokenizer, h, w);
-    let mut stream = StreamReconstructor::new(tokenizer, [t, h, w]);
+    let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], None);
     let enlarged = (SHOWN_SIDE / side).max(1);
     let shown = [h * enlarged, 2 * w * enlarged];
     let mut writer = VideoWriter::create(ffmpeg, video, shown, frame_rate, Quality::default())?;
     let mut middle = None;
     let mut written = 0;
-    let mut take = |pair: Option<Pair>| -> Result<(), VideoError> {
-        let Some(Pair { input, reconstruction }) = pair else { return Ok(()) };
+    for start in (0..t).step_by(chunk as usize) {
+        let part = frames.narrow(0, start, chunk.min(t - start));
+        let Some(Pair { input, reconstruction }) = stream.push(&to_model_range(&part))? else { continue };
         let both = to_frames(&Tensor::cat(&[input.to_device(reconstruction.device()), reconstruction], 4));
         let both = [1, 2].into_iter().fold(both, |x, axis| x.repeat_interleave_self_int(enlarged, axis, None));
         let wanted = t / 2 - written;
@@ -54,13 +55,8 @@ pub(crate) fn write(
         if (0..both.size()[0]).contains(&wanted) {
             middle = Some(both.get(wanted));
         }
-        writer.write(&both)
-    };
-    for start in (0..t).step_by(chunk as usize) {
-        let part = frames.narrow(0, start, chunk.min(t - start));
-        take(stream.push(&to_model_range(&part))?)?;
+        writer.write(&both)?;
     }
-    take(stream.finish()?)?;
     Box::new(writer).finish()?;
     if let Some(frame) = middle {
         save_png(ffmpeg, picture, &frame)?;
@@ -88,7 +84,7 @@ fn read(ffmpeg: &Ffmpeg, example: &Example<'_>, side: i64) -> Result<(Tensor, Fr
         Example::Scene(seed) => {
             let rate = FrameRate::from_f64(25.0).ok_or_else(|| VideoError::Empty { path: "scene".into() })?;
             let times: Vec<f64> = (0..FRAMES).map(|i| i as f64 / rate.as_f64()).collect();
-            Ok((Scene::new(*seed).frames(&times, [side, side / 3 * 4]), rate))
+            Ok((Scene::new(*seed).frames(&times, [side, side * 4 / 3]), rate))
         }
     }
 }

@@ -54,6 +54,5 @@ pub use adam::{Adam, AdamConfig};
 pub use config::{DataConfig, TrainConfig};
 pub use error::TrainError;
 pub use run::{Observer, Start, Summary, train};
-pub use run_folder::RunFolder;
 pub use schedule::{Decay, Schedule};
 pub use trainer::{StepReport, Trainer};

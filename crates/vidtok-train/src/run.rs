@@ -10,10 +10,13 @@ use vidtok_data::{ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, Loader, LoaderOptio
 use vidtok_loss::L1;
 
 use crate::example_video::{self, Example};
-use crate::{DataConfig, RunFolder, StepReport, TrainConfig, TrainError, Trainer};
+use crate::run_folder::RunFolder;
+use crate::{DataConfig, StepReport, TrainConfig, TrainError, Trainer};
 
 /// Batches that each loader thread may have ready.
 const PREFETCH: usize = 4;
+/// The first procedural scene. Scenes are data: they stay the same whatever the seed of the run.
+const FIRST_SCENE: u64 = 0;
 
 /// Hears what happens in a run.
 pub trait Observer {
@@ -42,8 +45,8 @@ pub struct Start {
     pub videos: usize,
     /// Whether procedural scenes stand in for a folder that does not exist.
     pub stand_in: bool,
-    /// Held-out PSNR in dB of the untrained model.
-    pub psnr_before: f64,
+    /// Held-out PSNR in dB of the untrained model; none if no clips are held out.
+    pub psnr_before: Option<f64>,
 }
 
 /// What came of a run.
@@ -51,10 +54,12 @@ pub struct Start {
 pub struct Summary {
     /// Its folder.
     pub folder: PathBuf,
-    /// Held-out PSNR in dB before training.
-    pub psnr_before: f64,
-    /// Held-out PSNR in dB after it.
-    pub psnr_after: f64,
+    /// Held-out PSNR in dB before training; none if no clips are held out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psnr_before: Option<f64>,
+    /// Held-out PSNR in dB after it; none if no clips are held out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psnr_after: Option<f64>,
     /// The trained one-file model.
     pub model: PathBuf,
     /// A clip beside its reconstruction.
@@ -74,7 +79,7 @@ pub fn train(config: &Config, runs: &Path, device: Device, observer: &mut dyn Ob
     observer.busy("reading the videos");
     let data = Data::open(&ffmpeg, &train.data)?;
     let held_out: Vec<Tensor> = data.clips.held_out()?.into_iter().map(|(_, clip)| clip).collect();
-    let mut folder = RunFolder::create(runs, &config.name, &config.to_toml())?;
+    let mut folder = RunFolder::create(runs, &config.name, &config.to_toml()?)?;
     let parameters = tokenizer.parameters().count("");
     let mut trainer = Trainer::new(tokenizer, Box::new(L1), train.clone());
     let psnr_before = trainer.validate(&held_out)?;
@@ -108,7 +113,7 @@ pub fn train(config: &Config, runs: &Path, device: Device, observer: &mut dyn Ob
     let psnr_after = trainer.validate(&held_out)?;
     let (side_by_side, picture) = (folder.file("side_by_side.mp4"), folder.file("side_by_side.png"));
     let side = train.data.shorter_side.unwrap_or(train.data.size[0]);
-    example_video::write(trainer.tokenizer(), &ffmpeg, &data.example(train.seed), side, &side_by_side, &picture)?;
+    example_video::write(trainer.tokenizer(), &ffmpeg, &data.example(), side, &side_by_side, &picture)?;
     let path = folder.path().to_owned();
     let summary = Summary { folder: path, psnr_before, psnr_after, model, side_by_side, picture };
     folder.log(&summary)?;
@@ -139,7 +144,7 @@ impl Data {
             _ => Vec::new(),
         };
         let source = if paths.is_empty() {
-            Source::Procedural { scenes: config.scenes, seed: 0 }
+            Source::Procedural { scenes: config.scenes, seed: FIRST_SCENE }
         } else {
             Source::Videos { ffmpeg: ffmpeg.clone(), paths: paths.clone() }
         };
@@ -154,10 +159,10 @@ impl Data {
         Ok(Self { clips, paths, stand_in })
     }
 
-    fn example(&self, seed: u64) -> Example<'_> {
+    fn example(&self) -> Example<'_> {
         match self.paths.first() {
             Some(path) => Example::Video(path),
-            None => Example::Scene(seed),
+            None => Example::Scene(FIRST_SCENE),
         }
     }
 }

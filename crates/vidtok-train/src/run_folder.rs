@@ -10,7 +10,7 @@ use crate::TrainError;
 
 /// Where a run writes: `config.toml`, `log.jsonl`, `model.safetensors`, `side_by_side.mp4`, `side_by_side.png`.
 #[derive(Debug)]
-pub struct RunFolder {
+pub(crate) struct RunFolder {
     path: PathBuf,
     log: File,
 }
@@ -20,7 +20,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// If it cannot be made or written to.
-    pub fn create(parent: &Path, name: &str, config: &str) -> Result<Self, TrainError> {
+    pub(crate) fn create(parent: &Path, name: &str, config: &str) -> Result<Self, TrainError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| TrainError::Io { path, source }
@@ -35,14 +35,12 @@ impl RunFolder {
     }
 
     /// The folder.
-    #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// A file in it.
-    #[must_use]
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
@@ -50,7 +48,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn log(&mut self, entry: &impl Serialize) -> Result<(), TrainError> {
+    pub(crate) fn log(&mut self, entry: &impl Serialize) -> Result<(), TrainError> {
         let write = |log: &mut File| -> io::Result<()> {
             let mut line = serde_json::to_vec(entry)?;
             line.push(b'\n');

@@ -49,11 +49,11 @@ impl Config {
     pub fn with_overrides(&self, overrides: &[String]) -> Result<Self, Error> {
         match overrides {
             [] => Ok(self.clone()),
-            _ => Self::from_text(&self.to_toml(), overrides, None),
+            _ => Self::from_text(&self.to_toml()?, overrides, None),
         }
     }
 
-    fn from_text(text: &str, overrides: &[String], path: Option<&Path>) -> Result<Self, Error> {
+    pub(crate) fn from_text(text: &str, overrides: &[String], path: Option<&Path>) -> Result<Self, Error> {
         let wrong = |message: String| Error::Config { path: path.map(Path::to_owned), message };
         let config: Self = if overrides.is_empty() {
             // Straight from the text, so that errors name the line.
@@ -63,16 +63,17 @@ impl Config {
             overrides::apply(&mut table, overrides)?;
             table.try_into().map_err(|error: toml::de::Error| wrong(error.to_string()))?
         };
-        config.model.validate()?;
-        config.quantizer.build()?;
+        config.model.validate().map_err(|error| wrong(error.to_string()))?;
+        config.quantizer.build().map_err(|error| wrong(error.to_string()))?;
         Ok(config)
     }
 
     /// The configuration as TOML.
-    #[must_use]
-    pub fn to_toml(&self) -> String {
-        // Strings, integers, arrays and tables: all of them have a TOML form.
-        toml::to_string(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// If a number is too large for TOML.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        Ok(toml::to_string(self)?)
     }
 }
 
@@ -102,7 +103,7 @@ pub(crate) mod tests {
             [TINY.to_owned(), TINY.replace("kind = \"kl\"\n        z_channels = 4", "kind = \"fsq\"\nlevels = [8, 5]")]
         {
             let config = Config::parse(&text).unwrap();
-            assert_eq!(Config::parse(&config.to_toml()).unwrap(), config);
+            assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tch::{Kind, Tensor};
-use vidtok_core::FrameRate;
+use vidtok_core::{FrameRate, Quantized};
 use vidtok_torch::{TensorFile, write_tensors};
 
 use crate::{Error, Padding};
@@ -19,6 +19,24 @@ pub struct Encoded {
     pub indices: Option<Tensor>,
     /// What was added to the clip before it was encoded.
     pub padding: Padding,
+    /// Frames that a non-causal model took at a time; `None` for the whole clip.
+    pub window: Option<i64>,
+}
+
+impl Encoded {
+    /// Joins what the chunks of a clip gave.
+    pub fn join(parts: &[Quantized], padding: Padding, window: Option<i64>) -> Self {
+        let join = |parts: Vec<&Tensor>, axis| Tensor::cat(&parts, axis).contiguous();
+        let logvar: Option<Vec<&Tensor>> = parts.iter().map(|part| part.logvar.as_ref()).collect();
+        let indices: Option<Vec<&Tensor>> = parts.iter().map(|part| part.indices.as_ref()).collect();
+        Self {
+            latent: join(parts.iter().map(|part| &part.latent).collect(), 2),
+            logvar: logvar.map(|parts| join(parts, 2)),
+            indices: indices.map(|parts| join(parts, 1)),
+            padding,
+            window,
+        }
+    }
 }
 
 /// The encoded form of a clip as a `.safetensors` file: `latent` and `logvar`, or `indices`, and metadata that says
@@ -33,6 +51,8 @@ pub struct EncodedFile {
     pub indices: Option<Tensor>,
     /// What was added to the clip before it was encoded; `None` if the file does not say.
     pub padding: Option<Padding>,
+    /// Frames that a non-causal model took at a time; `None` for the whole clip.
+    pub window: Option<i64>,
     /// The name of the model.
     pub model: Option<String>,
     /// The sha256 of the model's weights.
@@ -48,24 +68,26 @@ const FPS: &str = "vidtok.fps";
 const FRAMES: &str = "vidtok.frames";
 const SIZE: &str = "vidtok.size";
 const PADDING: &str = "vidtok.padding";
+const WINDOW: &str = "vidtok.window";
 
 impl EncodedFile {
     /// What is to be written of `encoded`.
     #[must_use]
     pub fn new(encoded: Encoded, model: &str, weights_sha256: &str, frame_rate: Option<FrameRate>) -> Self {
-        let Encoded { latent, logvar, indices, padding } = encoded;
+        let Encoded { latent, logvar, indices, padding, window } = encoded;
         Self {
             latent: indices.is_none().then_some(latent),
             logvar,
             indices,
             padding: Some(padding),
+            window,
             model: Some(model.to_owned()),
             weights_sha256: Some(weights_sha256.to_owned()),
             frame_rate,
         }
     }
 
-    /// Writes the file, whole or not at all. `clip` is t, h and w of the source, for readers other than this one.
+    /// Writes the file, whole or not at all. `[t, h, w]` are those of the clip that was encoded, for other readers.
     ///
     /// # Errors
     /// If the file system refuses.
@@ -81,6 +103,7 @@ impl EncodedFile {
             (FRAMES, Some(t.to_string())),
             (SIZE, Some(format!("{w}x{h}"))),
             (PADDING, padding),
+            (WINDOW, self.window.map(|frames| frames.to_string())),
         ];
         write_tensors(path, tensors, texts.into_iter().filter_map(|(key, text)| text.map(|text| (key, text))))?;
         Ok(())
@@ -102,6 +125,10 @@ impl EncodedFile {
             .metadata(PADDING)
             .map(|text| parse_padding(text).ok_or_else(|| wrong("the padding in the metadata cannot be read")))
             .transpose()?;
+        let window = file
+            .metadata(WINDOW)
+            .map(|text| text.parse().map_err(|_| wrong("the window in the metadata cannot be read")))
+            .transpose()?;
         let frame_rate = file
             .metadata(FPS)
             .map(|text| text.parse().map_err(|_| wrong("the frame rate in the metadata cannot be read")))
@@ -111,6 +138,7 @@ impl EncodedFile {
             logvar: tensor("logvar")?,
             indices,
             padding,
+            window,
             model: file.metadata(MODEL).map(str::to_owned),
             weights_sha256: file.metadata(WEIGHTS).map(str::to_owned),
             frame_rate,

@@ -22,7 +22,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A configuration is no TOML, or has unknown, missing or wrong keys.
-    #[error("{}configuration: {}", prefix(path), one_line(message))]
+    #[error("{}{}", prefix(path), one_line(message))]
     Config {
         /// The file, if it came from one.
         path: Option<PathBuf>,
@@ -43,6 +43,9 @@ pub enum Error {
     /// The quantizer's configuration makes no sense.
     #[error(transparent)]
     Quantizer(#[from] QuantizerError),
+    /// A configuration has no TOML form.
+    #[error("the configuration cannot be written: {0}")]
+    ConfigForm(#[from] toml::ser::Error),
     /// A tensor file cannot be read or written.
     #[error(transparent)]
     TensorFile(#[from] TensorFileError),
@@ -62,8 +65,8 @@ pub enum Error {
     Network(#[source] Box<ParameterError>),
     /// The weights were made for another version of the networks.
     #[error(
-        "{}: these are weights of causality {found:?}, the configuration says {expected:?}; names and shapes are the \
-         same, the pixels would be wrong",
+        "{}: these are weights of causality {found}, the configuration says {expected}; names and shapes are the same, \
+         the pixels would be wrong",
         path.display()
     )]
     Version {
@@ -73,6 +76,14 @@ pub enum Error {
         expected: Causality,
         /// What the file is.
         found: Causality,
+    },
+    /// The file is a one-file model with another configuration.
+    #[error("{}: the model in the file has another [{table}] than the configuration given", path.display())]
+    OtherModel {
+        /// The file.
+        path: PathBuf,
+        /// The table that differs.
+        table: &'static str,
     },
     /// The file has no configuration, so it is no one-file model.
     #[error("{}: no model with its configuration inside (make one with `vidtok convert`)", path.display())]
@@ -88,16 +99,19 @@ pub enum Error {
         /// A parameter without one.
         key: String,
     },
-    /// A tensor has the wrong shape.
-    #[error("{what} has shape {found:?}; expected {expected}")]
+    /// A tensor, or what else is given, is not as it must be.
+    #[error("{what}: expected {expected}, found {found}")]
     Shape {
-        /// Which tensor.
+        /// What it is.
         what: &'static str,
         /// What is needed.
         expected: String,
-        /// Its shape.
-        found: Vec<i64>,
+        /// What is there.
+        found: String,
     },
+    /// The encoder gives infinities or no numbers.
+    #[error("the encoder's output is not finite: the input or the weights are faulty, or the number type is too small")]
+    NotFinite,
     /// An encoded file says something that makes no sense.
     #[error("{}: {problem}", path.display())]
     EncodedFile {
@@ -109,7 +123,10 @@ pub enum Error {
 }
 
 fn prefix(path: &Option<PathBuf>) -> String {
-    path.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default()
+    match path {
+        Some(path) => format!("{}: ", path.display()),
+        None => "configuration: ".to_owned(),
+    }
 }
 
 /// toml's messages draw the place in several lines.

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
-//! use vidtok::{Config, Tokenizer};
+//! use vidtok::{Config, EncodeOptions, Tokenizer};
 //!
 //! let config = Config::parse(
 //!     r#"
@@ -25,7 +25,7 @@
 //!
 //! // Any number of frames and any size, in [-1, 1].
 //! let video = Tensor::zeros([1, 3, 5, 15, 20], (Kind::Float, Device::Cpu));
-//! let encoded = tokenizer.encode(&video, None)?;
+//! let encoded = tokenizer.encode(&video, EncodeOptions::default())?;
 //! assert_eq!(encoded.indices.as_ref().unwrap().size(), [1, 3, 8, 10]);
 //! assert_eq!(tokenizer.decode(&encoded)?.size(), video.size());
 //! # Ok::<(), vidtok::Error>(())
@@ -49,8 +49,8 @@ pub use encoded::{Encoded, EncodedFile};
 pub use error::Error;
 pub use padding::Padding;
 pub use reconstruct::{Pair, StreamReconstructor};
-pub use stream::{StreamDecoder, StreamEncoder, chunk_frames};
-pub use tokenizer::{Tokenizer, Trained};
+pub use stream::{EncodeOptions, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, chunk_frames};
+pub use tokenizer::{Tokenizer, TrainingPass};
 pub use vidtok_arch::{ArchConfig, Causality};
 pub use vidtok_quant::QuantizerConfig;
 pub use weights::Weights;

@@ -11,9 +11,6 @@ pub(crate) const SHA256: &str = "vidtok.weights_sha256";
 
 /// The configuration in a file's metadata, if it has one.
 pub(crate) fn config(file: &TensorFile) -> Result<Option<Config>, Error> {
-    let parse = |text| {
-        Config::parse(text)
-            .map_err(|error| Error::Config { path: Some(file.path().to_owned()), message: error.to_string() })
-    };
+    let parse = |text| Config::from_text(text, &[], Some(file.path()));
     file.metadata(CONFIG).map(parse).transpose()
 }

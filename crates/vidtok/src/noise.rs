@@ -1,35 +1,51 @@
 //! The noise of drawn latents.
 
-use tch::{Device, Kind, Tensor};
+use std::f32::consts::TAU;
 
-/// Standard normal numbers from a seed: the same on every device and for every chunking of a clip.
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::Tensor;
+
+/// Standard normal numbers from a seed: the same on every device and for every chunking of a clip. They have their own
+/// generator, so that encoding does not disturb libtorch's.
 #[derive(Debug)]
-pub(crate) struct Noise {
-    seed: i64,
-    /// Latent frames that were drawn so far.
-    frames: i64,
-}
+pub(crate) struct Noise(ChaCha8Rng);
 
 impl Noise {
-    pub(crate) fn new(seed: i64) -> Self {
-        Self { seed, frames: 0 }
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
     /// The noise of the next frames of a clip, for what the encoder gave `[b, c, t, h, w]`: `[b, channels, t, h, w]`.
     pub(crate) fn like(&mut self, encoded: &Tensor, channels: i64) -> Tensor {
         let size = encoded.size();
-        let frames: Vec<Tensor> = (0..size[2])
-            .map(|_| {
-                tch::manual_seed(mix(self.seed, self.frames));
-                self.frames += 1;
-                Tensor::randn([size[0], channels, 1, size[3], size[4]], (Kind::Float, Device::Cpu))
-            })
-            .collect();
-        Tensor::cat(&frames, 2).to_device(encoded.device()).to_kind(encoded.kind())
+        let [b, t, h, w] = [size[0], size[2], size[3], size[4]];
+        // Time outermost, so that chunks follow one another in the stream of numbers.
+        let numbers: Vec<f32> = (0..b * channels * t * h * w).map(|_| self.normal()).collect();
+        let noise = Tensor::from_slice(&numbers).view([t, b, channels, h, w]).permute([1, 2, 0, 3, 4]);
+        noise.to_device(encoded.device()).to_kind(encoded.kind())
+    }
+
+    /// Box and Muller's transform of two uniform numbers.
+    fn normal(&mut self) -> f32 {
+        let radius = (-2.0 * (1.0 - self.0.random::<f32>()).ln()).sqrt();
+        radius * (TAU * self.0.random::<f32>()).cos()
     }
 }
 
-/// Another seed for each frame; neighbouring seeds and frames do not meet.
-fn mix(seed: i64, frame: i64) -> i64 {
-    seed.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64).wrapping_add(frame)
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn noise_is_standard_normal_and_follows_from_its_seed() {
+        let encoded = Tensor::zeros([1, 8, 4, 16, 16], (Kind::Float, Device::Cpu));
+        let noise = Noise::new(3).like(&encoded, 8);
+        assert!(noise.mean(Kind::Float).double_value(&[]).abs() < 0.03);
+        assert!((noise.std(false).double_value(&[]) - 1.0).abs() < 0.03);
+        assert!(noise.equal(&Noise::new(3).like(&encoded, 8)));
+        assert!(!noise.equal(&Noise::new(4).like(&encoded, 8)));
+    }
 }

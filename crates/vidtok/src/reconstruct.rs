@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::{Error, StreamDecoder, StreamEncoder, Tokenizer};
+use crate::{EncodeOptions, Error, StreamDecoder, StreamEncoder, Tokenizer};
 
 /// Encodes and decodes a clip that comes in chunks.
 #[derive(Debug)]
@@ -11,8 +11,6 @@ pub struct StreamReconstructor<'a> {
     decoder: StreamDecoder<'a>,
     /// Input frames whose reconstruction has not come yet, `[b, 3, t, h, w]`.
     waiting: Option<Tensor>,
-    /// Frames that are still to be pushed.
-    missing: i64,
 }
 
 /// Frames and what the model makes of them.
@@ -27,43 +25,27 @@ pub struct Pair {
 impl<'a> StreamReconstructor<'a> {
     /// For a clip of t frames of h x w in all.
     #[must_use]
-    pub fn new(tokenizer: &'a Tokenizer, clip: [i64; 3]) -> Self {
-        let encoder = StreamEncoder::new(tokenizer, clip, None);
-        let decoder = StreamDecoder::new(tokenizer, encoder.padding());
-        Self { encoder, decoder, waiting: None, missing: clip[0] }
+    pub fn new(tokenizer: &'a Tokenizer, clip: [i64; 3], window: Option<i64>) -> Self {
+        let encoder = StreamEncoder::new(tokenizer, clip, EncodeOptions { seed: None, window });
+        let decoder = StreamDecoder::new(tokenizer, encoder.latent_frames(), encoder.padding(), window);
+        Self { encoder, decoder, waiting: None }
     }
 
-    /// Takes the next frames `[b, 3, t, h, w]` in [-1, 1]; gives those whose reconstruction is determined now.
+    /// Takes the next frames `[b, 3, t, h, w]` in [-1, 1]; gives those whose reconstruction is determined now. The
+    /// clip's last frame determines all.
     ///
     /// # Errors
-    /// If the decoder refuses the latent: a fault of the model.
+    /// As [`StreamEncoder::push`].
     pub fn push(&mut self, frames: &Tensor) -> Result<Option<Pair>, Error> {
-        self.missing -= frames.size()[2];
-        self.waiting = Some(match self.waiting.take() {
+        let latent = self.encoder.push(frames)?.map(|quantized| quantized.latent);
+        let waiting = match self.waiting.take() {
             Some(waiting) => Tensor::cat(&[&waiting, frames], 2),
             None => frames.shallow_clone(),
-        });
-        let latent = self.encoder.push(frames).map(|quantized| quantized.latent);
-        let last = self.missing <= 0 && !self.encoder.is_waiting();
-        self.decode(latent, last)
-    }
-
-    /// Ends the clip; gives the frames that were still missing.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
-    pub fn finish(mut self) -> Result<Option<Pair>, Error> {
-        let latent = self.encoder.flush().map(|quantized| quantized.latent);
-        self.decode(latent, true)
-    }
-
-    fn decode(&mut self, latent: Option<Tensor>, last: bool) -> Result<Option<Pair>, Error> {
-        let Some(latent) = latent else { return Ok(None) };
-        let Some(reconstruction) = self.decoder.push(&latent, last)? else { return Ok(None) };
-        let Some(waiting) = self.waiting.take() else { return Ok(None) };
-        let (t, all) = (reconstruction.size()[2], waiting.size()[2]);
+        };
+        let reconstruction = latent.map(|latent| self.decoder.push(&latent)).transpose()?.flatten();
+        let (t, all) = (reconstruction.as_ref().map_or(0, |frames| frames.size()[2]), waiting.size()[2]);
         self.waiting = (t < all).then(|| waiting.narrow(2, t, all - t).copy());
-        Ok(Some(Pair { input: waiting.narrow(2, 0, t), reconstruction }))
+        Ok(reconstruction.map(|reconstruction| Pair { input: waiting.narrow(2, 0, t), reconstruction }))
     }
 }
 
@@ -81,17 +63,18 @@ mod tests {
             config.model.causality = causality;
             let tokenizer = Tokenizer::init(config, 0, Device::Cpu).unwrap();
             let video = Tensor::rand([1, 3, 21, 6, 8], (Kind::Float, Device::Cpu));
+            let expected = tokenizer.reconstruct(&video).unwrap();
             for length in [1, 4, 21] {
-                let mut stream = StreamReconstructor::new(&tokenizer, [21, 6, 8]);
+                let mut stream = StreamReconstructor::new(&tokenizer, [21, 6, 8], None);
                 let mut pairs = Vec::new();
                 for start in (0..21).step_by(length as usize) {
                     let frames = video.narrow(2, start, length.min(21 - start));
                     pairs.extend(stream.push(&frames).unwrap());
                 }
-                pairs.extend(stream.finish().unwrap());
                 let join = |part: fn(&Pair) -> &Tensor| Tensor::cat(&pairs.iter().map(part).collect::<Vec<_>>(), 2);
-                assert!(join(|pair| &pair.input).equal(&video), "{causality:?} {length}");
-                assert_eq!(join(|pair| &pair.reconstruction).size(), video.size(), "{causality:?} {length}");
+                assert!(join(|pair| &pair.input).equal(&video), "{causality} {length}");
+                let reconstruction = join(|pair| &pair.reconstruction);
+                assert!(reconstruction.allclose(&expected, 1e-5, 1e-5, false), "{causality} {length}");
             }
         }
     }

@@ -5,12 +5,14 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 use vidtok_arch::{Decoder, Encoder, TimeState};
-use vidtok_core::{Quantizer, Regularized};
+use vidtok_core::{Quantized, Quantizer, Regularized};
 use vidtok_torch::{ParamPath, ParameterError, Parameters, write_tensors};
 
 use crate::encoded::is_integer;
-use crate::noise::Noise;
-use crate::{Config, Encoded, EncodedFile, Error, Padding, Weights, model_file, weights};
+use crate::{
+    Config, EncodeOptions, Encoded, EncodedFile, Error, Padding, StreamDecoder, StreamEncoder, Weights, model_file,
+    weights,
+};
 
 /// A video tokenizer: a model with its weights.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ pub struct Tokenizer {
 
 /// What a training step makes of a clip, with gradients.
 #[derive(Debug)]
-pub struct Trained {
+pub struct TrainingPass {
     /// The decoded clip, of the clip's shape.
     pub reconstruction: Tensor,
     /// The quantizer's loss and indices.
@@ -58,7 +60,7 @@ impl Tokenizer {
     /// If the configuration makes no sense or the weights are not this model's: missing, unexpected or wrongly shaped
     /// keys, or another version of the networks. Keys of training (`loss.*`, `model_ema.*`) are passed over.
     pub fn with_weights(config: Config, weights: Weights, device: Device, kind: Kind) -> Result<Self, Error> {
-        weights.check_version(config.model.causality)?;
+        weights.check_model(&config)?;
         let path = weights.path().to_owned();
         let (tensors, sha256) = weights.into_model();
         // The hash is of the weights as they stand in the file, so before they are converted.
@@ -108,7 +110,7 @@ impl Tokenizer {
     pub fn save(&self, path: &Path, origin: &str) -> Result<(), Error> {
         let config = Config { train: None, ..self.config.clone() };
         let metadata = [
-            (model_file::CONFIG, config.to_toml()),
+            (model_file::CONFIG, config.to_toml()?),
             (model_file::VERSION, env!("CARGO_PKG_VERSION").to_owned()),
             (model_file::ORIGIN, origin.to_owned()),
             (model_file::SHA256, weights::sha256(self.parameters.iter())),
@@ -149,24 +151,12 @@ impl Tokenizer {
 
     /// Encodes `[b, 3, t, h, w]` in [-1, 1]; any t, h, w >= 1.
     ///
-    /// Continuous latents are the mean, unless `seed` is given: then they are drawn with it.
-    ///
     /// # Errors
-    /// If the video's shape is another.
-    pub fn encode(&self, video: &Tensor, seed: Option<i64>) -> Result<Encoded, Error> {
-        let padding = Padding::new(&self.config.model, clip_size(video)?);
-        Ok(tch::no_grad(|| {
-            let encoded = self.run_encoder(&self.pad(video, padding), &mut TimeState::whole_clip());
-            let noise = seed.map(|seed| Noise::new(seed).like(&encoded, self.quantizer.latent_channels()));
-            let quantized = self.quantizer.quantize(&encoded, noise.as_ref());
-            let outside = |tensor: Tensor| tensor.contiguous();
-            Encoded {
-                latent: outside(quantized.latent),
-                logvar: quantized.logvar.map(outside),
-                indices: quantized.indices.map(outside),
-                padding,
-            }
-        }))
+    /// If the video's shape is another, or the encoder gives numbers that are not finite.
+    pub fn encode(&self, video: &Tensor, options: EncodeOptions) -> Result<Encoded, Error> {
+        let mut encoder = StreamEncoder::new(self, clip_size(video)?, options);
+        let parts: Vec<Quantized> = encoder.push(video)?.into_iter().collect();
+        Ok(Encoded::join(&parts, encoder.padding(), options.window))
     }
 
     /// Decodes a clip to its own shape `[b, 3, t, h, w]`, about in [-1, 1], float32.
@@ -174,10 +164,12 @@ impl Tokenizer {
     /// # Errors
     /// If the latent does not fit the model or the padding does not fit the latent.
     pub fn decode(&self, encoded: &Encoded) -> Result<Tensor, Error> {
-        self.check_latent(&encoded.latent)?;
-        self.check_padding(&encoded.latent, encoded.padding)?;
-        let decoded = tch::no_grad(|| self.run_decoder(&encoded.latent, &mut TimeState::whole_clip()));
-        Ok(encoded.padding.crop(&decoded).to_kind(Kind::Float).contiguous())
+        let Encoded { latent, padding, window, .. } = encoded;
+        self.check_latent(latent)?;
+        self.check_padding(latent, *padding)?;
+        let mut decoder = StreamDecoder::new(self, latent.size()[2], *padding, *window);
+        let decoded = decoder.push(latent)?;
+        decoded.ok_or_else(|| Error::Shape { what: "the clip", expected: "frames".into(), found: "none".into() })
     }
 
     /// Makes what [`decode`](Self::decode) takes of what a file holds. A file that does not say its padding is taken
@@ -186,35 +178,40 @@ impl Tokenizer {
     /// # Errors
     /// If the file is not of a model like this one.
     pub fn read_encoded(&self, file: &EncodedFile) -> Result<Encoded, Error> {
-        let latent = match (&file.indices, &file.latent, self.quantizer.codebook_size()) {
-            (Some(indices), _, Some(codes)) => self.codes(indices, codes)?,
+        let shape = |tensor: &Tensor| format!("{:?}", tensor.size());
+        let wrong = |expected: &str, found: String| {
+            Err(Error::Shape { what: "the encoded clip", expected: expected.to_owned(), found })
+        };
+        let latent = match (self.quantizer.codebook_size(), &file.latent, &file.indices) {
+            (Some(codes), _, Some(indices)) => self.codes(indices, codes)?,
             (None, Some(latent), _) => latent.to_device(self.device).to_kind(self.kind),
-            (Some(indices), _, None) => {
-                return Err(Error::Shape {
-                    what: "indices of a discrete model",
-                    expected: "the latent of a continuous one".to_owned(),
-                    found: indices.size(),
-                });
+            (Some(_), Some(latent), None) => {
+                return wrong("the indices of a discrete model", format!("a latent {}", shape(latent)));
             }
-            (None, None, _) => {
-                return Err(Error::Shape { what: "an empty file", expected: "a latent".to_owned(), found: vec![] });
+            (None, None, Some(indices)) => {
+                return wrong("the latent of a continuous model", format!("indices {}", shape(indices)));
             }
+            (_, None, None) => return wrong("a latent or indices", "none".to_owned()),
         };
         let padding = file.padding.unwrap_or_else(|| Padding::natural(&self.config.model));
+        self.check_latent(&latent)?;
+        self.check_padding(&latent, padding)?;
         let on_device = |tensor: &Option<Tensor>| tensor.as_ref().map(|tensor| tensor.to_device(self.device));
-        Ok(Encoded { latent, logvar: on_device(&file.logvar), indices: on_device(&file.indices), padding })
+        let (logvar, indices) = (on_device(&file.logvar), on_device(&file.indices));
+        Ok(Encoded { latent, logvar, indices, padding, window: file.window })
     }
 
     fn codes(&self, indices: &Tensor, codes: i64) -> Result<Tensor, Error> {
-        let wrong = |expected: String| Error::Shape { what: "indices", expected, found: indices.size() };
+        let wrong = |expected: String, found: String| Error::Shape { what: "the indices", expected, found };
         if indices.dim() != 4 || indices.numel() == 0 || !is_integer(indices) {
-            return Err(wrong("integers [b, t, h, w]".to_owned()));
+            let found = format!("{:?} {:?}", indices.kind(), indices.size());
+            return Err(wrong("integers [b, t, h, w]".to_owned(), found));
         }
         let (low, high) = (indices.min().int64_value(&[]), indices.max().int64_value(&[]));
         let latent = self.quantizer.codes(&indices.to_device(self.device));
         match latent {
             Some(latent) if low >= 0 && high < codes => Ok(latent.to_kind(self.kind)),
-            _ => Err(wrong(format!("values from 0 to {} (found {low} to {high})", codes - 1))),
+            _ => Err(wrong(format!("values from 0 to {}", codes - 1), format!("{low} to {high}"))),
         }
     }
 
@@ -223,7 +220,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`encode`](Self::encode).
     pub fn reconstruct(&self, video: &Tensor) -> Result<Tensor, Error> {
-        self.decode(&self.encode(video, None)?)
+        self.decode(&self.encode(video, EncodeOptions::default())?)
     }
 
     /// A training step's forward pass, with gradients for the parameters that ask for them. `step` counts batches
@@ -231,13 +228,13 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If the video's shape is no `[b, 3, t, h, w]`.
-    pub fn forward_train(&self, video: &Tensor, step: u64) -> Result<Trained, Error> {
+    pub fn forward_train(&self, video: &Tensor, step: u64) -> Result<TrainingPass, Error> {
         let padding = Padding::new(&self.config.model, clip_size(video)?);
         let encoded = self.run_encoder(&self.pad(video, padding), &mut TimeState::whole_clip());
         let regularized = self.quantizer.regularize(&encoded, step);
         let decoded = self.run_decoder(&regularized.latent, &mut TimeState::whole_clip());
         let reconstruction = padding.crop(&decoded);
-        Ok(Trained { reconstruction, regularized })
+        Ok(TrainingPass { reconstruction, regularized })
     }
 
     /// The clip as the encoder reads it.
@@ -260,7 +257,7 @@ impl Tokenizer {
             _ => Err(Error::Shape {
                 what: "the latent",
                 expected: format!("[b, {channels}, t, h, w]"),
-                found: latent.size(),
+                found: format!("{:?}", latent.size()),
             }),
         }
     }
@@ -275,20 +272,20 @@ impl Tokenizer {
         }
         Err(Error::Shape {
             what: "the padding",
-            expected: format!("less than the decoded {room:?}"),
-            found: cut.into(),
+            expected: format!("less than the decoded {room:?} (front, bottom, right)"),
+            found: format!("{cut:?}"),
         })
     }
 }
 
 /// t, h and w of a video.
-fn clip_size(video: &Tensor) -> Result<[i64; 3], Error> {
+pub(crate) fn clip_size(video: &Tensor) -> Result<[i64; 3], Error> {
     match video.size()[..] {
         [b, 3, t, h, w] if [b, t, h, w].iter().all(|&n| n >= 1) => Ok([t, h, w]),
         _ => Err(Error::Shape {
             what: "the video",
             expected: "[b, 3, t, h, w] with b, t, h, w at least 1".to_owned(),
-            found: video.size(),
+            found: format!("{:?}", video.size()),
         }),
     }
 }

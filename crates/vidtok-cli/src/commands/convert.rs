@@ -9,6 +9,8 @@ use tch::Device;
 use vidtok::{Config, Tokenizer, Weights};
 
 use crate::args::{Dtype, read_weights};
+use crate::clip::check_writable;
+use crate::progress;
 
 /// Arguments of `vidtok convert`.
 #[derive(Debug, Args)]
@@ -20,7 +22,7 @@ pub(crate) struct ConvertArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Take the averaged weights (model_ema.*)
-    #[arg(long)]
+    #[arg(long, requires = "config")]
     ema: bool,
     /// Number type to store
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
@@ -46,17 +48,20 @@ pub(crate) fn run(arguments: &ConvertArgs) -> anyhow::Result<()> {
             (config.with_overrides(&arguments.overrides)?, weights)
         }
     };
-    let tokenizer = Tokenizer::with_weights(config, weights, Device::Cpu, arguments.dtype.kind())?;
+    let kind = arguments.dtype.kind();
+    let tokenizer =
+        progress::during("loading the weights", || Tokenizer::with_weights(config, weights, Device::Cpu, kind))?;
     let name = arguments.input.file_name().unwrap_or_default().to_string_lossy();
     let averaged = if arguments.ema { ", EMA weights" } else { "" };
-    tokenizer.save(&arguments.output, &format!("converted from {name}{averaged}"))?;
+    let origin = format!("converted from {name}{averaged}");
+    progress::during("writing the model", || tokenizer.save(&arguments.output, &origin))?;
     Ok(())
 }
 
-/// Models and encoded clips are safetensors, and are told by that name when they are read.
+/// Models and encoded clips are safetensors, and are told by that name when they are read; the file must be writable.
 pub(crate) fn check_tensor_name(path: &Path) -> anyhow::Result<()> {
     if path.extension() != Some(OsStr::new("safetensors")) {
         bail!("{}: this is written as .safetensors, so its name must end so", path.display());
     }
-    Ok(())
+    check_writable(path)
 }

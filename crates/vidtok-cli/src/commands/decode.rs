@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 use vidtok::{EncodedFile, StreamDecoder, chunk_frames};
 use vidtok_core::FrameRate;
@@ -28,25 +29,23 @@ pub(crate) struct DecodeArgs {
 
 pub(crate) fn run(arguments: &DecodeArgs) -> anyhow::Result<()> {
     let file = EncodedFile::read(&arguments.input)?;
+    let mut output = Output::new(&arguments.output, arguments.fps.or(file.frame_rate))?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     if file.weights_sha256.as_deref().is_some_and(|sha256| sha256 != tokenizer.weights_sha256()) {
         let encoder = file.model.as_deref().unwrap_or("another model");
         eprintln!("warning: the clip was encoded by {encoder} with other weights than these");
     }
-    let encoded = tokenizer.read_encoded(&file)?;
+    let encoded = tokenizer.read_encoded(&file).with_context(|| arguments.input.display().to_string())?;
     let latent = &encoded.latent;
     let size = latent.size();
     let model = &tokenizer.config().model;
     let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
     let chunk = (chunk_frames(&tokenizer, size[3] * f_s, size[4] * f_s) / f_t).max(1);
-
-    let mut output = Output::new(&arguments.output, arguments.fps.or(file.frame_rate))?;
-    let mut decoder = StreamDecoder::new(&tokenizer, encoded.padding);
+    let mut decoder = StreamDecoder::new(&tokenizer, size[2], encoded.padding, encoded.window);
     let bar = progress::bar(size[2] as u64, "latent frames");
     for start in (0..size[2]).step_by(chunk as usize) {
         let length = chunk.min(size[2] - start);
-        let last = start + length == size[2];
-        if let Some(frames) = decoder.push(&latent.narrow(2, start, length), last)? {
+        if let Some(frames) = decoder.push(&latent.narrow(2, start, length))? {
             output.write(&frames)?;
         }
         bar.inc(length as u64);

@@ -27,7 +27,7 @@ fn print_model(config: &Config, shapes: &Tokenizer) {
     let quantizer = shapes.quantizer();
     let f_s = model.spatial_factor();
     println!("name         {}", config.name);
-    println!("causality    {:?}", model.causality);
+    println!("causality    {}", model.causality);
     println!("compression  {} x {f_s} x {f_s} (time x height x width)", model.temporal_factor());
     let z = quantizer.latent_channels();
     match quantizer.codebook_size() {

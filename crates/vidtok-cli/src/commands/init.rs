@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use vidtok::{Config, Tokenizer};
 
+use crate::progress;
+
 /// Arguments of `vidtok init`.
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
@@ -24,7 +26,9 @@ pub(crate) struct InitArgs {
 pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config, &arguments.overrides)?;
     super::convert::check_tensor_name(&arguments.output)?;
-    let tokenizer = Tokenizer::init(config, arguments.seed, tch::Device::Cpu)?;
-    tokenizer.save(&arguments.output, &format!("random weights, seed {}", arguments.seed))?;
+    progress::during("making the model", || {
+        let tokenizer = Tokenizer::init(config, arguments.seed, tch::Device::Cpu)?;
+        tokenizer.save(&arguments.output, &format!("random weights, seed {}", arguments.seed))
+    })?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use tch::Tensor;
 use vidtok::{Pair, StreamReconstructor, chunk_frames};
 use vidtok_core::Metric;
+use vidtok_data::to_unit_range;
 use vidtok_metrics::Psnr;
 
 use crate::args::{ComputeArgs, ModelArgs};
@@ -31,19 +32,18 @@ pub(crate) struct ReconstructArgs {
 }
 
 pub(crate) fn run(arguments: &ReconstructArgs) -> anyhow::Result<()> {
-    let mut clip = Clip::open(&arguments.input, &arguments.frames)?;
-    let mut output = Output::new(&arguments.output, clip.frame_rate())?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
+    let mut clip = progress::during("reading the clip", || Clip::open(&arguments.input, &arguments.frames))?;
+    let mut output = Output::new(&arguments.output, clip.frame_rate())?;
     let [t, h, w] = clip.size();
     let chunk = chunk_frames(&tokenizer, h, w);
-    let mut stream = StreamReconstructor::new(&tokenizer, [t, h, w]);
+    let mut stream = StreamReconstructor::new(&tokenizer, [t, h, w], clip.window());
     let mut psnr = Psnr::default();
     let bar = progress::bar(t as u64, "frames");
     let mut take = |pair: Option<Pair>| -> anyhow::Result<()> {
         let Some(Pair { input, reconstruction }) = pair else { return Ok(()) };
         let input = input.to_device(reconstruction.device());
-        let unit = |x: &Tensor| (x.clamp(-1.0, 1.0) + 1.0) / 2.0;
-        psnr.update(&unit(&input), &unit(&reconstruction));
+        psnr.update(&to_unit_range(&input), &to_unit_range(&reconstruction));
         bar.inc(reconstruction.size()[2] as u64);
         match arguments.side_by_side {
             true => output.write(&Tensor::cat(&[input, reconstruction], 4)),
@@ -53,7 +53,6 @@ pub(crate) fn run(arguments: &ReconstructArgs) -> anyhow::Result<()> {
     while let Some(frames) = clip.next(chunk)? {
         take(stream.push(&frames)?)?;
     }
-    take(stream.finish()?)?;
     bar.finish_and_clear();
     output.finish()?;
     if let Some(psnr) = psnr.value() {

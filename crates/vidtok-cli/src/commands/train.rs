@@ -36,7 +36,9 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     let mut display = Display { bar: ProgressBar::hidden(), batch_size: 0 };
     let summary = vidtok_train::train(&config, &arguments.out, arguments.device, &mut display)?;
     display.bar.finish_and_clear();
-    println!("held-out PSNR  {:.2} dB before, {:.2} dB after", summary.psnr_before, summary.psnr_after);
+    if let (Some(before), Some(after)) = (summary.psnr_before, summary.psnr_after) {
+        println!("held-out PSNR  {before:.2} dB before, {after:.2} dB after");
+    }
     println!("model          {}", summary.model.display());
     println!("side by side   {} (input | reconstruction)", summary.side_by_side.display());
     println!("picture        {}", summary.picture.display());
@@ -51,14 +53,16 @@ struct Display {
 
 impl Observer for Display {
     fn started(&mut self, start: &Start) {
+        self.bar.finish_and_clear();
         if start.stand_in {
-            println!("there are no videos; training on {} procedural scenes instead", start.videos);
+            eprintln!("warning: the folder of videos does not exist; training on {} procedural scenes", start.videos);
         }
         let Start { videos, parameters, steps, batch_size, psnr_before, .. } = start;
         println!("{videos} videos, {parameters} parameters, {steps} steps of {batch_size} clips");
         println!("folder         {}", start.folder.display());
-        println!("held-out PSNR  {psnr_before:.2} dB before training");
-        self.bar.finish_and_clear();
+        if let Some(psnr) = psnr_before {
+            println!("held-out PSNR  {psnr:.2} dB before training");
+        }
         self.bar = progress::bar(*steps, "steps");
         self.batch_size = *batch_size;
     }
@@ -74,7 +78,6 @@ impl Observer for Display {
 
     fn busy(&mut self, what: &str) {
         self.bar.finish_and_clear();
-        self.bar = ProgressBar::new_spinner().with_message(what.to_owned());
-        self.bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        self.bar = progress::spinner(what);
     }
 }

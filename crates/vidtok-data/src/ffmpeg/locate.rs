@@ -17,7 +17,7 @@ pub struct Ffmpeg {
 impl Ffmpeg {
     /// Finds the program: the one that the environment variable `VIDTOK_FFMPEG` names, else `ffmpeg` on the PATH,
     /// else the one that set-up fetched (`ffmpeg/ffmpeg` in the folder `VIDTOK_DEPS`, or in a folder `.deps` beside
-    /// or above the running program or the working directory).
+    /// or above the running program).
     ///
     /// # Errors
     /// [`VideoError::Backend`] if there is none, with what to do; or if the first one found does not run.
@@ -25,7 +25,7 @@ impl Ffmpeg {
         let program = if let Some(named) = env::var_os("VIDTOK_FFMPEG").filter(|named| !named.is_empty()) {
             Some(PathBuf::from(named))
         } else {
-            on_path().into_iter().chain(fetched()).find(|candidate| candidate.is_file())
+            on_path().into_iter().chain(fetched()).find(|candidate| is_program(candidate))
         };
         let missing = || VideoError::Backend {
             program: "ffmpeg".into(),
@@ -84,9 +84,16 @@ fn on_path() -> Vec<PathBuf> {
 
 fn fetched() -> Vec<PathBuf> {
     let named = env::var_os("VIDTOK_DEPS").map(PathBuf::from);
-    let starts = [env::current_exe().ok(), env::current_dir().ok()];
-    let above = starts.iter().flatten().flat_map(|start| start.ancestors().map(|folder| folder.join(".deps")));
+    let running = env::current_exe().unwrap_or_default();
+    let above = running.ancestors().skip(1).map(|folder| folder.join(".deps"));
     named.into_iter().chain(above).map(|deps| deps.join("ffmpeg").join(executable())).collect()
+}
+
+/// Whether this is a file that somebody may execute.
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 /// Whether `version` ("4.4.2-0ubuntu0.22.04.1 ...", "n7.1 ...") is a release before 5.1; development builds are not.
@@ -111,6 +118,15 @@ mod tests {
         for new in ["5.1.6-0+deb12u1", "n9.0.2-17-g2a571b6068", "7.1", "N-112515-g1c2c6ef", "git-2024"] {
             assert!(!is_before_5_1(new), "{new}");
         }
+    }
+
+    #[test]
+    fn folders_and_files_that_nobody_may_execute_are_no_programs() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ffmpeg");
+        std::fs::write(&file, "").unwrap();
+        assert!(is_program(Path::new("/bin/sh")));
+        assert!(!is_program(&file) && !is_program(folder.path()) && !is_program(&folder.path().join("none")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Colours go out as BT.709, limited range, and are marked so, except in lossless files and GIFs, which hold RGB.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
@@ -133,6 +134,8 @@ impl FrameSink for VideoWriter {
             return Err(encode_error(&self.path, message));
         }
         let Self { temporary, path, .. } = *self;
+        // As `vidtok_core::write_atomically` does: the new name must never stand for half a file.
+        File::open(&temporary).and_then(|file| file.sync_all()).map_err(|source| io_error(&path, source))?;
         temporary.persist(&path).map_err(|failed| io_error(&path, failed.error))
     }
 }

@@ -12,6 +12,10 @@ use std::collections::HashMap;
 
 use super::globals::{Global, Meaning};
 
+mod value;
+
+pub(super) use value::{Id, Pickle, Storage, TensorRef, Value};
+
 /// Opcodes in one pickle. A tensor takes about 35.
 const MAX_OPCODES: usize = 2_000_000;
 
@@ -73,101 +77,6 @@ pub enum PickleProblem {
     /// More opcodes than any real checkpoint has.
     #[error("more than {MAX_OPCODES} opcodes")]
     TooLong,
-}
-
-/// A place in the arena.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Id(u32);
-
-/// A plain value.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value<'a> {
-    None,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Str(&'a str),
-    Bytes(&'a [u8]),
-    /// A list or a set.
-    List(Vec<Id>),
-    Tuple(Vec<Id>),
-    /// In the file's order; keys may repeat.
-    Dict(Vec<(Id, Id)>),
-    /// A class or function that is named and not called.
-    Global(Global<'a>),
-    Storage(Storage<'a>),
-    Tensor(Box<TensorRef<'a>>),
-    /// An object of which only the class is kept.
-    Object(Global<'a>),
-}
-
-/// The memory that one or more tensors look at; it lies in a record of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Storage<'a> {
-    /// Says what the elements are.
-    pub(super) class: Global<'a>,
-    /// The last part of the record's name.
-    pub(super) key: &'a str,
-    /// Number of elements.
-    pub(super) elements: u64,
-}
-
-/// A view of a storage, in elements.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TensorRef<'a> {
-    pub(super) storage: Storage<'a>,
-    pub(super) offset: u64,
-    /// As long as `strides`, at most [`MAX_DIMENSIONS`].
-    pub(super) shape: Vec<u64>,
-    pub(super) strides: Vec<u64>,
-}
-
-impl Value<'_> {
-    /// A few words for messages.
-    pub(super) fn describe(&self) -> String {
-        match self {
-            Self::None => "None".to_owned(),
-            Self::Bool(_) => "a bool".to_owned(),
-            Self::Int(_) => "an integer".to_owned(),
-            Self::Float(_) => "a float".to_owned(),
-            Self::Str(_) => "a text".to_owned(),
-            Self::Bytes(_) => "bytes".to_owned(),
-            Self::List(_) => "a list".to_owned(),
-            Self::Tuple(_) => "a tuple".to_owned(),
-            Self::Dict(_) => "a dictionary".to_owned(),
-            Self::Global(global) => format!("the class {global}"),
-            Self::Storage(_) => "a tensor's storage".to_owned(),
-            Self::Tensor(_) => "a tensor".to_owned(),
-            Self::Object(class) => format!("an object of {class}"),
-        }
-    }
-}
-
-/// A pickle as plain values.
-#[derive(Debug)]
-pub(super) struct Pickle<'a> {
-    values: Vec<Value<'a>>,
-    root: Id,
-}
-
-impl<'a> Pickle<'a> {
-    /// Reads the pickle at the start of `bytes`.
-    ///
-    /// # Errors
-    /// If it is damaged, or calls what makes no plain data.
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, PickleError> {
-        Machine::new(bytes).run()
-    }
-
-    /// The value that was pickled.
-    pub(super) fn root(&self) -> &Value<'a> {
-        self.get(self.root)
-    }
-
-    /// The value at `id`, which must come from this pickle.
-    pub(super) fn get(&self, id: Id) -> &Value<'a> {
-        &self.values[id.0 as usize]
-    }
 }
 
 type Step<T = ()> = Result<T, PickleProblem>;

@@ -44,6 +44,9 @@ pub struct DataConfig {
     /// CSV table with a column `videos`, of paths below the folder; `clips.csv` in the folder without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<PathBuf>,
+    /// The videos themselves, below the folder, in place of a table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub videos: Vec<PathBuf>,
     /// Procedural scenes to train on if there is no folder.
     #[serde(default = "DataConfig::scenes")]
     pub scenes: usize,
@@ -124,8 +127,12 @@ impl TrainConfig {
         if let Some((key, value)) = decays.iter().find(|(_, value)| !(0.0..1.0).contains(value)) {
             return Err(wrong(format!("{key} is {value}; it must be at least 0 and below 1")));
         }
-        if train.data.table.is_some() && train.data.folder.is_none() {
-            return Err(wrong("data.table needs data.folder, which its paths start from".to_owned()));
+        let DataConfig { folder, table, videos, .. } = &train.data;
+        if folder.is_none() && (table.is_some() || !videos.is_empty()) {
+            return Err(wrong("data.table and data.videos need data.folder, which their paths start from".to_owned()));
+        }
+        if table.is_some() && !videos.is_empty() {
+            return Err(wrong("data.table and data.videos exclude each other".to_owned()));
         }
         Ok(train)
     }
@@ -194,11 +201,19 @@ mod tests {
             (TRAIN.replace("steps = 1", "steps = 1\noptimizer.eps = 0.0"), "optimizer.eps"),
             (TRAIN.replace("steps = 1", "steps = 1\noptimizer.beta1 = nan"), "optimizer.beta1"),
             (TRAIN.replace("steps = 1", "steps = 1\noptimizer.beta2 = 1.0"), "optimizer.beta2"),
-            (TRAIN.replace("frames = 5", "frames = 5\ntable = \"a.csv\""), "data.table needs data.folder"),
+            (TRAIN.replace("frames = 5", "frames = 5\ntable = \"a.csv\""), "need data.folder"),
+            (TRAIN.replace("frames = 5", "frames = 5\nvideos = [\"a.mp4\"]"), "need data.folder"),
         ];
         for (text, name) in wrong {
             let error = parse(&text).unwrap_err().to_string();
             assert!(error.contains(name) && error.lines().count() == 1, "{error}");
         }
+    }
+
+    #[test]
+    fn the_quickstart_can_be_read() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/quickstart.toml");
+        let config = Config::load(&path, &[]).unwrap();
+        assert!(TrainConfig::of(&config).unwrap().data.scenes_if_missing);
     }
 }

@@ -6,7 +6,7 @@ use tch::Tensor;
 use vidtok::{Pair, StreamReconstructor, Tokenizer, chunk_frames};
 use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoError};
 use vidtok_data::{
-    Ffmpeg, Quality, Scene, VideoReader, VideoWriter, resize_frames, save_png, to_frames, to_model_range,
+    Ffmpeg, Quality, Scene, VideoReader, VideoWriter, center_offset, resize_frames, save_png, to_frames, to_model_range,
 };
 
 use crate::TrainError;
@@ -25,17 +25,22 @@ pub(crate) enum Example<'a> {
 /// Small clips are enlarged by a whole number until their shorter side comes close to this.
 const SHOWN_SIDE: i64 = 256;
 
-/// Writes the first seconds of a clip, its shorter side `side` pixels, on the left of its reconstruction: a video, and
-/// its middle frame as a picture.
+/// Writes the first seconds of a clip, its shorter side `side` pixels and cut to the middle `crop` (height, width) if
+/// there is one, on the left of its reconstruction: a video, and its middle frame as a picture.
 pub(crate) fn write(
     tokenizer: &Tokenizer,
     ffmpeg: &Ffmpeg,
     example: &Example<'_>,
-    side: i64,
+    (side, crop): (i64, Option<[i64; 2]>),
     video: &Path,
     picture: &Path,
 ) -> Result<(), TrainError> {
-    let (frames, frame_rate) = read(ffmpeg, example, side)?;
+    let (mut frames, frame_rate) = read(ffmpeg, example, side)?;
+    if let Some([height, width]) = crop {
+        let size = frames.size();
+        let [top, left] = center_offset([size[1], size[2]], [height, width]);
+        frames = frames.narrow(1, top, height).narrow(2, left, width);
+    }
     let size = frames.size();
     let (t, h, w) = (size[0], size[1], size[2]);
     let chunk = chunk_frames(tokenizer, h, w);

@@ -113,7 +113,9 @@ pub fn train(config: &Config, runs: &Path, device: Device, observer: &mut dyn Ob
     let psnr_after = trainer.validate(&held_out)?;
     let (side_by_side, picture) = (folder.file("side_by_side.mp4"), folder.file("side_by_side.png"));
     let side = train.data.shorter_side.unwrap_or(train.data.size[0]);
-    example_video::write(trainer.tokenizer(), &ffmpeg, &data.example(), side, &side_by_side, &picture)?;
+    // What training has shown the model: the middle, or all of the frame.
+    let crop = (!train.data.random_crop).then_some(train.data.size);
+    example_video::write(trainer.tokenizer(), &ffmpeg, &data.example(), (side, crop), &side_by_side, &picture)?;
     let path = folder.path().to_owned();
     let summary = Summary { folder: path, psnr_before, psnr_after, model, side_by_side, picture };
     folder.log(&summary)?;
@@ -137,6 +139,9 @@ impl Data {
         let missing = config.folder.as_ref().is_some_and(|folder| !folder.exists());
         let stand_in = missing && config.scenes_if_missing;
         let paths = match &config.folder {
+            Some(folder) if !stand_in && !config.videos.is_empty() => {
+                config.videos.iter().map(|video| folder.join(video)).collect()
+            }
             Some(folder) if !stand_in => {
                 let table = config.table.clone().unwrap_or_else(|| folder.join("clips.csv"));
                 read_video_list(&table, folder)?

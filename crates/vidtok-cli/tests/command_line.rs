@@ -12,43 +12,22 @@ use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoInfo};
 use vidtok_data::{Ffmpeg, Quality, Scene, VideoReader, VideoWriter};
 use vidtok_torch::{TensorFile, write_tensors};
 
-const KL: &str = "kind = \"kl\"\nz_channels = 4";
-const FSQ: &str = "kind = \"fsq\"\nlevels = [8, 8, 8]";
+const KL: &str = "tiny_kl";
+const FSQ: &str = "tiny_fsq";
 
-/// A folder with the configuration of a small model and the model.
+/// A folder with a small configuration, `tiny.toml`, and a model of it.
 struct Bench {
     folder: TempDir,
 }
 
 impl Bench {
-    fn new(causality: &str, quantizer: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = format!(
-            r#"
-            name = "tiny"
-            [model]
-            causality = "{causality}"
-            ch = 8
-            ch_mult = [1, 1]
-            num_res_blocks = 1
-            spatial_down = [0]
-            spatial_up = [1]
-            temporal_down = [0]
-            temporal_up = [1]
-            [quantizer]
-            {quantizer}
-            [train]
-            steps = 3
-            batch_size = 1
-            optimizer.lr = 1e-3
-            [train.data]
-            scenes = 1
-            frames = 3
-            size = [16, 16]
-            "#
-        );
-        fs::write(folder.path().join("tiny.toml"), config).unwrap();
-        let bench = Self { folder };
+    fn new(causality: &str, config: &str) -> Self {
+        let bench = Self { folder: tempfile::tempdir().unwrap() };
+        let text = fs::read_to_string(repository(&format!("configs/{config}.toml"))).unwrap();
+        let stated = "causality = \"v1.0\"";
+        assert!(text.contains(stated));
+        let text = text.replace(stated, &format!("causality = \"{causality}\""));
+        fs::write(bench.path("tiny.toml"), text).unwrap();
         bench.vidtok(&["init", "--config", "tiny.toml", "model.safetensors"]).assert().success();
         bench
     }
@@ -190,12 +169,12 @@ fn a_converted_model_says_where_it_came_from_and_gives_the_same_numbers() {
 fn training_leaves_a_model_a_log_and_pictures() {
     let bench = Bench::new("v1.0", KL);
     bench.vidtok(&["train", "--config", "tiny.toml"]).assert().success();
-    let run = bench.path("runs/tiny");
+    let run = bench.path("runs/tiny_kl");
     assert_eq!(fs::read_to_string(run.join("log.jsonl")).unwrap().lines().count(), 4); // 3 steps and the summary
     assert!(fs::metadata(run.join("side_by_side.png")).unwrap().len() > 0);
     assert!(fs::metadata(run.join("config.toml")).unwrap().len() > 0);
-    assert_eq!(bench.info("runs/tiny/side_by_side.mp4").frames, 75);
-    bench.vidtok(&["info", "--model", "runs/tiny/model.safetensors"]).assert().success();
+    assert_eq!(bench.info("runs/tiny_kl/side_by_side.mp4").frames, 75);
+    bench.vidtok(&["info", "--model", "runs/tiny_kl/model.safetensors"]).assert().success();
 }
 
 #[test]

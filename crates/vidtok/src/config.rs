@@ -81,35 +81,20 @@ impl Config {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) const TINY: &str = r#"
-        name = "tiny"
-        [model]
-        causality = "v1.0"
-        ch = 8
-        ch_mult = [1, 2]
-        num_res_blocks = 1
-        spatial_down = [0]
-        spatial_up = [1]
-        temporal_down = [0]
-        temporal_up = [1]
-        [quantizer]
-        kind = "kl"
-        z_channels = 4
-    "#;
+    pub(crate) const TINY: &str = include_str!("../../../configs/tiny_kl.toml");
+    const TINY_FSQ: &str = include_str!("../../../configs/tiny_fsq.toml");
 
     #[test]
     fn a_configuration_survives_its_toml_form() {
-        for text in
-            [TINY.to_owned(), TINY.replace("kind = \"kl\"\n        z_channels = 4", "kind = \"fsq\"\nlevels = [8, 5]")]
-        {
-            let config = Config::parse(&text).unwrap();
+        for text in [TINY, TINY_FSQ] {
+            let config = Config::parse(text).unwrap();
             assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
         }
     }
 
     #[test]
     fn unknown_keys_are_refused_by_name_wherever_they_stand() {
-        for (place, key) in [("name = \"tiny\"", "nme = 1"), ("ch = 8", "chh = 8"), ("z_channels = 4", "zz = 1")] {
+        for (place, key) in [("name = \"tiny_kl\"", "nme = 1"), ("ch = 8", "chh = 8"), ("z_channels = 4", "zz = 1")] {
             let text = TINY.replace(place, &format!("{place}\n{key}"));
             let error = Config::parse(&text).unwrap_err().to_string();
             let name = key.split(' ').next().unwrap();

@@ -1,6 +1,6 @@
 //! Writing files so that none is ever seen half-written.
 
-use std::fs::{File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::path::Path;
 
@@ -26,7 +26,10 @@ pub fn temporary_beside(path: &Path) -> io::Result<TempPath> {
 /// What `write` or the file system says; `path` is untouched then and nothing is left behind.
 pub fn write_atomically<E: From<io::Error>>(path: &Path, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     let temporary = temporary_beside(path)?;
+    let permissions = fs::metadata(&temporary)?.permissions();
     write(&temporary)?;
+    // `write` may have put another file in its place.
+    fs::set_permissions(&temporary, permissions)?;
     File::open(&temporary)?.sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     Ok(())
@@ -54,6 +57,21 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn others_may_read_what_was_written_even_if_the_writer_made_a_private_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, plain) = (folder.path().join("a"), folder.path().join("b"));
+        std::fs::write(&plain, "").unwrap();
+        write_atomically(&path, |temporary| {
+            let private = tempfile::NamedTempFile::new_in(folder.path())?;
+            private.persist(temporary).map(drop).map_err(|failed| failed.error)
+        })
+        .unwrap();
+        let mode = |path| std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&plain));
     }
 
     #[test]

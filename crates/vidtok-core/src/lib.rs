@@ -20,7 +20,7 @@ mod video;
 
 pub use error::VideoError;
 pub use files::{temporary_beside, write_atomically};
-pub use loss::Loss;
+pub use loss::{Differentiated, Loss};
 pub use metric::Metric;
 pub use quantizer::{Quantized, Quantizer, Regularized};
 pub use video::{FrameRate, FrameSink, FrameSource, ParseFrameRateError, VideoInfo};

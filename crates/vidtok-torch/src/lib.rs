@@ -23,6 +23,7 @@ mod layout;
 mod norm;
 mod params;
 mod tensor_file;
+mod with_gradient;
 
 pub use conv::{Conv1d, Conv2d, Conv3d, ConvInit, Pointwise, SpatialGeometry, TemporalGeometry};
 pub use init::Init;
@@ -30,3 +31,4 @@ pub use layout::{add, from_channels_last, to_channels_last};
 pub use norm::LayerNorm;
 pub use params::{ParamPath, ParameterError, Parameters};
 pub use tensor_file::{TensorFile, TensorFileError, write_tensors};
+pub use with_gradient::with_gradient;

@@ -1,5 +1,7 @@
 //! LPIPS (arXiv 1801.03924) of single frames as a loss.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use vidtok_core::{Differentiated, Loss};
@@ -32,7 +34,7 @@ impl Default for PerceptualConfig {
 /// The mean LPIPS distance of the frames of a clip.
 #[derive(Debug)]
 pub struct Perceptual {
-    lpips: Lpips,
+    lpips: Rc<Lpips>,
     frames: Option<i64>,
 }
 
@@ -40,7 +42,7 @@ impl Perceptual {
     /// Looks at all frames, or at so many of each clip, drawn from libtorch's generator (`tch::manual_seed`): the mean
     /// stays the same.
     #[must_use]
-    pub fn new(lpips: Lpips, frames: Option<i64>) -> Self {
+    pub fn new(lpips: Rc<Lpips>, frames: Option<i64>) -> Self {
         Self { lpips, frames }
     }
 

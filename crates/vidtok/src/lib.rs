@@ -53,4 +53,4 @@ pub use stream::{EncodeOptions, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, 
 pub use tokenizer::{Tokenizer, TrainingPass};
 pub use vidtok_arch::{ArchConfig, Causality};
 pub use vidtok_quant::QuantizerConfig;
-pub use weights::Weights;
+pub use weights::{Weights, ema_key, sha256};

@@ -108,15 +108,23 @@ impl Tokenizer {
     /// # Errors
     /// If the file system refuses.
     pub fn save(&self, path: &Path, origin: &str) -> Result<(), Error> {
+        write_tensors(path, self.parameters.iter(), self.metadata(origin)?)?;
+        Ok(())
+    }
+
+    /// The texts that make a tensor file with the parameters a one-file model, whatever else it holds under the names
+    /// of training.
+    ///
+    /// # Errors
+    /// If a number of the configuration is too large for TOML.
+    pub fn metadata(&self, origin: &str) -> Result<Vec<(&'static str, String)>, Error> {
         let config = Config { train: None, ..self.config.clone() };
-        let metadata = [
+        Ok(vec![
             (model_file::CONFIG, config.to_toml()?),
             (model_file::VERSION, env!("CARGO_PKG_VERSION").to_owned()),
             (model_file::ORIGIN, origin.to_owned()),
             (model_file::SHA256, weights::sha256(self.parameters.iter())),
-        ];
-        write_tensors(path, self.parameters.iter(), metadata)?;
-        Ok(())
+        ])
     }
 
     /// The model's configuration.

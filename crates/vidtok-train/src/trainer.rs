@@ -1,7 +1,7 @@
 //! What one training step is.
 
 use tch::{Kind, Tensor};
-use vidtok::Tokenizer;
+use vidtok::{Tokenizer, TrainingOptions};
 use vidtok_core::{Loss, Metric};
 use vidtok_data::to_unit_range;
 use vidtok_metrics::Psnr;
@@ -59,7 +59,8 @@ impl Trainer {
     /// If the loss or a gradient is no finite number; the parameters are as before then.
     pub fn step(&mut self, clips: &Tensor) -> Result<StepReport, TrainError> {
         let clips = clips.to_device(self.tokenizer.device());
-        let trained = self.tokenizer.forward_train(&clips, self.step)?;
+        let trained =
+            self.tokenizer.forward_train(&clips, &TrainingOptions { step: self.step, ..Default::default() })?;
         let reconstruction_loss = self.loss.forward(&clips, &trained.reconstruction);
         let quantizer_loss = trained.regularized.loss;
         let loss = &reconstruction_loss + &quantizer_loss * self.tokenizer.quantizer().loss_weight();

@@ -49,6 +49,12 @@ impl Decoder {
         }
     }
 
+    /// The weight of the last convolution, `[3, ch, 3, 3, 3]`.
+    #[must_use]
+    pub fn output_weight(&self) -> &Tensor {
+        self.head.0.output_weight()
+    }
+
     /// `[b, input, t, h, w]` to `[b, 3, t * f_t, h * f_s, w * f_s]`, about in [-1, 1], f_t and f_s being the config's
     /// temporal and spatial factors. In a stream of [`Causality::V1_1`](crate::Causality::V1_1) the frames run behind,
     /// and a chunk may give none.

@@ -21,6 +21,10 @@ impl Head {
             conv_out: TimeConv3d::new(&path.sub("conv_out"), input, output, causality),
         }
     }
+
+    pub(crate) fn output_weight(&self) -> &Tensor {
+        self.conv_out.weight()
+    }
 }
 
 impl Layer for Head {

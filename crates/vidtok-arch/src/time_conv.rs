@@ -53,6 +53,10 @@ impl TimeConv3d {
         let conv = Conv3d::new(&causality.conv_path(path), input, output, geometry, ConvInit::Default);
         Self { conv, causality }
     }
+
+    pub(crate) fn weight(&self) -> &Tensor {
+        self.conv.weight()
+    }
 }
 
 impl Layer for TimeConv3d {

@@ -30,13 +30,13 @@ impl Scope {
             Device::Cpu => false,
             Device::Cuda(_) => true,
             Device::Mps | Device::Vulkan => {
-                return Err(TchError::Kind(format!("mixed precision on {device:?}; needed is the CPU or CUDA")));
+                return Err(TchError::Kind(format!("autocast on {device:?}; needed is the CPU or CUDA")));
             }
         };
         let bfloat16 = match kind {
             Kind::BFloat16 => true,
             Kind::Half => false,
-            _ => return Err(TchError::Kind(format!("mixed precision with {kind:?}; needed is BFloat16 or Half"))),
+            _ => return Err(TchError::Kind(format!("autocast to {kind:?}; needed is BFloat16 or Half"))),
         };
         let mut scope = null_mut();
         // SAFETY: `scope` is a place for the pointer.

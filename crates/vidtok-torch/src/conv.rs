@@ -133,6 +133,12 @@ impl Conv3d {
         Self { weight, bias, geometry }
     }
 
+    /// `[out, in, k_t, 3, 3]`.
+    #[must_use]
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
     /// The layer whose output is `factor` times this one's; `factor` is one number.
     #[must_use]
     pub fn scaled(&self, factor: &Tensor) -> Self {

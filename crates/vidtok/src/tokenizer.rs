@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 use vidtok_arch::{Decoder, Encoder, TimeState};
-use vidtok_core::{Quantized, Quantizer, Regularized};
+use vidtok_core::{Quantized, Quantizer};
 use vidtok_torch::{ParamPath, ParameterError, Parameters, write_tensors};
 
 use crate::encoded::is_integer;
@@ -25,15 +25,6 @@ pub struct Tokenizer {
     device: Device,
     kind: Kind,
     weights_sha256: OnceCell<String>,
-}
-
-/// What a training step makes of a clip, with gradients.
-#[derive(Debug)]
-pub struct TrainingPass {
-    /// The decoded clip, of the clip's shape.
-    pub reconstruction: Tensor,
-    /// The quantizer's loss and indices.
-    pub regularized: Regularized,
 }
 
 impl Tokenizer {
@@ -145,6 +136,13 @@ impl Tokenizer {
         self.quantizer.as_ref()
     }
 
+    /// The weight of the decoder's last convolution, `[3, ch, 3, 3, 3]`, at which the parts of a training loss are
+    /// compared.
+    #[must_use]
+    pub fn decoder_output_weight(&self) -> &Tensor {
+        self.decoder.output_weight()
+    }
+
     /// Where the model computes.
     #[must_use]
     pub fn device(&self) -> Device {
@@ -229,20 +227,6 @@ impl Tokenizer {
     /// As [`encode`](Self::encode).
     pub fn reconstruct(&self, video: &Tensor) -> Result<Tensor, Error> {
         self.decode(&self.encode(video, EncodeOptions::default())?)
-    }
-
-    /// A training step's forward pass, with gradients for the parameters that ask for them. `step` counts batches
-    /// from 0.
-    ///
-    /// # Errors
-    /// If the video's shape is no `[b, 3, t, h, w]`.
-    pub fn forward_train(&self, video: &Tensor, step: u64) -> Result<TrainingPass, Error> {
-        let padding = Padding::new(&self.config.model, clip_size(video)?);
-        let encoded = self.run_encoder(&self.pad(video, padding), &mut TimeState::whole_clip());
-        let regularized = self.quantizer.regularize(&encoded, step);
-        let decoded = self.run_decoder(&regularized.latent, &mut TimeState::whole_clip());
-        let reconstruction = padding.crop(&decoded);
-        Ok(TrainingPass { reconstruction, regularized })
     }
 
     /// The clip as the encoder reads it.

@@ -140,9 +140,9 @@ impl Trainer {
             recompute: self.config.gradient_checkpointing,
             autocast: self.config.precision.autocast(),
         };
-        let pass = self.tokenizer.forward_train(&target, options)?;
+        let pass = self.tokenizer.forward_train(&target, &options)?;
         let reconstruction = pass.reconstruction;
-        let terms = self.losses.reconstruction.forward(&target, &reconstruction);
+        let terms = self.losses.reconstruction.forward(&target, &reconstruction)?;
         let quantizer = pass.regularized.loss;
         let mut loss = &terms.nll + &quantizer * self.tokenizer.quantizer().loss_weight();
         // A network that has lost its way must not spoil the discriminator's statistics.

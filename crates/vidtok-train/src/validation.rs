@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use vidtok::{EncodeOptions, Tokenizer};
-use vidtok_core::Metric;
+use vidtok_core::{Metric, MetricError};
 use vidtok_data::to_unit_range;
 use vidtok_metrics::{CodebookUse, Lpips, LpipsMetric, Psnr, Ssim};
 
@@ -84,13 +84,13 @@ impl Validator {
         if self.clips.is_empty() {
             return Ok(None);
         }
-        let mut instruments = Instruments::new(&self.clips[0], self.lpips.as_ref());
+        let mut instruments = Instruments::new(self.lpips.as_ref());
         let mut reconstructions = Vec::with_capacity(self.clips.len());
         for clip in &self.clips {
             let clip = clip.to_device(tokenizer.device());
             let encoded = tokenizer.encode(&clip, EncodeOptions::default())?;
             let reconstruction = tokenizer.decode(&encoded)?;
-            instruments.update(&clip, &reconstruction, encoded.indices.as_ref());
+            instruments.update(&clip, &reconstruction, encoded.indices.as_ref())?;
             reconstructions.push(reconstruction.to_device(tch::Device::Cpu));
         }
         Ok(Some((instruments.quality(self.perceptual_weight), reconstructions)))
@@ -98,47 +98,50 @@ impl Validator {
 }
 
 struct Instruments {
-    l1: (f64, usize),
+    l1: f64,
+    clips: usize,
     psnr: Psnr,
+    /// Those that may not be defined for frames so small; they are let go then.
     ssim: Option<Ssim>,
     lpips: Option<LpipsMetric>,
     codes: CodebookUse,
 }
 
 impl Instruments {
-    fn new(clip: &Tensor, lpips: Option<&Rc<Lpips>>) -> Self {
-        let side = clip.size()[3].min(clip.size()[4]);
+    fn new(lpips: Option<&Rc<Lpips>>) -> Self {
         Self {
-            l1: (0.0, 0),
+            l1: 0.0,
+            clips: 0,
             psnr: Psnr::default(),
-            ssim: (side >= Ssim::WINDOW).then(Ssim::default),
-            lpips: lpips.filter(|lpips| side >= lpips.min_side()).map(|lpips| LpipsMetric::new(Rc::clone(lpips))),
+            ssim: Some(Ssim::default()),
+            lpips: lpips.map(|lpips| LpipsMetric::new(Rc::clone(lpips))),
             codes: CodebookUse::default(),
         }
     }
 
-    fn update(&mut self, clip: &Tensor, reconstruction: &Tensor, indices: Option<&Tensor>) {
-        self.l1.0 += (clip - reconstruction).abs().mean(Kind::Float).double_value(&[]);
-        self.l1.1 += 1;
+    fn update(
+        &mut self,
+        clip: &Tensor,
+        reconstruction: &Tensor,
+        indices: Option<&Tensor>,
+    ) -> Result<(), MetricError> {
+        self.l1 += (clip - reconstruction).abs().mean(Kind::Float).double_value(&[]);
+        self.clips += 1;
         let [target, reconstruction] = [clip, reconstruction].map(to_unit_range);
-        let streaming: [Option<&mut dyn Metric>; 3] = [
-            Some(&mut self.psnr),
-            self.ssim.as_mut().map(|metric| metric as &mut dyn Metric),
-            self.lpips.as_mut().map(|metric| metric as &mut dyn Metric),
-        ];
-        for metric in streaming.into_iter().flatten() {
-            metric.update(&target, &reconstruction);
-        }
+        self.psnr.update(&target, &reconstruction)?;
+        self.ssim = self.ssim.take().and_then(|mut metric| metric.update(&target, &reconstruction).ok().map(|()| metric));
+        self.lpips = self.lpips.take().and_then(|mut metric| metric.update(&target, &reconstruction).ok().map(|()| metric));
         if let Some(indices) = indices {
             self.codes.update(indices);
         }
+        Ok(())
     }
 
     fn quality(&self, perceptual_weight: f64) -> Quality {
         let lpips = self.lpips.as_ref().and_then(Metric::value);
         let discrete = self.codes.total() > 0;
         Quality {
-            rec: self.l1.0 / self.l1.1.max(1) as f64 + perceptual_weight * lpips.unwrap_or(0.0),
+            rec: self.l1 / self.clips.max(1) as f64 + perceptual_weight * lpips.unwrap_or(0.0),
             psnr: self.psnr.value().unwrap_or(0.0),
             ssim: self.ssim.as_ref().and_then(Metric::value),
             lpips,

@@ -29,6 +29,7 @@
 //! # Ok::<(), vidtok_arch::ArchError>(())
 //! ```
 
+mod activations;
 mod attention;
 mod causality;
 mod config;

@@ -70,7 +70,7 @@ pub use ema::Ema;
 pub use error::TrainError;
 pub use log::LogEntry;
 pub use losses::{LossConfig, Losses};
-pub use plan::{MemoryEstimate, Plan};
+pub use plan::{MemoryEstimate, Plan, StagePlan};
 pub use run::{Observer, RunOptions, StageSummary, Start, Summary, resume, train};
 pub use schedule::{Decay, Schedule};
 pub use stages::{Stage, read_recipe};

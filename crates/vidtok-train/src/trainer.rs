@@ -95,7 +95,7 @@ impl Trainer {
         let mut metric = Psnr::default();
         for clip in clips {
             let reconstruction = self.tokenizer.reconstruct(clip)?;
-            metric.update(&to_unit_range(&clip.to_device(reconstruction.device())), &to_unit_range(&reconstruction));
+            metric.update(&to_unit_range(&clip.to_device(reconstruction.device())), &to_unit_range(&reconstruction))?;
         }
         Ok(metric.value())
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use vidtok_core::VideoError;
+use vidtok_core::{MetricError, VideoError};
 use vidtok_data::{DatasetError, LoadError};
 use vidtok_metrics::LpipsError;
 
@@ -37,6 +37,9 @@ pub enum TrainError {
     /// A video cannot be read or written.
     #[error(transparent)]
     Video(#[from] VideoError),
+    /// A metric is not defined for the clips.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
     /// A file of the run cannot be written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -25,7 +25,7 @@ impl LeCam {
     /// mean relu(real - mean of fake)^2 + mean relu(mean of real - fake)^2, a scalar.
     pub fn forward(&self, real: &Tensor, fake: &Tensor) -> Tensor {
         let real = (real - self.fake).relu().square();
-        let fake = (self.real - fake).relu().square();
+        let fake = (fake.neg() + self.real).relu().square();
         real.mean(Kind::Float) + fake.mean(Kind::Float)
     }
 }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use tch::{Device, Tensor};
 use vidtok::{Config, Tokenizer};
-use vidtok_data::{ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, Loader, LoaderOptions, Source, read_video_list};
+use vidtok_data::{
+    ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, HeldOut, Library, LibraryOptions, Loader, LoaderOptions, Source,
+    read_video_list,
+};
 use vidtok_loss::L1;
 
 use crate::example_video::{self, Example};
@@ -15,6 +18,8 @@ use crate::{DataConfig, StepReport, TrainConfig, TrainError, Trainer};
 
 /// Batches that each loader thread may have ready.
 const PREFETCH: usize = 4;
+/// The most clips that are held out.
+const MOST_HELD_OUT: usize = 64;
 /// The first procedural scene. Scenes are data: they stay the same whatever the seed of the run.
 const FIRST_SCENE: u64 = 0;
 
@@ -78,7 +83,7 @@ pub fn train(config: &Config, runs: &Path, device: Device, observer: &mut dyn Ob
     let tokenizer = Tokenizer::init(config.clone(), train.seed as i64, device)?;
     observer.busy("reading the videos");
     let data = Data::open(&ffmpeg, &train.data)?;
-    let held_out: Vec<Tensor> = data.clips.held_out()?.into_iter().map(|(_, clip)| clip).collect();
+    let held_out: Vec<Tensor> = data.clips.held_out()?.into_iter().map(|batch| batch.clips).collect();
     let mut folder = RunFolder::create(runs, &config.name, &config.to_toml()?)?;
     let parameters = tokenizer.parameters().count("");
     let mut trainer = Trainer::new(tokenizer, Box::new(L1), train.clone());
@@ -98,8 +103,8 @@ pub fn train(config: &Config, runs: &Path, device: Device, observer: &mut dyn Ob
     let options = LoaderOptions { batch, seed: train.seed, first_step: 0, workers, prefetch: PREFETCH };
     let mut loader = Loader::start(Arc::clone(&data.clips), options)?;
     for step in 0..train.steps {
-        let Some(clips) = loader.next().transpose()? else { break };
-        let report = trainer.step(&clips)?;
+        let Some(batch) = loader.next().transpose()? else { break };
+        let report = trainer.step(&batch.clips)?;
         folder.log(&report)?;
         observer.stepped(&report);
         if (step + 1) % train.checkpoint_every == 0 && step + 1 < train.steps {
@@ -158,9 +163,11 @@ impl Data {
             size: config.size,
             shorter_side: config.shorter_side.unwrap_or(config.size[0]),
             crop: if config.random_crop { Crop::Random } else { Crop::Center },
-            held_out: config.held_out,
+            flip: false,
+            held_out: HeldOut { per_video: config.held_out, max: MOST_HELD_OUT },
         };
-        let clips = Arc::new(ClipSet::open(source, spec, config.cache_mib << 20)?);
+        let options = LibraryOptions { cache_bytes: config.cache_mib << 20, ..LibraryOptions::default() };
+        let clips = Arc::new(ClipSet::open(&Library::open(&options)?, source, spec)?);
         Ok(Self { clips, paths, stand_in })
     }
 

@@ -7,11 +7,14 @@ use std::process::{Command, Stdio};
 
 use vidtok_core::{VideoError, fetched};
 
+use super::Stop;
+
 /// An ffmpeg program that answers.
 #[derive(Clone, Debug)]
 pub struct Ffmpeg {
     program: PathBuf,
     passthrough: [&'static str; 2],
+    stop: Stop,
 }
 
 impl Ffmpeg {
@@ -51,13 +54,22 @@ impl Ffmpeg {
         };
         // 5.1 gave the option its present name; later releases dropped the old one.
         let passthrough = if is_before_5_1(version) { ["-vsync", "0"] } else { ["-fps_mode", "passthrough"] };
-        Ok(Self { program, passthrough })
+        Ok(Self { program, passthrough, stop: Stop::default() })
     }
 
     /// Where the program lies.
     #[must_use]
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// The same program, whose runs end when `stop` says so.
+    pub(crate) fn until(&self, stop: &Stop) -> Self {
+        Self { stop: stop.clone(), ..self.clone() }
+    }
+
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// A command that asks nothing and marks each message with its weight.

@@ -186,7 +186,7 @@ impl<'a> StageRun<'a> {
         let train = &stage.config;
         let ffmpeg = Ffmpeg::locate()?;
         observer.busy("looking at the videos");
-        let data = Data::open(&ffmpeg, &train.data, files.path())?;
+        let data = Data::open(&ffmpeg, train, files.path())?;
         let lpips = locate_lpips(&train.loss, options.device, observer)?;
         let validator = Validator::new(
             data.validation_clips(train.validation.clips)?,

@@ -101,6 +101,7 @@ impl Trainer {
             self.skip(&report, batches)?;
         } else {
             self.generator.step(report.learning_rate);
+            report.logvar = self.losses.reconstruction.logvar().double_value(&[]);
             self.discriminate(&generated, share, &mut report);
             if let Some(ema) = &mut self.ema {
                 ema.update(self.tokenizer.parameters());

@@ -25,11 +25,16 @@ fn fill(parameters: &Parameters, prefix: &str) {
     });
 }
 
+/// LPIPS with formula weights. (It lays its weights out anew when it is made, so they must be there before.)
 fn lpips() -> Rc<Lpips> {
-    let root = ParamPath::fresh(Device::Cpu);
-    let lpips = Lpips::new(&root, LpipsNet::Vgg);
-    fill(&root.finish().unwrap(), "loss.perceptual_loss.");
-    Rc::new(lpips)
+    let root = ParamPath::shapes();
+    let _ = Lpips::new(&root, LpipsNet::Vgg);
+    let shapes = root.finish().unwrap();
+    let formula = |(name, shape): (&str, &Tensor)| {
+        (name.to_owned(), weight(&format!("loss.perceptual_loss.{name}"), &shape.size(), 0))
+    };
+    let root = ParamPath::loaded(shapes.iter().map(formula).collect(), Device::Cpu, Kind::Float);
+    Rc::new(Lpips::new(&root, LpipsNet::Vgg))
 }
 
 fn trainer(run: &TrainingRun) -> Trainer {

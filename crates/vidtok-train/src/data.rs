@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tch::Tensor;
 use vidtok::Tokenizer;
 use vidtok_data::{
-    ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, HeldOut, Library, LibraryOptions, Loader, LoaderOptions, Mixture, Source,
-    read_video_list,
+    ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, HeldOut, Library, LibraryOptions, Loader, LoaderOptions, Mixture,
+    Source, read_video_list,
 };
 
 use crate::example_video::{self, Example};

@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fetch what is missing into .deps: libtorch, an ffmpeg program, sample clips
+    /// Fetch what is missing into .deps: libtorch, an ffmpeg program, sample clips, weights of metrics
     ///
     /// LIBTORCH names a libtorch of your own, VIDTOK_FFMPEG an ffmpeg program.
     Setup {
@@ -33,6 +33,8 @@ enum Command {
         #[arg(long)]
         cuda: bool,
     },
+    /// Fetch the weights of the perceptual distance LPIPS alone, into .deps/assets
+    Assets,
     /// Set up, build in release and train configs/quickstart.toml
     Train {
         /// Passed to `vidtok train`; a --config replaces the quickstart's. Paths are relative to the repository root.
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
     let workspace = Workspace::find();
     let result = match cli.command {
         Command::Setup { cuda } => setup::command(&workspace, cuda),
+        Command::Assets => setup::assets(&workspace),
         Command::Train { args } => train::command(&workspace, &args),
         Command::Test { args } => test::command(&workspace, &as_typed(args)),
         Command::Check => check::command(&workspace),

@@ -2,17 +2,25 @@
 
 use tch::Tensor;
 
+use crate::MetricError;
+
 /// A differentiable distance between a video and its reconstruction.
 pub trait Loss: std::fmt::Debug {
     /// Short name for logs.
     fn name(&self) -> &'static str;
 
     /// A scalar, from `target` and `reconstruction`, both `[b, 3, t, h, w]` in [-1, 1].
-    fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Tensor;
+    ///
+    /// # Errors
+    /// If the loss is not defined for clips of these shapes.
+    fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError>;
 
     /// The value and its gradient at the reconstruction, at once: no graph is kept. A loss that can works in parts, so
     /// that its memory does not grow with the clip.
-    fn differentiate(&self, target: &Tensor, reconstruction: &Tensor) -> Differentiated {
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    fn differentiate(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Differentiated, MetricError> {
         Differentiated::of(reconstruction, |reconstruction| self.forward(target, reconstruction))
     }
 }
@@ -28,11 +36,14 @@ pub struct Differentiated {
 
 impl Differentiated {
     /// The scalar `loss` and its gradient at `x`, which may have a graph of its own: that is left alone.
-    pub fn of(x: &Tensor, loss: impl FnOnce(&Tensor) -> Tensor) -> Self {
+    ///
+    /// # Errors
+    /// Those of `loss`.
+    pub fn of<E>(x: &Tensor, loss: impl FnOnce(&Tensor) -> Result<Tensor, E>) -> Result<Self, E> {
         let leaf = x.detach().set_requires_grad(true);
-        let value = tch::with_grad(|| loss(&leaf));
+        let value = tch::with_grad(|| loss(&leaf))?;
         let mut gradients = Tensor::run_backward(&[&value], &[&leaf], false, false);
-        Self { value: value.detach(), gradient: gradients.swap_remove(0) }
+        Ok(Self { value: value.detach(), gradient: gradients.swap_remove(0) })
     }
 }
 
@@ -50,15 +61,15 @@ mod tests {
             "squares"
         }
 
-        fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Tensor {
-            (target - reconstruction).square().sum(Kind::Float)
+        fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
+            Ok((target - reconstruction).square().sum(Kind::Float))
         }
     }
 
     #[test]
     fn differentiating_gives_value_and_gradient_and_leaves_the_graph_alone() {
         let x = Tensor::from_slice(&[1.0_f32, 2.0]).set_requires_grad(true);
-        let Differentiated { value, gradient } = Squares.differentiate(&Tensor::zeros_like(&x), &(&x * 2.0));
+        let Differentiated { value, gradient } = Squares.differentiate(&x.zeros_like(), &(&x * 2.0)).unwrap();
         assert_eq!(value.double_value(&[]), 20.0);
         assert_eq!(Vec::<f32>::try_from(gradient).unwrap(), [4.0, 8.0]);
         assert!(!x.grad().defined());

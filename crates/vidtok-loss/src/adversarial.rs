@@ -18,8 +18,8 @@ impl DiscriminatorLoss {
     /// A scalar, from the logits of real and of reconstructed clips.
     pub fn forward(self, real: &Tensor, fake: &Tensor) -> Tensor {
         let [real, fake] = match self {
-            Self::Hinge => [(1.0 - real).relu(), (fake + 1.0).relu()],
-            Self::Vanilla => [(-real).softplus(), fake.softplus()],
+            Self::Hinge => [(real.neg() + 1.0).relu(), (fake + 1.0).relu()],
+            Self::Vanilla => [real.neg().softplus(), fake.softplus()],
         };
         (real.mean(Kind::Float) + fake.mean(Kind::Float)) * 0.5
     }
@@ -42,9 +42,9 @@ impl GeneratorLoss {
     pub fn forward(self, fake: &Tensor) -> Tensor {
         match self {
             Self::NonSaturating => {
-                (-fake.flatten(1, -1).mean_dim(1, false, Kind::Float)).softplus().mean(Kind::Float)
+                fake.flatten(1, -1).mean_dim(1, false, Kind::Float).neg().softplus().mean(Kind::Float)
             }
-            Self::Logits => -fake.mean(Kind::Float),
+            Self::Logits => fake.mean(Kind::Float).neg(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The discriminator with its losses: what an adversarial training step needs beside the tokenizer.
 
+use std::convert::Infallible;
+
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use vidtok_core::Differentiated;
@@ -96,8 +98,9 @@ impl Adversary {
     /// The generator's loss on reconstructions `[b, 3, t, h, w]` and its gradient there, before any weight. The
     /// discriminator's parameters get no gradient.
     pub fn judge(&self, reconstruction: &Tensor) -> Differentiated {
-        let loss = |fake: &Tensor| self.config.generator_loss.forward(&self.discriminator.forward(fake));
-        Differentiated::of(reconstruction, loss)
+        let loss = |fake: &Tensor| Ok(self.config.generator_loss.forward(&self.discriminator.forward(fake)));
+        let Ok(judged) = Differentiated::of::<Infallible>(reconstruction, loss);
+        judged
     }
 
     /// The weight of the generator's loss: the ratio of both losses' gradient norms at `parameter` (the decoder's last

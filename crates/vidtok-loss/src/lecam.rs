@@ -17,7 +17,8 @@ pub struct LeCam {
 impl LeCam {
     /// Counts the logits into the means.
     pub fn update(&mut self, real: &Tensor, fake: &Tensor) {
-        let moved = |mean: f64, logits: &Tensor| mean * DECAY + logits.mean(Kind::Float).double_value(&[]) * (1.0 - DECAY);
+        let moved =
+            |mean: f64, logits: &Tensor| mean * DECAY + logits.mean(Kind::Float).double_value(&[]) * (1.0 - DECAY);
         self.real = moved(self.real, real);
         self.fake = moved(self.fake, fake);
     }
@@ -25,7 +26,7 @@ impl LeCam {
     /// mean relu(real - mean of fake)^2 + mean relu(mean of real - fake)^2, a scalar.
     pub fn forward(&self, real: &Tensor, fake: &Tensor) -> Tensor {
         let real = (real - self.fake).relu().square();
-        let fake = (self.real - fake).relu().square();
+        let fake = (fake.neg() + self.real).relu().square();
         real.mean(Kind::Float) + fake.mean(Kind::Float)
     }
 }

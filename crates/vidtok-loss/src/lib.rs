@@ -7,7 +7,8 @@
 //! use vidtok_loss::L1;
 //!
 //! let (target, reconstruction) = (Tensor::from_slice(&[0.0_f32, 1.0]), Tensor::from_slice(&[0.5_f32, 1.0]));
-//! assert_eq!(L1.forward(&target, &reconstruction).double_value(&[]), 0.25);
+//! assert_eq!(L1.forward(&target, &reconstruction)?.double_value(&[]), 0.25);
+//! # Ok::<(), vidtok_core::MetricError>(())
 //! ```
 //!
 //! A discriminator with its losses:

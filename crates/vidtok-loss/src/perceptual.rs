@@ -1,13 +1,12 @@
 //! LPIPS (arXiv 1801.03924) of single frames as a loss.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use vidtok_core::{Differentiated, Loss};
+use vidtok_core::{Differentiated, Loss, MetricError};
 use vidtok_metrics::Lpips;
-
-/// The network is run on as many frames at a time as have this many pixels: its activations take about a kilobyte for
-/// each.
-const CHUNK_PIXELS: i64 = 1 << 17;
+use vidtok_torch::with_gradient;
 
 /// Configuration of [`Perceptual`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +31,7 @@ impl Default for PerceptualConfig {
 /// The mean LPIPS distance of the frames of a clip.
 #[derive(Debug)]
 pub struct Perceptual {
-    lpips: Lpips,
+    lpips: Rc<Lpips>,
     frames: Option<i64>,
 }
 
@@ -40,40 +39,49 @@ impl Perceptual {
     /// Looks at all frames, or at so many of each clip, drawn from libtorch's generator (`tch::manual_seed`): the mean
     /// stays the same.
     #[must_use]
-    pub fn new(lpips: Lpips, frames: Option<i64>) -> Self {
+    pub fn new(lpips: Rc<Lpips>, frames: Option<i64>) -> Self {
         Self { lpips, frames }
     }
 
     /// The places in time of the frames to look at, int64 `[k]`.
     fn draw(&self, t: i64, device: Device) -> Tensor {
         match self.frames {
-            Some(k) if k < t => Tensor::randperm(t, (Kind::Int64, Device::Cpu)).narrow(0, 0, k.max(1)).to_device(device),
+            Some(k) if k < t => {
+                Tensor::randperm(t, (Kind::Int64, Device::Cpu)).narrow(0, 0, k.max(1)).to_device(device)
+            }
             _ => Tensor::arange(t, (Kind::Int64, device)),
         }
     }
 
     /// Value and, if wanted, gradient over the frames `places` of clips `[b, 3, t, h, w]`, a chunk of frames at a time.
-    fn run(&self, target: &Tensor, reconstruction: &Tensor, places: &Tensor, gradient: bool) -> (Tensor, Option<Tensor>) {
+    fn run(
+        &self,
+        target: &Tensor,
+        reconstruction: &Tensor,
+        places: &Tensor,
+        gradient: bool,
+    ) -> Result<(Tensor, Option<Tensor>), MetricError> {
         let [target, reconstruction] = [target, reconstruction].map(|clips| to_images(&clips.detach(), places));
         let size = reconstruction.size();
-        let (count, chunk) = (size[0], (CHUNK_PIXELS / (size[2] * size[3])).max(1));
+        let (count, chunk) = (size[0], Lpips::chunk(size[2], size[3]));
         let mut sum = Tensor::zeros([], (Kind::Float, reconstruction.device()));
         let mut gradients = Vec::new();
         for start in (0..count).step_by(chunk as usize) {
             let part = |images: &Tensor| images.narrow(0, start, chunk.min(count - start));
-            let wanted = tch::no_grad(|| self.lpips.features(&part(&target)));
+            let wanted = tch::no_grad(|| self.lpips.features(&part(&target)))?;
             let distance = |images: &Tensor| {
-                self.lpips.distance(&wanted, &self.lpips.features(images)).sum(Kind::Float) / count as f64
+                let features = self.lpips.features(images)?;
+                Ok(self.lpips.distance(&wanted, &features).sum(Kind::Float) / count as f64)
             };
             if gradient {
-                let Differentiated { value, gradient } = Differentiated::of(&part(&reconstruction), distance);
+                let Differentiated { value, gradient } = Differentiated::of(&part(&reconstruction), distance)?;
                 sum += value;
                 gradients.push(gradient);
             } else {
-                sum += tch::no_grad(|| distance(&part(&reconstruction)));
+                sum += tch::no_grad(|| distance(&part(&reconstruction)))?;
             }
         }
-        (sum, gradient.then(|| Tensor::cat(&gradients, 0)))
+        Ok((sum, gradient.then(|| Tensor::cat(&gradients, 0))))
     }
 }
 
@@ -82,25 +90,25 @@ impl Loss for Perceptual {
         "lpips"
     }
 
-    fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Tensor {
+    fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
         if !reconstruction.requires_grad() {
             let places = self.draw(target.size()[2], target.device());
-            return self.run(target, reconstruction, &places, false).0;
+            return Ok(self.run(target, reconstruction, &places, false)?.0);
         }
-        let Differentiated { value, gradient } = self.differentiate(target, reconstruction);
-        vidtok_torch::with_gradient(&value, reconstruction, &gradient)
+        let Differentiated { value, gradient } = self.differentiate(target, reconstruction)?;
+        Ok(with_gradient(&value, reconstruction, &gradient))
     }
 
-    fn differentiate(&self, target: &Tensor, reconstruction: &Tensor) -> Differentiated {
+    fn differentiate(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Differentiated, MetricError> {
         let size = reconstruction.size();
         let places = self.draw(size[2], target.device());
-        let (value, gradient) = self.run(target, reconstruction, &places, true);
-        let mut whole = Tensor::zeros_like(reconstruction);
+        let (value, gradient) = self.run(target, reconstruction, &places, true)?;
+        let mut whole = reconstruction.detach().zeros_like();
         if let Some(gradient) = gradient {
             let clips = gradient.view([size[0], -1, 3, size[3], size[4]]).permute([0, 2, 1, 3, 4]);
             let _ = whole.index_copy_(2, &places, &clips);
         }
-        Differentiated { value, gradient: whole }
+        Ok(Differentiated { value, gradient: whole })
     }
 }
 

@@ -13,9 +13,15 @@ use crate::checkpoint::read_checkpoint;
 use crate::{Config, Error, model_file};
 
 /// Keys that belong to training: no part of a tokenizer.
-const TRAINING_PREFIXES: [&str; 2] = [LOSS_PREFIX, EMA_PREFIX];
+const TRAINING_PREFIXES: [&str; 3] = [LOSS_PREFIX, EMA_PREFIX, "optimizer."];
 const LOSS_PREFIX: &str = "loss.";
 const EMA_PREFIX: &str = "model_ema.";
+
+/// The key of a parameter's moving average. The published trainer names averages after the parameter, without its dots.
+#[must_use]
+pub fn ema_key(parameter: &str) -> String {
+    format!("{EMA_PREFIX}{}", parameter.replace('.', ""))
+}
 
 /// Named tensors of a file, and what the file says about itself.
 #[derive(Debug)]
@@ -72,8 +78,7 @@ impl Weights {
     /// If one of them has no average.
     pub fn use_ema<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
         for name in names {
-            // The published trainer names averages after the parameter, without its dots.
-            let average = format!("{EMA_PREFIX}{}", name.replace('.', ""));
+            let average = ema_key(name);
             let tensor = self
                 .tensors
                 .remove(&average)
@@ -120,7 +125,8 @@ impl Weights {
 }
 
 /// The sha256 of named tensors in order, as float32: the same for a file and its float32 conversion, hexadecimal.
-pub(crate) fn sha256<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> String {
+#[must_use]
+pub fn sha256<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> String {
     let mut hash = Sha256::new();
     let mut bytes = Vec::new();
     for (name, tensor) in tensors {

@@ -1,6 +1,6 @@
 """A measurement of the reference, microsoft/VidTok, that is taken in a process of its own and printed as a line of JSON.
 
-`cargo xtask peer` starts it, in turn with the program of ours that does the same (benches/examples/peer_train_step.rs):
+`cargo xtask peer` starts it, in turn with the program of ours that does the same (benches/examples/peer.rs):
 
     python reference.py train-step --reference CLONE --config NAME --ch 32 --frames 17 --size 64 --batch 1 --steps 3 \
         --threads 2
@@ -100,31 +100,36 @@ def read_config(arguments):
 def train_step(arguments):
     """Whole training steps: the first one for its losses, the others for their time."""
     model = build(arguments)
-    optimizers, _ = model.configure_optimizers()
-    model.trainer = Trainer(optimizers)
+    shape = (arguments.batch, 3, arguments.frames, arguments.size, arguments.size)
+    batch = {model.input_key: torch.from_numpy(formula.unit("input", shape)) * 0.8}
     logged = []
     model.log = lambda *_, **__: None
     model.log_dict = lambda values, **_: logged.append({name: float(value.detach()) for name, value in values.items()})
 
-    shape = (arguments.batch, 3, arguments.frames, arguments.size, arguments.size)
-    batch = {model.input_key: torch.from_numpy(formula.unit("input", shape)) * 0.8}
-    seconds, base, peak = measure(arguments.steps, lambda: model.training_step(batch, 0))
+    base = memory_before_work()
+    # PyTorch's optimizers make their state in the first step, so all that belongs to them is measured.
+    optimizers, _ = model.configure_optimizers()
+    model.trainer = Trainer(optimizers)
+    seconds = time_repeats(arguments.steps, lambda: model.training_step(batch, 0))
     first = {LOGGED[name]: logged[0][f"train/{name}"] for name in LOGGED if f"train/{name}" in logged[0]}
-    return {"seconds": seconds, "base_mb": base, "peak_mb": peak, "first_step": first}
+    return {"seconds": seconds, "base_mb": base, "peak_mb": memory("VmHWM"), "first_step": first}
 
 
-def measure(repeats, work):
-    """Seconds of each repeat after a first one that is not timed, and memory in MiB: before, and at its peak."""
-    # The system forgets the peak until here.
-    Path("/proc/self/clear_refs").write_text("5")
-    base = memory("VmRSS")
+def time_repeats(repeats, work):
+    """Seconds of each repeat, after a first one that is not timed."""
     work()
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
-    return seconds, base, memory("VmHWM")
+    return seconds
+
+
+def memory_before_work():
+    """What the process holds now, in MiB; the system forgets what it held before."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return memory("VmRSS")
 
 
 def memory(field):

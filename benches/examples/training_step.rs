@@ -14,13 +14,7 @@ use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
 use vidtok::{Causality, Config, Tokenizer, TrainingOptions};
-
-/// The most memory that this process ever held, in MiB.
-fn peak_memory() -> Result<f64, Box<dyn Error>> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
-}
+use vidtok_benches::memory;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -51,15 +45,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     // Gradients and the libraries' own memory are no part of the measure.
     step(&clips(1, 4, 16))?;
-    let before = peak_memory()?;
+    let before = memory::peak()?;
     let clips = clips(batch.parse()?, frames, 64);
     let mut best = step(&clips)?;
-    let memory = peak_memory()? - before;
+    let peak = memory::peak()? - before;
     for _ in 0..2 {
         let again = step(&clips)?;
         best = [best[0].min(again[0]), best[1].min(again[1])];
     }
     let [forward, all] = best;
-    println!("{}: forward {forward:.2} s, step {all:.2} s, {memory:.0} MiB", arguments.join(" "));
+    println!("{}: forward {forward:.2} s, step {all:.2} s, {peak:.0} MiB", arguments.join(" "));
     Ok(())
 }

@@ -9,31 +9,18 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 use vidtok::{Config, Tokenizer};
 use vidtok_data::Batch;
-use vidtok_golden::{TrainingRun, training_runs, unit, weight};
+use vidtok_golden::{TrainingRun, fill, training_runs, unit, weights};
 use vidtok_loss::{AdversaryConfig, PatchKind, PerceptualConfig};
 use vidtok_metrics::{Lpips, LpipsNet};
-use vidtok_torch::{ParamPath, Parameters};
+use vidtok_torch::ParamPath;
 use vidtok_train::{LossConfig, Losses, StepReport, TrainConfig, Trainer};
-
-/// Fills parameters and buffers with formula weights.
-fn fill(parameters: &Parameters, prefix: &str) {
-    tch::no_grad(|| {
-        for (name, parameter) in parameters.iter() {
-            let value = weight(&format!("{prefix}{name}"), &parameter.size(), 0);
-            parameter.shallow_clone().copy_(&value);
-        }
-    });
-}
 
 /// LPIPS with formula weights. (It lays its weights out anew when it is made, so they must be there before.)
 fn lpips() -> Rc<Lpips> {
     let root = ParamPath::shapes();
     let _ = Lpips::new(&root, LpipsNet::Vgg);
     let shapes = root.finish().unwrap();
-    let formula = |(name, shape): (&str, &Tensor)| {
-        (name.to_owned(), weight(&format!("loss.perceptual_loss.{name}"), &shape.size(), 0))
-    };
-    let root = ParamPath::loaded(shapes.iter().map(formula).collect(), Device::Cpu, Kind::Float);
+    let root = ParamPath::loaded(weights(shapes.iter(), "loss.perceptual_loss."), Device::Cpu, Kind::Float);
     Rc::new(Lpips::new(&root, LpipsNet::Vgg))
 }
 
@@ -59,9 +46,9 @@ fn trainer(run: &TrainingRun) -> Trainer {
     let train = TrainConfig { loss: loss.clone(), ..train };
 
     let tokenizer = Tokenizer::init(config, 0, Device::Cpu).unwrap();
-    fill(tokenizer.parameters(), "");
+    fill(tokenizer.parameters().iter());
     let losses = Losses::new(&loss, Some(lpips()), Device::Cpu);
-    fill(losses.parameters(), "");
+    fill(losses.parameters().iter());
     Trainer::new(tokenizer, losses, train)
 }
 

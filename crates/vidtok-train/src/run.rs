@@ -320,7 +320,8 @@ impl<'a> StageRun<'a> {
                 tokenizer.save(&path, &format!("{origin}, averaged weights"))
             })?;
         }
-        let curves = self.pictures.curves(self.log.entries())?;
+        let title = self.files.path().display().to_string();
+        let curves = self.pictures.curves(&title, self.log.entries())?;
         let video = self.files.file("side_by_side.mp4");
         self.data.write_example(tokenizer, &self.ffmpeg, &video)?;
         let mut validations = self.log.validations();

@@ -21,7 +21,7 @@ mod video;
 
 pub use deps::fetched;
 pub use error::VideoError;
-pub use files::{temporary_beside, write_atomically};
+pub use files::{remove_partial, temporary_beside, write_atomically};
 pub use loss::{Differentiated, Loss};
 pub use metric::{Metric, MetricError};
 pub use quantizer::{Quantized, Quantizer, Regularized};

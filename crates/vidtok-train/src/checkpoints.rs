@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use vidtok_core::remove_partial;
+
 use crate::{Observer, TrainError, Trainer};
 
 /// A folder of states, `step-N.safetensors`.
@@ -13,14 +15,24 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// In `folder`, which must exist; the newest `keep` are kept.
-    pub(crate) fn new(folder: PathBuf, keep: usize) -> Self {
-        Self { folder, keep: keep.max(1) }
+    /// In `folder`, which must exist; the newest `keep` are kept. What a killed process has left half-written is
+    /// removed.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or written.
+    pub(crate) fn open(folder: PathBuf, keep: usize) -> Result<Self, TrainError> {
+        remove_partial(&folder).map_err(|error| TrainError::io(&folder, error))?;
+        Ok(Self { folder, keep: keep.max(1) })
+    }
+
+    /// The file of the state after so many steps.
+    pub(crate) fn path(&self, step: u64) -> PathBuf {
+        self.folder.join(format!("step-{step:08}.safetensors"))
     }
 
     /// Writes the state, then removes those that are too old.
     pub(crate) fn save(&self, trainer: &Trainer) -> Result<(), TrainError> {
-        trainer.save(&self.folder.join(format!("step-{:08}.safetensors", trainer.step_number())))?;
+        trainer.save(&self.path(trainer.step_number()))?;
         for path in self.newest_first()?.iter().skip(self.keep) {
             fs::remove_file(path).map_err(|error| TrainError::io(path, error))?;
         }

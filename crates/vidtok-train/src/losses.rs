@@ -67,6 +67,18 @@ impl Losses {
         Self::build(config, lpips, ParamPath::loaded(tensors, device, Kind::Float))
     }
 
+    /// Takes over the values of `tensors` (`loss.*`), if they are those of the same losses; says whether they were.
+    pub fn take_over(&self, tensors: &BTreeMap<String, Tensor>) -> bool {
+        let found: Option<Vec<(&Tensor, &Tensor)>> = self
+            .parameters
+            .iter()
+            .map(|(name, own)| Some((own, tensors.get(name).filter(|tensor| tensor.size() == own.size())?)))
+            .collect();
+        let Some(found) = found else { return false };
+        tch::no_grad(|| found.iter().for_each(|(own, value)| own.shallow_clone().copy_(value)));
+        true
+    }
+
     fn build(config: &LossConfig, lpips: Option<Rc<Lpips>>, root: ParamPath) -> Result<Self, ParameterError> {
         let path = root.sub(PREFIX);
         let perceptual = config

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 use vidtok::{Config, Tokenizer, Weights};
 use vidtok_data::{Ffmpeg, Loader};
+use vidtok_metrics::Lpips;
 
 use crate::checkpoints::Checkpoints;
 use crate::data::Data;
@@ -100,6 +102,8 @@ pub struct StageSummary {
     pub skipped: u64,
     /// The trained one-file model.
     pub model: PathBuf,
+    /// The state after the last step, which is one too, with everything that belongs to training.
+    pub state: PathBuf,
     /// Clips beside their reconstructions.
     pub pictures: PathBuf,
     /// The course of the numbers.
@@ -119,8 +123,13 @@ pub fn train(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Result<Summary, TrainError> {
-    Stage::all(config)?; // before anything is made
-    run(&RunFolder::create(runs, config)?, config, options, observer)
+    let first = Stage::all(config)?.swap_remove(0).name; // before anything is made
+    let folder = RunFolder::create(runs, config)?;
+    let result = run(&folder, config, options, observer);
+    if result.is_err() {
+        folder.discard_unless_begun(first.as_deref());
+    }
+    result
 }
 
 /// Goes on with an ended or killed run where its last state stands; a finished one gives its summary again.
@@ -141,7 +150,7 @@ fn run(
     let mut summary = Summary { folder: folder.path().to_owned(), stages: Vec::new(), stopped: false };
     for stage in Stage::all(config)? {
         let files = folder.stage(stage.name.as_deref())?;
-        let before = summary.stages.last().map(|stage| stage.model.clone());
+        let before = summary.stages.last().map(|stage| stage.state.clone());
         let done = match read_summary(&files)? {
             Some(done) => Some(done),
             None => StageRun::open(config, &stage, files, before, options, observer)?.run(observer)?,
@@ -183,7 +192,7 @@ struct StageRun<'a> {
 }
 
 impl<'a> StageRun<'a> {
-    /// Makes everything ready: from the newest state that is whole, or from the beginning. `before` is the model that
+    /// Makes everything ready: from the newest state that is whole, or from the beginning. `before` is the state that
     /// the stage before has left.
     fn open(
         config: &Config,
@@ -203,15 +212,15 @@ impl<'a> StageRun<'a> {
             lpips.clone(),
             train.loss.perceptual.as_ref().map_or(0.0, |perceptual| perceptual.weight),
         );
-        let checkpoints = Checkpoints::new(files.checkpoints(), train.checkpoints.keep);
+        let checkpoints = Checkpoints::open(files.checkpoints(), train.checkpoints.keep)?;
         let resumed = checkpoints
             .newest(observer, |path| Trainer::resume(path, config, train.clone(), lpips.clone(), options.device))?;
         let trainer = match resumed {
             Some(trainer) => trainer,
             None => {
-                let weights = before.as_ref().or(train.init_from.as_ref());
-                let tokenizer = initial(config, train, weights.map(PathBuf::as_path), options.device)?;
-                let trainer = Trainer::new(tokenizer, Losses::new(&train.loss, lpips, options.device), train.clone());
+                let weights =
+                    before.as_ref().or(train.init_from.as_ref()).map(|path| Weights::read(path)).transpose()?;
+                let trainer = begin(config, train, weights, lpips, options.device, observer)?;
                 // A full disk or a folder that cannot be written to shows before the first step.
                 checkpoints.save(&trainer)?;
                 checkpoints.check_room()?;
@@ -334,6 +343,7 @@ impl<'a> StageRun<'a> {
             after_ema: after.and_then(|last| last.ema.clone()),
             skipped: self.trainer.skipped(),
             model,
+            state: self.checkpoints.path(self.trainer.step_number()),
             pictures: self.files.validation(),
             curves,
             video,
@@ -346,15 +356,30 @@ impl<'a> StageRun<'a> {
     }
 }
 
-/// The model before the first step: with the weights of a file, or with fresh ones.
-fn initial(
+/// The trainer before the first step: with the weights of a file, the discriminator's too if it has them, or with fresh
+/// ones.
+fn begin(
     config: &Config,
     train: &TrainConfig,
-    weights: Option<&Path>,
+    weights: Option<Weights>,
+    lpips: Option<Rc<Lpips>>,
     device: Device,
-) -> Result<Tokenizer, TrainError> {
-    Ok(match weights {
-        Some(path) => Tokenizer::with_weights(config.clone(), Weights::read(path)?, device, Kind::Float)?,
-        None => Tokenizer::init(config.clone(), train.seed as i64, device)?,
-    })
+    observer: &mut dyn Observer,
+) -> Result<Trainer, TrainError> {
+    // One seed for all, so that fresh losses follow from it wherever the tokenizer's weights come from.
+    let seed = train.seed as i64;
+    tch::manual_seed(seed);
+    let losses = Losses::new(&train.loss, lpips, device);
+    let tokenizer = match weights {
+        None => Tokenizer::init(config.clone(), seed, device)?,
+        Some(weights) => {
+            let saved = weights.losses();
+            if !losses.take_over(&saved) && !saved.is_empty() {
+                let path = weights.path().display();
+                observer.warned(&format!("{path}: its losses are not those of this run, which start anew"));
+            }
+            Tokenizer::with_weights(config.clone(), weights, device, Kind::Float)?
+        }
+    };
+    Ok(Trainer::new(tokenizer, losses, train.clone()))
 }

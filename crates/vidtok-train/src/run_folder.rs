@@ -16,6 +16,7 @@ pub(crate) struct RunFolder {
 }
 
 const CONFIG: &str = "config.toml";
+const CHECKPOINTS: &str = "checkpoints";
 
 impl RunFolder {
     /// Makes a new folder: `parent/name`, or with a number behind it if that exists. Nothing is overwritten.
@@ -31,6 +32,20 @@ impl RunFolder {
         vidtok_core::write_atomically(&file, |temporary| fs::write(temporary, text))
             .map_err(|error| TrainError::io(&file, error))?;
         Ok(Self { path })
+    }
+
+    /// Takes a new folder away again, because its run could not begin. One whose run has begun stays.
+    pub(crate) fn discard_unless_begun(&self, first_stage: Option<&str>) {
+        let states = self.stage_path(first_stage).join(CHECKPOINTS);
+        let begun = fs::read_dir(states).is_ok_and(|mut states| states.next().is_some());
+        if !begun && fs::remove_dir_all(&self.path).is_ok() {
+            // The folder of all runs goes too if this was to be the first.
+            let _ = self.path.parent().map(fs::remove_dir);
+        }
+    }
+
+    fn stage_path(&self, name: Option<&str>) -> PathBuf {
+        name.map_or_else(|| self.path.clone(), |name| self.path.join(name))
     }
 
     /// The folder of an earlier run, and its configuration.
@@ -52,8 +67,7 @@ impl RunFolder {
     /// # Errors
     /// If it cannot be made.
     pub(crate) fn stage(&self, name: Option<&str>) -> Result<StageFolder, TrainError> {
-        let path = name.map_or_else(|| self.path.clone(), |name| self.path.join(name));
-        let folder = StageFolder { path };
+        let folder = StageFolder { path: self.stage_path(name) };
         for path in [folder.path.clone(), folder.checkpoints(), folder.validation()] {
             fs::create_dir_all(&path).map_err(|error| TrainError::io(&path, error))?;
         }
@@ -70,7 +84,7 @@ pub(crate) struct StageFolder {
 impl StageFolder {
     /// States to go on from.
     pub(crate) fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path.join(CHECKPOINTS)
     }
 
     /// Pictures of each validation.

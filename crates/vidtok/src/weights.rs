@@ -16,6 +16,8 @@ use crate::{Config, Error, model_file};
 const TRAINING_PREFIXES: [&str; 3] = [LOSS_PREFIX, EMA_PREFIX, "optimizer."];
 const LOSS_PREFIX: &str = "loss.";
 const EMA_PREFIX: &str = "model_ema.";
+/// Checkpoints carry LPIPS along, which is never trained and has a file of its own.
+const PERCEPTUAL_PREFIX: &str = "loss.perceptual_loss.";
 
 /// The key of a parameter's moving average. The published trainer names averages after the parameter, without its dots.
 #[must_use]
@@ -48,7 +50,7 @@ impl Weights {
         } else {
             let mut tensors = read_checkpoint(path).map_err(Box::new)?.tensors;
             // Copies: a checkpoint's tensors may share memory, and training must not.
-            tensors.retain(|key, _| !key.starts_with(LOSS_PREFIX));
+            tensors.retain(|key, _| !key.starts_with(PERCEPTUAL_PREFIX));
             tensors.values_mut().for_each(|tensor| *tensor = tensor.copy());
             Ok(Self { path: path.to_owned(), tensors, config: None, sha256: None, origin: None })
         }
@@ -114,6 +116,13 @@ impl Weights {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The parameters of the training losses (`loss.*`), if the file has them.
+    #[must_use]
+    pub fn losses(&self) -> BTreeMap<String, Tensor> {
+        let losses = self.tensors.iter().filter(|(key, _)| key.starts_with(LOSS_PREFIX));
+        losses.map(|(key, tensor)| (key.clone(), tensor.shallow_clone())).collect()
     }
 
     /// The tensors of the tokenizer, without those of training, and their sha256 where the file states it.

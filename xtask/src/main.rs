@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a command line program reports there")]
 
 mod check;
+mod peer;
 mod setup;
 mod test;
 mod tidy;
@@ -47,6 +48,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Measure our programs against the reference, microsoft/VidTok, in turn
+    Peer {
+        #[command(subcommand)]
+        work: peer::Work,
+    },
     /// Format, project rules, clippy and documentation, all with warnings denied
     Check,
     /// The project's own rules only
@@ -61,6 +67,7 @@ fn main() -> ExitCode {
         Command::Assets => setup::assets(&workspace),
         Command::Train { args } => train::command(&workspace, &args),
         Command::Test { args } => test::command(&workspace, &as_typed(args)),
+        Command::Peer { work } => peer::command(&workspace, &work),
         Command::Check => check::command(&workspace),
         Command::Tidy => tidy::command(&workspace),
     };

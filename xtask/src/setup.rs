@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 
 use crate::workspace::{Workspace, on_path};
-use store::Store;
+pub(crate) use store::Store;
 
 /// Sets up and tells what is used.
 pub(crate) fn command(workspace: &Workspace, cuda: bool) -> Result<ExitCode> {

@@ -60,7 +60,7 @@ impl ArchConfig {
     pub fn decoder_activation_bytes(&self, [b, t, h, w]: [i64; 4], recompute: bool) -> i64 {
         let mut kept = Kept::default();
         let (factor, side) = (self.temporal_factor(), self.spatial_factor());
-        let (mut time, mut pixels) = (b * t.div_ceil(factor), (h / side).max(1) * (w / side).max(1));
+        let (mut time, mut pixels) = (b * ((t + factor - 1) / factor), (h / side).max(1) * (w / side).max(1));
         let mut input = self.width(self.last_level());
         middle(&mut kept, time * pixels, input);
         for level in (0..self.ch_mult.len()).rev() {

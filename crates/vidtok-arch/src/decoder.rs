@@ -50,7 +50,6 @@ impl Decoder {
     }
 
     /// The weight of the last convolution, `[3, ch, 3, 3, 3]`.
-    #[must_use]
     pub fn output_weight(&self) -> &Tensor {
         self.head.0.output_weight()
     }

@@ -17,7 +17,8 @@ pub struct LeCam {
 impl LeCam {
     /// Counts the logits into the means.
     pub fn update(&mut self, real: &Tensor, fake: &Tensor) {
-        let moved = |mean: f64, logits: &Tensor| mean * DECAY + logits.mean(Kind::Float).double_value(&[]) * (1.0 - DECAY);
+        let moved =
+            |mean: f64, logits: &Tensor| mean * DECAY + logits.mean(Kind::Float).double_value(&[]) * (1.0 - DECAY);
         self.real = moved(self.real, real);
         self.fake = moved(self.fake, fake);
     }

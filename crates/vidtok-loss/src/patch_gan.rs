@@ -193,16 +193,7 @@ mod tests {
                     },
                     |x, layer| {
                         let (one, zero) = (vec![1; layer.stride.len()], vec![0; layer.stride.len()]);
-                        x.f_convolution(
-                            &layer.weight,
-                            layer.bias.as_ref(),
-                            &layer.stride,
-                            &one,
-                            &one,
-                            false,
-                            zero,
-                            1,
-                        )
+                        x.f_convolution(&layer.weight, layer.bias.as_ref(), &layer.stride, &one, &one, false, zero, 1)
                     },
                 );
                 assert_eq!(run.is_ok(), kind.fits([2, side, side]), "{kind:?} {side}");

@@ -46,7 +46,9 @@ impl Perceptual {
     /// The places in time of the frames to look at, int64 `[k]`.
     fn draw(&self, t: i64, device: Device) -> Tensor {
         match self.frames {
-            Some(k) if k < t => Tensor::randperm(t, (Kind::Int64, Device::Cpu)).narrow(0, 0, k.max(1)).to_device(device),
+            Some(k) if k < t => {
+                Tensor::randperm(t, (Kind::Int64, Device::Cpu)).narrow(0, 0, k.max(1)).to_device(device)
+            }
             _ => Tensor::arange(t, (Kind::Int64, device)),
         }
     }

@@ -1,7 +1,7 @@
 //! The reconstruction part of the training loss: a likelihood with a learned variance, as in latent diffusion
 //! (arXiv 2112.10752).
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use vidtok_core::{Differentiated, Loss, MetricError};
 use vidtok_torch::{Init, ParamPath, with_gradient};
 
@@ -65,7 +65,7 @@ impl ReconstructionLoss {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
+    use tch::{Device, Kind};
 
     use super::*;
 

@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor};
 use vidtok_core::MetricError;
+use vidtok_torch::to_channels_last;
 
 /// Refuses all but two videos `[b, c, t, h, w]` of one shape with h, w >= `least`.
 pub(crate) fn check_pair(
@@ -22,7 +23,7 @@ pub(crate) fn check_pair(
     }
 }
 
-/// `[b, c, t, h, w]` to float32 images `[b*t, c, h, w]`.
+/// `[b, c, t, h, w]` to float32 images `[b*t, c, h, w]`, c innermost in memory.
 pub(crate) fn images(video: &Tensor) -> Tensor {
-    video.to_kind(Kind::Float).transpose(1, 2).flatten(0, 1)
+    to_channels_last(&video.to_kind(Kind::Float)).flatten(0, 1).permute([0, 3, 1, 2])
 }

@@ -51,21 +51,14 @@ impl Ssim {
 
 /// The similarity of each window, of images `[n, c, h, w]`.
 fn similarity(x: &Tensor, y: &Tensor) -> Tensor {
+    let channels = x.size()[1];
     let window = window(x.device());
-    // The means of one window around each pixel. A Gaussian is one along the rows after one along the columns.
-    let mean = |map: &Tensor| {
-        let size = map.size();
-        let along_columns = map.reshape([-1, 1, size[2], size[3]]).conv2d(
-            &window.view([1, 1, -1, 1]),
-            None::<Tensor>,
-            [1; 2],
-            [0; 2],
-            [1; 2],
-            1,
-        );
-        let both = along_columns.conv2d(&window.view([1, 1, 1, -1]), None::<Tensor>, [1; 2], [0; 2], [1; 2], 1);
-        both.view([size[0], size[1], size[2] - WINDOW + 1, size[3] - WINDOW + 1])
+    let along = |map: &Tensor, shape: [i64; 4]| {
+        let kernel = window.view(shape).expand([channels, -1, -1, -1], false);
+        map.conv2d(&kernel, None::<Tensor>, [1; 2], [0; 2], [1; 2], channels)
     };
+    // The means of the windows. A Gaussian is one along the rows after one along the columns.
+    let mean = |map: &Tensor| along(&along(map, [1, 1, WINDOW, 1]), [1, 1, 1, WINDOW]);
     let (mean_x, mean_y) = (mean(x), mean(y));
     let (square_x, square_y, product) = (mean_x.square(), mean_y.square(), &mean_x * &mean_y);
     let variances = mean(&(x.square() + y.square())) - &square_x - &square_y;

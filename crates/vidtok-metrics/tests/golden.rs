@@ -4,7 +4,7 @@
 
 use tch::{Device, Kind, Tensor, no_grad};
 use vidtok_core::Metric;
-use vidtok_golden::{unit, weight};
+use vidtok_golden::{unit, weights};
 use vidtok_metrics::{Lpips, LpipsError, LpipsNet, Psnr, Ssim};
 use vidtok_torch::ParamPath;
 
@@ -39,10 +39,7 @@ fn formula_lpips(net: LpipsNet) -> Lpips {
     let shapes = ParamPath::shapes();
     let _ = Lpips::new(&shapes, net);
     let shapes = shapes.finish().unwrap();
-    let value = |(name, tensor): (&str, &Tensor)| {
-        (name.to_owned(), weight(&format!("loss.perceptual_loss.{name}"), &tensor.size(), 0))
-    };
-    let root = ParamPath::loaded(shapes.iter().map(value).collect(), Device::Cpu, Kind::Float);
+    let root = ParamPath::loaded(weights(shapes.iter(), "loss.perceptual_loss."), Device::Cpu, Kind::Float);
     let lpips = Lpips::new(&root, net);
     let parameters = root.finish().unwrap();
     assert!(parameters.iter().all(|(_, parameter)| !parameter.requires_grad()));

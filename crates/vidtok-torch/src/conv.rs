@@ -134,7 +134,6 @@ impl Conv3d {
     }
 
     /// `[out, in, k_t, 3, 3]`.
-    #[must_use]
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }

@@ -59,7 +59,14 @@ impl ParamPath {
     }
 
     fn root(source: Source, device: Device, kind: Kind) -> Self {
-        let builder = Builder { source, device, kind, taken: BTreeMap::new(), buffers: BTreeSet::new(), problems: ParameterError::default() };
+        let builder = Builder {
+            source,
+            device,
+            kind,
+            taken: BTreeMap::new(),
+            buffers: BTreeSet::new(),
+            problems: ParameterError::default(),
+        };
         Self { builder: Rc::new(RefCell::new(builder)), prefix: String::new() }
     }
 

@@ -130,25 +130,17 @@ mod tests {
     #[test]
     fn without_gradients_nothing_is_kept() {
         let (x, held) = (leaf(&[2]), Arc::new(()));
-        for run in
-            [|x: &Tensor, f: Kept| recompute(&x.detach(), f), |x: &Tensor, f: Kept| tch::no_grad(|| recompute(x, f))]
-        {
-            let y = run(
-                &x,
-                Box::new({
-                    let held = Arc::clone(&held);
-                    move |x: &Tensor| {
-                        let _held = &held;
-                        x.square()
-                    }
-                }),
-            );
-            assert!(!y.requires_grad());
-            assert_eq!(Arc::strong_count(&held), 1);
-        }
+        let square = || {
+            let held = Arc::clone(&held);
+            move |x: &Tensor| {
+                let _held = &held;
+                x.square()
+            }
+        };
+        let results = [recompute(&x.detach(), square()), tch::no_grad(|| recompute(&x, square()))];
+        assert!(results.iter().all(|y| !y.requires_grad()));
+        assert_eq!(Arc::strong_count(&held), 1);
     }
-
-    type Kept = Box<dyn Fn(&Tensor) -> Tensor + Send>;
 
     #[test]
     fn the_second_run_has_the_mixed_precision_of_the_first() {

@@ -7,20 +7,15 @@
 
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_double, c_void};
-use std::marker::{PhantomData, PhantomPinned};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 
 use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
 
-/// `vidtok::AutocastScope`.
+/// `vidtok::AutocastScope`, known by its address only.
 #[repr(C)]
-pub(crate) struct AutocastScope {
-    _opaque: [u8; 0],
-    /// Belongs to its thread.
-    _neither_send_nor_sync: PhantomData<(*mut u8, PhantomPinned)>,
-}
+pub(crate) struct AutocastScope([u8; 0]);
 
 /// A message, or null where all went well.
 pub(crate) type Status = *mut c_char;
@@ -74,7 +69,8 @@ pub(crate) fn tensor(call: impl FnOnce(*mut *mut C_tensor) -> Status) -> Tensor 
     if let Err(error) = check(call(&raw mut out)) {
         panic!("{error}");
     }
-    // SAFETY: without an error `out` is a tensor that C++ made for us.
+    assert!(!out.is_null(), "libtorch gave nothing, not even memory for a message");
+    // SAFETY: `out` is a tensor that C++ made for us.
     unsafe { Tensor::from_ptr(out) }
 }
 

@@ -92,11 +92,34 @@ pub struct ValidationConfig {
     pub every: u64,
     /// The most clips to look at.
     pub clips: usize,
+    /// Videos to take them from, in place of what is held out of the training videos.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub videos: Option<ValidationVideos>,
+}
+
+/// Videos to measure on: a clip from the first frame of each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationVideos {
+    /// Their folder.
+    pub folder: PathBuf,
+    /// CSV table with a column `videos`, of paths below the folder; `clips.csv` in the folder without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<PathBuf>,
+    /// Frames per second of the clips; the published 8 without it.
+    #[serde(default = "ValidationVideos::sample_fps")]
+    pub sample_fps: f64,
+}
+
+impl ValidationVideos {
+    fn sample_fps() -> f64 {
+        8.0
+    }
 }
 
 impl Default for ValidationConfig {
     fn default() -> Self {
-        Self { every: 500, clips: 8 }
+        Self { every: 500, clips: 8, videos: None }
     }
 }
 
@@ -158,6 +181,7 @@ impl TrainConfig {
             ("checkpoints.every", self.checkpoints.every as f64),
             ("batch_size", self.batch_size as f64),
             ("data.sample_fps", self.data.sample_fps.unwrap_or(1.0)),
+            ("validation.videos.sample_fps", self.validation.videos.as_ref().map_or(1.0, |videos| videos.sample_fps)),
         ];
         if let Some((key, value)) = positive.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
             return Err(wrong(format!("{key} is {value}; it must be above 0")));

@@ -17,6 +17,13 @@ pub struct DataConfig {
     /// The videos themselves, below the folder, in place of a table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub videos: Vec<PathBuf>,
+    /// Images that are mixed in as clips of one frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImagesConfig>,
+    /// Where to keep what was found out about the videos; `.vidtok-index.jsonl` in their folder without it, or the
+    /// run's folder if nothing can be written there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<PathBuf>,
     /// Procedural scenes to train on if there is no folder.
     #[serde(default = "DataConfig::scenes")]
     pub scenes: usize,
@@ -36,7 +43,11 @@ pub struct DataConfig {
     /// Whether the crop lies anywhere, or in the middle.
     #[serde(default)]
     pub random_crop: bool,
-    /// Clips at the end of each video that are kept apart from training.
+    /// Whether every second clip, by chance, is mirrored left to right.
+    #[serde(default)]
+    pub random_flip: bool,
+    /// Clips at the end of each video that are kept apart from training, to measure on, if the validation has no
+    /// videos of its own.
     #[serde(default = "DataConfig::held_out")]
     pub held_out: usize,
     /// Memory for decoded videos, in MiB.
@@ -45,6 +56,19 @@ pub struct DataConfig {
     /// Threads that prepare clips.
     #[serde(default = "DataConfig::workers")]
     pub workers: usize,
+}
+
+/// Images as clips of one frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImagesConfig {
+    /// Folder of images.
+    pub folder: PathBuf,
+    /// CSV table with a column `videos`, of paths below the folder; `clips.csv` in the folder without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<PathBuf>,
+    /// The share of batches that are images, above 0 and below 1.
+    pub share: f64,
 }
 
 impl DataConfig {
@@ -73,6 +97,11 @@ impl DataConfig {
         if table.is_some() && !videos.is_empty() {
             return Err("data.table and data.videos exclude each other".to_owned());
         }
-        Ok(())
+        match &self.images {
+            Some(ImagesConfig { share, .. }) if !(*share > 0.0 && *share < 1.0) => {
+                Err(format!("data.images.share is {share}; it must be above 0 and below 1"))
+            }
+            _ => Ok(()),
+        }
     }
 }

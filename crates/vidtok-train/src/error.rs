@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use vidtok_core::{MetricError, VideoError};
 use vidtok_data::{DatasetError, LoadError};
 use vidtok_metrics::LpipsError;
+use vidtok_report::ReportError;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,9 @@ pub enum TrainError {
     /// A metric is not defined for the clips.
     #[error(transparent)]
     Metric(#[from] MetricError),
+    /// A picture cannot be drawn or written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// A file of the run cannot be written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -64,8 +64,8 @@ mod trainer;
 mod validation;
 
 pub use adam::{Adam, AdamConfig};
-pub use config::{CheckpointConfig, Precision, TrainConfig, ValidationConfig};
-pub use data_config::DataConfig;
+pub use config::{CheckpointConfig, Precision, TrainConfig, ValidationConfig, ValidationVideos};
+pub use data_config::{DataConfig, ImagesConfig};
 pub use ema::Ema;
 pub use error::TrainError;
 pub use log::LogEntry;

@@ -69,9 +69,11 @@ impl Losses {
 
     fn build(config: &LossConfig, lpips: Option<Rc<Lpips>>, root: ParamPath) -> Result<Self, ParameterError> {
         let path = root.sub(PREFIX);
-        let perceptual = config.perceptual.as_ref().zip(lpips).map(|(config, lpips)| {
-            (Perceptual::new(lpips, config.frames), config.weight)
-        });
+        let perceptual = config
+            .perceptual
+            .as_ref()
+            .zip(lpips)
+            .map(|(config, lpips)| (Perceptual::new(lpips, config.frames), config.weight));
         let reconstruction = ReconstructionLoss::new(&path, perceptual);
         let adversary = config.adversary.as_ref().map(|config| Adversary::new(&path, config));
         let parameters = root.finish()?;

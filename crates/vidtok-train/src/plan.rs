@@ -59,7 +59,7 @@ impl MemoryEstimate {
         let (frames, [h, w]) = (train.data.frames as i64, train.data.size);
         // As the networks take the clip: filled up in front.
         let factor = config.model.temporal_factor();
-        let frames = frames.div_ceil(factor) * factor;
+        let frames = (frames + factor - 1) / factor * factor;
         let clip = [train.batch_size as i64, frames, h, w];
         let recompute = train.gradient_checkpointing;
         let encoder = match train.freeze_encoder {
@@ -108,7 +108,7 @@ impl Plan {
         for Stage { name, config: train } in stages {
             observer.busy("reading a batch");
             let scratch = tempfile::tempdir().map_err(|error| TrainError::io(runs, error))?;
-            let data = Data::open(&ffmpeg, &train.data, scratch.path())?;
+            let data = Data::open(&ffmpeg, &train, scratch.path())?;
             let batch = data.loader(&train, 0)?.next().transpose()?;
             let picture = runs.join(match &name {
                 Some(stage) => format!("{}-{stage}-batch.png", config.name),

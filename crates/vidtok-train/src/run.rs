@@ -113,7 +113,12 @@ pub struct StageSummary {
 /// # Errors
 /// If the configuration is wrong, no video can be read, a file cannot be written, or too many steps in a row had to be
 /// skipped.
-pub fn train(config: &Config, runs: &Path, options: &RunOptions, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
+pub fn train(
+    config: &Config,
+    runs: &Path,
+    options: &RunOptions,
+    observer: &mut dyn Observer,
+) -> Result<Summary, TrainError> {
     Stage::all(config)?; // before anything is made
     run(&RunFolder::create(runs, config)?, config, options, observer)
 }
@@ -127,7 +132,12 @@ pub fn resume(folder: &Path, options: &RunOptions, observer: &mut dyn Observer) 
     run(&folder, &config, options, observer)
 }
 
-fn run(folder: &RunFolder, config: &Config, options: &RunOptions, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
+fn run(
+    folder: &RunFolder,
+    config: &Config,
+    options: &RunOptions,
+    observer: &mut dyn Observer,
+) -> Result<Summary, TrainError> {
     let mut summary = Summary { folder: folder.path().to_owned(), stages: Vec::new(), stopped: false };
     for stage in Stage::all(config)? {
         let files = folder.stage(stage.name.as_deref())?;
@@ -186,7 +196,7 @@ impl<'a> StageRun<'a> {
         let train = &stage.config;
         let ffmpeg = Ffmpeg::locate()?;
         observer.busy("looking at the videos");
-        let data = Data::open(&ffmpeg, &train.data, files.path())?;
+        let data = Data::open(&ffmpeg, train, files.path())?;
         let lpips = locate_lpips(&train.loss, options.device, observer)?;
         let validator = Validator::new(
             data.validation_clips(train.validation.clips)?,
@@ -194,9 +204,8 @@ impl<'a> StageRun<'a> {
             train.loss.perceptual.as_ref().map_or(0.0, |perceptual| perceptual.weight),
         );
         let checkpoints = Checkpoints::new(files.checkpoints(), train.checkpoints.keep);
-        let resumed = checkpoints.newest(observer, |path| {
-            Trainer::resume(path, config, train.clone(), lpips.clone(), options.device)
-        })?;
+        let resumed = checkpoints
+            .newest(observer, |path| Trainer::resume(path, config, train.clone(), lpips.clone(), options.device))?;
         let trainer = match resumed {
             Some(trainer) => trainer,
             None => {
@@ -264,7 +273,11 @@ impl<'a> StageRun<'a> {
         let waiting = waiting / seconds.max(f64::MIN_POSITIVE);
         if report.skipped {
             let names: Vec<&str> = batches.iter().flat_map(|batch| &batch.names).map(String::as_str).collect();
-            observer.warned(&format!("step {} was skipped: numbers that are not finite on {}", report.step, names.join(", ")));
+            observer.warned(&format!(
+                "step {} was skipped: numbers that are not finite on {}",
+                report.step,
+                names.join(", ")
+            ));
         }
         for reason in self.data.new_quarantined() {
             observer.warned(&format!("set aside: {reason}"));
@@ -279,7 +292,10 @@ impl<'a> StageRun<'a> {
         let step = self.trainer.step_number();
         let tokenizer = self.trainer.tokenizer();
         let Some((model, reconstructions)) = self.validator.measure(tokenizer)? else { return Ok(()) };
-        let averaged = self.trainer.ema().map(|ema| ema.with_averages(tokenizer.parameters(), || self.validator.measure(tokenizer)));
+        let averaged = self
+            .trainer
+            .ema()
+            .map(|ema| ema.with_averages(tokenizer.parameters(), || self.validator.measure(tokenizer)));
         let ema = averaged.transpose()?.flatten().map(|(quality, _)| quality);
         let validation = Validation { step, model, ema };
         let best = self.log.validations().map(Validation::rec).fold(f64::INFINITY, f64::min);
@@ -300,9 +316,12 @@ impl<'a> StageRun<'a> {
         tokenizer.save(&model, &origin)?;
         if let Some(ema) = self.trainer.ema() {
             let path = self.files.file("model_ema.safetensors");
-            ema.with_averages(tokenizer.parameters(), || tokenizer.save(&path, &format!("{origin}, averaged weights")))?;
+            ema.with_averages(tokenizer.parameters(), || {
+                tokenizer.save(&path, &format!("{origin}, averaged weights"))
+            })?;
         }
-        let curves = self.pictures.curves(self.log.entries())?;
+        let title = self.files.path().display().to_string();
+        let curves = self.pictures.curves(&title, self.log.entries())?;
         let video = self.files.file("side_by_side.mp4");
         self.data.write_example(tokenizer, &self.ffmpeg, &video)?;
         let mut validations = self.log.validations();
@@ -328,7 +347,12 @@ impl<'a> StageRun<'a> {
 }
 
 /// The model before the first step: with the weights of a file, or with fresh ones.
-fn initial(config: &Config, train: &TrainConfig, weights: Option<&Path>, device: Device) -> Result<Tokenizer, TrainError> {
+fn initial(
+    config: &Config,
+    train: &TrainConfig,
+    weights: Option<&Path>,
+    device: Device,
+) -> Result<Tokenizer, TrainError> {
     Ok(match weights {
         Some(path) => Tokenizer::with_weights(config.clone(), Weights::read(path)?, device, Kind::Float)?,
         None => Tokenizer::init(config.clone(), train.seed as i64, device)?,

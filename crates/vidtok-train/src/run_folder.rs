@@ -24,7 +24,8 @@ impl RunFolder {
     /// If it cannot be made or written to.
     pub(crate) fn create(parent: &Path, config: &Config) -> Result<Self, TrainError> {
         fs::create_dir_all(parent).map_err(|error| TrainError::io(parent, error))?;
-        let path = new_folder(parent, &config.name).map_err(|error| TrainError::io(&parent.join(&config.name), error))?;
+        let path =
+            new_folder(parent, &config.name).map_err(|error| TrainError::io(&parent.join(&config.name), error))?;
         let text = config.to_toml()?;
         let file = path.join(CONFIG);
         vidtok_core::write_atomically(&file, |temporary| fs::write(temporary, text))

@@ -51,9 +51,9 @@ impl Trainer {
     /// If the file system refuses.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let optimizers = [(GENERATOR, &self.generator), (DISCRIMINATOR, &self.discriminator)];
-        let moments = optimizers.into_iter().flat_map(|(prefix, adam)| {
-            adam.state().map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor))
-        });
+        let moments = optimizers
+            .into_iter()
+            .flat_map(|(prefix, adam)| adam.state().map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor)));
         let averages = self.ema.iter().flat_map(|ema| ema.averages());
         let own = self.tokenizer.parameters().iter().chain(self.losses.parameters().iter());
         let tensors: BTreeMap<String, &Tensor> = own

@@ -18,7 +18,7 @@ pub struct StepReport {
     pub lpips: Option<f64>,
     /// The quantizer's loss, before its weight.
     pub quantizer: f64,
-    /// The learned log-variance, before the step.
+    /// The learned log-variance, after the step.
     pub logvar: f64,
     /// PSNR of the batch in dB, before the step.
     pub psnr: f64,

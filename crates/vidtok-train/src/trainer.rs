@@ -101,6 +101,7 @@ impl Trainer {
             self.skip(&report, batches)?;
         } else {
             self.generator.step(report.learning_rate);
+            report.logvar = self.losses.reconstruction.logvar().double_value(&[]);
             self.discriminate(&generated, share, &mut report);
             if let Some(ema) = &mut self.ema {
                 ema.update(self.tokenizer.parameters());
@@ -147,7 +148,8 @@ impl Trainer {
         let mut loss = &terms.nll + &quantizer * self.tokenizer.quantizer().loss_weight();
         // A network that has lost its way must not spoil the discriminator's statistics.
         let finite = loss.double_value(&[]).is_finite();
-        if let (Some(adversary), Some(report)) = (&self.losses.adversary, report.adversary.as_mut().filter(|_| finite)) {
+        if let (Some(adversary), Some(report)) = (&self.losses.adversary, report.adversary.as_mut().filter(|_| finite))
+        {
             let Differentiated { value, gradient } = adversary.judge(&reconstruction);
             let judged = with_gradient(&value, &reconstruction, &gradient);
             let weight = adversary.adaptive_weight(&terms.nll, &judged, self.tokenizer.decoder_output_weight());

@@ -119,18 +119,15 @@ impl Instruments {
         }
     }
 
-    fn update(
-        &mut self,
-        clip: &Tensor,
-        reconstruction: &Tensor,
-        indices: Option<&Tensor>,
-    ) -> Result<(), MetricError> {
+    fn update(&mut self, clip: &Tensor, reconstruction: &Tensor, indices: Option<&Tensor>) -> Result<(), MetricError> {
         self.l1 += (clip - reconstruction).abs().mean(Kind::Float).double_value(&[]);
         self.clips += 1;
         let [target, reconstruction] = [clip, reconstruction].map(to_unit_range);
         self.psnr.update(&target, &reconstruction)?;
-        self.ssim = self.ssim.take().and_then(|mut metric| metric.update(&target, &reconstruction).ok().map(|()| metric));
-        self.lpips = self.lpips.take().and_then(|mut metric| metric.update(&target, &reconstruction).ok().map(|()| metric));
+        self.ssim =
+            self.ssim.take().and_then(|mut metric| metric.update(&target, &reconstruction).ok().map(|()| metric));
+        self.lpips =
+            self.lpips.take().and_then(|mut metric| metric.update(&target, &reconstruction).ok().map(|()| metric));
         if let Some(indices) = indices {
             self.codes.update(indices);
         }

@@ -138,7 +138,6 @@ impl Tokenizer {
 
     /// The weight of the decoder's last convolution, `[3, ch, 3, 3, 3]`, at which the parts of a training loss are
     /// compared.
-    #[must_use]
     pub fn decoder_output_weight(&self) -> &Tensor {
         self.decoder.output_weight()
     }

@@ -61,7 +61,7 @@ pub(crate) fn download(package: &Package, offset: u64) -> Result<Option<Download
 /// Fetches a wheel into an empty folder with `pip download`, which cannot go on with a part of it.
 pub(crate) fn pip_download(package: &Package, dir: &Path) -> Result<()> {
     // To learn what an sdist needs, pip would run what is in it.
-    ensure!(package.format == Format::Wheel, "this pip is of an unknown kind; try again with a pip from 23 to 25");
+    ensure!(package.format == Format::Wheel, "this version of pip is of an unknown kind, install another");
     let mut pip = Command::new(PROGRAM);
     pip.args(["-m", "pip", "download", "--quiet"]).args(pip_options(package.format));
     pip.arg("--dest").arg(dir).arg(format!("{}==={}", package.name, package.version));

@@ -100,7 +100,10 @@ fn dry_run(arguments: &TrainArgs) -> anyhow::Result<()> {
         if let Some(name) = &stage.name {
             println!("stage          {name}");
         }
-        println!("parameters     {} encoder, {} decoder, {} discriminator; {} trained", stage.encoder, stage.decoder, stage.discriminator, stage.trained);
+        println!(
+            "parameters     {} encoder, {} decoder, {} discriminator; {} trained",
+            stage.encoder, stage.decoder, stage.discriminator, stage.trained
+        );
         println!("steps          {} of {} clips", stage.steps, stage.clips);
         for (what, bytes) in stage.memory.parts() {
             println!("memory         {:>8.0} MB {what}", bytes as f64 / 1e6);

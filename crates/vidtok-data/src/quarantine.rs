@@ -1,6 +1,7 @@
 //! Videos that are set aside because they cannot be used.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,12 @@ pub struct Quarantined {
     pub path: String,
     /// What is wrong with it, on one line.
     pub reason: String,
+}
+
+impl fmt::Display for Quarantined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.reason)
+    }
 }
 
 /// The list of what is set aside in a run: each video once, in a file too if there is one.

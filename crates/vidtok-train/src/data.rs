@@ -115,7 +115,7 @@ impl Data {
     pub(crate) fn new_quarantined(&self) -> Vec<String> {
         let all = self.library.quarantined();
         let new = all.iter().skip(self.told.replace(all.len()));
-        new.map(|video| video.reason.clone()).collect()
+        new.map(ToString::to_string).collect()
     }
 
     /// Writes the first seconds of the first video beside what the model makes of it.

@@ -5,13 +5,15 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use vidtok_core::{Differentiated, Loss, MetricError};
-use vidtok_metrics::Lpips;
+use vidtok_metrics::{Lpips, LpipsNet};
 use vidtok_torch::with_gradient;
 
 /// Configuration of [`Perceptual`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PerceptualConfig {
+    /// The network whose features are compared: VGG16 as published, or the much quicker AlexNet.
+    pub net: LpipsNet,
     /// Its weight beside the mean absolute difference.
     pub weight: f64,
     /// Frames of each clip that it looks at, drawn anew for each batch; all of them without it.
@@ -22,9 +24,9 @@ pub struct PerceptualConfig {
 }
 
 impl Default for PerceptualConfig {
-    /// The published weight, on all frames.
+    /// The published network and weight, on all frames.
     fn default() -> Self {
-        Self { weight: 1.0, frames: None, if_fetched: false }
+        Self { net: LpipsNet::default(), weight: 1.0, frames: None, if_fetched: false }
     }
 }
 

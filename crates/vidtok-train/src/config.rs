@@ -208,6 +208,12 @@ impl TrainConfig {
         if self.loss.adversary.is_some() && !adversary.patches.fits([t, h, w]) {
             return Err(wrong(format!("clips of {t} frames of {h}x{w} are too small for the discriminator's patches")));
         }
+        if let Some(perceptual) = &self.loss.perceptual
+            && h.min(w) < perceptual.net.least_side()
+        {
+            let least = perceptual.net.least_side();
+            return Err(wrong(format!("clips of {h}x{w} are too small for LPIPS, which needs {least}x{least}")));
+        }
         self.data.check().map_err(wrong)
     }
 

@@ -111,20 +111,35 @@ impl Losses {
     }
 }
 
-/// The network of LPIPS (VGG16) with its released weights: for the loss, and to measure with. Where the loss can do
-/// without, or has no part for it, it may be missing.
-pub(crate) fn locate_lpips(
-    config: &LossConfig,
-    device: Device,
-    observer: &mut dyn Observer,
-) -> Result<Option<Rc<Lpips>>, TrainError> {
-    match (Lpips::locate(LpipsNet::Vgg, device), &config.perceptual) {
-        (Ok(lpips), _) => Ok(Some(Rc::new(lpips))),
-        (Err(_), None) => Ok(None),
-        (Err(error), Some(perceptual)) if perceptual.if_fetched => {
-            observer.warned(&format!("training goes on without LPIPS: {error}"));
-            Ok(None)
+/// LPIPS with its released weights: for the loss, and to measure with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LpipsNets {
+    /// As the loss has it, if it has.
+    pub(crate) loss: Option<Rc<Lpips>>,
+    /// VGG16, if it has been fetched.
+    pub(crate) measure: Option<Rc<Lpips>>,
+}
+
+impl LpipsNets {
+    /// Looks for the weights. Those for the loss may be missing only if it can do without.
+    pub(crate) fn locate(
+        config: &LossConfig,
+        device: Device,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, TrainError> {
+        let measure = Lpips::locate(LpipsNet::Vgg, device).map(Rc::new).ok();
+        let Some(perceptual) = &config.perceptual else { return Ok(Self { loss: None, measure }) };
+        let loss = match (perceptual.net, &measure) {
+            (LpipsNet::Vgg, Some(measure)) => Ok(Rc::clone(measure)),
+            (net, _) => Lpips::locate(net, device).map(Rc::new),
+        };
+        match loss {
+            Ok(loss) => Ok(Self { loss: Some(loss), measure }),
+            Err(error) if perceptual.if_fetched => {
+                observer.warned(&format!("training goes on without LPIPS: {error}"));
+                Ok(Self { loss: None, measure })
+            }
+            Err(error) => Err(error.into()),
         }
-        (Err(error), Some(_)) => Err(error.into()),
     }
 }

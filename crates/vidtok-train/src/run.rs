@@ -19,7 +19,7 @@ use vidtok_metrics::Lpips;
 use crate::checkpoints::Checkpoints;
 use crate::data::Data;
 use crate::log::{Log, LogEntry};
-use crate::losses::locate_lpips;
+use crate::losses::LpipsNets;
 use crate::pictures::Pictures;
 use crate::run_folder::{RunFolder, StageFolder};
 use crate::{Losses, Quality, Stage, StepReport, TrainConfig, TrainError, Trainer, Validation, Validator};
@@ -206,10 +206,10 @@ impl<'a> StageRun<'a> {
         let ffmpeg = Ffmpeg::locate()?;
         observer.busy("looking at the videos");
         let data = Data::open(&ffmpeg, train, files.path())?;
-        let lpips = locate_lpips(&train.loss, options.device, observer)?;
+        let LpipsNets { loss: lpips, measure } = LpipsNets::locate(&train.loss, options.device, observer)?;
         let validator = Validator::new(
             data.validation_clips(train.validation.clips)?,
-            lpips.clone(),
+            measure,
             train.loss.perceptual.as_ref().map_or(0.0, |perceptual| perceptual.weight),
         );
         let checkpoints = Checkpoints::open(files.checkpoints(), train.checkpoints.keep)?;

@@ -14,7 +14,7 @@ use crate::TrainError;
 /// What is measured on the clips; means over all frames.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
-    /// Mean of |x - y| + weight * LPIPS, as the training loss has it.
+    /// Mean of |x - y| + weight * LPIPS, with the weight of the training loss.
     pub rec: f64,
     /// PSNR in dB.
     pub psnr: f64,

@@ -2,13 +2,16 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use vidtok_torch::{Init, ParamPath};
 
 /// Which network's features are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LpipsNet {
     /// VGG16: the one that VidTok is trained and measured with.
+    #[default]
     Vgg,
     /// AlexNet: quicker, and what much of the literature reports.
     Alex,

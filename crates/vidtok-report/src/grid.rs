@@ -80,20 +80,17 @@ pub fn difference(a: &Tensor, b: &Tensor, gain: f64) -> Result<Tensor, ReportErr
 
 /// The frames of a row, uint8 `[h, w, 3]`.
 fn block(row: &GridRow<'_>, size: GridSize) -> Result<Tensor, ReportError> {
-    let mut strips: Vec<Tensor> = Vec::new();
+    let mut strips = Vec::new();
     let mut first = None;
     for &clip in row.clips {
         let shape = *first.get_or_insert(clip_shape(clip)?);
         same_shape(clip, shape)?;
-        if !strips.is_empty() {
-            strips.push(white([GAP, strips[0].size()[1]]));
-        }
         strips.push(strip(clip, shape, size));
     }
     if strips.is_empty() {
         return Err(ReportError::Shape { expected: "at least one clip in a row".into(), found: "none".into() });
     }
-    Ok(Tensor::cat(&strips, 0))
+    Ok(with_gaps(&strips, 0))
 }
 
 /// The frames of a clip beside each other, uint8 `[h, w, 3]`.
@@ -103,15 +100,17 @@ fn strip(clip: &Tensor, [_, t, h, w]: [i64; 4], size: GridSize) -> Tensor {
     let frames = to_frames(&chosen).to_device(Device::Cpu);
     let enlarged = (size.side / h.min(w)).max(1);
     let frames = [1, 2].into_iter().fold(frames, |x, axis| x.repeat_interleave_self_int(enlarged, axis, None));
-    let gap = white([h * enlarged, GAP]);
-    let mut parts = Vec::new();
-    for index in 0..indices.len() as i64 {
-        if index > 0 {
-            parts.push(gap.shallow_clone());
-        }
-        parts.push(frames.get(index));
-    }
-    Tensor::cat(&parts, 1)
+    with_gaps(&frames.unbind(0), 1)
+}
+
+/// Pictures of one size in a row along `axis`.
+fn with_gaps(pictures: &[Tensor], axis: usize) -> Tensor {
+    let Some(size) = pictures.first().map(Tensor::size) else { return white([0, 0]) };
+    let mut gap = [size[0], size[1]];
+    gap[axis] = GAP;
+    let gap = white(gap);
+    let parts: Vec<&Tensor> = pictures.iter().flat_map(|picture| [&gap, picture]).skip(1).collect();
+    Tensor::cat(&parts, axis as i64)
 }
 
 /// Indices of `count` frames from the first of `t` to the last; of one, the middle.

@@ -1,1 +1,4 @@
-//! Criterion benches of the VidTok crates; see `benches/benches`.
+//! Criterion benches of the VidTok crates, see `benches/benches`, and what the measuring programs in `benches/examples`
+//! share.
+
+pub mod memory;

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a command line program reports there")]
 
 mod check;
+mod peer;
 mod setup;
 mod test;
 mod tidy;
@@ -25,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fetch what is missing into .deps: libtorch, an ffmpeg program, sample clips
+    /// Fetch what is missing into .deps: libtorch, an ffmpeg program, sample clips, weights of metrics
     ///
     /// LIBTORCH names a libtorch of your own, VIDTOK_FFMPEG an ffmpeg program.
     Setup {
@@ -33,6 +34,8 @@ enum Command {
         #[arg(long)]
         cuda: bool,
     },
+    /// Fetch the weights of the perceptual distance LPIPS alone, into .deps/assets
+    Assets,
     /// Set up, build in release and train configs/quickstart.toml
     Train {
         /// Passed to `vidtok train`; a --config replaces the quickstart's. Paths are relative to the repository root.
@@ -45,6 +48,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Measure our programs against the reference, microsoft/VidTok, in turn
+    Peer {
+        #[command(subcommand)]
+        work: peer::Work,
+    },
     /// Format, project rules, clippy and documentation, all with warnings denied
     Check,
     /// The project's own rules only
@@ -56,8 +64,10 @@ fn main() -> ExitCode {
     let workspace = Workspace::find();
     let result = match cli.command {
         Command::Setup { cuda } => setup::command(&workspace, cuda),
+        Command::Assets => setup::assets(&workspace),
         Command::Train { args } => train::command(&workspace, &args),
         Command::Test { args } => test::command(&workspace, &as_typed(args)),
+        Command::Peer { work } => peer::command(&workspace, &work),
         Command::Check => check::command(&workspace),
         Command::Tidy => tidy::command(&workspace),
     };

@@ -3,20 +3,22 @@
 //! Each part is laid out in a temporary folder and renamed when it is whole, so an interrupted run leaves nothing
 //! that looks finished, and a second run finds everything in place.
 
+mod archive;
+mod assets;
 mod clips;
 mod ffmpeg;
 mod libtorch;
+mod package;
 mod progress;
 mod python;
 mod store;
-mod wheel;
 
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 
 use crate::workspace::{Workspace, on_path};
-use store::Store;
+pub(crate) use store::Store;
 
 /// Sets up and tells what is used.
 pub(crate) fn command(workspace: &Workspace, cuda: bool) -> Result<ExitCode> {
@@ -31,6 +33,14 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     install(workspace, false).map(drop)
 }
 
+/// Fetches the weights of the metrics alone and tells where they lie.
+pub(crate) fn assets(workspace: &Workspace) -> Result<ExitCode> {
+    for path in assets::install(&Store::open(&workspace.deps())?)? {
+        eprintln!("{}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The name of each part with what stands for it.
 fn install(workspace: &Workspace, cuda: bool) -> Result<Vec<(&'static str, String)>> {
     ensure!(
@@ -43,6 +53,10 @@ fn install(workspace: &Workspace, cuda: bool) -> Result<Vec<(&'static str, Strin
     match clips::install(&store) {
         Ok(clips) => parts.push(("clips", clips)),
         Err(error) => eprintln!("warning: no sample clips, training falls back to procedural ones: {error:#}"),
+    }
+    match assets::install(&store) {
+        Ok(files) => parts.extend(files.into_iter().map(|file| ("weights", file.display().to_string()))),
+        Err(error) => eprintln!("warning: training goes on without LPIPS: {error:#}"),
     }
     Ok(parts)
 }

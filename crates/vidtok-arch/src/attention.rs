@@ -7,7 +7,7 @@ use crate::Causality;
 use crate::residual::norm;
 
 /// x + proj_out(softmax(q k^T / sqrt(c)) v) for each frame.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Attention {
     norm: LayerNorm,
     q: Pointwise,

@@ -1,11 +1,12 @@
 //! From a latent back to a video.
 
 use tch::Tensor;
-use vidtok_torch::{LayerNorm, ParamPath, from_channels_last, to_channels_last};
+use vidtok_torch::{ParamPath, from_channels_last, to_channels_last};
 
+use crate::head::Head;
 use crate::level::{Level, LevelPaths};
 use crate::middle::Middle;
-use crate::residual::norm;
+use crate::recomputable::Recomputable;
 use crate::spatial_resample::SpatialUpsample;
 use crate::temporal_resample::TemporalUpsample;
 use crate::time_conv::{Layer, TimeConv3d};
@@ -15,11 +16,10 @@ use crate::{ArchConfig, TimeState};
 #[derive(Debug)]
 pub struct Decoder {
     conv_in: TimeConv3d,
-    middle: Middle,
+    middle: Recomputable<Middle>,
     /// From the last level to the first, as they are run.
     levels: Vec<Level<SpatialUpsample, TemporalUpsample>>,
-    norm_out: LayerNorm,
-    conv_out: TimeConv3d,
+    head: Recomputable<Head>,
 }
 
 impl Decoder {
@@ -43,11 +43,15 @@ impl Decoder {
         };
         Self {
             conv_in: TimeConv3d::new(&path.sub("conv_in"), input, config.width(last), causality),
-            middle: Middle::new(&path.sub("mid"), config.width(last), causality),
+            middle: Recomputable(Middle::new(&path.sub("mid"), config.width(last), causality)),
             levels: (0..=last).rev().map(level).collect(),
-            norm_out: norm(path, "norm_out", config.width(0)),
-            conv_out: TimeConv3d::new(&path.sub("conv_out"), config.width(0), 3, causality),
+            head: Recomputable(Head::new(path, config.width(0), 3, causality)),
         }
+    }
+
+    /// The weight of the last convolution, `[3, ch, 3, 3, 3]`.
+    pub fn output_weight(&self) -> &Tensor {
+        self.head.0.output_weight()
     }
 
     /// `[b, input, t, h, w]` to `[b, 3, t * f_t, h * f_s, w * f_s]`, about in [-1, 1], f_t and f_s being the config's
@@ -63,8 +67,7 @@ impl Decoder {
                 return no_frames(latent);
             }
         }
-        h = self.norm_out.forward_silu(&h);
-        from_channels_last(&self.conv_out.forward(&h, state))
+        from_channels_last(&self.head.forward(&h, state))
     }
 }
 

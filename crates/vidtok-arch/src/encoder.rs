@@ -1,11 +1,12 @@
 //! From a video to what the quantizer reads.
 
 use tch::Tensor;
-use vidtok_torch::{LayerNorm, ParamPath, from_channels_last, to_channels_last};
+use vidtok_torch::{ParamPath, from_channels_last, to_channels_last};
 
+use crate::head::Head;
 use crate::level::{Level, LevelPaths};
 use crate::middle::Middle;
-use crate::residual::norm;
+use crate::recomputable::Recomputable;
 use crate::spatial_resample::SpatialDownsample;
 use crate::temporal_resample::TemporalDownsample;
 use crate::time_conv::{Layer, TimeConv3d};
@@ -16,9 +17,8 @@ use crate::{ArchConfig, TimeState};
 pub struct Encoder {
     conv_in: TimeConv3d,
     levels: Vec<Level<SpatialDownsample, TemporalDownsample>>,
-    middle: Middle,
-    norm_out: LayerNorm,
-    conv_out: TimeConv3d,
+    middle: Recomputable<Middle>,
+    head: Recomputable<Head>,
 }
 
 impl Encoder {
@@ -44,9 +44,8 @@ impl Encoder {
         Self {
             conv_in: TimeConv3d::new(&path.sub("conv_in"), 3, config.ch, causality),
             levels: (0..=config.last_level()).map(level).collect(),
-            middle: Middle::new(&path.sub("mid"), width, causality),
-            norm_out: norm(path, "norm_out", width),
-            conv_out: TimeConv3d::new(&path.sub("conv_out"), width, output, causality),
+            middle: Recomputable(Middle::new(&path.sub("mid"), width, causality)),
+            head: Recomputable(Head::new(path, width, output, causality)),
         }
     }
 
@@ -59,7 +58,6 @@ impl Encoder {
             h = level.forward(&h, state);
         }
         h = self.middle.forward(&h, state);
-        h = self.norm_out.forward_silu(&h);
-        from_channels_last(&self.conv_out.forward(&h, state))
+        from_channels_last(&self.head.forward(&h, state))
     }
 }

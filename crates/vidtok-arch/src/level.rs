@@ -3,16 +3,27 @@
 use tch::Tensor;
 use vidtok_torch::{Conv2d, ParamPath};
 
+use crate::recomputable::Recomputable;
 use crate::residual::Residual;
 use crate::time_conv::{Layer, TimeConv1d};
 use crate::{Causality, TimeState};
 
 /// One level, with the resampling layers `S` in space and `T` in time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Level<S, T> {
-    units: Vec<(Residual<Conv2d>, Residual<TimeConv1d>)>,
-    spatial: Option<S>,
-    temporal: Option<T>,
+    units: Vec<Recomputable<Unit>>,
+    spatial: Option<Recomputable<S>>,
+    temporal: Option<Recomputable<T>>,
+}
+
+/// A block in space, then one in time.
+#[derive(Clone, Debug)]
+struct Unit(Residual<Conv2d>, Residual<TimeConv1d>);
+
+impl Layer for Unit {
+    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
+        self.1.forward(&self.0.forward(x, state), state)
+    }
 }
 
 /// Where a level's parameters are: its spatial ones and its temporal ones.
@@ -43,18 +54,21 @@ impl<S: Layer, T: Layer> Level<S, T> {
         let unit = |i| {
             let [space, time] = [&paths.spatial, &paths.temporal].map(|path| path.sub("block").sub(i));
             let input = if i == 0 { input } else { output };
-            (Residual::spatial(&space, input, output), Residual::temporal(&time, output, causality))
+            Recomputable(Unit(Residual::spatial(&space, input, output), Residual::temporal(&time, output, causality)))
         };
-        Self { units: (0..units).map(unit).collect(), spatial, temporal }
+        Self {
+            units: (0..units).map(unit).collect(),
+            spatial: spatial.map(Recomputable),
+            temporal: temporal.map(Recomputable),
+        }
     }
 }
 
 impl<S: Layer, T: Layer> Layer for Level<S, T> {
     fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
         let mut h = x.shallow_clone();
-        for (spatial, temporal) in &self.units {
-            h = spatial.forward(&h, state);
-            h = temporal.forward(&h, state);
+        for unit in &self.units {
+            h = unit.forward(&h, state);
         }
         if let Some(resample) = &self.spatial {
             h = resample.forward(&h, state);

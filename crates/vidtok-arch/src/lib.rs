@@ -29,13 +29,16 @@
 //! # Ok::<(), vidtok_arch::ArchError>(())
 //! ```
 
+mod activations;
 mod attention;
 mod causality;
 mod config;
 mod decoder;
 mod encoder;
+mod head;
 mod level;
 mod middle;
+mod recomputable;
 mod residual;
 mod spatial_resample;
 mod temporal_resample;

@@ -9,7 +9,7 @@ use crate::time_conv::{Layer, TimeConv3d};
 use crate::{Causality, TimeState};
 
 /// `mid` of the published names.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Middle {
     block_1: Residual<TimeConv3d>,
     attn_1: Attention,

@@ -7,7 +7,7 @@ use crate::time_conv::{Layer, TimeConv1d, TimeConv3d};
 use crate::{Causality, TimeState};
 
 /// A residual block with convolutions `C`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Residual<C> {
     norm1: LayerNorm,
     conv1: C,

@@ -7,7 +7,7 @@ use crate::TimeState;
 use crate::time_conv::Layer;
 
 /// A zero row below and a zero column on the right, then a 3x3 convolution with stride 2.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SpatialDownsample(Conv2d);
 
 impl SpatialDownsample {
@@ -25,7 +25,7 @@ impl Layer for SpatialDownsample {
 }
 
 /// Every pixel twice in both directions, then a 3x3 convolution.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SpatialUpsample(Conv2d);
 
 impl SpatialUpsample {

@@ -2,27 +2,30 @@
 //! a * plain + (1 - a) * conv, with a = sigmoid(mix_factor).
 
 use tch::Tensor;
-use vidtok_torch::{Conv3d, ConvInit, Init, ParamPath};
+use vidtok_torch::{Conv3d, ConvInit, Init, ParamPath, Parameter};
 
 use crate::time_conv::{KERNEL, Layer};
 use crate::{Causality, TimeState};
 
 /// The blend starts at sigmoid(2) = 0.88 of the plain resampling.
-fn mix_factor(path: &ParamPath) -> Tensor {
-    path.get("mix_factor", &[1], Init::Constant(2.0))
+fn mix_factor(path: &ParamPath) -> Parameter {
+    path.get("mix_factor", &[1], Init::Constant(2.0)).into()
 }
 
-fn blend(plain: &Tensor, mut conv: Tensor, mix_factor: &Tensor) -> Tensor {
+/// The blend of `plain` and the convolution of `x`. (1 - a) goes into the convolution's parameters, so that gradients
+/// need nothing of its output.
+fn blend(plain: &Tensor, x: &Tensor, conv: &Conv3d, mix_factor: &Tensor) -> Tensor {
     let share = mix_factor.sigmoid();
-    // In place where no gradient needs the convolution.
-    if conv.requires_grad() { conv.lerp_tensor(plain, &share) } else { conv.lerp_tensor_(plain, &share) }
+    let mut y = conv.scaled(&(1.0 - &share)).forward(x);
+    let share = share.to_kind(y.kind());
+    if y.requires_grad() { y.addcmul(plain, &share) } else { y.addcmul_(plain, &share) }
 }
 
 /// The mean of three frames, and a 3x3x3 convolution, both with stride 2 in time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TemporalDownsample {
     conv: Conv3d,
-    mix_factor: Tensor,
+    mix_factor: Parameter,
     causality: Causality,
 }
 
@@ -43,15 +46,15 @@ impl Layer for TemporalDownsample {
         let x = self.causality.extend(x, KERNEL, 2, state);
         let every_second = |start| x.slice(1, start, x.size()[1] - (KERNEL - 1 - start), 2);
         let mean = (every_second(0) + every_second(1)).g_add_(&every_second(2)).g_mul_scalar_(1.0 / KERNEL as f64);
-        blend(&mean, self.conv.forward(&x), &self.mix_factor)
+        blend(&mean, &x, &self.conv, &self.mix_factor)
     }
 }
 
 /// Twice the frames, and a 3x3x3 convolution of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TemporalUpsample {
     conv: Conv3d,
-    mix_factor: Tensor,
+    mix_factor: Parameter,
     causality: Causality,
     stage: usize,
 }
@@ -79,6 +82,6 @@ impl Layer for TemporalUpsample {
         }
         x = self.causality.extend(&x, KERNEL, 1, state);
         let plain = x.narrow(1, x.size()[1] - t, t);
-        blend(&plain, self.conv.forward(&x), &self.mix_factor)
+        blend(&plain, &x, &self.conv, &self.mix_factor)
     }
 }

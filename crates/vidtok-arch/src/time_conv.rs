@@ -5,8 +5,8 @@ use vidtok_torch::{Conv1d, Conv2d, Conv3d, ConvInit, ParamPath};
 
 use crate::{Causality, TimeState};
 
-/// A layer between channels-last activations.
-pub(crate) trait Layer: std::fmt::Debug {
+/// A layer between channels-last activations. Clones share the parameters.
+pub(crate) trait Layer: Clone + std::fmt::Debug + Send + 'static {
     /// `[b, t, h, w, c]` to the layer's own shape, in the same layout.
     fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor;
 }
@@ -21,7 +21,7 @@ impl Layer for Conv2d {
 pub(crate) const KERNEL: i64 = 3;
 
 /// A kernel-3 convolution of each pixel over time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TimeConv1d {
     conv: Conv1d,
     causality: Causality,
@@ -41,7 +41,7 @@ impl Layer for TimeConv1d {
 }
 
 /// A 3x3x3 convolution.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TimeConv3d {
     conv: Conv3d,
     causality: Causality,
@@ -52,6 +52,10 @@ impl TimeConv3d {
         let geometry = causality.geometry(KERNEL, 1);
         let conv = Conv3d::new(&causality.conv_path(path), input, output, geometry, ConvInit::Default);
         Self { conv, causality }
+    }
+
+    pub(crate) fn weight(&self) -> &Tensor {
+        self.conv.weight()
     }
 }
 

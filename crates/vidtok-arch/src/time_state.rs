@@ -12,6 +12,7 @@ pub struct TimeState {
     slots: Vec<Slot>,
     next: usize,
     last: bool,
+    recompute: bool,
 }
 
 /// The memory of one layer.
@@ -28,6 +29,13 @@ impl TimeState {
     #[must_use]
     pub fn whole_clip() -> Self {
         Self { last: true, ..Self::default() }
+    }
+
+    /// For a whole clip in one step of training, with gradient checkpointing: autograd keeps the inputs of blocks, and
+    /// backward computes the rest again.
+    #[must_use]
+    pub fn recomputed() -> Self {
+        Self { recompute: true, ..Self::whole_clip() }
     }
 
     /// For a clip that comes in chunks; each is one step of the network, in order. The result is that of the whole
@@ -52,6 +60,10 @@ impl TimeState {
 
     pub(crate) fn is_last(&self) -> bool {
         self.last
+    }
+
+    pub(crate) fn recomputes(&self) -> bool {
+        self.recompute
     }
 
     /// Starts a step: the first layer is next.

@@ -170,9 +170,12 @@ fn training_leaves_a_model_a_log_and_pictures() {
     let bench = Bench::new("v1.0", KL);
     bench.vidtok(&["train", "--config", "tiny.toml"]).assert().success();
     let run = bench.path("runs/tiny_kl");
-    assert_eq!(fs::read_to_string(run.join("log.jsonl")).unwrap().lines().count(), 4); // 3 steps and the summary
-    assert!(fs::metadata(run.join("side_by_side.png")).unwrap().len() > 0);
-    assert!(fs::metadata(run.join("config.toml")).unwrap().len() > 0);
+    // 3 steps, and a validation before and after.
+    assert_eq!(fs::read_to_string(run.join("log.jsonl")).unwrap().lines().count(), 5);
+    let files = ["config.toml", "summary.json", "curves.svg", "curves.png", "validation/step-00000003.png"];
+    for file in files {
+        assert!(fs::metadata(run.join(file)).unwrap().len() > 0, "{file}");
+    }
     assert_eq!(bench.info("runs/tiny_kl/side_by_side.mp4").frames, 75);
     bench.vidtok(&["info", "--model", "runs/tiny_kl/model.safetensors"]).assert().success();
 }

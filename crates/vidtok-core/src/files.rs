@@ -6,6 +6,9 @@ use std::path::Path;
 
 use tempfile::TempPath;
 
+/// How the names of temporary files start.
+const PARTIAL: &str = ".partial-";
+
 /// An empty file in the folder of `path`, removed unless it is renamed (`persist`).
 ///
 /// # Errors
@@ -16,7 +19,7 @@ pub fn temporary_beside(path: &Path) -> io::Result<TempPath> {
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".partial-").permissions(default_permissions());
+    builder.prefix(PARTIAL).permissions(default_permissions());
     Ok(builder.tempfile_in(folder)?.into_temp_path())
 }
 
@@ -32,6 +35,20 @@ pub fn write_atomically<E: From<io::Error>>(path: &Path, write: impl FnOnce(&Pat
     fs::set_permissions(&temporary, permissions)?;
     File::open(&temporary)?.sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Removes the temporary files of writers that were killed from `folder`. No writer may be at work there.
+///
+/// # Errors
+/// What the file system says.
+pub fn remove_partial(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(PARTIAL.as_bytes()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
     Ok(())
 }
 
@@ -57,6 +74,16 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_killed_writers_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "").unwrap();
+        let left = temporary_beside(&folder.path().join("b")).unwrap().keep().unwrap();
+        remove_partial(folder.path()).unwrap();
+        assert!(!left.exists());
+        assert!(folder.path().join("a").exists());
     }
 
     #[test]

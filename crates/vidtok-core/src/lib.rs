@@ -11,6 +11,7 @@
 //! # Ok::<(), vidtok_core::ParseFrameRateError>(())
 //! ```
 
+mod deps;
 mod error;
 mod files;
 mod loss;
@@ -18,9 +19,10 @@ mod metric;
 mod quantizer;
 mod video;
 
+pub use deps::fetched;
 pub use error::VideoError;
-pub use files::{temporary_beside, write_atomically};
-pub use loss::Loss;
-pub use metric::Metric;
+pub use files::{remove_partial, temporary_beside, write_atomically};
+pub use loss::{Differentiated, Loss};
+pub use metric::{Metric, MetricError};
 pub use quantizer::{Quantized, Quantizer, Regularized};
 pub use video::{FrameRate, FrameSink, FrameSource, ParseFrameRateError, VideoInfo};

@@ -25,8 +25,8 @@ pub struct ParseFrameRateError {
 impl FrameRate {
     /// `num / den` frames per second; `None` unless both are positive.
     #[must_use]
-    pub fn new(num: u32, den: u32) -> Option<Self> {
-        (num > 0 && den > 0).then_some(Self { num, den })
+    pub const fn new(num: u32, den: u32) -> Option<Self> {
+        if num > 0 && den > 0 { Some(Self { num, den }) } else { None }
     }
 
     /// The nearest fraction with a denominator of 1 or 1000; `None` unless `fps` is positive, finite and below 1e6.
@@ -62,7 +62,10 @@ impl FromStr for FrameRate {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parsed = match text.split_once('/') {
             Some((num, den)) => num.parse().ok().zip(den.parse().ok()).and_then(|(num, den)| Self::new(num, den)),
-            None => text.parse().ok().and_then(Self::from_f64),
+            None => match text.parse() {
+                Ok(whole) => Self::new(whole, 1),
+                Err(_) => text.parse().ok().and_then(Self::from_f64),
+            },
         };
         parsed.ok_or_else(|| ParseFrameRateError { text: text.to_owned() })
     }
@@ -127,7 +130,7 @@ mod tests {
 
     #[test]
     fn frame_rates_print_as_they_parse() {
-        for text in ["25", "30000/1001", "12500/1000"] {
+        for text in ["25", "1200000", "30000/1001", "12500/1000"] {
             assert_eq!(text.parse::<FrameRate>().unwrap().to_string(), text);
         }
         assert_eq!("12.5".parse::<FrameRate>().unwrap(), FrameRate::new(12500, 1000).unwrap());

@@ -19,34 +19,54 @@
 //! # Ok::<(), vidtok_core::VideoError>(())
 //! ```
 //!
-//! Random clips for training, here made up:
+//! Random clips for training, here made up. A video of a list that cannot be read is set aside, and another takes its
+//! place.
 //!
 //! ```
 //! use std::sync::Arc;
-//! use vidtok_data::{ClipRule, ClipSet, ClipSpec, Crop, Loader, LoaderOptions, Source};
+//! use vidtok_data::{
+//!     ClipRule, ClipSet, ClipSpec, Crop, HeldOut, Library, LibraryOptions, Loader, LoaderOptions, Source,
+//! };
 //!
+//! let library = Library::open(&LibraryOptions { cache_bytes: 1 << 30, ..LibraryOptions::default() })?;
 //! let rule = ClipRule { frames: 5, sample_fps: None };
-//! let spec = ClipSpec { rule, size: [32, 32], shorter_side: 32, crop: Crop::Random, held_out: 1 };
-//! let clips = Arc::new(ClipSet::open(Source::Procedural { scenes: 2, seed: 0 }, spec, 1 << 30)?);
+//! let held_out = HeldOut { per_video: 1, max: 8 };
+//! let spec = ClipSpec { rule, size: [32, 32], shorter_side: 32, crop: Crop::Random, flip: true, held_out };
+//! let clips = Arc::new(ClipSet::open(&library, Source::Procedural { scenes: 2, seed: 0 }, spec)?);
 //! let options = LoaderOptions { batch: 4, seed: 0, first_step: 0, workers: 2, prefetch: 2 };
 //! for batch in Loader::start(Arc::clone(&clips), options)?.take(3) {
-//!     assert_eq!(batch?.size(), [4, 3, 5, 32, 32]);
+//!     assert_eq!(batch?.clips.size(), [4, 3, 5, 32, 32]);
 //! }
 //! assert_eq!(clips.held_out()?.len(), 2);
+//! assert!(library.quarantined().is_empty());
 //! # Ok::<(), vidtok_data::LoadError>(())
 //! ```
 
+mod clip_set;
 mod dataset;
+mod error;
 mod ffmpeg;
+mod frame_cache;
+mod index;
+mod json_lines;
+mod library;
 mod loader;
+mod mixture;
 mod procedural;
+mod quarantine;
 mod sampling;
 mod transform;
+mod video;
 
+pub use clip_set::{Batch, ClipSet, ClipSpec, Crop, HeldOut, Source};
 pub use dataset::{DatasetError, read_video_list};
+pub use error::LoadError;
 pub use ffmpeg::{Ffmpeg, Quality, VideoReader, VideoWriter, save_png};
-pub use loader::{ClipSet, ClipSpec, Crop, LoadError, Loader, LoaderOptions, Source};
+pub use library::{Library, LibraryOptions};
+pub use loader::{Loader, LoaderOptions};
+pub use mixture::Mixture;
 pub use procedural::Scene;
+pub use quarantine::Quarantined;
 pub use sampling::{ClipRule, Window, evaluation_windows, interval};
 pub use transform::{
     center_crop, center_offset, cover, fit, resize_frames, resize_shorter_side, resized_size, to_frames,

@@ -3,6 +3,8 @@
 //! Value `i` of the tensor `name` comes from the splitmix64 mix (Steele, Lea, Flood 2014) of `crc32(name) << 32` plus
 //! `i`. Its upper 24 bits are a float32 in [-1, 1) without rounding, so every language gives the same numbers.
 
+use std::collections::BTreeMap;
+
 use tch::Tensor;
 
 /// Deterministic values in [-1, 1), float32 of `shape` on the CPU.
@@ -29,6 +31,25 @@ pub fn weight(name: &str, shape: &[i64], salt: u32) -> Tensor {
             filled(name, shape, salt, |u| u * bound)
         }
     }
+}
+
+/// A [`weight`] for each parameter, called `prefix` and its name, in its shape; the keys are without the prefix.
+pub fn weights<'a>(
+    parameters: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    prefix: &str,
+) -> BTreeMap<String, Tensor> {
+    let made =
+        |(name, tensor): (&str, &Tensor)| (name.to_owned(), weight(&format!("{prefix}{name}"), &tensor.size(), 0));
+    parameters.into_iter().map(made).collect()
+}
+
+/// Overwrites each parameter with the [`weight`] of its name.
+pub fn fill<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a Tensor)>) {
+    tch::no_grad(|| {
+        for (name, parameter) in parameters {
+            parameter.shallow_clone().copy_(&weight(name, &parameter.size(), 0));
+        }
+    });
 }
 
 /// The values of `name` in [-1, 1), each passed through `map`.
@@ -94,5 +115,14 @@ mod tests {
             assert_eq!(made.size(), shape, "{name}");
             assert_eq!(values(&made).last(), Some(&last), "{name}");
         }
+    }
+
+    #[test]
+    fn parameters_are_filled_by_name() {
+        let bias = Tensor::zeros([4], (tch::Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
+        fill([("conv.bias", &bias)]);
+        assert_eq!(values(&bias).last(), Some(&-0.088_866_39));
+        assert!(bias.requires_grad());
+        assert_eq!(values(&weights([("bias", &bias)], "conv.")["bias"]), values(&bias));
     }
 }

@@ -15,7 +15,9 @@
 mod formula;
 mod keys;
 mod models;
+mod training;
 
-pub use formula::{unit, weight};
+pub use formula::{fill, unit, weight, weights};
 pub use keys::keys;
 pub use models::{Golden, golden, names};
+pub use training::{TrainingRun, training_runs};

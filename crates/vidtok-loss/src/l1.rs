@@ -1,7 +1,7 @@
 //! The mean absolute difference.
 
 use tch::{Kind, Tensor};
-use vidtok_core::Loss;
+use vidtok_core::{Loss, MetricError};
 
 /// mean |x - y| over all pixels.
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,8 +12,13 @@ impl Loss for L1 {
         "l1"
     }
 
-    fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Tensor {
-        (target - reconstruction).abs().mean(Kind::Float)
+    fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
+        let (expected, found) = (target.size(), reconstruction.size());
+        if expected != found {
+            let [expected, found] = [expected, found].map(|shape| format!("{shape:?}"));
+            return Err(MetricError { metric: self.name(), expected, found });
+        }
+        Ok((target - reconstruction).abs().mean(Kind::Float))
     }
 }
 
@@ -25,7 +30,8 @@ mod tests {
     fn l1_is_the_mean_absolute_difference_and_zero_for_equals() {
         let x = Tensor::from_slice(&[-1.0_f32, 0.0, 1.0, 0.5]);
         let y = Tensor::from_slice(&[1.0_f32, 0.0, 0.0, 0.5]);
-        assert_eq!(L1.forward(&x, &y).double_value(&[]), 0.75);
-        assert_eq!(L1.forward(&x, &x).double_value(&[]), 0.0);
+        assert_eq!(L1.forward(&x, &y).unwrap().double_value(&[]), 0.75);
+        assert_eq!(L1.forward(&x, &x).unwrap().double_value(&[]), 0.0);
+        assert!(L1.forward(&x, &y.narrow(0, 0, 1)).is_err(), "nothing is broadcast");
     }
 }

@@ -1,4 +1,5 @@
-//! Reconstruction losses for video tokenizers, each a type behind [`vidtok_core::Loss`].
+//! Training losses for video tokenizers, each usable alone: reconstruction losses behind [`vidtok_core::Loss`], and an
+//! adversary.
 //!
 //! ```
 //! use tch::Tensor;
@@ -6,9 +7,41 @@
 //! use vidtok_loss::L1;
 //!
 //! let (target, reconstruction) = (Tensor::from_slice(&[0.0_f32, 1.0]), Tensor::from_slice(&[0.5_f32, 1.0]));
-//! assert_eq!(L1.forward(&target, &reconstruction).double_value(&[]), 0.25);
+//! assert_eq!(L1.forward(&target, &reconstruction)?.double_value(&[]), 0.25);
+//! # Ok::<(), vidtok_core::MetricError>(())
+//! ```
+//!
+//! A discriminator with its losses:
+//!
+//! ```
+//! use tch::{Device, Kind, Tensor};
+//! use vidtok_loss::{Adversary, AdversaryConfig};
+//! use vidtok_torch::ParamPath;
+//!
+//! let root = ParamPath::fresh(Device::Cpu);
+//! let mut adversary = Adversary::new(&root.sub("loss"), &AdversaryConfig::default());
+//! let parameters = root.finish()?; // loss.discriminator.main.0.weight, ...
+//! parameters.set_requires_grad("", true);
+//!
+//! let clips = Tensor::zeros([1, 3, 5, 32, 32], (Kind::Float, Device::Cpu));
+//! let terms = adversary.discriminate(&clips, &(&clips + 0.1));
+//! terms.loss.backward();
+//! # Ok::<(), vidtok_torch::ParameterError>(())
 //! ```
 
+mod adversarial;
+mod adversary;
+mod batch_norm;
 mod l1;
+mod lecam;
+mod patch_gan;
+mod perceptual;
+mod reconstruction;
 
+pub use adversarial::{DiscriminatorLoss, GeneratorLoss};
+pub use adversary::{Adversary, AdversaryConfig, DiscriminatorTerms};
 pub use l1::L1;
+pub use lecam::LeCam;
+pub use patch_gan::{PatchGan, PatchKind};
+pub use perceptual::{Perceptual, PerceptualConfig};
+pub use reconstruction::{ReconstructionLoss, ReconstructionTerms};

@@ -1,7 +1,12 @@
 //! Peak signal-to-noise ratio.
 
 use tch::{Kind, Tensor};
-use vidtok_core::Metric;
+use vidtok_core::{Metric, MetricError};
+
+use crate::frames::check_pair;
+use crate::mean::Mean;
+
+const NAME: &str = "psnr";
 
 /// Keeps the logarithm finite for equal frames, which reach 80 dB.
 const EPS: f64 = 1e-8;
@@ -9,8 +14,7 @@ const EPS: f64 = 1e-8;
 /// The mean over frames of -10 log10(mse + 1e-8), in dB, on [0, 1].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Psnr {
-    sum: f64,
-    frames: usize,
+    mean: Mean,
 }
 
 impl Psnr {
@@ -23,17 +27,17 @@ impl Psnr {
 
 impl Metric for Psnr {
     fn name(&self) -> &'static str {
-        "psnr"
+        NAME
     }
 
-    fn update(&mut self, target: &Tensor, reconstruction: &Tensor) {
-        let frames = Self::frames(target, reconstruction);
-        self.sum += frames.sum(Kind::Double).double_value(&[]);
-        self.frames += frames.numel();
+    fn update(&mut self, target: &Tensor, reconstruction: &Tensor) -> Result<(), MetricError> {
+        check_pair(NAME, target, reconstruction, 1)?;
+        self.mean.add(&Self::frames(target, reconstruction));
+        Ok(())
     }
 
     fn value(&self) -> Option<f64> {
-        (self.frames > 0).then(|| self.sum / self.frames as f64)
+        self.mean.value()
     }
 }
 
@@ -51,10 +55,10 @@ mod tests {
     fn psnr_has_its_closed_form_and_ends_at_eighty() {
         let mut psnr = Psnr::default();
         assert_eq!(psnr.value(), None);
-        psnr.update(&gray(0.5), &gray(0.25));
+        psnr.update(&gray(0.5), &gray(0.25)).unwrap();
         assert!((psnr.value().unwrap() - 12.0412).abs() < 1e-3);
         let mut equal = Psnr::default();
-        equal.update(&gray(0.5), &gray(0.5));
+        equal.update(&gray(0.5), &gray(0.5)).unwrap();
         assert!((equal.value().unwrap() - 80.0).abs() < 1e-3);
     }
 
@@ -66,10 +70,19 @@ mod tests {
         once.update(
             &Tensor::cat(&[frame(&a), frame(&a), frame(&a)], 2),
             &Tensor::cat(&[frame(&b), frame(&b), frame(&c)], 2),
-        );
+        )
+        .unwrap();
         let mut twice = Psnr::default();
-        twice.update(&a, &b);
-        twice.update(&frame(&a), &frame(&c));
+        twice.update(&a, &b).unwrap();
+        twice.update(&frame(&a), &frame(&c)).unwrap();
         assert!((once.value().unwrap() - twice.value().unwrap()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn videos_of_two_shapes_are_an_error_that_changes_nothing() {
+        let mut psnr = Psnr::default();
+        let error = psnr.update(&gray(0.5), &gray(0.5).narrow(2, 0, 1)).unwrap_err().to_string();
+        assert_eq!(error, "psnr: expected a reconstruction of shape [1, 3, 2, 4, 4], found [1, 3, 1, 4, 4]");
+        assert_eq!(psnr.value(), None);
     }
 }

@@ -9,13 +9,12 @@ use tch::{Device, Kind, Tensor};
 use vidtok_core::{Quantized, Quantizer, Regularized};
 
 use crate::QuantizerError;
+use crate::entropy::{entropy_of_mean, mean_entropy};
 
 /// Widens the bound a little, so that the outermost levels can be reached.
 const EPS: f64 = 1e-3;
 /// Inverse temperature of the soft assignment, times the 2 of the squared distance -2 z.c.
 const SHARPNESS: f64 = 200.0;
-/// Probabilities are not taken below this in a logarithm.
-const PROBABILITY_FLOOR: f64 = 1e-5;
 
 /// Configuration of [`Fsq`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -140,41 +139,21 @@ impl Fsq {
         (digits * self.basis(rounded.device())).sum_dim_intlist(-1, false, Kind::Int64).to_kind(Kind::Int)
     }
 
-    /// Assignment probabilities of each channel on its own: for `z` `[n, z]`, per channel `[n, L]`.
-    fn factors(&self, z: &Tensor) -> Vec<Tensor> {
+    /// Assignment log-probabilities of each channel on its own: for `z` `[n, z]`, per channel `[n, L]`.
+    fn log_factors(&self, z: &Tensor) -> Vec<Tensor> {
         let factor = |(channel, &level): (usize, &i64)| {
             let half_width = (level / 2) as f64;
             let levels = Tensor::arange(level, (Kind::Float, z.device()));
             let values = (levels - half_width) / half_width;
-            (z.select(1, channel as i64).unsqueeze(1) * values * SHARPNESS).softmax(1, Kind::Float)
+            (z.narrow(1, channel as i64, 1) * values * SHARPNESS).log_softmax(1, Kind::Float)
         };
         self.config.levels.iter().enumerate().map(factor).collect()
     }
 
     /// How sharp the assignments of `z` `[n, z]` are less how evenly the codes are used, both as entropies in nats.
-    ///
-    /// The published code computes the first over the joint probabilities, where [`PROBABILITY_FLOOR`] cuts off more
-    /// than it does here, channel by channel: near z = 0 and for large codebooks its value is lower.
     fn entropy_loss(&self, z: &Tensor) -> Tensor {
-        let factors = self.factors(z);
-        // The entropy of independent parts is the sum of theirs.
-        let per_sample = factors.iter().map(|factor| entropy(factor).mean(Kind::Float)).sum::<Tensor>();
-        let (low, high) = factors.split_at(factors.len() / 2);
-        let positions = z.size()[0];
-        let mean = joint(high, z).tr().matmul(&joint(low, z)) / positions as f64;
-        per_sample - entropy(&mean.flatten(0, -1))
+        mean_entropy(z, |part| self.log_factors(part)) - entropy_of_mean(&self.log_factors(z))
     }
-}
-
-/// The joint probabilities `[n, L_1 * L_2 * ...]` of independent factors `[n, L_i]` of `z` `[n, z]`, the first fastest.
-fn joint(factors: &[Tensor], z: &Tensor) -> Tensor {
-    let one = Tensor::ones([z.size()[0], 1], (Kind::Float, z.device()));
-    factors.iter().fold(one, |joint, factor| (factor.unsqueeze(2) * joint.unsqueeze(1)).flatten(1, 2))
-}
-
-/// Entropy over the last axis, in nats.
-fn entropy(p: &Tensor) -> Tensor {
-    -(p * p.clamp_min(PROBABILITY_FLOOR).log()).sum_dim_intlist(-1, false, Kind::Float)
 }
 
 fn channels_last(x: &Tensor) -> Tensor {

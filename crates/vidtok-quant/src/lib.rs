@@ -14,6 +14,7 @@
 //! ```
 
 mod config;
+mod entropy;
 mod fsq;
 mod kl;
 

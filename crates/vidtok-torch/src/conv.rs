@@ -6,7 +6,7 @@
 
 use tch::Tensor;
 
-use crate::{Init, ParamPath};
+use crate::{Init, ParamPath, Parameter};
 
 /// How a convolution that is not loaded starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,12 +19,12 @@ pub enum ConvInit {
 }
 
 impl ConvInit {
-    fn get(self, path: &ParamPath, shape: &[i64]) -> (Tensor, Tensor) {
+    fn get(self, path: &ParamPath, shape: &[i64]) -> (Parameter, Parameter) {
         let init = match self {
             Self::Default => Init::fan_in(shape),
             Self::Zero => Init::Constant(0.0),
         };
-        (path.get("weight", shape, init), path.get("bias", &shape[..1], init))
+        (path.get("weight", shape, init).into(), path.get("bias", &shape[..1], init).into())
     }
 }
 
@@ -51,10 +51,10 @@ pub struct TemporalGeometry {
 }
 
 /// A convolution of each frame on its own; parameters `weight [out, in, k, k]`, `bias [out]`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Conv2d {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Parameter,
+    bias: Parameter,
     geometry: SpatialGeometry,
 }
 
@@ -76,7 +76,7 @@ impl Conv2d {
         let y = x
             .reshape([size[0] * size[1], size[2], size[3], size[4]])
             .permute([0, 3, 1, 2])
-            .conv2d(&self.weight, Some(&self.bias), [stride; 2], [padding; 2], [1; 2], 1)
+            .conv2d(&self.weight, Some(&*self.bias), [stride; 2], [padding; 2], [1; 2], 1)
             .permute([0, 2, 3, 1])
             .contiguous();
         let out = y.size();
@@ -85,10 +85,10 @@ impl Conv2d {
 }
 
 /// A convolution of each pixel over time; parameters `weight [out, in, k]`, `bias [out]`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Conv1d {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Parameter,
+    bias: Parameter,
     geometry: TemporalGeometry,
 }
 
@@ -108,7 +108,7 @@ impl Conv1d {
         let y = x
             .reshape([size[0], size[1], size[2] * size[3], size[4]])
             .permute([0, 3, 1, 2])
-            .conv2d(&self.weight.unsqueeze(-1), Some(&self.bias), [stride, 1], [padding, 0], [1; 2], 1)
+            .conv2d(&self.weight.unsqueeze(-1), Some(&*self.bias), [stride, 1], [padding, 0], [1; 2], 1)
             .permute([0, 2, 3, 1])
             .contiguous();
         let out = y.size();
@@ -118,10 +118,10 @@ impl Conv1d {
 
 /// A convolution over time, height and width; parameters `weight [out, in, k_t, 3, 3]`, `bias [out]`. Stride 1 and
 /// one zero row and column on each side in space.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Conv3d {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Parameter,
+    bias: Parameter,
     geometry: TemporalGeometry,
 }
 
@@ -133,21 +133,33 @@ impl Conv3d {
         Self { weight, bias, geometry }
     }
 
+    /// `[out, in, k_t, 3, 3]`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// The layer whose output is `factor` times this one's; `factor` is one number.
+    #[must_use]
+    pub fn scaled(&self, factor: &Tensor) -> Self {
+        let scale = |parameter: &Parameter| Parameter::from(&**parameter * factor);
+        Self { weight: scale(&self.weight), bias: scale(&self.bias), geometry: self.geometry }
+    }
+
     /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let TemporalGeometry { stride, padding, .. } = self.geometry;
         x.permute([0, 4, 1, 2, 3])
-            .conv3d(&self.weight, Some(&self.bias), [stride, 1, 1], [padding, 1, 1], [1; 3], 1)
+            .conv3d(&self.weight, Some(&*self.bias), [stride, 1, 1], [padding, 1, 1], [1; 3], 1)
             .permute([0, 2, 3, 4, 1])
             .contiguous()
     }
 }
 
 /// A 1x1 convolution: a matrix product over channels; parameters `weight [out, in, 1...]`, `bias [out]`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pointwise {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Parameter,
+    bias: Parameter,
 }
 
 impl Pointwise {
@@ -163,7 +175,7 @@ impl Pointwise {
     /// `[..., in]` to `[..., out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let matrix = self.weight.flatten(1, -1);
-        x.linear(&matrix, Some(&self.bias))
+        x.linear(&matrix, Some(&*self.bias))
     }
 }
 
@@ -219,7 +231,7 @@ mod tests {
             let conv = Conv2d::new(&ParamPath::fresh(Device::Cpu), 4, 5, geometry, ConvInit::Default);
             let frame = x.select(1, 2).permute([0, 3, 1, 2]).contiguous();
             let expected =
-                frame.conv2d(&conv.weight, Some(&conv.bias), [geometry.stride; 2], [geometry.padding; 2], [1; 2], 1);
+                frame.conv2d(&conv.weight, Some(&*conv.bias), [geometry.stride; 2], [geometry.padding; 2], [1; 2], 1);
             assert_close(&conv.forward(&x).select(1, 2).permute([0, 3, 1, 2]), &expected);
         }
     }
@@ -231,7 +243,7 @@ mod tests {
         let geometry = TemporalGeometry { kernel: 3, stride: 2, padding: 1 };
         let conv = Conv1d::new(&ParamPath::fresh(Device::Cpu), 5, 7, geometry, ConvInit::Default);
         let pixel = x.select(2, 1).select(2, 3).permute([0, 2, 1]).contiguous();
-        let expected = pixel.conv1d(&conv.weight, Some(&conv.bias), 2, 1, 1, 1);
+        let expected = pixel.conv1d(&conv.weight, Some(&*conv.bias), 2, 1, 1, 1);
         assert_close(&conv.forward(&x).select(2, 1).select(2, 3).permute([0, 2, 1]), &expected);
     }
 
@@ -243,7 +255,7 @@ mod tests {
         let conv = Conv3d::new(&ParamPath::fresh(Device::Cpu), 3, 8, geometry, ConvInit::Default);
         let expected = x.permute([0, 4, 1, 2, 3]).contiguous().conv3d(
             &conv.weight,
-            Some(&conv.bias),
+            Some(&*conv.bias),
             [2, 1, 1],
             [0, 1, 1],
             [1; 3],

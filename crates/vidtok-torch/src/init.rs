@@ -12,6 +12,13 @@ pub enum Init {
         /// The bound.
         bound: f64,
     },
+    /// Normal, drawn from libtorch's generator.
+    Normal {
+        /// Mean.
+        mean: f64,
+        /// Standard deviation.
+        std: f64,
+    },
 }
 
 impl Init {
@@ -31,6 +38,7 @@ impl Init {
         match self {
             Self::Constant(value) => Tensor::full(shape, value, options),
             Self::Uniform { bound } => Tensor::empty(shape, options).uniform_(-bound, bound),
+            Self::Normal { mean, std } => Tensor::empty(shape, options).normal_(mean, std),
         }
     }
 }

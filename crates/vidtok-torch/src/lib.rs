@@ -1,4 +1,5 @@
-//! What tch lacks: named parameters with PyTorch's initialisers, layers for channels-last activations, tensor files.
+//! What tch lacks: named parameters with PyTorch's initialisers, layers for channels-last activations, mixed precision,
+//! gradient checkpointing, tensor files.
 //!
 //! Activations inside the networks are contiguous `[b, t, h, w, c]`. libtorch's convolutions get permuted views of
 //! them, see channels-last strides, and answer in the same layout, so that no layer copies memory to change it.
@@ -17,16 +18,25 @@
 //! # Ok::<(), vidtok_torch::ParameterError>(())
 //! ```
 
+mod autocast;
 mod conv;
 mod init;
 mod layout;
 mod norm;
+mod parameter;
 mod params;
+mod recompute;
+mod shim;
 mod tensor_file;
+mod with_gradient;
 
+pub use autocast::autocast;
 pub use conv::{Conv1d, Conv2d, Conv3d, ConvInit, Pointwise, SpatialGeometry, TemporalGeometry};
 pub use init::Init;
 pub use layout::{add, from_channels_last, to_channels_last};
 pub use norm::LayerNorm;
+pub use parameter::Parameter;
 pub use params::{ParamPath, ParameterError, Parameters};
+pub use recompute::recompute;
 pub use tensor_file::{TensorFile, TensorFileError, write_tensors};
+pub use with_gradient::with_gradient;

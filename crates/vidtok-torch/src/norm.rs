@@ -1,16 +1,18 @@
 //! Layer normalisation over channels, with the activation that follows it everywhere in VidTok.
 
+#![allow(unsafe_code)] // Calls of the shim.
+
 use tch::Tensor;
 
-use crate::{Init, ParamPath};
+use crate::{Init, ParamPath, Parameter, shim};
 
 const EPS: f64 = 1e-6;
 
 /// Layer normalisation over the last axis (arXiv 1607.06450), eps 1e-6.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Parameter,
+    bias: Parameter,
 }
 
 impl LayerNorm {
@@ -18,21 +20,23 @@ impl LayerNorm {
     #[must_use]
     pub fn new(path: &ParamPath, channels: i64) -> Self {
         Self {
-            weight: path.get("weight", &[channels], Init::Constant(1.0)),
-            bias: path.get("bias", &[channels], Init::Constant(0.0)),
+            weight: path.get("weight", &[channels], Init::Constant(1.0)).into(),
+            bias: path.get("bias", &[channels], Init::Constant(0.0)).into(),
         }
     }
 
     /// Normalises `[..., c]` over c.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), EPS, false)
+        x.layer_norm(self.weight.size(), Some(&*self.weight), Some(&*self.bias), EPS, false)
     }
 
-    /// Normalises `[..., c]` and applies SiLU, y * sigmoid(y).
+    /// Normalises `[..., c]` and applies SiLU, y * sigmoid(y). For gradients only `x` is kept; there are no second ones.
+    ///
+    /// All is computed in the kind of the parameters and given in that of `x`, whatever the mixed precision.
     pub fn forward_silu(&self, x: &Tensor) -> Tensor {
-        let mut y = self.forward(x);
-        // In place where no gradient needs y.
-        if y.requires_grad() { y.silu() } else { y.silu_() }
+        let (weight, bias) = (self.weight.as_ptr(), self.bias.as_ptr());
+        // SAFETY: the tensors live during the call.
+        shim::tensor(|out| unsafe { shim::vidtok_norm_silu(x.as_ptr(), weight, bias, EPS, out) })
     }
 }
 
@@ -52,18 +56,72 @@ mod tests {
         assert!((y.square().mean(Kind::Float).double_value(&[]) - 1.0).abs() < 1e-4);
     }
 
+    fn random(shape: &[i64]) -> Tensor {
+        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
+
+    /// A layer with parameters other than the initial ones, that ask for gradients.
+    fn trained(channels: i64) -> LayerNorm {
+        let trained = |offset: f64| Parameter::from((random(&[channels]) + offset).set_requires_grad(true));
+        LayerNorm { weight: trained(1.0), bias: trained(0.0) }
+    }
+
+    fn plain(norm: &LayerNorm, x: &Tensor) -> Tensor {
+        let y = norm.forward(x);
+        y.sigmoid() * y
+    }
+
+    /// Relative to the largest value.
+    fn difference(a: &Tensor, b: &Tensor) -> f64 {
+        assert_eq!((a.size(), a.kind()), (b.size(), b.kind()));
+        let [a, b] = [a, b].map(|x| x.to_kind(Kind::Double));
+        ((a - &b).abs().max() / b.abs().max()).double_value(&[])
+    }
+
     #[test]
     fn silu_is_the_same_with_and_without_gradients() {
         tch::manual_seed(0);
-        let norm = LayerNorm::new(&ParamPath::fresh(Device::Cpu), 8);
-        let x = Tensor::randn([4, 8], (Kind::Float, Device::Cpu));
-        let expected = {
-            let y = norm.forward(&x);
-            &y * y.sigmoid()
+        let norm = trained(8);
+        let x = random(&[4, 8]);
+        let expected = plain(&norm, &x);
+        assert!(norm.forward_silu(&x).requires_grad());
+        for y in [norm.forward_silu(&x), tch::no_grad(|| norm.forward_silu(&x))] {
+            assert!(difference(&y, &expected) < 1e-6);
+        }
+    }
+
+    #[test]
+    fn gradients_are_those_of_the_plain_form() {
+        tch::manual_seed(0);
+        let norm = trained(64);
+        let x = (random(&[2, 3, 5, 64]) * 3.0 + 1.0).set_requires_grad(true);
+        let cotangent = random(&[2, 3, 5, 64]);
+        let gradients = |y: Tensor| {
+            let loss = (y * &cotangent).sum(Kind::Float);
+            Tensor::run_backward(&[loss], &[&x, &*norm.weight, &*norm.bias], false, false)
         };
-        let with_gradients = norm.forward_silu(&x.copy().set_requires_grad(true));
-        for y in [norm.forward_silu(&x), with_gradients.detach()] {
-            assert!(f64::try_from((y - &expected).abs().max()).unwrap() < 1e-6);
+        let (expected, found) = (gradients(plain(&norm, &x)), gradients(norm.forward_silu(&x)));
+        for (expected, found) in expected.iter().zip(&found) {
+            assert!(difference(found, expected) < 1e-6, "{}", difference(found, expected));
+        }
+    }
+
+    #[test]
+    fn half_precision_inputs_are_computed_on_in_float32() {
+        tch::manual_seed(0);
+        let norm = trained(64);
+        let x = random(&[10, 64]).to_kind(Kind::BFloat16).set_requires_grad(true);
+        let wide = x.detach().to_kind(Kind::Float).set_requires_grad(true);
+        let (found, expected) = (norm.forward_silu(&x), plain(&norm, &wide));
+        assert_eq!(found, expected.to_kind(Kind::BFloat16));
+        let gradients = |y: &Tensor, x: &Tensor| {
+            let loss = y.sum(Kind::Float);
+            Tensor::run_backward(&[loss], &[x, &*norm.weight, &*norm.bias], false, false)
+        };
+        let (found, expected) = (gradients(&found, &x), gradients(&expected, &wide));
+        assert!(difference(&found[0].to_kind(Kind::Float), &expected[0]) < 4e-3);
+        for i in [1, 2] {
+            assert!(difference(&found[i], &expected[i]) < 1e-6, "parameters keep float32");
         }
     }
 }

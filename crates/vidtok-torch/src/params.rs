@@ -5,7 +5,7 @@
 //! against a whole file first, so that every missing, unexpected or wrongly shaped key is reported at once.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::rc::Rc;
 
@@ -28,6 +28,7 @@ struct Builder {
     device: Device,
     kind: Kind,
     taken: BTreeMap<String, Tensor>,
+    buffers: BTreeSet<String>,
     problems: ParameterError,
 }
 
@@ -58,7 +59,14 @@ impl ParamPath {
     }
 
     fn root(source: Source, device: Device, kind: Kind) -> Self {
-        let builder = Builder { source, device, kind, taken: BTreeMap::new(), problems: ParameterError::default() };
+        let builder = Builder {
+            source,
+            device,
+            kind,
+            taken: BTreeMap::new(),
+            buffers: BTreeSet::new(),
+            problems: ParameterError::default(),
+        };
         Self { builder: Rc::new(RefCell::new(builder)), prefix: String::new() }
     }
 
@@ -79,6 +87,13 @@ impl ParamPath {
         self.builder.borrow_mut().take(key, shape, init)
     }
 
+    /// The same for what belongs to a network's state but is never trained.
+    pub fn buffer(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
+        let tensor = self.get(name, shape, init);
+        self.builder.borrow_mut().buffers.insert(self.sub(name).prefix);
+        tensor
+    }
+
     /// Ends building: all parameters that were asked for.
     ///
     /// # Errors
@@ -89,7 +104,10 @@ impl ParamPath {
         if let Source::Loaded(rest) = std::mem::replace(&mut builder.source, Source::Shapes) {
             problems.unexpected = rest.into_keys().collect();
         }
-        if problems.is_empty() { Ok(Parameters { tensors: std::mem::take(&mut builder.taken) }) } else { Err(problems) }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Parameters { tensors: std::mem::take(&mut builder.taken), buffers: std::mem::take(&mut builder.buffers) })
     }
 }
 
@@ -127,6 +145,7 @@ fn nothing(shape: &[i64]) -> Tensor {
 #[derive(Debug)]
 pub struct Parameters {
     tensors: BTreeMap<String, Tensor>,
+    buffers: BTreeSet<String>,
 }
 
 impl Parameters {
@@ -146,6 +165,11 @@ impl Parameters {
         self.tensors.get(name)
     }
 
+    /// Those that have gradients, in order of the names.
+    pub fn trained(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.iter().filter(|(_, tensor)| tensor.requires_grad())
+    }
+
     /// How many numbers the parameters whose names start with `prefix` hold.
     #[must_use]
     pub fn count(&self, prefix: &str) -> i64 {
@@ -153,10 +177,11 @@ impl Parameters {
         below.map(|(_, tensor)| tensor.numel() as i64).sum()
     }
 
-    /// Switches gradients on or off for the parameters whose names start with `prefix`.
+    /// Switches gradients on or off for the parameters whose names start with `prefix`. (A network's buffers, which are
+    /// listed here too, never have gradients: see [`ParamPath::buffer`].)
     pub fn set_requires_grad(&self, prefix: &str, requires_grad: bool) {
         for (name, tensor) in &self.tensors {
-            if name.starts_with(prefix) {
+            if name.starts_with(prefix) && !self.buffers.contains(name) {
                 let _ = tensor.set_requires_grad(requires_grad);
             }
         }

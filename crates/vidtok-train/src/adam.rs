@@ -1,4 +1,7 @@
-//! Adam (arXiv 1412.6980) with its state in plain tensors of our own; tch's optimizer hides it.
+//! Adam (arXiv 1412.6980) and AdamW (arXiv 1711.05101) with their state in plain tensors of our own; tch's optimizers
+//! hide it, so that it cannot be saved.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -15,21 +18,23 @@ pub struct AdamConfig {
     pub beta2: f64,
     /// Keeps the division finite; above 0.
     pub eps: f64,
+    /// Share of the learning rate by which weights decay at each update, apart from the gradient (AdamW); 0 is Adam.
+    pub weight_decay: f64,
 }
 
 impl Default for AdamConfig {
     /// The published values.
     fn default() -> Self {
-        Self { lr: 1e-5, beta1: 0.9, beta2: 0.999, eps: 1e-8 }
+        Self { lr: 1e-5, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 }
     }
 }
 
-/// The optimizer of a list of parameters.
+/// The optimizer of named parameters.
 #[derive(Debug)]
 pub struct Adam {
     config: AdamConfig,
-    parameters: Vec<Moments>,
-    steps: i32,
+    parameters: BTreeMap<String, Moments>,
+    updates: i32,
 }
 
 #[derive(Debug)]
@@ -39,21 +44,26 @@ struct Moments {
     mean_square: Tensor,
 }
 
+/// The parts of a parameter's state, as saved states name them.
+const MEAN: &str = "mean";
+const MEAN_SQUARE: &str = "mean_square";
+
 impl Adam {
-    /// For these parameters, in this order.
+    /// For these parameters.
     #[must_use]
-    pub fn new(config: AdamConfig, parameters: impl IntoIterator<Item = Tensor>) -> Self {
-        let moments = |parameter: Tensor| Moments {
+    pub fn new<'a>(config: AdamConfig, parameters: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Self {
+        let moments = |parameter: &Tensor| Moments {
             mean: parameter.detach().zeros_like(),
             mean_square: parameter.detach().zeros_like(),
-            parameter,
+            parameter: parameter.shallow_clone(),
         };
-        Self { config, parameters: parameters.into_iter().map(moments).collect(), steps: 0 }
+        let parameters = parameters.into_iter().map(|(name, parameter)| (name.to_owned(), moments(parameter)));
+        Self { config, parameters: parameters.collect(), updates: 0 }
     }
 
-    /// Fills the gradients with zeros; a parameter without a gradient stays without.
+    /// Takes the gradients away.
     pub fn zero_grad(&mut self) {
-        for moments in &mut self.parameters {
+        for moments in self.parameters.values_mut() {
             moments.parameter.zero_grad();
         }
     }
@@ -63,7 +73,7 @@ impl Adam {
     pub fn clip_grad_norm(&self, limit: f64) -> f64 {
         tch::no_grad(|| {
             let gradients: Vec<Tensor> =
-                self.parameters.iter().map(|m| m.parameter.grad()).filter(Tensor::defined).collect();
+                self.parameters.values().map(|m| m.parameter.grad()).filter(Tensor::defined).collect();
             if gradients.is_empty() {
                 return 0.0;
             }
@@ -81,15 +91,18 @@ impl Adam {
 
     /// Takes one step along the gradients, with the learning rate `lr`.
     pub fn step(&mut self, lr: f64) {
-        self.steps += 1;
-        let AdamConfig { beta1, beta2, eps, .. } = self.config;
-        let correction1 = 1.0 - beta1.powi(self.steps);
-        let correction2 = (1.0 - beta2.powi(self.steps)).sqrt();
+        self.updates += 1;
+        let AdamConfig { beta1, beta2, eps, weight_decay, .. } = self.config;
+        let correction1 = 1.0 - beta1.powi(self.updates);
+        let correction2 = (1.0 - beta2.powi(self.updates)).sqrt();
         tch::no_grad(|| {
-            for Moments { parameter, mean, mean_square } in &mut self.parameters {
+            for Moments { parameter, mean, mean_square } in self.parameters.values_mut() {
                 let gradient = parameter.grad();
                 if !gradient.defined() {
                     continue;
+                }
+                if weight_decay > 0.0 {
+                    let _ = parameter.g_mul_scalar_(1.0 - lr * weight_decay);
                 }
                 let _ = mean.lerp_(&gradient, 1.0 - beta1);
                 let _ = mean_square.g_mul_scalar_(beta2).addcmul_(&gradient, &(&gradient * (1.0 - beta2)));
@@ -97,6 +110,38 @@ impl Adam {
                 let _ = parameter.addcdiv_(&(&*mean * (-lr / correction1)), &scale);
             }
         });
+    }
+
+    /// How many steps were taken.
+    #[must_use]
+    pub fn updates(&self) -> i32 {
+        self.updates
+    }
+
+    /// The state besides the number of steps: `mean.NAME` and `mean_square.NAME` of each parameter.
+    pub fn state(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        self.parameters.iter().flat_map(|(name, moments)| {
+            [(MEAN, &moments.mean), (MEAN_SQUARE, &moments.mean_square)]
+                .map(|(part, tensor)| (format!("{part}.{name}"), tensor))
+        })
+    }
+
+    /// Goes on with a saved state, given by [`updates`](Self::updates) and [`state`](Self::state).
+    ///
+    /// # Errors
+    /// The first name of a tensor that is missing or of another shape; the state is no longer of use then.
+    pub fn restore(&mut self, updates: i32, tensor: impl Fn(&str) -> Option<Tensor>) -> Result<(), String> {
+        self.updates = updates;
+        for (name, moments) in &mut self.parameters {
+            for (part, own) in [(MEAN, &mut moments.mean), (MEAN_SQUARE, &mut moments.mean_square)] {
+                let name = format!("{part}.{name}");
+                match tensor(&name) {
+                    Some(saved) if saved.size() == own.size() => own.copy_(&saved),
+                    _ => return Err(name),
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -113,7 +158,7 @@ mod tests {
     #[test]
     fn steps_follow_the_published_recurrence() {
         let x = parameter(&[1.0, -2.0]);
-        let mut adam = Adam::new(AdamConfig { lr: 0.1, ..AdamConfig::default() }, [x.shallow_clone()]);
+        let mut adam = Adam::new(AdamConfig { lr: 0.1, ..AdamConfig::default() }, [("x", &x)]);
         let (mut expected, mut m, mut v) = ([1.0_f64, -2.0], [0.0_f64; 2], [0.0_f64; 2]);
         for step in 1..=5 {
             adam.zero_grad();
@@ -135,12 +180,49 @@ mod tests {
     #[test]
     fn clipping_keeps_the_direction_and_caps_the_joint_norm() {
         let (a, b) = (parameter(&[1.0]), parameter(&[1.0]));
-        let adam = Adam::new(AdamConfig::default(), [a.shallow_clone(), b.shallow_clone()]);
+        let adam = Adam::new(AdamConfig::default(), [("a", &a), ("b", &b)]);
         ((&a * 3.0).sum(Kind::Double) + (&b * 4.0).sum(Kind::Double)).backward();
         assert!((adam.clip_grad_norm(10.0) - 5.0).abs() < 1e-9);
         assert!((a.grad().double_value(&[0]) - 3.0).abs() < 1e-9);
         assert!((adam.clip_grad_norm(1.0) - 5.0).abs() < 1e-9);
         assert!((a.grad().double_value(&[0]) - 0.6).abs() < 1e-5);
         assert!((b.grad().double_value(&[0]) - 0.8).abs() < 1e-5);
+    }
+
+    #[test]
+    fn weights_decay_apart_from_the_gradient() {
+        let x = parameter(&[2.0]);
+        let mut adam = Adam::new(AdamConfig { weight_decay: 0.5, ..AdamConfig::default() }, [("x", &x)]);
+        (&x * 0.0).sum(Kind::Double).backward();
+        adam.step(0.1);
+        assert!((x.double_value(&[0]) - 2.0 * (1.0 - 0.1 * 0.5)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_restored_state_goes_on_exactly() {
+        let run = |restored: bool| {
+            let x = parameter(&[1.0, -2.0]);
+            let mut adam = Adam::new(AdamConfig::default(), [("x", &x)]);
+            for step in 0..4 {
+                if restored && step == 2 {
+                    let saved: BTreeMap<_, _> = adam.state().map(|(name, tensor)| (name, tensor.copy())).collect();
+                    let updates = adam.updates();
+                    adam = Adam::new(AdamConfig::default(), [("x", &x)]);
+                    adam.restore(updates, |name| saved.get(name).map(Tensor::shallow_clone)).unwrap();
+                }
+                adam.zero_grad();
+                x.square().sum(Kind::Double).backward();
+                adam.step(0.1);
+            }
+            x.detach()
+        };
+        assert!(run(true).equal(&run(false)));
+    }
+
+    #[test]
+    fn a_missing_part_of_a_state_is_named() {
+        let x = parameter(&[1.0]);
+        let mut adam = Adam::new(AdamConfig::default(), [("x", &x)]);
+        assert_eq!(adam.restore(1, |_| None).unwrap_err(), "mean.x");
     }
 }

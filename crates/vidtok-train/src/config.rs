@@ -3,138 +3,212 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tch::Kind;
 use vidtok::Config;
 
-use crate::{AdamConfig, Schedule, TrainError};
+use crate::{AdamConfig, DataConfig, LossConfig, Schedule, TrainError};
 
 /// How a model is trained. Unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Decides the initial weights and the clips.
+    /// Decides the initial weights, the clips and the noise.
     #[serde(default)]
     pub seed: u64,
-    /// Batches to train on.
+    /// Model or checkpoint to start from, instead of random weights; a later stage starts from the one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
+    /// Steps to take.
     pub steps: u64,
     /// Clips in a batch.
     pub batch_size: usize,
-    /// The gradients' norm is clipped to this.
+    /// Batches in a step; their gradients are averaged.
+    #[serde(default = "TrainConfig::accumulate")]
+    pub accumulate: u64,
+    /// The gradients' norm is clipped to this, the generator's and the discriminator's.
     #[serde(default = "TrainConfig::clip_norm")]
     pub clip_norm: f64,
-    /// The model is written after every so many batches.
-    #[serde(default = "TrainConfig::checkpoint_every")]
-    pub checkpoint_every: u64,
-    /// The optimizer.
+    /// The numbers that the networks compute in; losses, quantizer and weights stay in float32.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Whether activations within blocks are computed again in the backward pass instead of kept: less memory, more
+    /// time.
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
+    /// Whether only the decoder is trained: the latent space does not move.
+    #[serde(default)]
+    pub freeze_encoder: bool,
+    /// Decay of the moving averages of the weights; none are kept without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema_decay: Option<f64>,
+    /// So many steps in a row may be skipped, because a number is not finite, before the run ends.
+    #[serde(default = "TrainConfig::max_skipped")]
+    pub max_skipped: u64,
+    /// Both optimizers.
     #[serde(default)]
     pub optimizer: AdamConfig,
     /// The course of the learning rate.
     #[serde(default)]
     pub schedule: Schedule,
+    /// The losses.
+    #[serde(default)]
+    pub loss: LossConfig,
+    /// When to measure, and on what.
+    #[serde(default)]
+    pub validation: ValidationConfig,
+    /// When to save, and how much to keep.
+    #[serde(default)]
+    pub checkpoints: CheckpointConfig,
     /// The clips.
     pub data: DataConfig,
 }
 
-/// The clips that a model is trained on.
+/// The numbers that the networks compute in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// float32.
+    #[default]
+    F32,
+    /// bfloat16 for convolutions and matrix products (autocast).
+    Bf16,
+}
+
+impl Precision {
+    /// What autocast is to use, if it is wanted.
+    pub(crate) fn autocast(self) -> Option<Kind> {
+        match self {
+            Self::F32 => None,
+            Self::Bf16 => Some(Kind::BFloat16),
+        }
+    }
+}
+
+/// The `[train.validation]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ValidationConfig {
+    /// Steps between two looks; there is one before the first step and one after the last.
+    pub every: u64,
+    /// The most clips to look at.
+    pub clips: usize,
+    /// Videos to take them from, in place of what is held out of the training videos.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub videos: Option<ValidationVideos>,
+}
+
+/// Videos to measure on: a clip from the first frame of each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DataConfig {
-    /// Folder of videos; procedural clips without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub folder: Option<PathBuf>,
+pub struct ValidationVideos {
+    /// Their folder.
+    pub folder: PathBuf,
     /// CSV table with a column `videos`, of paths below the folder; `clips.csv` in the folder without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<PathBuf>,
-    /// The videos themselves, below the folder, in place of a table.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub videos: Vec<PathBuf>,
-    /// Procedural scenes to train on if there is no folder.
-    #[serde(default = "DataConfig::scenes")]
-    pub scenes: usize,
-    /// Whether procedural clips may stand in for a folder that does not exist.
-    #[serde(default)]
-    pub scenes_if_missing: bool,
-    /// Frames of a clip.
-    pub frames: usize,
-    /// Height and width of a clip.
-    pub size: [i64; 2],
-    /// Frames per second of a clip; the video's own without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sample_fps: Option<f64>,
-    /// What the shorter side of a video is resized to before the crop; the clip's height without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shorter_side: Option<i64>,
-    /// Whether the crop lies anywhere, or in the middle.
-    #[serde(default)]
-    pub random_crop: bool,
-    /// Clips at the end of each video that are kept apart from training.
-    #[serde(default = "DataConfig::held_out")]
-    pub held_out: usize,
-    /// Memory for decoded videos, in MiB.
-    #[serde(default = "DataConfig::cache_mib")]
-    pub cache_mib: u64,
-    /// Threads that prepare clips.
-    #[serde(default = "DataConfig::workers")]
-    pub workers: usize,
+    /// Frames per second of the clips; the published 8 without it.
+    #[serde(default = "ValidationVideos::sample_fps")]
+    pub sample_fps: f64,
 }
 
-impl DataConfig {
-    fn scenes() -> usize {
-        8
+impl ValidationVideos {
+    fn sample_fps() -> f64 {
+        8.0
     }
+}
 
-    fn held_out() -> usize {
-        1
+impl Default for ValidationConfig {
+    fn default() -> Self {
+        Self { every: 500, clips: 8, videos: None }
     }
+}
 
-    fn cache_mib() -> u64 {
-        1024
-    }
+/// The `[train.checkpoints]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Steps between two.
+    pub every: u64,
+    /// How many of the newest are kept.
+    pub keep: usize,
+}
 
-    fn workers() -> usize {
-        1
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { every: 500, keep: 3 }
     }
 }
 
 impl TrainConfig {
+    fn accumulate() -> u64 {
+        1
+    }
+
     fn clip_norm() -> f64 {
         20.0
     }
 
-    fn checkpoint_every() -> u64 {
-        500
+    fn max_skipped() -> u64 {
+        10
     }
 
-    /// Reads the table of `config`.
+    /// Reads the table of `config`, which must have no stages.
     ///
     /// # Errors
     /// If there is none, or it has unknown, missing or nonsensical values.
     pub fn of(config: &Config) -> Result<Self, TrainError> {
-        let wrong = |message: String| TrainError::Config { message };
         let table = config.train.clone().ok_or_else(|| wrong("the configuration has no such table".to_owned()))?;
+        Self::from_table(table)
+    }
+
+    /// Reads a `[train]` table.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn from_table(table: toml::Table) -> Result<Self, TrainError> {
         let train: Self = table.try_into().map_err(|error: toml::de::Error| wrong(one_line(&error.to_string())))?;
+        train.check()?;
+        Ok(train)
+    }
+
+    fn check(&self) -> Result<(), TrainError> {
         let positive = [
-            ("optimizer.lr", train.optimizer.lr),
-            ("optimizer.eps", train.optimizer.eps),
-            ("clip_norm", train.clip_norm),
-            ("checkpoint_every", train.checkpoint_every as f64),
-            ("batch_size", train.batch_size as f64),
-            ("data.sample_fps", train.data.sample_fps.unwrap_or(1.0)),
+            ("optimizer.lr", self.optimizer.lr),
+            ("optimizer.eps", self.optimizer.eps),
+            ("clip_norm", self.clip_norm),
+            ("accumulate", self.accumulate as f64),
+            ("validation.every", self.validation.every as f64),
+            ("checkpoints.every", self.checkpoints.every as f64),
+            ("batch_size", self.batch_size as f64),
+            ("data.sample_fps", self.data.sample_fps.unwrap_or(1.0)),
+            ("validation.videos.sample_fps", self.validation.videos.as_ref().map_or(1.0, |videos| videos.sample_fps)),
         ];
         if let Some((key, value)) = positive.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
             return Err(wrong(format!("{key} is {value}; it must be above 0")));
         }
-        let decays = [("optimizer.beta1", train.optimizer.beta1), ("optimizer.beta2", train.optimizer.beta2)];
+        let adversary = self.loss.adversary.clone().unwrap_or_default();
+        let weights = [
+            ("optimizer.weight_decay", self.optimizer.weight_decay),
+            ("loss.perceptual.weight", self.loss.perceptual.clone().unwrap_or_default().weight),
+            ("loss.adversary.weight", adversary.weight),
+            ("loss.adversary.lecam_weight", adversary.lecam_weight),
+        ];
+        if let Some((key, value)) = weights.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
+            return Err(wrong(format!("{key} is {value}; it must be at least 0")));
+        }
+        let decays = [
+            ("optimizer.beta1", self.optimizer.beta1),
+            ("optimizer.beta2", self.optimizer.beta2),
+            ("ema_decay", self.ema_decay.unwrap_or(0.0)),
+        ];
         if let Some((key, value)) = decays.iter().find(|(_, value)| !(0.0..1.0).contains(value)) {
             return Err(wrong(format!("{key} is {value}; it must be at least 0 and below 1")));
         }
-        let DataConfig { folder, table, videos, .. } = &train.data;
-        if folder.is_none() && (table.is_some() || !videos.is_empty()) {
-            return Err(wrong("data.table and data.videos need data.folder, which their paths start from".to_owned()));
+        let (t, [h, w]) = (self.data.frames as i64, self.data.size);
+        if self.loss.adversary.is_some() && !adversary.patches.fits([t, h, w]) {
+            return Err(wrong(format!("clips of {t} frames of {h}x{w} are too small for the discriminator's patches")));
         }
-        if table.is_some() && !videos.is_empty() {
-            return Err(wrong("data.table and data.videos exclude each other".to_owned()));
-        }
-        Ok(train)
+        self.data.check().map_err(wrong)
     }
 
     /// The learning rate of a step.
@@ -144,7 +218,11 @@ impl TrainConfig {
     }
 }
 
-fn one_line(message: &str) -> String {
+pub(crate) fn wrong(message: String) -> TrainError {
+    TrainError::Config { message }
+}
+
+pub(crate) fn one_line(message: &str) -> String {
     message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -185,7 +263,7 @@ mod tests {
     #[test]
     fn what_is_left_out_has_the_published_values() {
         let config = parse(TRAIN).unwrap();
-        assert_eq!(config.optimizer, AdamConfig { lr: 1e-5, beta1: 0.9, beta2: 0.999, eps: 1e-8 });
+        assert_eq!(config.optimizer, AdamConfig { lr: 1e-5, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 });
         assert_eq!(config.clip_norm, 20.0);
     }
 

@@ -1,10 +1,12 @@
 //! What can go wrong in training.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use vidtok_core::VideoError;
+use vidtok_core::{MetricError, VideoError};
 use vidtok_data::{DatasetError, LoadError};
+use vidtok_metrics::LpipsError;
+use vidtok_report::ReportError;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +15,14 @@ pub enum TrainError {
     /// The `[train]` table is missing or wrong.
     #[error("[train]: {message}")]
     Config {
+        /// What is wrong.
+        message: String,
+    },
+    /// A recipe is wrong.
+    #[error("{}: {message}", path.display())]
+    Recipe {
+        /// The file.
+        path: PathBuf,
         /// What is wrong.
         message: String,
     },
@@ -28,6 +38,12 @@ pub enum TrainError {
     /// A video cannot be read or written.
     #[error(transparent)]
     Video(#[from] VideoError),
+    /// A metric is not defined for the clips.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// A picture cannot be drawn or written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// A file of the run cannot be written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -36,16 +52,50 @@ pub enum TrainError {
         /// What the system said.
         source: io::Error,
     },
-    /// The loss or the gradients are no finite numbers.
+    /// The weights of LPIPS cannot be read.
+    #[error(transparent)]
+    Lpips(#[from] LpipsError),
+    /// A saved state cannot be gone on from.
+    #[error("{}: {message}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// There is no room for the states to come.
+    #[error("{}: {free} MB are free, and the states of this run need up to {needed} MB more", path.display())]
+    Full {
+        /// Where they would lie.
+        path: PathBuf,
+        /// Megabytes that are free.
+        free: u64,
+        /// Megabytes that are needed.
+        needed: u64,
+    },
+    /// Too often in a row the loss or the gradients were no finite numbers.
     #[error(
-        "step {step}: the loss is {loss} and the norm of the gradients {gradient_norm}; a lower learning rate may help"
+        "step {step}: {steps} steps in a row have given numbers that are not finite (the last a loss of {loss} and \
+         gradients of norm {gradient_norm}, on {}); a lower learning rate may help",
+        clips.join(", ")
     )]
     NotFinite {
         /// The step, from 0.
         step: u64,
+        /// Steps in a row.
+        steps: u64,
         /// The loss.
         loss: f64,
         /// The norm.
         gradient_norm: f64,
+        /// The clips of the step.
+        clips: Vec<String>,
     },
+}
+
+impl TrainError {
+    /// What the system said of a file.
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
 }

@@ -6,7 +6,7 @@ use tch::Tensor;
 use vidtok::{Pair, StreamReconstructor, Tokenizer, chunk_frames};
 use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoError};
 use vidtok_data::{
-    Ffmpeg, Quality, Scene, VideoReader, VideoWriter, center_offset, resize_frames, save_png, to_frames, to_model_range,
+    Ffmpeg, Quality, Scene, VideoReader, VideoWriter, center_offset, resize_frames, to_frames, to_model_range,
 };
 
 use crate::TrainError;
@@ -26,14 +26,13 @@ pub(crate) enum Example<'a> {
 const SHOWN_SIDE: i64 = 256;
 
 /// Writes the first seconds of a clip, its shorter side `side` pixels and cut to the middle `crop` (height, width) if
-/// there is one, on the left of its reconstruction: a video, and its middle frame as a picture.
+/// there is one, on the left of its reconstruction.
 pub(crate) fn write(
     tokenizer: &Tokenizer,
     ffmpeg: &Ffmpeg,
     example: &Example<'_>,
     (side, crop): (i64, Option<[i64; 2]>),
     video: &Path,
-    picture: &Path,
 ) -> Result<(), TrainError> {
     let (mut frames, frame_rate) = read(ffmpeg, example, side)?;
     if let Some([height, width]) = crop {
@@ -48,25 +47,14 @@ pub(crate) fn write(
     let enlarged = (SHOWN_SIDE / side).max(1);
     let shown = [h * enlarged, 2 * w * enlarged];
     let mut writer = VideoWriter::create(ffmpeg, video, shown, frame_rate, Quality::default())?;
-    let mut middle = None;
-    let mut written = 0;
     for start in (0..t).step_by(chunk as usize) {
         let part = frames.narrow(0, start, chunk.min(t - start));
         let Some(Pair { input, reconstruction }) = stream.push(&to_model_range(&part))? else { continue };
         let both = to_frames(&Tensor::cat(&[input.to_device(reconstruction.device()), reconstruction], 4));
         let both = [1, 2].into_iter().fold(both, |x, axis| x.repeat_interleave_self_int(enlarged, axis, None));
-        let wanted = t / 2 - written;
-        written += both.size()[0];
-        if (0..both.size()[0]).contains(&wanted) {
-            middle = Some(both.get(wanted));
-        }
         writer.write(&both)?;
     }
-    Box::new(writer).finish()?;
-    if let Some(frame) = middle {
-        save_png(ffmpeg, picture, &frame)?;
-    }
-    Ok(())
+    Ok(Box::new(writer).finish()?)
 }
 
 /// Frames uint8 `[t, h, w, 3]` and their rate.

@@ -1,13 +1,13 @@
 //! Training of video tokenizers.
 //!
-//! A [`Trainer`] takes steps on batches of clips and knows nothing of files; [`train`] runs one from a configuration:
-//! data, log, checkpoints, and what a person looks at in the end.
+//! A [`Trainer`] takes steps on batches of clips; [`train`] runs one from a configuration, stage by stage: data, log,
+//! states to go on from, and what a person looks at.
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
 //! use vidtok::{Config, Tokenizer};
-//! use vidtok_loss::L1;
-//! use vidtok_train::{TrainConfig, Trainer};
+//! use vidtok_data::Batch;
+//! use vidtok_train::{Losses, TrainConfig, Trainer};
 //!
 //! let config = Config::parse(
 //!     r#"
@@ -34,25 +34,46 @@
 //!     "#,
 //! )?;
 //! let train = TrainConfig::of(&config)?;
-//! let mut trainer = Trainer::new(Tokenizer::init(config, 0, Device::Cpu)?, Box::new(L1), train);
+//! let losses = Losses::new(&train.loss, None, Device::Cpu);
+//! let mut trainer = Trainer::new(Tokenizer::init(config, 0, Device::Cpu)?, losses, train);
 //! let clips = Tensor::zeros([2, 3, 5, 16, 16], (Kind::Float, Device::Cpu));
-//! let report = trainer.step(&clips)?;
+//! let report = trainer.step(&[Batch { clips, names: vec!["black".to_owned(); 2] }])?;
 //! assert!(report.loss.is_finite());
 //! # Ok::<(), vidtok_train::TrainError>(())
 //! ```
 
 mod adam;
+mod checkpoints;
 mod config;
+mod data;
+mod data_config;
+mod ema;
 mod error;
 mod example_video;
+mod log;
+mod losses;
+mod pictures;
+mod plan;
 mod run;
 mod run_folder;
 mod schedule;
+mod stages;
+mod state;
+mod step_report;
 mod trainer;
+mod validation;
 
 pub use adam::{Adam, AdamConfig};
-pub use config::{DataConfig, TrainConfig};
+pub use config::{CheckpointConfig, Precision, TrainConfig, ValidationConfig, ValidationVideos};
+pub use data_config::{DataConfig, ImagesConfig};
+pub use ema::Ema;
 pub use error::TrainError;
-pub use run::{Observer, Start, Summary, train};
+pub use log::LogEntry;
+pub use losses::{LossConfig, Losses};
+pub use plan::{MemoryEstimate, Plan, StagePlan};
+pub use run::{Observer, RunOptions, StageSummary, Start, Summary, resume, train};
 pub use schedule::{Decay, Schedule};
-pub use trainer::{StepReport, Trainer};
+pub use stages::{Stage, read_recipe};
+pub use step_report::{AdversaryReport, StepReport};
+pub use trainer::Trainer;
+pub use validation::{Quality, Validation, Validator};

@@ -1,37 +1,60 @@
-//! The folder of one training run.
+//! The folder of a run, and those of its stages.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use vidtok::Config;
 
 use crate::TrainError;
 
-/// Where a run writes: `config.toml`, `log.jsonl`, `model.safetensors`, `side_by_side.mp4`, `side_by_side.png`.
+/// Where a run writes: `config.toml`, and a folder for each stage, or the stage's files right here if there is one
+/// stage without a name.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
-    log: File,
 }
+
+const CONFIG: &str = "config.toml";
+const CHECKPOINTS: &str = "checkpoints";
 
 impl RunFolder {
     /// Makes a new folder: `parent/name`, or with a number behind it if that exists. Nothing is overwritten.
     ///
     /// # Errors
     /// If it cannot be made or written to.
-    pub(crate) fn create(parent: &Path, name: &str, config: &str) -> Result<Self, TrainError> {
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| TrainError::Io { path, source }
-        };
-        fs::create_dir_all(parent).map_err(io(parent))?;
-        let path = new_folder(parent, name).map_err(io(&parent.join(name)))?;
-        let config_path = path.join("config.toml");
-        fs::write(&config_path, config).map_err(io(&config_path))?;
-        let log_path = path.join("log.jsonl");
-        let log = File::create(&log_path).map_err(io(&log_path))?;
-        Ok(Self { path, log })
+    pub(crate) fn create(parent: &Path, config: &Config) -> Result<Self, TrainError> {
+        fs::create_dir_all(parent).map_err(|error| TrainError::io(parent, error))?;
+        let path =
+            new_folder(parent, &config.name).map_err(|error| TrainError::io(&parent.join(&config.name), error))?;
+        let text = config.to_toml()?;
+        let file = path.join(CONFIG);
+        vidtok_core::write_atomically(&file, |temporary| fs::write(temporary, text))
+            .map_err(|error| TrainError::io(&file, error))?;
+        Ok(Self { path })
+    }
+
+    /// Takes a new folder away again, because its run could not begin. One whose run has begun stays.
+    pub(crate) fn discard_unless_begun(&self, first_stage: Option<&str>) {
+        let states = self.stage_path(first_stage).join(CHECKPOINTS);
+        let begun = fs::read_dir(states).is_ok_and(|mut states| states.next().is_some());
+        if !begun && fs::remove_dir_all(&self.path).is_ok() {
+            // The folder of all runs goes too if this was to be the first.
+            let _ = self.path.parent().map(fs::remove_dir);
+        }
+    }
+
+    fn stage_path(&self, name: Option<&str>) -> PathBuf {
+        name.map_or_else(|| self.path.clone(), |name| self.path.join(name))
+    }
+
+    /// The folder of an earlier run, and its configuration.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Config), TrainError> {
+        let config = Config::load(&path.join(CONFIG), &[])?;
+        Ok((Self { path: path.to_owned() }, config))
     }
 
     /// The folder.
@@ -39,22 +62,44 @@ impl RunFolder {
         &self.path
     }
 
-    /// A file in it.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    /// Appends a line to the log.
+    /// The folder of a stage, made if it is not there.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub(crate) fn log(&mut self, entry: &impl Serialize) -> Result<(), TrainError> {
-        let write = |log: &mut File| -> io::Result<()> {
-            let mut line = serde_json::to_vec(entry)?;
-            line.push(b'\n');
-            log.write_all(&line)
-        };
-        write(&mut self.log).map_err(|source| TrainError::Io { path: self.path.join("log.jsonl"), source })
+    /// If it cannot be made.
+    pub(crate) fn stage(&self, name: Option<&str>) -> Result<StageFolder, TrainError> {
+        let folder = StageFolder { path: self.stage_path(name) };
+        for path in [folder.path.clone(), folder.checkpoints(), folder.validation()] {
+            fs::create_dir_all(&path).map_err(|error| TrainError::io(&path, error))?;
+        }
+        Ok(folder)
+    }
+}
+
+/// The files of a stage.
+#[derive(Clone, Debug)]
+pub(crate) struct StageFolder {
+    path: PathBuf,
+}
+
+impl StageFolder {
+    /// States to go on from.
+    pub(crate) fn checkpoints(&self) -> PathBuf {
+        self.path.join(CHECKPOINTS)
+    }
+
+    /// Pictures of each validation.
+    pub(crate) fn validation(&self) -> PathBuf {
+        self.path.join("validation")
+    }
+
+    /// The folder itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Any other file.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
     }
 }
 
@@ -73,21 +118,26 @@ fn new_folder(parent: &Path, name: &str) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_second_run_of_the_same_name_gets_its_own_folder() {
-        let parent = tempfile::tempdir().unwrap();
-        let runs: Vec<RunFolder> = (0..3).map(|_| RunFolder::create(parent.path(), "a", "x = 1").unwrap()).collect();
-        assert_eq!(runs[0].path(), parent.path().join("a"));
-        assert_eq!(runs[2].path(), parent.path().join("a-3"));
+    fn config() -> Config {
+        Config::parse(include_str!("../../../configs/tiny_kl.toml")).unwrap()
     }
 
     #[test]
-    fn every_log_entry_is_a_line_of_json() {
+    fn a_second_run_of_the_same_name_gets_its_own_folder() {
         let parent = tempfile::tempdir().unwrap();
-        let mut run = RunFolder::create(parent.path(), "a", "").unwrap();
-        for step in 0..2 {
-            run.log(&serde_json::json!({ "step": step })).unwrap();
-        }
-        assert_eq!(fs::read_to_string(run.file("log.jsonl")).unwrap(), "{\"step\":0}\n{\"step\":1}\n");
+        let runs: Vec<RunFolder> = (0..3).map(|_| RunFolder::create(parent.path(), &config()).unwrap()).collect();
+        assert_eq!(runs[0].path(), parent.path().join("tiny_kl"));
+        assert_eq!(runs[2].path(), parent.path().join("tiny_kl-3"));
+    }
+
+    #[test]
+    fn a_run_knows_its_configuration_and_its_stages_have_folders() {
+        let parent = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(parent.path(), &config()).unwrap();
+        let (again, stored) = RunFolder::open(run.path()).unwrap();
+        assert_eq!(stored, config());
+        assert!(again.stage(Some("low")).unwrap().checkpoints().starts_with(run.path().join("low")));
+        assert_eq!(again.stage(None).unwrap().path(), run.path());
+        assert!(RunFolder::open(parent.path()).is_err());
     }
 }

@@ -1,50 +1,53 @@
 //! What one training step is.
+//!
+//! The losses are differentiated at the reconstruction first, so that their networks' activations are gone before the
+//! tokenizer's own backward pass, which runs once: the adaptive weight needs gradients at the decoder's last layer
+//! only. Then the discriminator learns from the same reconstruction.
+//!
+//! Whatever is random in a step follows from the seed and the step, so that a run can go on at any step.
 
 use tch::{Kind, Tensor};
-use vidtok::Tokenizer;
-use vidtok_core::{Loss, Metric};
-use vidtok_data::to_unit_range;
+use vidtok::{Tokenizer, TrainingOptions};
+use vidtok_core::Differentiated;
+use vidtok_data::{Batch, to_unit_range};
 use vidtok_metrics::Psnr;
+use vidtok_torch::with_gradient;
 
-use crate::{Adam, TrainConfig, TrainError};
+use crate::losses::Losses;
+use crate::state::Progress;
+use crate::{Adam, AdversaryReport, Ema, StepReport, TrainConfig, TrainError};
 
-/// A model that is being trained: minimises a reconstruction loss plus the quantizer's own.
+/// A model that is being trained, with everything that belongs to its training.
 #[derive(Debug)]
 pub struct Trainer {
-    tokenizer: Tokenizer,
-    loss: Box<dyn Loss>,
-    adam: Adam,
-    config: TrainConfig,
-    step: u64,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) losses: Losses,
+    pub(crate) generator: Adam,
+    pub(crate) discriminator: Adam,
+    pub(crate) ema: Option<Ema>,
+    pub(crate) config: TrainConfig,
+    pub(crate) progress: Progress,
 }
 
-/// The numbers of one step.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct StepReport {
-    /// The step, from 0.
-    pub step: u64,
-    /// What was minimised.
-    pub loss: f64,
-    /// The reconstruction loss in it.
-    pub reconstruction_loss: f64,
-    /// The quantizer's loss in it, before its weight.
-    pub quantizer_loss: f64,
-    /// PSNR of the batch in dB, before the step.
-    pub psnr: f64,
-    /// Norm of the gradients before clipping.
-    pub gradient_norm: f64,
-    /// The learning rate.
-    pub learning_rate: f64,
+/// What the generator's half of a step leaves for the discriminator's.
+struct Generated {
+    target: Tensor,
+    reconstruction: Tensor,
 }
 
 impl Trainer {
-    /// Trains all parameters of `tokenizer`.
+    /// Trains `tokenizer`: all of it, or the decoder if the configuration freezes the encoder.
     #[must_use]
-    pub fn new(tokenizer: Tokenizer, loss: Box<dyn Loss>, config: TrainConfig) -> Self {
+    pub fn new(tokenizer: Tokenizer, losses: Losses, config: TrainConfig) -> Self {
         tokenizer.parameters().set_requires_grad("", true);
-        let parameters = tokenizer.parameters().iter().map(|(_, tensor)| tensor.shallow_clone());
-        let adam = Adam::new(config.optimizer.clone(), parameters);
-        Self { tokenizer, loss, adam, config, step: 0 }
+        if config.freeze_encoder {
+            tokenizer.parameters().set_requires_grad("encoder.", false);
+        }
+        let generated = tokenizer.parameters().trained().chain(losses.generator_parameters());
+        let generator = Adam::new(config.optimizer.clone(), generated);
+        let discriminator = Adam::new(config.optimizer.clone(), losses.discriminator_parameters());
+        let ema = config.ema_decay.map(|decay| Ema::new(decay, tokenizer.parameters()));
+        Self { tokenizer, losses, generator, discriminator, ema, config, progress: Progress::default() }
     }
 
     /// The model.
@@ -53,52 +56,165 @@ impl Trainer {
         &self.tokenizer
     }
 
-    /// Takes a step on clips `[b, 3, t, h, w]` in [-1, 1].
+    /// The losses.
+    #[must_use]
+    pub fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    /// The moving averages of its weights.
+    #[must_use]
+    pub fn ema(&self) -> Option<&Ema> {
+        self.ema.as_ref()
+    }
+
+    /// Steps taken so far, skipped ones included: the number of the next one.
+    #[must_use]
+    pub fn step_number(&self) -> u64 {
+        self.progress.step
+    }
+
+    /// Steps that changed nothing, because a number was not finite.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.progress.skipped
+    }
+
+    /// Takes a step on one batch, or on several whose gradients are averaged; clips are `[b, 3, t, h, w]` in [-1, 1].
+    ///
+    /// A step whose loss or gradients are no finite numbers changes no parameter and says so in its report.
     ///
     /// # Errors
-    /// If the loss or a gradient is no finite number; the parameters are as before then.
-    pub fn step(&mut self, clips: &Tensor) -> Result<StepReport, TrainError> {
-        let clips = clips.to_device(self.tokenizer.device());
-        let trained = self.tokenizer.forward_train(&clips, self.step)?;
-        let reconstruction_loss = self.loss.forward(&clips, &trained.reconstruction);
-        let quantizer_loss = trained.regularized.loss;
-        let loss = &reconstruction_loss + &quantizer_loss * self.tokenizer.quantizer().loss_weight();
-
-        self.adam.zero_grad();
-        loss.backward();
-        let gradient_norm = self.adam.clip_grad_norm(self.config.clip_norm);
-        let loss = loss.double_value(&[]);
-        if !(loss.is_finite() && gradient_norm.is_finite()) {
-            return Err(TrainError::NotFinite { step: self.step, loss, gradient_norm });
+    /// If a clip has another shape, or if more than [`TrainConfig::max_skipped`] steps in a row were skipped.
+    pub fn step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
+        tch::manual_seed(step_seed(self.config.seed, self.progress.step));
+        let share = 1.0 / batches.len().max(1) as f64;
+        let mut report = self.empty_report();
+        self.generator.zero_grad();
+        let mut generated = Vec::new();
+        for batch in batches {
+            generated.push(self.generate(&batch.clips, share, &mut report)?);
         }
-        let learning_rate = self.config.learning_rate(self.step);
-        self.adam.step(learning_rate);
-
-        let report = StepReport {
-            step: self.step,
-            loss,
-            reconstruction_loss: reconstruction_loss.double_value(&[]),
-            quantizer_loss: quantizer_loss.double_value(&[]),
-            psnr: psnr(&clips, &trained.reconstruction.detach()),
-            gradient_norm,
-            learning_rate,
-        };
-        self.step += 1;
+        report.gradient_norm = self.generator.clip_grad_norm(self.config.clip_norm);
+        report.skipped = !(report.loss.is_finite() && report.gradient_norm.is_finite());
+        if report.skipped {
+            self.skip(&report, batches)?;
+        } else {
+            self.generator.step(report.learning_rate);
+            report.logvar = self.losses.reconstruction.logvar().double_value(&[]);
+            self.discriminate(&generated, share, &mut report);
+            if let Some(ema) = &mut self.ema {
+                ema.update(self.tokenizer.parameters());
+            }
+            self.progress.skipped_in_row = 0;
+        }
+        self.progress.step += 1;
         Ok(report)
     }
 
-    /// The mean PSNR in dB of the model's reconstructions of clips `[b, 3, t, h, w]` in [-1, 1]; none of no clips.
-    ///
-    /// # Errors
-    /// If a clip's shape is another.
-    pub fn validate(&self, clips: &[Tensor]) -> Result<Option<f64>, TrainError> {
-        let mut metric = Psnr::default();
-        for clip in clips {
-            let reconstruction = self.tokenizer.reconstruct(clip)?;
-            metric.update(&to_unit_range(&clip.to_device(reconstruction.device())), &to_unit_range(&reconstruction));
+    fn empty_report(&self) -> StepReport {
+        let step = self.progress.step;
+        let begun = |start: u64| step >= start;
+        let adversary = self.losses.adversary.as_ref().filter(|adversary| begun(adversary.config().start));
+        StepReport {
+            step,
+            loss: 0.0,
+            nll: 0.0,
+            rec: 0.0,
+            lpips: None,
+            quantizer: 0.0,
+            logvar: self.losses.reconstruction.logvar().double_value(&[]),
+            psnr: 0.0,
+            gradient_norm: 0.0,
+            learning_rate: self.config.learning_rate(step),
+            adversary: adversary.map(|_| AdversaryReport::default()),
+            skipped: false,
         }
-        Ok(metric.value())
     }
+
+    /// The generator's gradients of one batch, which counts as `share` of the step.
+    fn generate(&self, clips: &Tensor, share: f64, report: &mut StepReport) -> Result<Generated, TrainError> {
+        let target = clips.to_device(self.tokenizer.device());
+        let options = TrainingOptions {
+            step: report.step,
+            freeze_encoder: self.config.freeze_encoder,
+            recompute: self.config.gradient_checkpointing,
+            autocast: self.config.precision.autocast(),
+        };
+        let pass = self.tokenizer.forward_train(&target, &options)?;
+        let reconstruction = pass.reconstruction;
+        let terms = self.losses.reconstruction.forward(&target, &reconstruction)?;
+        let quantizer = pass.regularized.loss;
+        let mut loss = &terms.nll + &quantizer * self.tokenizer.quantizer().loss_weight();
+        // A network that has lost its way must not spoil the discriminator's statistics.
+        let finite = loss.double_value(&[]).is_finite();
+        if let (Some(adversary), Some(report)) = (&self.losses.adversary, report.adversary.as_mut().filter(|_| finite))
+        {
+            let Differentiated { value, gradient } = adversary.judge(&reconstruction);
+            let judged = with_gradient(&value, &reconstruction, &gradient);
+            let weight = adversary.adaptive_weight(&terms.nll, &judged, self.tokenizer.decoder_output_weight());
+            report.generator += value.double_value(&[]) * share;
+            report.adaptive_weight += weight.double_value(&[]) * share;
+            loss += judged * weight;
+        }
+        (&loss * share).backward();
+
+        report.loss += loss.double_value(&[]) * share;
+        report.nll += terms.nll.double_value(&[]) * share;
+        report.rec += terms.rec.double_value(&[]) * share;
+        if let Some(lpips) = terms.perceptual {
+            *report.lpips.get_or_insert(0.0) += lpips.double_value(&[]) * share;
+        }
+        report.quantizer += quantizer.double_value(&[]) * share;
+        let reconstruction = reconstruction.detach();
+        report.psnr += psnr(&target, &reconstruction) * share;
+        Ok(Generated { target, reconstruction })
+    }
+
+    /// The discriminator's update on the same batches.
+    fn discriminate(&mut self, generated: &[Generated], share: f64, report: &mut StepReport) {
+        let (Some(adversary), Some(numbers)) = (&mut self.losses.adversary, &mut report.adversary) else { return };
+        self.discriminator.zero_grad();
+        for Generated { target, reconstruction } in generated {
+            let terms = adversary.discriminate(target, reconstruction);
+            (&terms.loss * share).backward();
+            numbers.discriminator += terms.loss.double_value(&[]) * share;
+            numbers.discriminator_logits += terms.logits_loss.double_value(&[]) * share;
+            numbers.lecam += terms.lecam.double_value(&[]) * share;
+            numbers.logits_real += terms.real.double_value(&[]) * share;
+            numbers.logits_fake += terms.fake.double_value(&[]) * share;
+        }
+        numbers.discriminator_gradient_norm = self.discriminator.clip_grad_norm(self.config.clip_norm);
+        if numbers.discriminator.is_finite() && numbers.discriminator_gradient_norm.is_finite() {
+            self.discriminator.step(report.learning_rate);
+        }
+    }
+
+    fn skip(&mut self, report: &StepReport, batches: &[Batch]) -> Result<(), TrainError> {
+        self.progress.skipped += 1;
+        self.progress.skipped_in_row += 1;
+        if self.progress.skipped_in_row > self.config.max_skipped {
+            return Err(TrainError::NotFinite {
+                step: report.step,
+                steps: self.progress.skipped_in_row,
+                loss: report.loss,
+                gradient_norm: report.gradient_norm,
+                clips: batches.iter().flat_map(|batch| batch.names.iter().cloned()).collect(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What seeds libtorch's generator at a step: a bijective mix (splitmix64) of both numbers.
+fn step_seed(seed: u64, step: u64) -> i64 {
+    let mix = |x: u64| {
+        let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^ (x >> 31)
+    };
+    mix(mix(seed).wrapping_add(step)) as i64
 }
 
 fn psnr(target: &Tensor, reconstruction: &Tensor) -> f64 {
@@ -109,11 +225,11 @@ fn psnr(target: &Tensor, reconstruction: &Tensor) -> f64 {
 mod tests {
     use tch::Device;
     use vidtok::Config;
-    use vidtok_loss::L1;
 
     use super::*;
+    use crate::LossConfig;
 
-    fn trainer(quantizer: &str) -> Trainer {
+    fn trainer(quantizer: &str, loss: LossConfig) -> Trainer {
         // On a busy machine the threads of so small a model would mostly wait for each other.
         tch::set_num_threads(1);
         let text = format!(
@@ -133,44 +249,106 @@ mod tests {
             "#
         );
         let tokenizer = Tokenizer::init(Config::parse(&text).unwrap(), 0, Device::Cpu).unwrap();
-        let config = TrainConfig { clip_norm: 1.0, ..TrainConfig::example() };
-        Trainer::new(tokenizer, Box::new(L1), config)
+        let config = TrainConfig { clip_norm: 1.0, max_skipped: 1, loss: loss.clone(), ..TrainConfig::example() };
+        Trainer::new(tokenizer, Losses::new(&loss, None, Device::Cpu), config)
     }
 
+    const KL: &str = "kind = \"kl\"\nz_channels = 4";
+    const FSQ: &str = "kind = \"fsq\"\nlevels = [8, 8, 8]";
+
     /// Two smooth clips.
-    fn clips() -> Tensor {
-        let ramp = Tensor::linspace(-1.0, 1.0, 8, (Kind::Float, Device::Cpu));
-        let picture = ramp.view([1, 1, 1, 1, 8]) * ramp.view([1, 1, 1, 8, 1]);
-        Tensor::cat(&[&picture, &(-&picture)], 0).expand([2, 3, 5, 8, 8], false).contiguous()
+    fn batch(side: i64) -> Batch {
+        let ramp = Tensor::linspace(-1.0, 1.0, side, (Kind::Float, Device::Cpu));
+        let picture = ramp.view([1, 1, 1, 1, side]) * ramp.view([1, 1, 1, side, 1]);
+        let clips = Tensor::cat(&[&picture, &(-&picture)], 0).expand([2, 3, 5, side, side], false).contiguous();
+        Batch { clips, names: vec!["a".to_owned(), "b".to_owned()] }
+    }
+
+    fn parameters(trainer: &Trainer) -> Vec<Tensor> {
+        trainer.tokenizer.parameters().iter().map(|(_, parameter)| parameter.detach().copy()).collect()
     }
 
     #[test]
     fn training_brings_the_reconstruction_closer() {
-        for quantizer in ["kind = \"kl\"\nz_channels = 4", "kind = \"fsq\"\nlevels = [8, 8, 8]"] {
-            let mut trainer = trainer(quantizer);
-            let before = trainer.validate(&[clips()]).unwrap().unwrap();
-            for step in 0..60 {
-                assert_eq!(trainer.step(&clips()).unwrap().step, step);
-            }
-            let after = trainer.validate(&[clips()]).unwrap().unwrap();
-            assert!(after > before + 8.0, "{quantizer}: {before} to {after} dB");
+        for quantizer in [KL, FSQ] {
+            let mut trainer = trainer(quantizer, LossConfig::default());
+            let psnr: Vec<f64> = (0..60).map(|_| trainer.step(&[batch(8)]).unwrap().psnr).collect();
+            assert!(psnr[59] > psnr[0] + 8.0, "{quantizer}: {} to {} dB", psnr[0], psnr[59]);
         }
     }
 
     #[test]
-    fn no_clips_have_no_psnr() {
-        assert_eq!(trainer("kind = \"kl\"\nz_channels = 4").validate(&[]).unwrap(), None);
+    fn the_adversary_begins_at_its_step_and_learns() {
+        let adversary = vidtok_loss::AdversaryConfig { start: 1, ..Default::default() };
+        let mut trainer = trainer(KL, LossConfig { adversary: Some(adversary), ..LossConfig::default() });
+        assert_eq!(trainer.step(&[batch(32)]).unwrap().adversary, None);
+        let first = trainer.step(&[batch(32)]).unwrap().adversary.unwrap();
+        assert!(first.adaptive_weight > 0.0 && first.discriminator_gradient_norm > 0.0);
+        assert_eq!(trainer.discriminator.updates(), 1);
     }
 
     #[test]
-    fn a_clip_that_is_not_finite_changes_no_parameter() {
-        let mut trainer = trainer("kind = \"kl\"\nz_channels = 4");
-        let sum = |trainer: &Trainer| -> f64 {
-            trainer.tokenizer.parameters().iter().map(|(_, p)| p.abs().sum(Kind::Double).double_value(&[])).sum()
+    fn equal_batches_give_the_gradient_of_one_of_them() {
+        let step = |batches: usize| {
+            let mut trainer = trainer(KL, LossConfig::default());
+            trainer.config.clip_norm = 1e9;
+            let batch = batch(8);
+            let batches: Vec<Batch> = (0..batches)
+                .map(|_| Batch { clips: batch.clips.shallow_clone(), names: batch.names.clone() })
+                .collect();
+            // The mean, so that both halves draw the same latent.
+            trainer.tokenizer = Tokenizer::init(
+                trainer.tokenizer.config().with_overrides(&["quantizer.sample=false".to_owned()]).unwrap(),
+                0,
+                Device::Cpu,
+            )
+            .unwrap();
+            let mut trainer = Trainer::new(trainer.tokenizer, trainer.losses, trainer.config);
+            trainer.step(&batches).unwrap().gradient_norm
         };
-        let before = sum(&trainer);
-        let error = trainer.step(&(clips() * f64::NAN)).unwrap_err();
-        assert!(matches!(error, TrainError::NotFinite { step: 0, .. }), "{error}");
-        assert_eq!(sum(&trainer), before);
+        let (one, two) = (step(1), step(2));
+        assert!((one / two - 1.0).abs() < 1e-4, "{one} {two}");
+    }
+
+    #[test]
+    fn clips_that_are_not_finite_change_no_parameter_and_end_the_run_when_they_go_on() {
+        let adversary = vidtok_loss::AdversaryConfig { start: 0, ..Default::default() };
+        let mut trainer = trainer(KL, LossConfig { adversary: Some(adversary), ..LossConfig::default() });
+        let spoilt = || {
+            let Batch { clips, names } = batch(32);
+            Batch { clips: clips * f64::NAN, names }
+        };
+        let before = parameters(&trainer);
+        assert!(trainer.step(&[spoilt()]).unwrap().skipped);
+        assert!(parameters(&trainer) == before);
+        assert!(!trainer.step(&[batch(32)]).unwrap().skipped);
+        assert!(trainer.step(&[spoilt()]).unwrap().skipped, "one in a row is allowed again");
+        let error = trainer.step(&[spoilt()]).unwrap_err();
+        assert!(matches!(&error, TrainError::NotFinite { step: 3, steps: 2, .. }), "{error}");
+        assert!(error.to_string().contains("a, b"), "{error}");
+        let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) == 1;
+        assert!(trainer.losses.parameters().iter().all(|(_, tensor)| finite(tensor)));
+    }
+
+    #[test]
+    fn a_frozen_encoder_stays_as_it_is() {
+        let frozen = trainer(KL, LossConfig::default());
+        let config = TrainConfig { freeze_encoder: true, ..frozen.config };
+        let mut trainer = Trainer::new(frozen.tokenizer, frozen.losses, config);
+        let before = parameters(&trainer);
+        let _ = trainer.step(&[batch(8)]).unwrap();
+        for ((name, after), before) in trainer.tokenizer.parameters().iter().zip(&before) {
+            if name.starts_with("encoder.") {
+                assert!(after.equal(before), "{name}");
+            }
+        }
+        assert!(parameters(&trainer) != before, "the decoder learns");
+    }
+
+    #[test]
+    fn a_step_draws_the_same_numbers_whatever_came_before() {
+        let seeds: std::collections::BTreeSet<i64> =
+            (0..100).flat_map(|seed| (0..100).map(move |step| step_seed(seed, step))).collect();
+        assert_eq!(seeds.len(), 10_000);
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use tch::TchError;
 use vidtok_arch::{ArchError, Causality};
 use vidtok_quant::QuantizerError;
 use vidtok_torch::{ParameterError, TensorFileError};
@@ -112,6 +113,9 @@ pub enum Error {
     /// The encoder gives infinities or no numbers.
     #[error("the encoder's output is not finite: the input or the weights are faulty, or the number type is too small")]
     NotFinite,
+    /// The networks cannot compute in this precision.
+    #[error("mixed precision: {0}")]
+    MixedPrecision(#[source] TchError),
     /// An encoded file says something that makes no sense.
     #[error("{}: {problem}", path.display())]
     EncodedFile {

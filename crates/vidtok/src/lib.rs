@@ -42,6 +42,7 @@ mod padding;
 mod reconstruct;
 mod stream;
 mod tokenizer;
+mod training;
 mod weights;
 
 pub use config::Config;
@@ -50,7 +51,8 @@ pub use error::Error;
 pub use padding::Padding;
 pub use reconstruct::{Pair, StreamReconstructor};
 pub use stream::{EncodeOptions, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, chunk_frames};
-pub use tokenizer::{Tokenizer, TrainingPass};
+pub use tokenizer::Tokenizer;
+pub use training::{TrainingOptions, TrainingPass};
 pub use vidtok_arch::{ArchConfig, Causality};
 pub use vidtok_quant::QuantizerConfig;
-pub use weights::Weights;
+pub use weights::{Weights, ema_key, sha256};

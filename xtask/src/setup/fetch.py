@@ -1,4 +1,4 @@
-"""Writes one wheel to standard output: a line with its size in bytes (0: unknown), then its bytes from OFFSET on.
+"""Writes one file of a package to standard output: a line with its size in bytes (0: unknown), then its bytes from OFFSET on.
 
 Called as `python3 -c THIS OFFSET NAME VERSION PIP-OPTIONS...`. pip itself finds the file and opens the connection, so
 that its settings hold here too: index, mirror, proxy, certificates, credentials. (`pip download` cannot take up an
@@ -28,7 +28,7 @@ class LastProblem(logging.Handler):
 
 
 def find(name, version, options):
-    """The address of the wheel, and the session to fetch it with."""
+    """The address of the file, and the session to fetch it with."""
     problem = LastProblem()
     log = logging.getLogger("pip")
     log.setLevel(logging.DEBUG)

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use super::package::{self, Package};
 use super::store::Store;
-use super::wheel::{self, Wheel};
 use crate::workspace::on_path;
 
 const WHEEL: &str = "imageio-ffmpeg";
@@ -22,7 +22,7 @@ pub(crate) fn install(store: &Store) -> Result<String> {
     let program = match own.map(PathBuf::from).or_else(|| on_path("ffmpeg")) {
         Some(program) => program,
         None => {
-            let stamp = wheel::stamp([&WHEEL], &[MEMBER])?;
+            let stamp = package::stamp([&WHEEL], &[MEMBER])?;
             store.part("ffmpeg", &stamp, |dir| fetch(store, dir))?.join("ffmpeg")
         }
     };
@@ -33,7 +33,7 @@ pub(crate) fn install(store: &Store) -> Result<String> {
 }
 
 fn fetch(store: &Store, dir: &Path) -> Result<()> {
-    Wheel::pinned(WHEEL)?.unpack(store, dir, |member| member.starts_with(MEMBER).then(|| PathBuf::from("ffmpeg")))?;
+    Package::pinned(WHEEL)?.unpack(store, dir, |member| member.starts_with(MEMBER).then(|| PathBuf::from("ffmpeg")))?;
     let program = dir.join("ffmpeg");
     fs::set_permissions(&program, Permissions::from_mode(0o755))
         .with_context(|| format!("cannot make {} executable", program.display()))

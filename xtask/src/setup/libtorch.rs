@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::package::{self, Package};
 use super::store::Store;
-use super::wheel::{self, Wheel};
 use crate::workspace::{Workspace, run};
 
 /// What tch 0.24 is written for.
@@ -52,11 +52,11 @@ pub(crate) fn install(workspace: &Workspace, store: &Store, cuda: bool) -> Resul
         check(&own).context("LIBTORCH")?;
         point(workspace, &link, &fs::canonicalize(own)?)?;
     } else if cuda || earlier.as_deref() == Some(Path::new(CUDA)) {
-        let stamp = wheel::stamp(CPU_WHEELS.iter().chain(&CUDA_WHEELS), &["all libraries"])?;
+        let stamp = package::stamp(CPU_WHEELS.iter().chain(&CUDA_WHEELS), &["all libraries"])?;
         store.part(CUDA, &stamp, |dir| cut_cuda(store, dir))?;
         point(workspace, &link, Path::new(CUDA))?;
     } else if earlier.as_deref() == Some(Path::new(CPU)) || check(&link).is_err() {
-        store.part(CPU, &wheel::stamp(&CPU_WHEELS, &CPU_LIBRARIES)?, |dir| cut_cpu(store, dir))?;
+        store.part(CPU, &package::stamp(&CPU_WHEELS, &CPU_LIBRARIES)?, |dir| cut_cpu(store, dir))?;
         point(workspace, &link, Path::new(CPU))?;
     }
     check(&link)?;
@@ -135,12 +135,12 @@ fn cut_cuda(store: &Store, dir: &Path) -> Result<()> {
     finish(dir)
 }
 
-fn fetch(name: &str) -> Result<Wheel> {
+fn fetch(name: &str) -> Result<Package> {
     ensure!(
         cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")),
         "libtorch is fetched for x86-64 Linux with glibc only; set LIBTORCH to a libtorch {VERSION} of your own"
     );
-    Wheel::pinned(name)
+    Package::pinned(name)
 }
 
 /// Where a member of a wheel goes: torch's headers to `include`, shared libraries to `lib`, the rest nowhere.
@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn all_wheels_are_pinned_and_torch_has_our_version() -> Result<()> {
-        wheel::stamp(CPU_WHEELS.iter().chain(&CUDA_WHEELS), &[])?;
-        assert_eq!(Wheel::pinned("torch")?.version, VERSION);
+        package::stamp(CPU_WHEELS.iter().chain(&CUDA_WHEELS), &[])?;
+        assert_eq!(Package::pinned("torch")?.version, VERSION);
         Ok(())
     }
 

@@ -1,13 +1,13 @@
-//! Python's pip, asked for the wheels. Only its network side is used: nothing is installed, and any Python that pip
-//! runs on serves, because the kind of wheel is named.
+//! Python's pip, asked for the packages. Only its network side is used: nothing is built, run or installed, and any
+//! Python that pip runs on serves, because the kind of file is named.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use super::wheel::Wheel;
+use super::package::{Format, Package};
 use crate::workspace::{on_path, run};
 
 const FETCH: &str = include_str!("fetch.py");
@@ -15,7 +15,7 @@ const FETCH: &str = include_str!("fetch.py");
 const UNKNOWN_PIP: i32 = 3;
 const PROGRAM: &str = "python3";
 
-/// The bytes of a wheel from an offset on, as they arrive.
+/// The bytes of a package from an offset on, as they arrive.
 pub(crate) struct Download {
     child: Child,
     bytes: BufReader<ChildStdout>,
@@ -36,11 +36,11 @@ pub(crate) fn require_pip() -> Result<()> {
     Ok(())
 }
 
-/// Starts to fetch a wheel from byte `offset` on. None when this pip is of a kind that cannot.
-pub(crate) fn download(wheel: &Wheel, offset: u64) -> Result<Option<Download>> {
+/// Starts to fetch a package from byte `offset` on. None when this pip is of a kind that cannot.
+pub(crate) fn download(package: &Package, offset: u64) -> Result<Option<Download>> {
     let mut child = Command::new(PROGRAM)
-        .args(["-c", FETCH, &offset.to_string(), wheel.name, wheel.version])
-        .args(pip_options())
+        .args(["-c", FETCH, &offset.to_string(), package.name, package.version])
+        .args(pip_options(package.format))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -59,10 +59,12 @@ pub(crate) fn download(wheel: &Wheel, offset: u64) -> Result<Option<Download>> {
 }
 
 /// Fetches a wheel into an empty folder with `pip download`, which cannot go on with a part of it.
-pub(crate) fn pip_download(wheel: &Wheel, dir: &Path) -> Result<()> {
+pub(crate) fn pip_download(package: &Package, dir: &Path) -> Result<()> {
+    // To learn what an sdist needs, pip would run what is in it.
+    ensure!(package.format == Format::Wheel, "this version of pip is of an unknown kind, install another");
     let mut pip = Command::new(PROGRAM);
-    pip.args(["-m", "pip", "download", "--quiet"]).args(pip_options());
-    pip.arg("--dest").arg(dir).arg(format!("{}==={}", wheel.name, wheel.version));
+    pip.args(["-m", "pip", "download", "--quiet"]).args(pip_options(package.format));
+    pip.arg("--dest").arg(dir).arg(format!("{}==={}", package.name, package.version));
     if !run(&mut pip)?.success() {
         bail!("pip download fails");
     }
@@ -97,8 +99,8 @@ impl Drop for Download {
     }
 }
 
-/// The same file for every Python: the wheel for CPython 3.11 on Linux x86-64 with glibc 2.28 or newer.
-fn pip_options() -> Vec<String> {
+/// The same file for every Python: the sdist, or the wheel for CPython 3.11 on Linux x86-64 with glibc 2.28 or newer.
+fn pip_options(format: Format) -> Vec<String> {
     let mut options = [
         "--no-deps",
         "--no-cache-dir",
@@ -106,14 +108,19 @@ fn pip_options() -> Vec<String> {
         // Who has no network is told so soon; a download that breaks off is taken up again all the same.
         "--retries=1",
         "--ignore-requires-python",
-        "--only-binary=:all:",
-        "--python-version=3.11",
-        "--implementation=cp",
-        "--abi=cp311",
-        "--platform=manylinux2014_x86_64",
     ]
     .map(String::from)
     .to_vec();
-    options.extend((17..=28).map(|minor| format!("--platform=manylinux_2_{minor}_x86_64")));
+    match format {
+        Format::Sdist => options.push("--no-binary=:all:".into()),
+        Format::Wheel => {
+            options.extend(
+                ["--only-binary=:all:", "--python-version=3.11", "--implementation=cp", "--abi=cp311"]
+                    .map(String::from),
+            );
+            options.push("--platform=manylinux2014_x86_64".into());
+            options.extend((17..=28).map(|minor| format!("--platform=manylinux_2_{minor}_x86_64")));
+        }
+    }
     options
 }

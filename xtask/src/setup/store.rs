@@ -43,20 +43,63 @@ impl Store {
     /// takes its place.
     pub(crate) fn part(&self, name: &str, stamp: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let part = self.dir.join(name);
-        if fs::read_to_string(part.join(STAMP)).is_ok_and(|found| found.trim_end() == stamp) {
+        if has_stamp(&part.join(STAMP), stamp) {
             return Ok(part);
         }
+        let staging = self.stage(fill)?;
+        write_stamp(&staging.join(STAMP), stamp)?;
+        remove_dir(&part)?;
+        rename(&staging, &part)?;
+        remove_dir(&self.downloads()?)?;
+        Ok(part)
+    }
+
+    /// Makes sure that these files in folder `name`, which may hold others too, are what `stamp` says: if they are
+    /// not, `fill` makes them in an empty folder, from which they are taken over.
+    pub(crate) fn files<const N: usize>(
+        &self,
+        name: &str,
+        files: [&str; N],
+        stamp: &str,
+        fill: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<[PathBuf; N]> {
+        let dir = self.dir.join(name);
+        let paths = files.map(|file| dir.join(file));
+        let stamps = files.map(|file| dir.join(format!(".{file}{STAMP}")));
+        if paths.iter().zip(&stamps).all(|(path, file)| path.is_file() && has_stamp(file, stamp)) {
+            return Ok(paths);
+        }
+        let staging = self.stage(fill)?;
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        for ((file, path), stamp_file) in files.iter().zip(&paths).zip(&stamps) {
+            rename(&staging.join(file), path)?;
+            write_stamp(stamp_file, stamp)?;
+        }
+        remove_dir(&staging)?;
+        remove_dir(&self.downloads()?)?;
+        Ok(paths)
+    }
+
+    /// A folder that `fill` filled to the end.
+    fn stage(&self, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let staging = self.dir.join(".staging");
         remove_dir(&staging)?;
         fs::create_dir(&staging).with_context(|| format!("cannot make {}", staging.display()))?;
         fill(&staging)?;
-        let path = staging.join(STAMP);
-        fs::write(&path, format!("{stamp}\n")).with_context(|| format!("cannot write {}", path.display()))?;
-        remove_dir(&part)?;
-        fs::rename(&staging, &part).with_context(|| format!("cannot make {}", part.display()))?;
-        remove_dir(&self.downloads()?)?;
-        Ok(part)
+        Ok(staging)
     }
+}
+
+fn has_stamp(file: &Path, stamp: &str) -> bool {
+    fs::read_to_string(file).is_ok_and(|found| found.trim_end() == stamp)
+}
+
+fn write_stamp(file: &Path, stamp: &str) -> Result<()> {
+    fs::write(file, format!("{stamp}\n")).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).with_context(|| format!("cannot make {}", to.display()))
 }
 
 /// Removes a folder with all that is in it; none is fine.
@@ -100,6 +143,31 @@ mod tests {
 
         let part = store.part("part", "1", |_| Ok(()))?;
         assert!(!part.join("half").exists(), "what an earlier try left must not count");
+        Ok(())
+    }
+
+    #[test]
+    fn files_are_made_once_and_leave_their_neighbours_alone() -> Result<()> {
+        let temp = tempfile::tempdir()?;
+        let store = Store::open(temp.path())?;
+        let fill = |text: &'static str| {
+            move |dir: &Path| {
+                fs::write(dir.join("raw"), "")?;
+                Ok(fs::write(dir.join("a"), text)?)
+            }
+        };
+        store.files("assets", ["a"], "1", fill("one"))?;
+        let dir = temp.path().join("assets");
+        fs::write(dir.join("neighbour"), "")?;
+        store.files("assets", ["a"], "1", |_| bail!("must not be made again"))?;
+        let [path] = store.files("assets", ["a"], "2", fill("two"))?;
+        assert_eq!(fs::read_to_string(&path)?, "two");
+        assert!(dir.join("neighbour").exists() && !dir.join("raw").exists());
+
+        fs::remove_file(&path)?;
+        assert!(store.files("assets", ["a"], "2", |_| bail!("out of luck")).is_err());
+        store.files("assets", ["a"], "2", fill("two"))?;
+        assert_eq!(fs::read_to_string(&path)?, "two");
         Ok(())
     }
 }

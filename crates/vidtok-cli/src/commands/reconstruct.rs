@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &ReconstructArgs) -> anyhow::Result<()> {
     let mut take = |pair: Option<Pair>| -> anyhow::Result<()> {
         let Some(Pair { input, reconstruction }) = pair else { return Ok(()) };
         let input = input.to_device(reconstruction.device());
-        psnr.update(&to_unit_range(&input), &to_unit_range(&reconstruction));
+        psnr.update(&to_unit_range(&input), &to_unit_range(&reconstruction))?;
         bar.inc(reconstruction.size()[2] as u64);
         match arguments.side_by_side {
             true => output.write(&Tensor::cat(&[input, reconstruction], 4)),

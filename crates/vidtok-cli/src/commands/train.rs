@@ -1,11 +1,14 @@
 //! `vidtok train`: trains a model.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use anyhow::Context;
 use clap::Args;
 use indicatif::ProgressBar;
 use vidtok::Config;
-use vidtok_train::{Observer, Start, StepReport};
+use vidtok_train::{Observer, Plan, Quality, RunOptions, StageSummary, Start, StepReport, Validation};
 
 use crate::args::parse_device;
 use crate::progress;
@@ -13,9 +16,21 @@ use crate::progress;
 /// Arguments of `vidtok train`.
 #[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
-    /// Configuration with a [train] table, such as configs/quickstart.toml
-    #[arg(long, value_name = "TOML")]
-    config: PathBuf,
+    /// Configuration of the model, with a [train] table unless there is a --recipe
+    #[arg(long, value_name = "TOML", required_unless_present = "resume")]
+    config: Option<PathBuf>,
+    /// File with a [train] table that takes the place of the configuration's, such as configs/recipes/two_stage.toml
+    #[arg(long, value_name = "TOML", conflicts_with = "resume")]
+    recipe: Option<PathBuf>,
+    /// Start from these weights: .ckpt, .pt or .safetensors
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    init_from: Option<PathBuf>,
+    /// Go on with the run in this folder
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["config", "overrides"])]
+    resume: Option<PathBuf>,
+    /// Print the resolved configuration, counts and an estimate of memory, draw one batch, and train nothing
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
     /// Set a value of the configuration, such as train.steps=100
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
@@ -31,24 +46,122 @@ pub(crate) struct TrainArgs {
 }
 
 pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
-    let config = Config::load(&arguments.config, &arguments.overrides)?;
     crate::args::prepare(arguments.device, arguments.threads)?;
-    let mut display = Display { bar: ProgressBar::hidden(), batch_size: 0 };
-    let summary = vidtok_train::train(&config, &arguments.out, arguments.device, &mut display)?;
+    if arguments.dry_run {
+        return dry_run(arguments);
+    }
+    let options = RunOptions { device: arguments.device, stop: stop_on_signals()? };
+    let mut display = Display::new();
+    let summary = match &arguments.resume {
+        Some(folder) => vidtok_train::resume(folder, &options, &mut display)?,
+        None => vidtok_train::train(&arguments.config()?, &arguments.out, &options, &mut display)?,
+    };
     display.bar.finish_and_clear();
-    if let (Some(before), Some(after)) = (summary.psnr_before, summary.psnr_after) {
-        println!("held-out PSNR  {before:.2} dB before, {after:.2} dB after");
+    for stage in &summary.stages {
+        print_stage(stage);
+    }
+    if summary.stopped {
+        println!("stopped; to go on: vidtok train --resume {}", summary.folder.display());
+    }
+    Ok(())
+}
+
+impl TrainArgs {
+    /// The configuration with everything that the other arguments change in it.
+    fn config(&self) -> anyhow::Result<Config> {
+        let path = self.config.as_ref().context("give --config TOML or --resume FOLDER")?;
+        let mut config = Config::load(path, &[])?;
+        if let Some(recipe) = &self.recipe {
+            config.train = Some(vidtok_train::read_recipe(recipe)?);
+        }
+        let mut overrides = self.overrides.clone();
+        overrides.extend(self.init_from.iter().map(|path| format!("train.init_from={path:?}")));
+        Ok(config.with_overrides(&overrides)?)
+    }
+}
+
+/// A flag that SIGINT and SIGTERM set; the second signal ends the program as usual.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop)).context("cannot hear signals")?;
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot hear signals")?;
+    }
+    Ok(stop)
+}
+
+fn dry_run(arguments: &TrainArgs) -> anyhow::Result<()> {
+    let config = arguments.config()?;
+    let mut display = Display::new();
+    let plan = Plan::make(&config, &arguments.out, &mut display)?;
+    display.bar.finish_and_clear();
+    println!("{}", config.to_toml()?);
+    for stage in &plan.stages {
+        if let Some(name) = &stage.name {
+            println!("stage          {name}");
+        }
+        println!(
+            "parameters     {} encoder, {} decoder, {} discriminator; {} trained",
+            stage.encoder, stage.decoder, stage.discriminator, stage.trained
+        );
+        println!("steps          {} of {} clips", stage.steps, stage.clips);
+        for (what, bytes) in stage.memory.parts() {
+            println!("memory         {:>8.0} MB {what}", bytes as f64 / 1e6);
+        }
+        println!("memory         {:>8.0} MB in all, about", stage.memory.total() as f64 / 1e6);
+        println!("one batch      {}", stage.picture.display());
+    }
+    Ok(())
+}
+
+fn print_stage(summary: &StageSummary) {
+    if let Some(stage) = &summary.stage {
+        println!("stage          {stage}");
+    }
+    for (when, quality) in [("before", &summary.before), ("after", &summary.after), ("averaged", &summary.after_ema)] {
+        if let Some(quality) = quality {
+            println!("held-out       {} {when}", describe(quality));
+        }
+    }
+    if summary.skipped > 0 {
+        println!("skipped        {} steps with numbers that were not finite", summary.skipped);
     }
     println!("model          {}", summary.model.display());
-    println!("side by side   {} (input | reconstruction)", summary.side_by_side.display());
-    println!("picture        {}", summary.picture.display());
-    Ok(())
+    println!("pictures       {} (input above reconstruction)", summary.pictures.display());
+    println!("curves         {}", summary.curves.display());
+    println!("video          {} (input | reconstruction)", summary.video.display());
+}
+
+/// The numbers of a measured model on one line.
+fn describe(quality: &Quality) -> String {
+    let mut text = format!("PSNR {:.2} dB", quality.psnr);
+    if let Some(ssim) = quality.ssim {
+        text += &format!("  SSIM {ssim:.4}");
+    }
+    if let Some(lpips) = quality.lpips {
+        text += &format!("  LPIPS {lpips:.4}");
+    }
+    if let (Some(codes), Some(tokens)) = (quality.codes, quality.tokens) {
+        text += &format!("  {codes} codes in {tokens} tokens");
+    }
+    text
 }
 
 /// Shows a run on the terminal.
 struct Display {
     bar: ProgressBar,
-    batch_size: usize,
+    clips: u64,
+}
+
+impl Display {
+    fn new() -> Self {
+        Self { bar: ProgressBar::hidden(), clips: 0 }
+    }
+
+    /// Prints a line above the bar.
+    fn say(&self, line: &str) {
+        self.bar.suspend(|| println!("{line}"));
+    }
 }
 
 impl Observer for Display {
@@ -57,27 +170,47 @@ impl Observer for Display {
         if start.stand_in {
             eprintln!("warning: the folder of videos does not exist; training on {} procedural scenes", start.videos);
         }
-        let Start { videos, parameters, steps, batch_size, psnr_before, .. } = start;
-        println!("{videos} videos, {parameters} parameters, {steps} steps of {batch_size} clips");
+        let Start { videos, parameters, steps, clips, .. } = start;
+        if let Some(stage) = &start.stage {
+            println!("stage          {stage}");
+        }
+        println!("{videos} videos, {parameters} trained parameters, {steps} steps of {clips} clips");
         println!("folder         {}", start.folder.display());
-        if let Some(psnr) = psnr_before {
-            println!("held-out PSNR  {psnr:.2} dB before training");
+        if start.step > 0 {
+            println!("goes on        after {} steps", start.step);
         }
         self.bar = progress::bar(*steps, "steps");
-        self.batch_size = *batch_size;
+        self.bar.set_position(start.step);
+        self.bar.reset_eta();
+        self.clips = *clips;
     }
 
-    fn stepped(&mut self, report: &StepReport) {
+    fn stepped(&mut self, report: &StepReport, waiting: f64) {
         self.bar.inc(1);
-        let clips = self.bar.per_sec() * self.batch_size as f64;
-        self.bar.set_message(format!("loss {:.4} PSNR {:.2} dB {clips:.1} clips/s", report.loss, report.psnr));
+        let clips = self.bar.per_sec() * self.clips as f64;
+        let mut line = format!("rec {:.4}  PSNR {:.2} dB", report.rec, report.psnr);
+        if let Some(adversary) = &report.adversary {
+            line += &format!("  gen {:.3} disc {:.3}", adversary.generator, adversary.discriminator);
+        }
+        self.bar.set_message(format!("{line}  {clips:.1} clips/s"));
         if self.bar.is_hidden() && (report.step + 1).is_multiple_of(50) {
-            println!("step {:5}  loss {:.4}  PSNR {:.2} dB", report.step + 1, report.loss, report.psnr);
+            println!("step {:5}  {line}  waiting {:.0} %", report.step + 1, waiting * 100.0);
+        }
+    }
+
+    fn validated(&mut self, validation: &Validation) {
+        self.say(&format!("step {:5}  held-out {}", validation.step, describe(&validation.model)));
+        if let Some(ema) = &validation.ema {
+            self.say(&format!("            averaged {}", describe(ema)));
         }
     }
 
     fn busy(&mut self, what: &str) {
         self.bar.finish_and_clear();
         self.bar = progress::spinner(what);
+    }
+
+    fn warned(&mut self, message: &str) {
+        self.bar.suspend(|| eprintln!("warning: {message}"));
     }
 }

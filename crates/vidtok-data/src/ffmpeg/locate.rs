@@ -5,19 +5,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use vidtok_core::VideoError;
+use vidtok_core::{VideoError, fetched};
+
+use super::Stop;
 
 /// An ffmpeg program that answers.
 #[derive(Clone, Debug)]
 pub struct Ffmpeg {
     program: PathBuf,
     passthrough: [&'static str; 2],
+    stop: Stop,
 }
 
 impl Ffmpeg {
     /// Finds the program: the one that the environment variable `VIDTOK_FFMPEG` names, else `ffmpeg` on the PATH,
-    /// else the one that set-up fetched (`ffmpeg/ffmpeg` in the folder `VIDTOK_DEPS`, or in a folder `.deps` beside
-    /// or above the running program).
+    /// else the one that set-up [`fetched`] (`ffmpeg/ffmpeg`).
     ///
     /// # Errors
     /// [`VideoError::Backend`] if there is none, with what to do; or if the first one found does not run.
@@ -25,7 +27,8 @@ impl Ffmpeg {
         let program = if let Some(named) = env::var_os("VIDTOK_FFMPEG").filter(|named| !named.is_empty()) {
             Some(PathBuf::from(named))
         } else {
-            on_path().into_iter().chain(fetched()).find(|candidate| is_program(candidate))
+            let fetched = fetched(Path::new("ffmpeg").join(executable()));
+            on_path().into_iter().chain(fetched).find(|candidate| is_program(candidate))
         };
         let missing = || VideoError::Backend {
             program: "ffmpeg".into(),
@@ -51,13 +54,22 @@ impl Ffmpeg {
         };
         // 5.1 gave the option its present name; later releases dropped the old one.
         let passthrough = if is_before_5_1(version) { ["-vsync", "0"] } else { ["-fps_mode", "passthrough"] };
-        Ok(Self { program, passthrough })
+        Ok(Self { program, passthrough, stop: Stop::default() })
     }
 
     /// Where the program lies.
     #[must_use]
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// The same program, whose runs end when `stop` says so.
+    pub(crate) fn until(&self, stop: &Stop) -> Self {
+        Self { stop: stop.clone(), ..self.clone() }
+    }
+
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// A command that asks nothing and marks each message with its weight.
@@ -80,13 +92,6 @@ fn executable() -> String {
 fn on_path() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).map(|folder| folder.join(executable())).collect()
-}
-
-fn fetched() -> Vec<PathBuf> {
-    let named = env::var_os("VIDTOK_DEPS").map(PathBuf::from);
-    let running = env::current_exe().unwrap_or_default();
-    let above = running.ancestors().skip(1).map(|folder| folder.join(".deps"));
-    named.into_iter().chain(above).map(|deps| deps.join("ffmpeg").join(executable())).collect()
 }
 
 /// Whether this is a file that somebody may execute.

@@ -7,10 +7,12 @@ mod locate;
 mod probe;
 mod process;
 mod reader;
+mod stop;
 mod writer;
 
 pub use locate::Ffmpeg;
 pub use reader::VideoReader;
+pub(crate) use stop::Stop;
 pub use writer::{Quality, VideoWriter, save_png};
 
 use std::ffi::OsString;

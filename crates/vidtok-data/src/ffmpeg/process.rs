@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use vidtok_core::VideoError;
@@ -25,7 +26,9 @@ pub(super) struct Log {
 /// A child process. Dropping it kills it and waits for its end.
 #[derive(Debug)]
 pub(super) struct Process {
-    child: Child,
+    child: Arc<Mutex<Child>>,
+    input: Option<ChildStdin>,
+    output: Option<ChildStdout>,
     log: Option<JoinHandle<Log>>,
 }
 
@@ -33,10 +36,12 @@ impl Process {
     /// Starts `command` with all three channels piped.
     pub(super) fn start(ffmpeg: &Ffmpeg, command: &mut Command) -> Result<Self, VideoError> {
         let backend = |source| VideoError::Backend { program: ffmpeg.program().to_owned(), source };
-        let child =
+        let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(backend)?;
-        let mut process = Self { child, log: None };
-        if let Some(messages) = process.child.stderr.take() {
+        let (input, output, messages) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let mut process = Self { child: Arc::new(Mutex::new(child)), input, output, log: None };
+        ffmpeg.stop().watch(&process.child);
+        if let Some(messages) = messages {
             // Its own thread: a full channel would stop the child while we wait for its pixels.
             let listener = std::thread::Builder::new().name("ffmpeg messages".into());
             process.log = Some(listener.spawn(move || listen(messages)).map_err(backend)?);
@@ -46,18 +51,18 @@ impl Process {
 
     /// The channel into the child; `None` the second time.
     pub(super) fn input(&mut self) -> Option<ChildStdin> {
-        self.child.stdin.take()
+        self.input.take()
     }
 
     /// The channel out of the child; `None` the second time.
     pub(super) fn output(&mut self) -> Option<ChildStdout> {
-        self.child.stdout.take()
+        self.output.take()
     }
 
     /// Waits for the end, with both channels closed on our side. The log is told once.
     pub(super) fn end(&mut self) -> std::io::Result<(ExitStatus, Log)> {
         drop((self.input(), self.output()));
-        let status = self.child.wait()?;
+        let status = lock(&self.child).wait()?;
         let log = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
         Ok((status, log))
     }
@@ -66,9 +71,15 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // Neither does anything once the child has been waited for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let mut child = lock(&self.child);
+        let _ = child.kill();
+        let _ = child.wait();
     }
+}
+
+/// The handle of a child, which no panic can leave half-changed.
+pub(super) fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn listen(messages: impl Read) -> Log {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::pickle::PickleError;
+use vidtok_pickle::PickleError;
 
 /// A checkpoint that cannot be read. Nothing in the file was executed.
 #[derive(Debug, thiserror::Error)]

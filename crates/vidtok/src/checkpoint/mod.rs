@@ -14,8 +14,6 @@
 
 mod archive;
 mod error;
-mod globals;
-mod pickle;
 #[cfg(test)]
 mod testing;
 
@@ -28,8 +26,8 @@ use tch::{Kind, Tensor};
 
 use archive::Archive;
 pub use error::CheckpointError;
-use pickle::{Id, Pickle, TensorRef, Value};
-pub use pickle::{PickleError, PickleProblem};
+use vidtok_pickle::{Global, Id, Pickle, TensorRef, Value};
+pub use vidtok_pickle::{PickleError, PickleProblem};
 
 /// How many keys a message lists.
 const KEYS_IN_MESSAGE: usize = 8;
@@ -123,7 +121,7 @@ impl<R: Read + Seek> Storages<R> {
     /// The tensor under `key`, a view of its storage.
     fn tensor(&mut self, key: &str, wanted: &TensorRef<'_>) -> Result<Tensor, CheckpointError> {
         let path = self.archive.path().to_owned();
-        let Some(kind) = wanted.storage.class.storage_kind() else {
+        let Some(kind) = storage_kind(wanted.storage.class) else {
             let class = wanted.storage.class.to_string();
             return Err(CheckpointError::StorageClass { path, key: key.to_owned(), class });
         };
@@ -153,6 +151,26 @@ impl<R: Read + Seek> Storages<R> {
             }
         }
     }
+}
+
+/// The elements of a storage class; `None` if this is none, or one that no weight has.
+fn storage_kind(class: Global<'_>) -> Option<Kind> {
+    if class.module != "torch" {
+        return None;
+    }
+    Some(match class.name {
+        "FloatStorage" => Kind::Float,
+        "HalfStorage" => Kind::Half,
+        "BFloat16Storage" => Kind::BFloat16,
+        "DoubleStorage" => Kind::Double,
+        "LongStorage" => Kind::Int64,
+        "IntStorage" => Kind::Int,
+        "ShortStorage" => Kind::Int16,
+        "CharStorage" => Kind::Int8,
+        "ByteStorage" => Kind::Uint8,
+        "BoolStorage" => Kind::Bool,
+        _ => return None,
+    })
 }
 
 /// The little-endian numbers in `bytes`, of which there must be `elements`.

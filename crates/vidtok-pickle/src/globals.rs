@@ -5,20 +5,18 @@
 
 use std::fmt;
 
-use tch::Kind;
-
 /// A class or function that a pickle names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Global<'a> {
+pub struct Global<'a> {
     /// Python's module.
-    pub(super) module: &'a str,
+    pub module: &'a str,
     /// The name in the module.
-    pub(super) name: &'a str,
+    pub name: &'a str,
 }
 
 /// What calling a [`Global`] gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     /// A dictionary that keeps its order.
     Dict,
     /// A tensor: a view of a storage.
@@ -27,40 +25,32 @@ pub(super) enum Meaning {
     Parameter,
     /// The tuple that is the first argument.
     Size,
+    /// A NumPy array that gets its contents as its state.
+    Array,
+    /// A NumPy array of the bytes that are the first argument.
+    Buffer,
+    /// NumPy's description of an element type.
+    Dtype,
     /// A plain object without interest here.
     Object,
 }
 
 impl Global<'_> {
+    /// The class of NumPy's arrays.
+    pub(crate) const NDARRAY: Global<'static> = Global { module: "numpy", name: "ndarray" };
+
     /// What calling it gives, or `None` if it is not known to make plain data.
-    pub(super) fn meaning(&self) -> Option<Meaning> {
+    pub(crate) fn meaning(&self) -> Option<Meaning> {
         match (self.module, self.name) {
             ("collections", "OrderedDict" | "defaultdict") => Some(Meaning::Dict),
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Some(Meaning::Tensor),
             ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Some(Meaning::Parameter),
             ("torch", "Size") => Some(Meaning::Size),
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Some(Meaning::Array),
+            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Some(Meaning::Buffer),
+            ("numpy", "dtype") => Some(Meaning::Dtype),
             _ => self.is_plain_object().then_some(Meaning::Object),
         }
-    }
-
-    /// The elements of a storage class; `None` if this is none, or one that no weight has.
-    pub(super) fn storage_kind(&self) -> Option<Kind> {
-        if self.module != "torch" {
-            return None;
-        }
-        Some(match self.name {
-            "FloatStorage" => Kind::Float,
-            "HalfStorage" => Kind::Half,
-            "BFloat16Storage" => Kind::BFloat16,
-            "DoubleStorage" => Kind::Double,
-            "LongStorage" => Kind::Int64,
-            "IntStorage" => Kind::Int,
-            "ShortStorage" => Kind::Int16,
-            "CharStorage" => Kind::Int8,
-            "ByteStorage" => Kind::Uint8,
-            "BoolStorage" => Kind::Bool,
-            _ => return None,
-        })
     }
 
     /// Whether it is one of the data classes that training frameworks keep beside the weights.
@@ -87,9 +77,8 @@ impl Global<'_> {
                     "Path" | "PosixPath" | "PurePath" | "PurePosixPath" | "PureWindowsPath" | "WindowsPath"
                 )
             }
-            "numpy" => matches!(self.name, "dtype" | "ndarray"),
-            "numpy.core.multiarray" | "numpy._core.multiarray" => matches!(self.name, "_reconstruct" | "scalar"),
-            "numpy.core.numeric" | "numpy._core.numeric" => self.name == "_frombuffer",
+            "numpy" => self.name == "ndarray",
+            "numpy.core.multiarray" | "numpy._core.multiarray" => self.name == "scalar",
             "torch" => self.name == "device",
             "torch.serialization" => self.name == "_get_layout",
             "torch.torch_version" => self.name == "TorchVersion",

@@ -2,7 +2,7 @@
 //!
 //! Python's pickle (PEP 307, PEP 3154, PEP 574; opcodes as `pickletools` documents them) is a small program for a
 //! stack machine. This machine knows the opcodes of protocols 2 to 5 that `torch.save` writes, calls nothing, and
-//! refuses by name what [`globals`](super::globals) does not list.
+//! refuses by name what [`globals`](crate::globals) does not list.
 //!
 //! Values live in one arena and refer to each other by [`Id`], as a pickle may share them or even tie them into
 //! rings. Nothing here is recursive, and as each opcode makes at most a constant number of values, the limit on
@@ -10,78 +10,20 @@
 
 use std::collections::HashMap;
 
-use super::globals::{Global, Meaning};
-
-mod value;
-
-pub(super) use value::{Id, Pickle, Storage, TensorRef, Value};
+use crate::globals::{Global, Meaning};
+use crate::{Id, Pickle, PickleError, PickleProblem, Storage, TensorRef, Value};
 
 /// Opcodes in one pickle. A tensor takes about 35.
-const MAX_OPCODES: usize = 2_000_000;
+pub(crate) const MAX_OPCODES: usize = 2_000_000;
 
 /// Dimensions of one tensor.
 const MAX_DIMENSIONS: usize = 16;
 
-/// A pickle that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{problem}, at byte {offset}")]
-pub struct PickleError {
-    /// Where in the pickle the opcode stands that cannot be followed.
-    pub offset: usize,
-    /// What is wrong with it.
-    pub problem: PickleProblem,
-}
+/// What following an opcode gives.
+pub(crate) type Step<T = ()> = Result<T, PickleProblem>;
 
-/// What is wrong with a pickle.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PickleProblem {
-    /// It calls something that is not known to make plain data.
-    #[error("it calls {0}, which makes no plain data (nothing was executed)")]
-    RefusedGlobal(String),
-    /// It calls a value that is no class or function.
-    #[error("it calls {0}, which is no class")]
-    NotCallable(String),
-    /// The arguments of a known class are not what they should be.
-    #[error("{0} gets unknown arguments")]
-    Arguments(String),
-    /// A storage is named in an unknown way.
-    #[error("a persistent id does not name a tensor's storage")]
-    PersistentId,
-    /// A value has the wrong type for the opcode.
-    #[error("expected {expected}, found {found}")]
-    Type {
-        /// What the opcode works on.
-        expected: &'static str,
-        /// What is there.
-        found: String,
-    },
-    /// The pickle ends too early.
-    #[error("it ends too early")]
-    Truncated,
-    /// It does not start like a pickle of protocols 2 to 5.
-    #[error("no pickle of protocol 2 to 5")]
-    Protocol,
-    /// An opcode that `torch.save` does not write.
-    #[error("unknown opcode {0:#04x}")]
-    Opcode(u8),
-    /// A text is not UTF-8.
-    #[error("a text is not UTF-8")]
-    Utf8,
-    /// An opcode needs more values than there are.
-    #[error("the stack is empty")]
-    StackUnderflow,
-    /// A value is recalled that was never stored.
-    #[error("value {0} was never stored")]
-    Memo(u32),
-    /// More opcodes than any real checkpoint has.
-    #[error("more than {MAX_OPCODES} opcodes")]
-    TooLong,
-}
-
-type Step<T = ()> = Result<T, PickleProblem>;
-
-struct Machine<'a> {
+/// The stack machine.
+pub(crate) struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     values: Vec<Value<'a>>,
@@ -92,11 +34,11 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() }
     }
 
-    fn run(mut self) -> Result<Pickle<'a>, PickleError> {
+    pub(crate) fn run(mut self) -> Result<Pickle<'a>, PickleError> {
         let at_start = |problem| PickleError { offset: 0, problem };
         if self.bytes.first() != Some(&0x80) {
             return Err(at_start(PickleProblem::Protocol));
@@ -238,8 +180,8 @@ impl<'a> Machine<'a> {
                 self.call(callee, arguments)?;
             }
             b'b' => {
-                let _state = self.pop()?;
-                self.set_state()?;
+                let state = self.pop()?;
+                self.set_state(state)?;
             }
             b'Q' => {
                 let id = self.pop()?;
@@ -348,6 +290,9 @@ impl<'a> Machine<'a> {
             Meaning::Dict if arguments.len() <= usize::from(callee.name == "defaultdict") => Value::Dict(Vec::new()),
             Meaning::Dict => return Err(unknown()),
             Meaning::Tensor => Value::Tensor(Box::new(self.tensor(arguments).ok_or_else(unknown)?)),
+            Meaning::Array => self.empty_array(arguments),
+            Meaning::Buffer => self.array_of_buffer(arguments)?,
+            Meaning::Dtype => self.dtype(arguments),
             Meaning::Object => Value::Object(callee),
             Meaning::Parameter | Meaning::Size => {
                 let first = first.ok_or_else(unknown)?;
@@ -363,13 +308,20 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The state of an object is dropped. Of a dictionary it is what `torch` calls `_metadata`.
-    fn set_state(&mut self) -> Step {
-        match self.top_mut()? {
-            Value::Dict(_) | Value::Object(_) => Ok(()),
-            Value::Global(global) => Err(PickleProblem::RefusedGlobal(global.to_string())),
-            other => Err(PickleProblem::Type { expected: "an object", found: other.describe() }),
+    /// Of states only those of NumPy's arrays are of interest. Of a dictionary it is what `torch` calls `_metadata`.
+    fn set_state(&mut self, state: Id) -> Step {
+        let top = self.top()?;
+        let changed = match *self.get(top) {
+            Value::Object(Global::NDARRAY) => self.array_of_state(state)?,
+            Value::Dtype(dtype) => self.dtype_of_state(dtype, state),
+            Value::Dict(_) | Value::Object(_) => None,
+            Value::Global(global) => return Err(PickleProblem::RefusedGlobal(global.to_string())),
+            ref other => return Err(PickleProblem::Type { expected: "an object", found: other.describe() }),
+        };
+        if let Some(changed) = changed {
+            *self.top_mut()? = changed;
         }
+        Ok(())
     }
 
     /// `("storage", class, key, device, elements)`.
@@ -399,7 +351,7 @@ impl<'a> Machine<'a> {
         })
     }
 
-    fn extents(&self, id: Id) -> Option<Vec<u64>> {
+    pub(crate) fn extents(&self, id: Id) -> Option<Vec<u64>> {
         let Value::Tuple(items) = self.get(id) else { return None };
         if items.len() > MAX_DIMENSIONS {
             return None;
@@ -413,7 +365,7 @@ impl<'a> Machine<'a> {
 
     // The stack and the arena.
 
-    fn get(&self, id: Id) -> &Value<'a> {
+    pub(crate) fn get(&self, id: Id) -> &Value<'a> {
         &self.values[id.0 as usize]
     }
 
@@ -505,6 +457,3 @@ enum Width {
     Four,
     Eight,
 }
-
-#[cfg(test)]
-mod tests;

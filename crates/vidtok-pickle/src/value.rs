@@ -1,58 +1,76 @@
 //! Plain values, as a pickle gives them.
 
-use super::{Machine, PickleError};
-use crate::checkpoint::globals::Global;
+use crate::machine::Machine;
+use crate::{Array, Dtype, Global, PickleError};
 
 /// A place in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::checkpoint) struct Id(pub(super) u32);
+pub struct Id(pub(crate) u32);
 
 /// A plain value.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::checkpoint) enum Value<'a> {
+#[non_exhaustive]
+pub enum Value<'a> {
+    /// `None`.
     None,
+    /// A bool.
     Bool(bool),
+    /// An integer of up to 64 bits.
     Int(i64),
+    /// A float.
     Float(f64),
+    /// A text.
     Str(&'a str),
+    /// Bytes.
     Bytes(&'a [u8]),
     /// A list or a set.
     List(Vec<Id>),
+    /// A tuple.
     Tuple(Vec<Id>),
     /// In the file's order; keys may repeat.
     Dict(Vec<(Id, Id)>),
     /// A class or function that is named and not called.
     Global(Global<'a>),
+    /// The memory of tensors.
     Storage(Storage<'a>),
+    /// A tensor.
     Tensor(Box<TensorRef<'a>>),
+    /// An element type of NumPy's.
+    Dtype(Dtype<'a>),
+    /// A NumPy array of numbers.
+    Array(Box<Array<'a>>),
     /// An object of which only the class is kept.
     Object(Global<'a>),
 }
 
 /// The memory that one or more tensors look at; it lies in a record of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::checkpoint) struct Storage<'a> {
+pub struct Storage<'a> {
     /// Says what the elements are.
-    pub(in crate::checkpoint) class: Global<'a>,
+    pub class: Global<'a>,
     /// The last part of the record's name.
-    pub(in crate::checkpoint) key: &'a str,
+    pub key: &'a str,
     /// Number of elements.
-    pub(in crate::checkpoint) elements: u64,
+    pub elements: u64,
 }
 
 /// A view of a storage, in elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::checkpoint) struct TensorRef<'a> {
-    pub(in crate::checkpoint) storage: Storage<'a>,
-    pub(in crate::checkpoint) offset: u64,
-    /// As long as `strides`, at most [`MAX_DIMENSIONS`](super::MAX_DIMENSIONS).
-    pub(in crate::checkpoint) shape: Vec<u64>,
-    pub(in crate::checkpoint) strides: Vec<u64>,
+pub struct TensorRef<'a> {
+    /// What it is a view of.
+    pub storage: Storage<'a>,
+    /// Its first element.
+    pub offset: u64,
+    /// Extents; as many as strides.
+    pub shape: Vec<u64>,
+    /// Steps from one element to the next along each axis.
+    pub strides: Vec<u64>,
 }
 
 impl Value<'_> {
     /// A few words for messages.
-    pub(in crate::checkpoint) fn describe(&self) -> String {
+    #[must_use]
+    pub fn describe(&self) -> String {
         match self {
             Self::None => "None".to_owned(),
             Self::Bool(_) => "a bool".to_owned(),
@@ -66,6 +84,8 @@ impl Value<'_> {
             Self::Global(global) => format!("the class {global}"),
             Self::Storage(_) => "a tensor's storage".to_owned(),
             Self::Tensor(_) => "a tensor".to_owned(),
+            Self::Dtype(dtype) => format!("the element type {dtype}"),
+            Self::Array(array) => format!("an array of {} with shape {:?}", array.dtype, array.shape),
             Self::Object(class) => format!("an object of {class}"),
         }
     }
@@ -73,9 +93,9 @@ impl Value<'_> {
 
 /// A pickle as plain values.
 #[derive(Debug)]
-pub(in crate::checkpoint) struct Pickle<'a> {
-    pub(super) values: Vec<Value<'a>>,
-    pub(super) root: Id,
+pub struct Pickle<'a> {
+    pub(crate) values: Vec<Value<'a>>,
+    pub(crate) root: Id,
 }
 
 impl<'a> Pickle<'a> {
@@ -83,17 +103,30 @@ impl<'a> Pickle<'a> {
     ///
     /// # Errors
     /// If it is damaged, or calls what makes no plain data.
-    pub(in crate::checkpoint) fn parse(bytes: &'a [u8]) -> Result<Self, PickleError> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, PickleError> {
         Machine::new(bytes).run()
     }
 
     /// The value that was pickled.
-    pub(in crate::checkpoint) fn root(&self) -> &Value<'a> {
+    #[must_use]
+    pub fn root(&self) -> &Value<'a> {
         self.get(self.root)
     }
 
     /// The value at `id`, which must come from this pickle.
-    pub(in crate::checkpoint) fn get(&self, id: Id) -> &Value<'a> {
+    #[must_use]
+    pub fn get(&self, id: Id) -> &Value<'a> {
         &self.values[id.0 as usize]
+    }
+
+    /// The value that these keys lead to through nested dictionaries, from the root. Of equal keys the last counts, as
+    /// in Python.
+    #[must_use]
+    pub fn entry(&self, keys: &[&str]) -> Option<&Value<'a>> {
+        keys.iter().try_fold(self.root(), |value, key| {
+            let Value::Dict(pairs) = value else { return None };
+            let (_, found) = pairs.iter().rfind(|(name, _)| *self.get(*name) == Value::Str(key))?;
+            Some(self.get(*found))
+        })
     }
 }

@@ -1,0 +1,264 @@
+//! Training runs that are killed, stopped, damaged and taken up again.
+
+#![allow(clippy::unwrap_used)] // a failure here is what the test is for
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use vidtok_core::{FrameRate, FrameSink};
+use vidtok_data::{Ffmpeg, Quality, Scene, VideoWriter};
+use vidtok_torch::TensorFile;
+
+/// How often a run is killed before it may end.
+const KILLS: usize = 5;
+
+/// Two stages with everything that has a state: noise, discriminator, LeCAM, averages, a schedule.
+const TRAIN: &str = r#"
+[train]
+seed = 3
+batch_size = 2
+accumulate = 2
+ema_decay = 0.9
+optimizer.lr = 1e-3
+optimizer.weight_decay = 0.01
+schedule.warmup_steps = 3
+schedule.decay = "cosine"
+validation = { every = 4, clips = 2 }
+checkpoints = { every = 2, keep = 2 }
+loss.adversary.start = 2
+
+[train.data]
+scenes = 2
+frames = 3
+size = [32, 32]
+random_crop = true
+random_flip = true
+workers = 2
+
+[[train.stages]]
+name = "whole-model"
+steps = 9
+
+[[train.stages]]
+name = "decoder"
+steps = 5
+freeze_encoder = true
+"#;
+
+/// A folder with a configuration of a tiny model, `tiny.toml`.
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new(train: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/tiny_kl.toml");
+        let model = fs::read_to_string(model).unwrap();
+        let (model, _) = model.split_once("[train]").unwrap();
+        fs::write(folder.path().join("tiny.toml"), format!("{model}{train}")).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn train(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vidtok"));
+        command.args(["train", "--threads", "1"]).args(arguments).current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs to the end; gives what was said on both streams.
+    fn finish(&self, arguments: &[&str]) -> (String, String) {
+        let output = self.train(arguments).output().unwrap();
+        let [said, complained] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert!(output.status.success(), "{arguments:?}: {complained}");
+        (said, complained)
+    }
+
+    /// Starts a run below `out`, and waits until it could be taken up again.
+    fn start(&self, out: &str) -> Child {
+        let child = self.train(&["--config", "tiny.toml", "--out", out]).spawn().unwrap();
+        let config = self.path(out).join("tiny_kl/config.toml");
+        let patience = Instant::now();
+        while !config.exists() {
+            assert!(patience.elapsed() < Duration::from_secs(120), "the run does not begin");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child
+    }
+
+    /// All tensors of the models and states that a finished run has left, as bytes by file and name.
+    fn results(&self, run: &str) -> BTreeMap<String, Vec<u8>> {
+        let mut all = BTreeMap::new();
+        for stage in ["whole-model", "decoder"] {
+            let folder = self.path(run).join("tiny_kl").join(stage);
+            let states = fs::read_dir(folder.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path());
+            let models = ["model.safetensors", "model_ema.safetensors"].map(|name| folder.join(name));
+            for path in states.chain(models) {
+                let file = TensorFile::open(&path).unwrap();
+                for (name, tensor) in file.tensors().unwrap() {
+                    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+                    tensor.copy_data_u8(&mut bytes, tensor.numel());
+                    all.insert(format!("{stage} {} {name}", path.file_name().unwrap().display()), bytes);
+                }
+            }
+        }
+        all
+    }
+
+    /// Kills a run several times at random moments, goes on each time, and compares all that is left at the end with
+    /// what an uninterrupted run leaves.
+    fn survives_kills(&self) {
+        let begun = Instant::now();
+        self.finish(&["--config", "tiny.toml", "--out", "whole"]);
+        let duration = begun.elapsed().as_secs_f64();
+        let mut child = self.start("killed");
+        let mut moments = Vec::new();
+        for _ in 0..KILLS {
+            // Short enough for the run to live, long enough for it to get on.
+            let moment = chance() * duration * 0.6;
+            moments.push(moment);
+            std::thread::sleep(Duration::from_secs_f64(moment));
+            if child.try_wait().unwrap().is_some() {
+                // It was quicker: begin once more.
+                fs::remove_dir_all(self.path("killed")).unwrap();
+                child = self.start("killed");
+            }
+            child.kill().unwrap(); // SIGKILL
+            child.wait().unwrap();
+            child = self.train(&["--resume", "killed/tiny_kl"]).spawn().unwrap();
+        }
+        assert!(child.wait_with_output().unwrap().status.success());
+        let (whole, killed) = (self.results("whole"), self.results("killed"));
+        assert_eq!(whole.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>());
+        for (name, bytes) in &whole {
+            assert!(*bytes == killed[name], "{name} differs after kills at {moments:?} s");
+        }
+        let lines = |run: &str| fs::read_to_string(self.path(run).join("tiny_kl/whole-model/log.jsonl")).unwrap();
+        assert_eq!(lines("whole").lines().count(), lines("killed").lines().count(), "a step is logged twice or never");
+    }
+
+    fn video(&self, name: &str, seed: u64) -> PathBuf {
+        let path = self.path(name);
+        let (ffmpeg, rate) = (Ffmpeg::locate().unwrap(), FrameRate::new(25, 1).unwrap());
+        let mut writer = VideoWriter::create(&ffmpeg, &path, [40, 56], rate, Quality::default()).unwrap();
+        let times: Vec<f64> = (0..20).map(|i| f64::from(i) / 25.0).collect();
+        writer.write(&Scene::new(seed).frames(&times, [40, 56])).unwrap();
+        Box::new(writer).finish().unwrap();
+        path
+    }
+}
+
+/// A random number in [0, 1), another one in each run of the test.
+fn chance() -> f64 {
+    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
+}
+
+#[test]
+fn a_run_killed_at_random_moments_ends_with_the_weights_of_one_that_was_not() {
+    Bench::new(TRAIN).survives_kills();
+}
+
+#[test]
+fn bad_files_among_good_ones_change_nothing_of_that() {
+    let bench = Bench::new(&TRAIN.replace("scenes = 2", "folder = \"videos\"\ncache_mib = 0"));
+    fs::create_dir(bench.path("videos")).unwrap();
+    for seed in 0..3 {
+        bench.video(&format!("videos/good{seed}.mp4"), seed);
+    }
+    let cut = bench.video("videos/cut.mp4", 7);
+    let bytes = fs::read(&cut).unwrap();
+    fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    fs::write(bench.path("videos/text.mp4"), "no video").unwrap();
+    let list = ["text.mp4", "good0.mp4", "cut.mp4", "good1.mp4", "absent.mp4", "good2.mp4"].join("\n");
+    fs::write(bench.path("videos/clips.csv"), format!("videos\n{list}\n")).unwrap();
+    bench.survives_kills();
+    let listed = fs::read_to_string(bench.path("whole/tiny_kl/whole-model/quarantine.jsonl")).unwrap();
+    for bad in ["text.mp4", "cut.mp4", "absent.mp4"] {
+        assert_eq!(listed.lines().filter(|line| line.contains(bad)).count(), 1, "{bad}: {listed}");
+    }
+    assert!(!listed.contains("good"), "{listed}");
+}
+
+#[test]
+fn a_stopped_run_saves_its_state_and_goes_on() {
+    let bench = Bench::new(&TRAIN.replace("steps = 9", "steps = 400"));
+    for signal in ["-INT", "-TERM"] {
+        let out = format!("stopped{signal}");
+        let child = bench.start(&out);
+        let checkpoints = bench.path(&out).join("tiny_kl/whole-model/checkpoints");
+        while fs::read_dir(&checkpoints).map_or(0, Iterator::count) < 2 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && said.contains("--resume"), "{signal}: {said}");
+        let folder = format!("{out}/tiny_kl");
+        let resumed = bench.train(&["--resume", &folder]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(Command::new("kill").args([signal, &resumed.id().to_string()]).status().unwrap().success());
+        assert!(resumed.wait_with_output().unwrap().status.success());
+    }
+}
+
+#[test]
+fn a_damaged_newest_state_is_passed_over_with_a_warning() {
+    let bench = Bench::new(&TRAIN.replace("name = \"decoder\"\nsteps = 5", "name = \"decoder\"\nsteps = 1"));
+    bench.finish(&["--config", "tiny.toml", "--out", "whole"]);
+    bench.finish(&["--config", "tiny.toml", "--out", "damaged"]);
+    let stage = bench.path("damaged/tiny_kl/whole-model");
+    let newest = stage.join("checkpoints/step-00000009.safetensors");
+    let mut bytes = fs::read(&newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    for lost in ["whole-model/summary.json", "decoder"] {
+        let path = bench.path("damaged/tiny_kl").join(lost);
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+    }
+    let (_, complained) = bench.finish(&["--resume", "damaged/tiny_kl"]);
+    assert!(complained.contains("step-00000009.safetensors") && complained.contains("hash"), "{complained}");
+    assert!(bench.results("whole") == bench.results("damaged"));
+}
+
+#[test]
+fn a_recipe_and_overrides_fine_tune_a_model_and_a_state_is_a_model_too() {
+    let bench = Bench::new(TRAIN);
+    bench.finish(&["--config", "tiny.toml", "--out", "first"]);
+    let recipe = "[train]\nsteps = 1\nbatch_size = 1\ndata = { frames = 3, size = [32, 32], scenes = 1 }\n";
+    fs::write(bench.path("recipe.toml"), recipe).unwrap();
+    let state = "first/tiny_kl/decoder/checkpoints/step-00000005.safetensors";
+    for start in ["first/tiny_kl/decoder/model.safetensors", state] {
+        let arguments = ["--config", "tiny.toml", "--recipe", "recipe.toml", "--init-from", start, "--out", "tuned"];
+        let (said, _) = bench.finish(&[&arguments[..], &["--set", "train.optimizer.lr=1e-4"]].concat());
+        assert!(said.contains("before") && said.contains("after"), "{said}");
+    }
+    let stored = fs::read_to_string(bench.path("tuned/tiny_kl/config.toml")).unwrap();
+    assert!(stored.contains("init_from") && stored.contains("0.0001"), "{stored}");
+    fs::write(bench.path("recipe.toml"), format!("{recipe}\n[model]\nch = 4\n")).unwrap();
+    let output = bench.train(&["--config", "tiny.toml", "--recipe", "recipe.toml"]).output().unwrap();
+    let complained = String::from_utf8(output.stderr).unwrap();
+    assert!(complained.contains("recipe.toml") && complained.contains("model"), "{complained}");
+}
+
+#[test]
+fn a_dry_run_shows_what_would_be_and_trains_nothing() {
+    let bench = Bench::new(TRAIN);
+    let (said, _) = bench.finish(&["--config", "tiny.toml", "--dry-run"]);
+    for part in ["[train]", "parameters", "activations", "stage          decoder"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let left: Vec<_> = fs::read_dir(bench.path("runs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left.iter().all(|name| name.to_string_lossy().ends_with("-batch.png")), "{left:?}");
+}

@@ -1,0 +1,149 @@
+//! Videos that cannot be used never end a run and never change its other clips.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use vidtok_data::{ClipSet, ClipSpec, HeldOut, Library, LibraryOptions, LoadError, Loader, LoaderOptions, Quarantined};
+
+use super::files::{counting, countings, ffmpeg_after, library, numbers, open, spec, videos, write};
+
+/// Good videos (0, 2 and 7) among all kinds of bad ones, with what is said of these.
+fn mixed(folder: &TempDir) -> (Vec<PathBuf>, Vec<(usize, &'static str)>) {
+    let paths: Vec<_> = (0..8).map(|i| folder.path().join(format!("{i}.mkv"))).collect();
+    for i in [0, 2, 7] {
+        counting(&paths[i], 12, 0);
+    }
+    fs::write(&paths[1], "not a video at all\n").unwrap();
+    let whole = fs::read(&paths[0]).unwrap();
+    fs::write(&paths[3], &whole[..whole.len() / 2]).unwrap();
+    // 4 is missing.
+    write(&paths[5], &tch::Tensor::zeros([6, 90, 60, 3], (tch::Kind::Uint8, tch::Device::Cpu)));
+    fs::write(&paths[6], "").unwrap();
+    let reasons = vec![
+        (1, "cannot decode"),
+        (3, "cannot decode"),
+        (4, "No such file"),
+        (5, "resized to [36, 24] (height, width) it is smaller than the crop of [16, 30]"),
+        (6, "cannot decode: the file is empty"),
+    ];
+    (paths, reasons)
+}
+
+/// Too wide for the upright one.
+fn wide() -> ClipSpec {
+    ClipSpec { size: [16, 30], ..spec(4) }
+}
+
+fn load(set: &Arc<ClipSet>, first_step: u64, workers: usize, count: usize) -> Vec<(Vec<String>, Vec<i64>)> {
+    let options = LoaderOptions { batch: 3, seed: 8, first_step, workers, prefetch: 2 };
+    let batches = Loader::start(Arc::clone(set), options).unwrap().take(count).map(Result::unwrap);
+    batches.map(|batch| (batch.names, numbers(&batch.clips))).collect()
+}
+
+#[test]
+fn batches_do_not_depend_on_workers_or_on_what_is_known_to_be_bad() {
+    let folder = TempDir::new().unwrap();
+    let (paths, _) = mixed(&folder);
+    let fresh = || Arc::new(open(&paths, wide()));
+    let expected = load(&fresh(), 0, 1, 9);
+    assert_eq!(load(&fresh(), 0, 4, 9), expected);
+    assert_eq!(load(&fresh(), 5, 2, 4), expected[5..], "a later start gives other clips");
+    let all_known = fresh();
+    assert_eq!(all_known.first_clips(99).unwrap().len(), 3);
+    assert_eq!(load(&all_known, 0, 2, 9), expected);
+    let mut names: Vec<_> = expected.iter().flat_map(|(names, _)| names).map(|name| &name[..]).collect();
+    names.retain(|name| ![0, 2, 7].iter().any(|good| name.contains(&format!("{good}.mkv"))));
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[test]
+fn bad_videos_are_listed_once_with_their_reason() {
+    let folder = TempDir::new().unwrap();
+    let (paths, reasons) = mixed(&folder);
+    let list = folder.path().join("bad.jsonl");
+    for run in 1..=2 {
+        let options = LibraryOptions { quarantine: Some(list.clone()), ..LibraryOptions::default() };
+        let library = Library::open(&options).unwrap();
+        // Two sets that meet the same videos.
+        for _ in 0..2 {
+            let set = ClipSet::open(&library, videos(paths.clone()), wide()).unwrap();
+            set.first_clips(99).unwrap();
+            set.batch(0, 0, 20).unwrap();
+        }
+        let mut bad = library.quarantined();
+        let text = fs::read_to_string(&list).unwrap();
+        let lines: Vec<Quarantined> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), run * 5);
+        assert_eq!(lines[5 * (run - 1)..], bad);
+        bad.sort_by(|a, b| a.path.cmp(&b.path));
+        assert_eq!(bad.len(), reasons.len());
+        for (video, &(i, reason)) in bad.iter().zip(&reasons) {
+            assert_eq!(video.path, paths[i].to_str().unwrap());
+            assert!(video.reason.starts_with(reason), "{}: {}", video.path, video.reason);
+        }
+    }
+}
+
+#[test]
+fn a_video_that_breaks_during_the_run_is_set_aside() {
+    let folder = TempDir::new().unwrap();
+    let paths = countings(&folder, &[8, 8]);
+    let whole = fs::read(&paths[0]).unwrap();
+    for cache_bytes in [1 << 30, 0] {
+        fs::write(&paths[0], &whole).unwrap();
+        let library = Library::open(&LibraryOptions { cache_bytes, ..LibraryOptions::default() }).unwrap();
+        let held_out = HeldOut { per_video: 1, max: 2 };
+        let set = ClipSet::open(&library, videos(paths.clone()), ClipSpec { held_out, ..spec(3) }).unwrap();
+        fs::write(&paths[0], &whole[..whole.len() / 2]).unwrap();
+        assert_eq!(set.held_out().unwrap().len(), 1);
+        let batch = set.batch(0, 0, 8).unwrap();
+        assert!(batch.names.iter().all(|name| name.contains("1.mkv")), "{:?}", batch.names);
+        let bad = library.quarantined();
+        assert!(bad.len() == 1 && bad[0].path.ends_with("0.mkv"), "{bad:?}");
+    }
+}
+
+#[test]
+fn held_out_clips_come_from_the_first_videos_that_can_be_read() {
+    let folder = TempDir::new().unwrap();
+    let (paths, _) = mixed(&folder);
+    let set = open(&paths[1..], ClipSpec { held_out: HeldOut { per_video: 1, max: 1 }, ..wide() });
+    let held_out = set.held_out().unwrap();
+    assert_eq!(held_out.len(), 1);
+    assert!(held_out[0].names[0].ends_with("2.mkv, from frame 8"), "{:?}", held_out[0].names);
+}
+
+#[test]
+fn when_no_video_can_be_read_the_first_reason_is_told() {
+    let folder = TempDir::new().unwrap();
+    let paths: Vec<_> = (0..30).map(|i| folder.path().join(format!("{i}.mkv"))).collect();
+    fs::write(&paths[0], "text").unwrap();
+    let telling = |error: LoadError| {
+        let message = error.to_string();
+        assert!(message.contains("none of 30") && message.contains("0.mkv: cannot decode"), "{message}");
+    };
+    let set = Arc::new(open(&paths, spec(3)));
+    telling(set.batch(0, 0, 2).unwrap_err());
+    telling(set.first_clips(2).unwrap_err());
+    let options = LoaderOptions { batch: 2, seed: 0, first_step: 0, workers: 3, prefetch: 1 };
+    for result in Loader::start(set, options).unwrap().take(5) {
+        telling(result.unwrap_err());
+    }
+    let held_out = HeldOut { per_video: 1, max: 1 };
+    telling(ClipSet::open(&library(), videos(paths), ClipSpec { held_out, ..spec(3) }).unwrap_err());
+}
+
+#[test]
+fn a_missing_ffmpeg_is_an_error_and_no_fault_of_the_videos() {
+    let folder = TempDir::new().unwrap();
+    let paths = countings(&folder, &[8]);
+    let ffmpeg = ffmpeg_after(&folder, "");
+    fs::remove_file(ffmpeg.program()).unwrap();
+    let library = library();
+    let set = ClipSet::open(&library, vidtok_data::Source::Videos { ffmpeg, paths }, spec(3)).unwrap();
+    let message = set.batch(0, 0, 1).unwrap_err().to_string();
+    assert!(message.contains("watched-ffmpeg"), "{message}");
+    assert!(library.quarantined().is_empty());
+}

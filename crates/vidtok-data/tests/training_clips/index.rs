@@ -1,0 +1,114 @@
+//! Each video is looked at once, in all runs together.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use vidtok_data::{ClipSet, ClipSpec, Ffmpeg, HeldOut, Library, LibraryOptions, Source};
+
+use super::files::{counted, counting, countings, numbers, spec};
+
+fn open(ffmpeg: &Ffmpeg, paths: &[PathBuf], index: &Path, spec: ClipSpec) -> ClipSet {
+    let options = LibraryOptions { index: Some(index.to_owned()), ..LibraryOptions::default() };
+    let source = Source::Videos { ffmpeg: ffmpeg.clone(), paths: paths.to_vec() };
+    ClipSet::open(&Library::open(&options).unwrap(), source, spec).unwrap()
+}
+
+#[test]
+fn videos_are_looked_at_when_they_are_needed_and_never_again() {
+    let folder = TempDir::new().unwrap();
+    let (ffmpeg, looks) = counted(&folder);
+    let index = folder.path().join("index.jsonl");
+    let paths = countings(&folder, &[8; 12]);
+    let set = open(&ffmpeg, &paths, &index, spec(3));
+    assert_eq!(looks(), 0);
+    let first = set.batch(0, 0, 1).unwrap();
+    assert_eq!(looks(), 1);
+    let all = set.first_clips(12).unwrap();
+    assert_eq!((looks(), all.len()), (12, 12));
+
+    let again = open(&ffmpeg, &paths, &index, spec(3));
+    assert!(again.batch(0, 0, 1).unwrap().clips == first.clips);
+    assert_eq!(again.first_clips(12).unwrap().len(), 12);
+    assert_eq!(looks(), 12);
+    assert_eq!(fs::read_to_string(&index).unwrap().lines().count(), 12);
+}
+
+#[test]
+fn holding_out_looks_at_the_first_videos_alone() {
+    let folder = TempDir::new().unwrap();
+    let (ffmpeg, looks) = counted(&folder);
+    let paths = countings(&folder, &[8; 12]);
+    let held_out = HeldOut { per_video: 1, max: 2 };
+    open(&ffmpeg, &paths, &folder.path().join("index.jsonl"), ClipSpec { held_out, ..spec(3) });
+    assert!((2..=9).contains(&looks()), "{}", looks());
+}
+
+#[test]
+fn a_video_that_changed_is_looked_at_again() {
+    let folder = TempDir::new().unwrap();
+    let (ffmpeg, looks) = counted(&folder);
+    let index = folder.path().join("index.jsonl");
+    let paths = countings(&folder, &[5]);
+    let clip = |frames| numbers(&open(&ffmpeg, &paths, &index, spec(frames)).first_clips(1).unwrap()[0].clips);
+    assert_eq!(clip(6), [0, 1, 2, 3, 4, 4]);
+    counting(&paths[0], 7, 40);
+    assert_eq!(clip(6), [10, 11, 12, 13, 14, 16]);
+    assert_eq!(looks(), 2);
+    // Only its time has changed.
+    fs::File::open(&paths[0]).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!((clip(6), looks()), (vec![10, 11, 12, 13, 14, 16], 3));
+    // Of the three lines the last counts.
+    assert_eq!((clip(6), looks()), (vec![10, 11, 12, 13, 14, 16], 3));
+    assert_eq!(fs::read_to_string(&index).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn several_runs_may_write_one_index() {
+    let folder = TempDir::new().unwrap();
+    let (ffmpeg, looks) = counted(&folder);
+    let index = folder.path().join("index.jsonl");
+    let paths = countings(&folder, &[8; 8]);
+    let sets = [&paths[..5], &paths[3..]].map(|paths| open(&ffmpeg, paths, &index, spec(3)));
+    std::thread::scope(|scope| {
+        for set in &sets {
+            scope.spawn(|| set.first_clips(9).unwrap());
+        }
+    });
+    assert_eq!(looks(), 10, "two were looked at by both");
+    assert_eq!(open(&ffmpeg, &paths, &index, spec(3)).first_clips(9).unwrap().len(), 8);
+    assert_eq!(looks(), 10);
+}
+
+#[test]
+fn lines_that_say_nothing_sensible_do_no_harm() {
+    let folder = TempDir::new().unwrap();
+    let (ffmpeg, looks) = counted(&folder);
+    let index = folder.path().join("index.jsonl");
+    let paths = countings(&folder, &[5, 5]);
+    let clips = || open(&ffmpeg, &paths, &index, spec(3)).first_clips(2).unwrap().len();
+    assert_eq!((clips(), looks()), (2, 2));
+    let line = fs::read_to_string(&index).unwrap().lines().next().unwrap().to_owned();
+    assert!(line.contains("\"frames\":5,\"fps\":\"25\",\"width\":32,\"height\":24}"), "{line}");
+    for wrong in ["\"frames\":0", "\"frames\":-1", "\"frames\":5,\"fps\":\"fast\""] {
+        let before = looks();
+        let text = line.replace("\"frames\":5", wrong).replacen("\"fps\":\"25\",", "", wrong.matches("fast").count());
+        fs::write(&index, format!("{text}\nnonsense\n{}", &line[..line.len() - 9])).unwrap();
+        assert_eq!((clips(), looks()), (2, before + 2), "{wrong}");
+        assert_eq!((clips(), looks()), (2, before + 2), "{wrong}");
+    }
+}
+
+#[test]
+fn an_index_that_is_wrong_about_a_video_gives_no_wrong_frames() {
+    let folder = TempDir::new().unwrap();
+    let (ffmpeg, _) = counted(&folder);
+    let index = folder.path().join("index.jsonl");
+    let paths = countings(&folder, &[5, 9]);
+    open(&ffmpeg, &paths, &index, spec(3)).first_clips(2).unwrap();
+    let text = fs::read_to_string(&index).unwrap();
+    fs::write(&index, text.replace("\"frames\":5", "\"frames\":9")).unwrap();
+    let set = open(&ffmpeg, &paths, &index, spec(8));
+    let clips: Vec<_> = set.first_clips(2).unwrap().iter().map(|batch| numbers(&batch.clips)).collect();
+    assert_eq!(clips, [[0, 1, 2, 3, 4, 5, 6, 8]]);
+}

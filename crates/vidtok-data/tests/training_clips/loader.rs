@@ -1,0 +1,60 @@
+//! Batches from background threads.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use vidtok_data::{Batch, ClipSet, LoadError, Loader, LoaderOptions, Source};
+
+use super::files::{countings, ffmpeg_after, library, spec};
+
+fn batches(set: &Arc<ClipSet>, workers: usize, first_step: u64, count: usize) -> Vec<Batch> {
+    let options = LoaderOptions { batch: 2, seed: 5, first_step, workers, prefetch: 2 };
+    Loader::start(Arc::clone(set), options).unwrap().take(count).map(Result::unwrap).collect()
+}
+
+#[test]
+fn batches_depend_on_seed_and_step_alone() {
+    let open = || Arc::new(ClipSet::open(&library(), Source::Procedural { scenes: 2, seed: 1 }, spec(4)).unwrap());
+    let same = |a: &[Batch], b: &[Batch]| a.iter().zip(b).all(|(a, b)| a.clips == b.clips && a.names == b.names);
+    let set = open();
+    let one = batches(&set, 1, 0, 7);
+    assert_eq!(one[0].clips.size(), [2, 3, 4, 16, 16]);
+    assert_eq!(one[0].names.len(), 2);
+    assert!(one[0].clips.abs().max().double_value(&[]) <= 1.0);
+    assert!(same(&one, &batches(&open(), 3, 0, 7)), "the number of threads matters");
+    assert!(same(&one[4..], &batches(&set, 2, 4, 3)), "a later start gives other clips");
+    assert!(one[0].clips != one[1].clips);
+    assert!(one[0].clips != set.batch(6, 0, 2).unwrap().clips, "another seed gives the same clips");
+}
+
+#[test]
+fn the_first_clips_of_a_larger_batch_are_those_of_a_smaller_one() {
+    let set = ClipSet::open(&library(), Source::Procedural { scenes: 3, seed: 1 }, spec(2)).unwrap();
+    let (small, large) = (set.batch(1, 2, 2).unwrap(), set.batch(1, 2, 5).unwrap());
+    assert!(small.clips == large.clips.narrow(0, 0, 2));
+    assert_eq!(small.names, large.names[..2]);
+}
+
+#[test]
+fn a_loader_ends_at_once_even_if_its_decoders_hang() {
+    let folder = TempDir::new().unwrap();
+    let paths = countings(&folder, &[8, 8]);
+    let ffmpeg = ffmpeg_after(&folder, "case \"$*\" in *framecrc*) exec sleep 30;; esac");
+    let library = library();
+    let set = Arc::new(ClipSet::open(&library, Source::Videos { ffmpeg, paths }, spec(3)).unwrap());
+    let options = LoaderOptions { batch: 2, seed: 0, first_step: 0, workers: 3, prefetch: 1 };
+    let loader = Loader::start(Arc::clone(&set), options).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let start = Instant::now();
+    drop(loader);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(library.quarantined().is_empty(), "a decoder that was killed is no fault of its video");
+}
+
+#[test]
+fn empty_batches_are_refused() {
+    let set = Arc::new(ClipSet::open(&library(), Source::Procedural { scenes: 1, seed: 1 }, spec(2)).unwrap());
+    let options = LoaderOptions { batch: 0, seed: 0, first_step: 0, workers: 1, prefetch: 1 };
+    assert!(matches!(Loader::start(set, options), Err(LoadError::EmptyBatch)));
+}

@@ -1,0 +1,165 @@
+//! The discriminator with its losses: what an adversarial training step needs beside the tokenizer.
+
+use std::convert::Infallible;
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+use vidtok_core::Differentiated;
+use vidtok_torch::ParamPath;
+
+use crate::{DiscriminatorLoss, GeneratorLoss, LeCam, PatchGan, PatchKind};
+
+/// Bounds of the adaptive weight.
+const LARGEST_WEIGHT: f64 = 1e4;
+/// Keeps the division finite.
+const EPS: f64 = 1e-4;
+
+/// Configuration of [`Adversary`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdversaryConfig {
+    /// What the discriminator judges.
+    pub patches: PatchKind,
+    /// The batch, from 0, at which it begins: before, it neither learns nor counts. (The published 20001 counts two
+    /// updates a batch.)
+    pub start: u64,
+    /// Weight of the generator's loss, on top of the adaptive one.
+    pub weight: f64,
+    /// What the discriminator minimises.
+    pub discriminator_loss: DiscriminatorLoss,
+    /// What the generator minimises.
+    pub generator_loss: GeneratorLoss,
+    /// Weight of [`LeCam`] in the discriminator's loss.
+    pub lecam_weight: f64,
+}
+
+impl Default for AdversaryConfig {
+    /// The published values.
+    fn default() -> Self {
+        Self {
+            patches: PatchKind::default(),
+            start: 10_000,
+            weight: 0.2,
+            discriminator_loss: DiscriminatorLoss::default(),
+            generator_loss: GeneratorLoss::default(),
+            lecam_weight: 0.005,
+        }
+    }
+}
+
+/// A discriminator that learns to tell reconstructions from clips.
+#[derive(Debug)]
+pub struct Adversary {
+    config: AdversaryConfig,
+    discriminator: PatchGan,
+    lecam: LeCam,
+}
+
+/// The discriminator's loss of one batch, and its parts; scalars.
+#[derive(Debug)]
+pub struct DiscriminatorTerms {
+    /// What is minimised; with gradients for the discriminator.
+    pub loss: Tensor,
+    /// The loss on the logits in it.
+    pub logits_loss: Tensor,
+    /// LeCAM's loss in it, before its weight.
+    pub lecam: Tensor,
+    /// Mean logit of clips.
+    pub real: Tensor,
+    /// Mean logit of reconstructions.
+    pub fake: Tensor,
+}
+
+impl Adversary {
+    /// Makes or loads the network, at `discriminator` below `path`.
+    #[must_use]
+    pub fn new(path: &ParamPath, config: &AdversaryConfig) -> Self {
+        let discriminator = PatchGan::new(&path.sub("discriminator"), config.patches);
+        Self { config: config.clone(), discriminator, lecam: LeCam::default() }
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &AdversaryConfig {
+        &self.config
+    }
+
+    /// The moving means, to be saved.
+    #[must_use]
+    pub fn lecam(&self) -> LeCam {
+        self.lecam
+    }
+
+    /// Goes on with saved means.
+    pub fn set_lecam(&mut self, lecam: LeCam) {
+        self.lecam = lecam;
+    }
+
+    /// The generator's loss on reconstructions `[b, 3, t, h, w]` and its gradient there, before any weight. The
+    /// discriminator's parameters get no gradient.
+    pub fn judge(&self, reconstruction: &Tensor) -> Differentiated {
+        let loss = |fake: &Tensor| Ok(self.config.generator_loss.forward(&self.discriminator.forward(fake)));
+        let Ok(judged) = Differentiated::of::<Infallible>(reconstruction, loss);
+        judged
+    }
+
+    /// The weight of the generator's loss: the ratio of both losses' gradient norms at `parameter` (the decoder's last
+    /// weight), clamped, times the configured weight (arXiv 2012.09841). Both losses must have a graph to it, which is
+    /// kept.
+    pub fn adaptive_weight(&self, nll: &Tensor, generator: &Tensor, parameter: &Tensor) -> Tensor {
+        let norm = |loss: &Tensor| Tensor::run_backward(&[loss], &[parameter], true, false)[0].norm();
+        (norm(nll) / (norm(generator) + EPS)).clamp(0.0, LARGEST_WEIGHT) * self.config.weight
+    }
+
+    /// The discriminator's loss on clips and their reconstructions, both `[b, 3, t, h, w]`; counts their logits into
+    /// the moving means, unless they are no finite numbers.
+    pub fn discriminate(&mut self, target: &Tensor, reconstruction: &Tensor) -> DiscriminatorTerms {
+        let real = self.discriminator.forward(&target.detach());
+        let fake = self.discriminator.forward(&reconstruction.detach());
+        let logits_loss = self.config.discriminator_loss.forward(&real, &fake);
+        if logits_loss.double_value(&[]).is_finite() {
+            self.lecam.update(&real, &fake);
+        }
+        let lecam = self.lecam.forward(&real, &fake);
+        DiscriminatorTerms {
+            loss: &logits_loss + &lecam * self.config.lecam_weight,
+            logits_loss: logits_loss.detach(),
+            lecam: lecam.detach(),
+            real: real.detach().mean(Kind::Float),
+            fake: fake.detach().mean(Kind::Float),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn the_adaptive_weight_is_the_ratio_of_the_gradient_norms() {
+        let adversary = Adversary::new(&ParamPath::shapes(), &AdversaryConfig::default());
+        let x = Tensor::from_slice(&[1.0_f32, 1.0]).set_requires_grad(true);
+        let weight = adversary.adaptive_weight(&(&x * 6.0).sum(Kind::Float), &(&x * 2.0).sum(Kind::Float), &x);
+        assert!((weight.double_value(&[]) - 0.6).abs() < 1e-4);
+        let vanishing = adversary.adaptive_weight(&(&x * 6e9).sum(Kind::Float), &(&x * 0.0).sum(Kind::Float), &x);
+        assert!((vanishing.double_value(&[]) - 2000.0).abs() < 1e-3, "clamped at 1e4 * 0.2");
+    }
+
+    #[test]
+    fn judging_leaves_the_discriminator_without_gradients_and_discriminating_does_not() {
+        tch::manual_seed(0);
+        let root = ParamPath::fresh(Device::Cpu);
+        let mut adversary = Adversary::new(&root, &AdversaryConfig::default());
+        let parameters = root.finish().unwrap();
+        parameters.set_requires_grad("", true);
+        let clips = Tensor::rand([1, 3, 2, 32, 32], (Kind::Float, Device::Cpu));
+        let judged = adversary.judge(&clips);
+        assert_eq!(judged.gradient.size(), clips.size());
+        assert!(parameters.trained().all(|(_, parameter)| !parameter.grad().defined()));
+        adversary.discriminate(&clips, &(&clips * 0.5)).loss.backward();
+        assert!(parameters.trained().all(|(_, parameter)| parameter.grad().defined()));
+        assert!(adversary.lecam() != LeCam::default());
+    }
+}

@@ -1,0 +1,118 @@
+//! LPIPS (arXiv 1801.03924) of single frames as a loss.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+use vidtok_core::{Differentiated, Loss, MetricError};
+use vidtok_metrics::Lpips;
+use vidtok_torch::with_gradient;
+
+/// Configuration of [`Perceptual`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PerceptualConfig {
+    /// Its weight beside the mean absolute difference.
+    pub weight: f64,
+    /// Frames of each clip that it looks at, drawn anew for each batch; all of them without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<i64>,
+    /// Whether training may go on without it if its weights have not been fetched.
+    pub if_fetched: bool,
+}
+
+impl Default for PerceptualConfig {
+    /// The published weight, on all frames.
+    fn default() -> Self {
+        Self { weight: 1.0, frames: None, if_fetched: false }
+    }
+}
+
+/// The mean LPIPS distance of the frames of a clip.
+#[derive(Debug)]
+pub struct Perceptual {
+    lpips: Rc<Lpips>,
+    frames: Option<i64>,
+}
+
+impl Perceptual {
+    /// Looks at all frames, or at so many of each clip, drawn from libtorch's generator (`tch::manual_seed`): the mean
+    /// stays the same.
+    #[must_use]
+    pub fn new(lpips: Rc<Lpips>, frames: Option<i64>) -> Self {
+        Self { lpips, frames }
+    }
+
+    /// The places in time of the frames to look at, int64 `[k]`.
+    fn draw(&self, t: i64, device: Device) -> Tensor {
+        match self.frames {
+            Some(k) if k < t => {
+                Tensor::randperm(t, (Kind::Int64, Device::Cpu)).narrow(0, 0, k.max(1)).to_device(device)
+            }
+            _ => Tensor::arange(t, (Kind::Int64, device)),
+        }
+    }
+
+    /// Value and, if wanted, gradient over the frames `places` of clips `[b, 3, t, h, w]`, a chunk of frames at a time.
+    fn run(
+        &self,
+        target: &Tensor,
+        reconstruction: &Tensor,
+        places: &Tensor,
+        gradient: bool,
+    ) -> Result<(Tensor, Option<Tensor>), MetricError> {
+        let [target, reconstruction] = [target, reconstruction].map(|clips| to_images(&clips.detach(), places));
+        let size = reconstruction.size();
+        let (count, chunk) = (size[0], Lpips::chunk(size[2], size[3]));
+        let mut sum = Tensor::zeros([], (Kind::Float, reconstruction.device()));
+        let mut gradients = Vec::new();
+        for start in (0..count).step_by(chunk as usize) {
+            let part = |images: &Tensor| images.narrow(0, start, chunk.min(count - start));
+            let wanted = tch::no_grad(|| self.lpips.features(&part(&target)))?;
+            let distance = |images: &Tensor| {
+                let features = self.lpips.features(images)?;
+                Ok(self.lpips.distance(&wanted, &features).sum(Kind::Float) / count as f64)
+            };
+            if gradient {
+                let Differentiated { value, gradient } = Differentiated::of(&part(&reconstruction), distance)?;
+                sum += value;
+                gradients.push(gradient);
+            } else {
+                sum += tch::no_grad(|| distance(&part(&reconstruction)))?;
+            }
+        }
+        Ok((sum, gradient.then(|| Tensor::cat(&gradients, 0))))
+    }
+}
+
+impl Loss for Perceptual {
+    fn name(&self) -> &'static str {
+        "lpips"
+    }
+
+    fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
+        if !reconstruction.requires_grad() {
+            let places = self.draw(target.size()[2], target.device());
+            return Ok(self.run(target, reconstruction, &places, false)?.0);
+        }
+        let Differentiated { value, gradient } = self.differentiate(target, reconstruction)?;
+        Ok(with_gradient(&value, reconstruction, &gradient))
+    }
+
+    fn differentiate(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Differentiated, MetricError> {
+        let size = reconstruction.size();
+        let places = self.draw(size[2], target.device());
+        let (value, gradient) = self.run(target, reconstruction, &places, true)?;
+        let mut whole = reconstruction.detach().zeros_like();
+        if let Some(gradient) = gradient {
+            let clips = gradient.view([size[0], -1, 3, size[3], size[4]]).permute([0, 2, 1, 3, 4]);
+            let _ = whole.index_copy_(2, &places, &clips);
+        }
+        Ok(Differentiated { value, gradient: whole })
+    }
+}
+
+/// Clips `[b, 3, t, h, w]` as images `[b * k, 3, h, w]` of the frames `places` `[k]`.
+fn to_images(clips: &Tensor, places: &Tensor) -> Tensor {
+    clips.index_select(2, places).permute([0, 2, 1, 3, 4]).flatten(0, 1)
+}

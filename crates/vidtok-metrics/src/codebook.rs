@@ -1,0 +1,58 @@
+//! How much of its codebook a discrete tokenizer uses.
+
+use std::collections::BTreeMap;
+
+use tch::{Device, Kind, Tensor};
+
+/// Counts codes: how many are used, and how evenly.
+#[derive(Clone, Debug, Default)]
+pub struct CodebookUse {
+    counts: BTreeMap<i64, u64>,
+    total: u64,
+}
+
+impl CodebookUse {
+    /// Counts codebook indices of any integer kind and shape.
+    pub fn update(&mut self, indices: &Tensor) {
+        let flat = indices.to_device(Device::Cpu).to_kind(Kind::Int64).flatten(0, -1);
+        let (codes, _, counts) = flat.unique_dim(0, true, false, true);
+        for place in 0..codes.size()[0] {
+            *self.counts.entry(codes.int64_value(&[place])).or_default() += counts.int64_value(&[place]) as u64;
+        }
+        self.total += flat.numel() as u64;
+    }
+
+    /// Different codes that came.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Codes that came in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The entropy of the codes in bits; 0 before the first.
+    #[must_use]
+    pub fn entropy_bits(&self) -> f64 {
+        let share = |count: &u64| *count as f64 / self.total as f64;
+        self.counts.values().map(share).map(|p| -p * p.log2()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_counted_over_all_calls() {
+        let mut codes = CodebookUse::default();
+        assert_eq!((codes.used(), codes.entropy_bits()), (0, 0.0));
+        codes.update(&Tensor::from_slice(&[5_i32, 5, 9, 9]).view([2, 2]));
+        codes.update(&Tensor::from_slice(&[5_i32, 5, 262_143, 262_143]));
+        assert_eq!((codes.used(), codes.total()), (3, 8));
+        assert!((codes.entropy_bits() - 1.5).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,239 @@
+//! Learned perceptual image patch similarity, version 0.1 (Zhang et al. 2018, arXiv 1801.03924).
+//!
+//! Two images are far apart where a network that was trained to classify images gives them different features. At
+//! five depths, features are scaled to unit length at each pixel; the squared differences are weighed by channel,
+//! averaged over pixels and summed.
+
+mod error;
+mod metric;
+mod network;
+
+use std::path::{Path, PathBuf};
+
+use tch::{Device, Kind, Tensor};
+use vidtok_core::{MetricError, fetched};
+use vidtok_torch::{Init, ParamPath, TensorFile};
+
+pub use error::LpipsError;
+pub use metric::LpipsMetric;
+pub use network::LpipsNet;
+use network::{Network, channels_last};
+
+/// The shift and scale that bring images in [-1, 1] to the statistics of ImageNet.
+const SHIFT: [f32; 3] = [-0.030, -0.088, -0.188];
+const SCALE: [f32; 3] = [0.458, 0.448, 0.450];
+
+/// The square of the 1e-10 that keeps the length of vanishing features from being zero. Under the root, so that the
+/// gradient there is finite.
+const EPS_SQUARED: f64 = 1e-20;
+
+/// Pixels whose activations are held at once. Larger tensors gain nothing: the work per image is large, and the system
+/// hands out fresh memory for them at every call, which takes longer than to fill it.
+const CHUNK_PIXELS: i64 = 1 << 16;
+
+/// The distance, with its frozen parameters.
+///
+/// Parameters have the names `net.slice{1..5}.N.{weight,bias}`, N being the place in torchvision's `features`, and
+/// `lin{0..4}.model.1.weight`. They require no gradients; distances have gradients with respect to the images. Put
+/// the target's features under [`tch::no_grad`] to save their memory.
+#[derive(Debug)]
+pub struct Lpips {
+    net: LpipsNet,
+    network: Network,
+    /// One weight for each channel, five times `[c]`.
+    heads: Vec<Tensor>,
+    /// `[1, 3, 1, 1]`
+    shift: Tensor,
+    scale: Tensor,
+}
+
+/// What [`Lpips`] sees in images: five maps `[n, c, h', w']` of unit vectors.
+#[derive(Debug)]
+pub struct Features {
+    maps: Vec<Tensor>,
+}
+
+impl Lpips {
+    /// Makes or loads the network.
+    #[must_use]
+    pub fn new(path: &ParamPath, net: LpipsNet) -> Self {
+        let network = Network::new(&path.sub("net"), net);
+        let head = |(place, channels): (usize, i64)| {
+            let shape = [1, channels, 1, 1];
+            path.sub(format!("lin{place}.model.1")).get("weight", &shape, Init::fan_in(&shape)).flatten(0, -1)
+        };
+        let heads: Vec<Tensor> = network.channels().into_iter().enumerate().map(head).collect();
+        let device = heads.first().map_or(Device::Cpu, Tensor::device);
+        let constant = |values: [f32; 3]| Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(device);
+        Self { net, network, heads, shift: constant(SHIFT), scale: constant(SCALE) }
+    }
+
+    /// Reads a file that `cargo xtask assets` made.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no such file.
+    pub fn open(path: &Path, device: Device) -> Result<Self, LpipsError> {
+        let file = TensorFile::open(path)?;
+        let net = file.metadata("net").and_then(LpipsNet::named);
+        let net = net.ok_or_else(|| LpipsError::NoNetwork { path: path.to_owned() })?;
+        let root = ParamPath::loaded(file.tensors()?, device, Kind::Float);
+        let lpips = Self::new(&root, net);
+        root.finish().map_err(|source| LpipsError::Parameters { path: path.to_owned(), source: Box::new(source) })?;
+        Ok(lpips)
+    }
+
+    /// Reads the file that `cargo xtask assets` [`fetched`] (`assets/lpips_NET.safetensors`).
+    ///
+    /// # Errors
+    /// If there is none, with what to do; or if it cannot be read.
+    pub fn locate(net: LpipsNet, device: Device) -> Result<Self, LpipsError> {
+        let file = PathBuf::from(format!("assets/lpips_{net}.safetensors"));
+        match fetched(&file).iter().find(|path| path.is_file()) {
+            Some(path) => Self::open(path, device),
+            None => Err(LpipsError::Missing { file }),
+        }
+    }
+
+    /// The network.
+    #[must_use]
+    pub fn net(&self) -> LpipsNet {
+        self.net
+    }
+
+    /// How many images of a size to take at once, at least 1. Forward and backward hold about 2 KiB for each pixel.
+    #[must_use]
+    pub fn chunk(height: i64, width: i64) -> i64 {
+        (CHUNK_PIXELS / (height * width).max(1)).max(1)
+    }
+
+    /// What the network sees in images `[n, 3, h, w]` in [-1, 1].
+    ///
+    /// # Errors
+    /// If the shape is another, or h or w less than [`LpipsNet::least_side`].
+    pub fn features(&self, images: &Tensor) -> Result<Features, MetricError> {
+        let least = self.net.least_side();
+        match images.size()[..] {
+            [_, 3, h, w] if h.min(w) >= least => {}
+            _ => {
+                return Err(MetricError {
+                    metric: self.net.metric_name(),
+                    expected: format!("images [n, 3, h, w] with h and w of at least {least}"),
+                    found: format!("{:?}", images.size()),
+                });
+            }
+        }
+        let x = (channels_last(&images.to_kind(Kind::Float)) - &self.shift) / &self.scale;
+        Ok(Features { maps: self.network.forward(x).iter().map(unit_vectors).collect() })
+    }
+
+    /// The distance of each pair of images, `[n]`, from the features of images of one shape.
+    pub fn distance(&self, x: &Features, y: &Features) -> Tensor {
+        let level = |((x, y), head): ((&Tensor, &Tensor), &Tensor)| {
+            let squares = (x - y).square().permute([0, 2, 3, 1]);
+            squares.matmul(head).mean_dim([1_i64, 2].as_slice(), false, Kind::Float)
+        };
+        let levels: Vec<Tensor> = x.maps.iter().zip(&y.maps).zip(&self.heads).map(level).collect();
+        Tensor::stack(&levels, 0).sum_dim_intlist(0_i64, false, Kind::Float)
+    }
+
+    /// The distance of each pair of images `[n, 3, h, w]` in [-1, 1], `[n]`.
+    ///
+    /// # Errors
+    /// If the shapes differ, are others, or are too small.
+    pub fn forward(&self, x: &Tensor, y: &Tensor) -> Result<Tensor, MetricError> {
+        if x.size() != y.size() {
+            return Err(MetricError {
+                metric: self.net.metric_name(),
+                expected: format!("a second image of shape {:?}", x.size()),
+                found: format!("{:?}", y.size()),
+            });
+        }
+        Ok(self.distance(&self.features(x)?, &self.features(y)?))
+    }
+}
+
+/// `[n, c, h, w]` scaled to length 1 over c.
+fn unit_vectors(x: &Tensor) -> Tensor {
+    let x = x.to_kind(Kind::Float);
+    let squares = x.square().sum_dim_intlist(1_i64, true, Kind::Float);
+    &x * (squares + EPS_SQUARED).rsqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::no_grad;
+    use vidtok_torch::write_tensors;
+
+    use super::*;
+
+    const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn lpips(net: LpipsNet) -> Lpips {
+        tch::manual_seed(0);
+        Lpips::new(&ParamPath::fresh(Device::Cpu), net)
+    }
+
+    fn image(side: i64) -> Tensor {
+        Tensor::rand([1, 3, side, side], CPU) * 2.0 - 1.0
+    }
+
+    #[test]
+    fn the_distance_is_zero_for_equals_and_symmetric() {
+        let lpips = lpips(LpipsNet::Alex);
+        let (x, y) = (image(40), image(40));
+        let distance = |x: &Tensor, y: &Tensor| lpips.forward(x, y).unwrap().double_value(&[0]);
+        assert_eq!(distance(&x, &x), 0.0);
+        assert!(distance(&x, &y) != 0.0);
+        assert!((distance(&x, &y) / distance(&y, &x) - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_gradient_is_the_slope_of_the_distance() {
+        let lpips = lpips(LpipsNet::Vgg);
+        let (x, y, direction) = (image(16), image(16), image(16));
+        let target = no_grad(|| lpips.features(&x)).unwrap();
+        let distance = |y: &Tensor| lpips.distance(&target, &lpips.features(y).unwrap());
+        let leaf = y.copy().set_requires_grad(true);
+        distance(&leaf).sum(Kind::Float).backward();
+        let slope = (leaf.grad() * &direction).sum(Kind::Double).double_value(&[]);
+        let step = 1e-2;
+        let [above, below] = [step, -step].map(|step| distance(&(&y + &direction * step)).double_value(&[0]));
+        let expected = (above - below) / (2.0 * step);
+        assert!((slope / expected - 1.0).abs() < 0.05, "{slope}, expected {expected}");
+    }
+
+    #[test]
+    fn vanishing_features_have_a_finite_gradient() {
+        let x = Tensor::zeros([1, 4, 2, 2], CPU).set_requires_grad(true);
+        let unit = unit_vectors(&x);
+        assert_eq!(unit.abs().max().double_value(&[]), 0.0);
+        (unit * 0.5).square().sum(Kind::Float).backward();
+        assert_eq!(x.grad().abs().max().double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn images_that_are_too_small_or_differ_are_errors() {
+        for net in [LpipsNet::Vgg, LpipsNet::Alex] {
+            let lpips = lpips(net);
+            let least = net.least_side();
+            assert!(lpips.forward(&image(least), &image(least)).unwrap().double_value(&[0]).is_finite());
+            let error = lpips.features(&image(least - 1)).unwrap_err().to_string();
+            assert!(error.contains(&format!("h and w of at least {least}, found [1, 3, ")), "{error}");
+            assert!(lpips.features(&Tensor::zeros([1, 4, 64, 64], CPU)).is_err());
+            assert!(lpips.forward(&image(64), &image(65)).is_err());
+        }
+    }
+
+    #[test]
+    fn files_that_hold_something_else_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let message = || Lpips::open(&path, Device::Cpu).unwrap_err().to_string();
+        assert!(message().contains("a.safetensors"));
+        let bias = Tensor::zeros([64], CPU);
+        write_tensors(&path, [("net.slice1.0.bias", &bias)], []).unwrap();
+        assert!(message().contains("a.safetensors: not the weights of LPIPS"), "{}", message());
+        write_tensors(&path, [("net.slice1.0.bias", &bias)], [("net", "vgg".to_owned())]).unwrap();
+        assert!(message().contains("30 missing: net.slice1.0.weight"), "{}", message());
+    }
+}

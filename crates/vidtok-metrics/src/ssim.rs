@@ -1,0 +1,122 @@
+//! Structural similarity (Wang et al. 2004, IEEE TIP 13(4)).
+
+use tch::{Device, Kind, Tensor};
+use vidtok_core::{Metric, MetricError};
+
+use crate::frames::{check_pair, images};
+use crate::mean::Mean;
+
+const NAME: &str = "ssim";
+
+/// The window: a Gaussian of this many pixels and this sigma.
+const WINDOW: i64 = 11;
+const SIGMA: f64 = 1.5;
+
+/// Keep the ratios finite: (k L)^2 with k = 0.01 and 0.03 and the range L = 1.
+const C1: f64 = 1e-4;
+const C2: f64 = 9e-4;
+
+/// The shorter side that SSIM is made for, in pixels; larger frames are averaged down towards it first.
+const NATURAL_SIDE: f64 = 256.0;
+
+/// The mean over frames of the structural similarity on [0, 1]; equal frames have 1.
+///
+/// Windows of 11x11 pixels with sigma 1.5 that lie wholly in the frame; the mean over them and over channels. Frames
+/// are first averaged over squares of `max(1, round(min(h, w) / 256))` pixels, as in the authors' code.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ssim {
+    mean: Mean,
+}
+
+impl Ssim {
+    /// The SSIM of each frame, `[b, t]`, of two videos `[b, c, t, h, w]` in [0, 1].
+    ///
+    /// # Errors
+    /// If the shapes differ or frames are smaller than 11x11 pixels.
+    pub fn frames(target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
+        check_pair(NAME, target, reconstruction, WINDOW)?;
+        let size = target.size();
+        let side = (size[3].min(size[4]) as f64 / NATURAL_SIDE).round_ties_even().max(1.0) as i64;
+        let [x, y] = [target, reconstruction].map(|video| {
+            let images = images(video);
+            match side {
+                1 => images,
+                _ => images.avg_pool2d([side; 2], [side; 2], [0; 2], false, true, None),
+            }
+        });
+        let similarity = similarity(&x, &y).mean_dim([1_i64, 2, 3].as_slice(), false, Kind::Float);
+        Ok(similarity.view([size[0], size[2]]))
+    }
+}
+
+/// The similarity of each window, of images `[n, c, h, w]`.
+fn similarity(x: &Tensor, y: &Tensor) -> Tensor {
+    let channels = x.size()[1];
+    let window = window(x.device());
+    let along = |map: &Tensor, shape: [i64; 4]| {
+        let kernel = window.view(shape).expand([channels, -1, -1, -1], false);
+        map.conv2d(&kernel, None::<Tensor>, [1; 2], [0; 2], [1; 2], channels)
+    };
+    // The means of the windows. A Gaussian is one along the rows after one along the columns.
+    let mean = |map: &Tensor| along(&along(map, [1, 1, WINDOW, 1]), [1, 1, 1, WINDOW]);
+    let (mean_x, mean_y) = (mean(x), mean(y));
+    let (square_x, square_y, product) = (mean_x.square(), mean_y.square(), &mean_x * &mean_y);
+    let variances = mean(&(x.square() + y.square())) - &square_x - &square_y;
+    let covariance = mean(&(x * y)) - &product;
+    let luminance = (product * 2.0 + C1) / (square_x + square_y + C1);
+    luminance * ((covariance * 2.0 + C2) / (variances + C2))
+}
+
+/// The Gaussian's values, which sum to 1.
+fn window(device: Device) -> Tensor {
+    let half = (WINDOW - 1) as f64 / 2.0;
+    let weights: Vec<f64> = (0..WINDOW).map(|i| (-((i as f64 - half) / SIGMA).powi(2) / 2.0).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    let weights: Vec<f32> = weights.iter().map(|weight| (weight / sum) as f32).collect();
+    Tensor::from_slice(&weights).to_device(device)
+}
+
+impl Metric for Ssim {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn update(&mut self, target: &Tensor, reconstruction: &Tensor) -> Result<(), MetricError> {
+        self.mean.add(&Self::frames(target, reconstruction)?);
+        Ok(())
+    }
+
+    fn value(&self) -> Option<f64> {
+        self.mean.value()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_frames_have_one_and_flat_frames_their_closed_form() {
+        let gray = |level: f64| Tensor::full([1, 3, 2, 16, 12], level, (Kind::Float, Device::Cpu));
+        let value = |x: &Tensor, y: &Tensor| {
+            let mut ssim = Ssim::default();
+            ssim.update(x, y).unwrap();
+            ssim.value().unwrap()
+        };
+        assert!((value(&gray(0.3), &gray(0.3)) - 1.0).abs() < 1e-5);
+        // Without variance only the luminance differs.
+        let expected = (2.0 * 0.5 * 0.25 + C1) / (0.25 + 0.0625 + C1);
+        assert!((value(&gray(0.5), &gray(0.25)) - expected).abs() < 1e-4);
+    }
+
+    #[test]
+    fn frames_smaller_than_the_window_are_an_error() {
+        let video = |h, w| Tensor::zeros([1, 3, 1, h, w], (Kind::Float, Device::Cpu));
+        assert!(Ssim::frames(&video(11, 11), &video(11, 11)).is_ok());
+        let error = Ssim::default().update(&video(10, 20), &video(10, 20)).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "ssim: expected a video [b, c, t, h, w] with h and w of at least 11, found [1, 3, 1, 10, 20]"
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! The metrics against the numbers of the reference implementation.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a failure here is what the test is for
+
+use tch::{Device, Kind, Tensor, no_grad};
+use vidtok_core::Metric;
+use vidtok_golden::{unit, weights};
+use vidtok_metrics::{Lpips, LpipsError, LpipsNet, Psnr, Ssim};
+use vidtok_torch::ParamPath;
+
+/// Two images `[2, 3, h, w]` in [0, 1], the second a noisy copy of the first.
+fn images(h: i64, w: i64) -> [Tensor; 2] {
+    let noise = |name| unit(name, &[2, 3, h, w], 0);
+    let clean = (noise("a") + 1.0) / 2.0;
+    let noisy = (&clean + noise("b") * 0.1).clamp(0.0, 1.0);
+    [clean, noisy]
+}
+
+#[test]
+fn psnr_and_ssim_are_the_references() {
+    for (h, w, psnr, ssim) in [
+        (64, 80, 24.979_808_8, 0.980_329_752),
+        (256, 256, 24.992_357_3, 0.980_427_444),
+        (512, 640, 24.998_233_8, 0.980_456_471),
+    ] {
+        let [clean, noisy] = images(h, w).map(|images| images.unsqueeze(2));
+        let expected: [(Box<dyn Metric>, f64); 2] =
+            [(Box::new(Psnr::default()), psnr), (Box::new(Ssim::default()), ssim)];
+        for (mut metric, expected) in expected {
+            metric.update(&clean, &noisy).unwrap();
+            let value = metric.value().unwrap();
+            assert!((value / expected - 1.0).abs() < 1e-5, "{} of {h}x{w}: {value}", metric.name());
+        }
+    }
+}
+
+/// The network with formula weights under the names that they have in the reference's trainer.
+fn formula_lpips(net: LpipsNet) -> Lpips {
+    let shapes = ParamPath::shapes();
+    let _ = Lpips::new(&shapes, net);
+    let shapes = shapes.finish().unwrap();
+    let root = ParamPath::loaded(weights(shapes.iter(), "loss.perceptual_loss."), Device::Cpu, Kind::Float);
+    let lpips = Lpips::new(&root, net);
+    let parameters = root.finish().unwrap();
+    assert!(parameters.iter().all(|(_, parameter)| !parameter.requires_grad()));
+    lpips
+}
+
+fn assert_close(found: &Tensor, expected: &[f64], tolerance: f64) {
+    let found: Vec<f64> = Vec::try_from(found.to_kind(Kind::Double)).unwrap();
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found / expected - 1.0).abs() < tolerance, "{found}, expected {expected}");
+    }
+}
+
+#[test]
+fn lpips_with_formula_weights_is_the_references() {
+    let lpips = formula_lpips(LpipsNet::Vgg);
+    let [clean, noisy] = images(64, 80).map(|images| images * 2.0 - 1.0);
+    let expected = [-0.000_280_588_865, -0.000_271_381_548];
+    assert_close(&no_grad(|| lpips.forward(&clean, &noisy)).unwrap(), &expected, 1e-4);
+    // The other way round, one by one, and with gradients on.
+    let second = |images: &Tensor| images.narrow(0, 1, 1).set_requires_grad(true);
+    assert_close(&lpips.forward(&second(&noisy), &second(&clean)).unwrap(), &expected[1..], 1e-4);
+}
+
+/// The expected values come from the package that carries the weights.
+#[test]
+fn lpips_with_released_weights_is_the_packages() {
+    let axis = |extent: i64, shape: [i64; 3]| Tensor::arange(extent, (Kind::Double, Device::Cpu)).view(shape);
+    let (channel, row, column) = (axis(3, [3, 1, 1]), axis(64, [1, 64, 1]), axis(64, [1, 1, 64]));
+    let waves = (channel + 1.0) * 0.1 * row + column * 0.07;
+    let image = |shift: f64| (&waves + shift).sin().unsqueeze(0);
+    for (net, expected) in [(LpipsNet::Alex, 0.035_507_604_5), (LpipsNet::Vgg, 0.109_694_533)] {
+        match Lpips::locate(net, Device::Cpu) {
+            Ok(lpips) => assert_close(&lpips.forward(&image(0.0), &image(0.5)).unwrap(), &[expected], 1e-3),
+            Err(LpipsError::Missing { .. }) => eprintln!("skipped, `cargo xtask assets` was not run: LPIPS ({net})"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

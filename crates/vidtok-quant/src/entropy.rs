@@ -1,0 +1,140 @@
+//! Entropies of soft assignments to a codebook that is a product of channels (the entropy loss of arXiv 2310.05737, as
+//! VidTok uses it with FSQ).
+//!
+//! The probabilities of a position's codes are the products of its channels' probabilities, so the entropy is the sum
+//! of the channels'. The published loss takes no probability below a floor in its logarithm, over the joint
+//! probabilities; that is the sum less a correction by the codes below the floor. With the codes as a product of two
+//! halves a_i b_j, those below it are, for each i, the smallest b_j, and their sums are prefix sums over the sorted
+//! b_j. Memory and time are those of the halves (512 for 262,144 codes), and the value is the published one.
+
+use tch::{Kind, Tensor};
+use vidtok_torch::with_gradient;
+
+/// Probabilities are not taken below this in a logarithm.
+const FLOOR: f64 = 1e-5;
+/// Positions that are worked on at a time.
+const CHUNK: i64 = 1024;
+
+/// The mean over positions of the entropy of each one's assignment, in nats.
+///
+/// `log_factors` gives each channel's log-probabilities `[n, L]` for `z` `[n, z]`. The gradient with respect to `z` is
+/// computed at once, a chunk of positions at a time, so that nothing is kept for later.
+pub(crate) fn mean_entropy(z: &Tensor, log_factors: impl Fn(&Tensor) -> Vec<Tensor>) -> Tensor {
+    let positions = z.size()[0];
+    let differentiates = z.requires_grad();
+    let mut sum = Tensor::zeros([], (Kind::Float, z.device()));
+    let mut gradients = Vec::new();
+    for start in (0..positions).step_by(CHUNK as usize) {
+        let part = z.detach().narrow(0, start, CHUNK.min(positions - start));
+        let part = part.set_requires_grad(differentiates);
+        let entropy = tch::with_grad(|| entropies(&log_factors(&part)).sum(Kind::Float));
+        if differentiates {
+            gradients.extend(Tensor::run_backward(&[&entropy], &[&part], false, false));
+        }
+        sum += entropy.detach();
+    }
+    let mean = sum / positions as f64;
+    if differentiates { with_gradient(&mean, z, &(Tensor::cat(&gradients, 0) / positions as f64)) } else { mean }
+}
+
+/// The entropy in nats of how often the codes are used: of the mean of the joint probabilities of `log_factors`, each
+/// `[n, L]`.
+pub(crate) fn entropy_of_mean(log_factors: &[Tensor]) -> Tensor {
+    let [low, high] = halves(log_factors).map(|half| half.exp());
+    let mean = high.tr().matmul(&low) / low.size()[0] as f64;
+    -(&mean * mean.clamp_min(FLOOR).log()).sum(Kind::Float)
+}
+
+/// The entropy of each position's joint assignment, `[n]`.
+fn entropies(log_factors: &[Tensor]) -> Tensor {
+    let entropy = |log_p: &Tensor| -(log_p.exp() * log_p).sum_dim_intlist(-1, false, Kind::Float);
+    log_factors.iter().map(entropy).sum::<Tensor>() - below_floor(log_factors)
+}
+
+/// sum p (log floor - log p) over the joint probabilities p below the floor, for each position: `[n]`.
+fn below_floor(log_factors: &[Tensor]) -> Tensor {
+    let [log_b, log_a] = halves(log_factors);
+    let (log_b, _) = log_b.sort(-1, false);
+    let limit = log_a.neg() + FLOOR.ln();
+    // How many of the sorted b_j lie below the limit of each a_i.
+    let count = limit.detach().searchsorted(&log_b.detach(), false, false, "left", None::<&Tensor>);
+    let b = log_b.exp();
+    let mass = prefix_sums(&b).gather(-1, &count, false);
+    let mass_of_logs = prefix_sums(&(&b * &log_b)).gather(-1, &count, false);
+    (log_a.exp() * (limit * mass - mass_of_logs)).sum_dim_intlist(-1, false, Kind::Float)
+}
+
+/// The joint log-probabilities of the first half of the channels and of the second, `[n, L_1 * L_2 * ...]`, the first
+/// channel fastest.
+fn halves(log_factors: &[Tensor]) -> [Tensor; 2] {
+    let (low, high) = log_factors.split_at(log_factors.len() / 2);
+    [low, high].map(|half| {
+        let one = log_factors[0].narrow(1, 0, 1).zeros_like();
+        half.iter().fold(one, |joint, factor| (factor.unsqueeze(2) + joint.unsqueeze(1)).flatten(1, 2))
+    })
+}
+
+/// `[n, m]` to `[n, m + 1]`: the sums of the first 0, 1, ..., m.
+fn prefix_sums(x: &Tensor) -> Tensor {
+    x.cumsum(-1, Kind::Float).constant_pad_nd([1, 0])
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    const LEVELS: [i64; 3] = [8, 5, 7];
+
+    fn log_factors(z: &Tensor) -> Vec<Tensor> {
+        let factor = |(channel, &level): (usize, &i64)| {
+            let values = Tensor::linspace(-1.0, 1.0, level, (Kind::Float, Device::Cpu));
+            (z.narrow(1, channel as i64, 1) * values).log_softmax(1, Kind::Float)
+        };
+        LEVELS.iter().enumerate().map(factor).collect()
+    }
+
+    /// All joint probabilities of all positions, `[n, codes]`.
+    fn joint(z: &Tensor) -> Tensor {
+        let all = log_factors(z);
+        let pair = all[0].unsqueeze(2) + all[1].unsqueeze(1);
+        (pair.flatten(1, 2).unsqueeze(2) + all[2].unsqueeze(1)).flatten(1, 2).exp()
+    }
+
+    fn direct(p: &Tensor) -> Tensor {
+        -(p * p.clamp_min(FLOOR).log()).sum_dim_intlist(-1, false, Kind::Float)
+    }
+
+    fn close(a: &Tensor, b: &Tensor, tolerance: f64) {
+        let worst = (a - b).abs().max().double_value(&[]);
+        assert!(worst < tolerance, "{worst}");
+    }
+
+    #[test]
+    fn values_and_gradients_equal_those_of_the_joint_probabilities() {
+        tch::manual_seed(0);
+        // From nearly even to very sharp assignments, so that codes lie on both sides of the floor.
+        for sharpness in [0.1, 4.0, 60.0] {
+            let z = (Tensor::randn([2500, 3], (Kind::Float, Device::Cpu)) * sharpness).set_requires_grad(true);
+            let factored = mean_entropy(&z, log_factors) * 3.0;
+            let whole = direct(&joint(&z)).mean(Kind::Float) * 3.0;
+            close(&factored.detach(), &whole.detach(), 2e-5);
+            let [ours] = Tensor::run_backward(&[&factored], &[&z], false, false).try_into().unwrap();
+            let [theirs] = Tensor::run_backward(&[&whole], &[&z], false, false).try_into().unwrap();
+            let largest = theirs.abs().max().double_value(&[]);
+            close(&ours, &theirs, 1e-3 * largest);
+
+            let mean = entropy_of_mean(&log_factors(&z));
+            close(&mean.detach(), &direct(&joint(&z).mean_dim(0, false, Kind::Float)).detach(), 2e-5);
+        }
+    }
+
+    #[test]
+    fn a_single_channel_has_its_own_entropy() {
+        let z = Tensor::from_slice(&[0.0_f32, 1e4]).view([2, 1]);
+        let one = |z: &Tensor| vec![log_factors(&z.expand([-1, 3], false)).swap_remove(0)];
+        // Even over 8 codes, and certain: a mean of ln(8) / 2.
+        close(&mean_entropy(&z, one), &Tensor::from(8.0_f64.ln() / 2.0), 1e-5);
+    }
+}

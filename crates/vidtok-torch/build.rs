@@ -1,0 +1,29 @@
+//! Compiles `src/shim` against the libtorch that torch-sys links.
+
+use std::env;
+use std::path::PathBuf;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=src/shim");
+    for variable in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"] {
+        println!("cargo:rerun-if-env-changed={variable}");
+    }
+    let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
+        println!("cargo:error=torch-sys does not say where libtorch is; set LIBTORCH to its folder");
+        return;
+    };
+    // torch-sys takes headers from beside the libraries too, unless this variable names another place.
+    let root = env::var_os("LIBTORCH_INCLUDE").map_or_else(|| lib.join(".."), PathBuf::from);
+    let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        // libtorch's headers are full of them.
+        .warnings(false)
+        .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        .include(root.join("include"))
+        .include(root.join("include/torch/csrc/api/include"))
+        .files(["status", "autocast", "recompute", "norm_silu"].map(|name| format!("src/shim/{name}.cpp")))
+        .compile("vidtok_shim");
+}

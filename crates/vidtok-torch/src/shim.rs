@@ -1,0 +1,92 @@
+//! The functions of `shim/*.cpp`: what libtorch can do and tch has no call for.
+//!
+//! Nothing unwinds across the boundary. Each function that may fail returns null, or a message that its caller
+//! releases; Rust functions that C++ calls do the same with what they panic with.
+
+#![allow(unsafe_code)] // Calls of C++.
+
+use std::any::Any;
+use std::ffi::{CStr, c_char, c_double, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::null_mut;
+
+use tch::{TchError, Tensor};
+use torch_sys::C_tensor;
+
+/// `vidtok::AutocastScope`, known by its address only.
+#[repr(C)]
+pub(crate) struct AutocastScope([u8; 0]);
+
+/// A message, or null where all went well.
+pub(crate) type Status = *mut c_char;
+
+/// Calls a Rust function from C++.
+pub(crate) type Call = extern "C" fn(data: *const c_void, x: *mut C_tensor, y: *mut *mut C_tensor) -> Status;
+
+unsafe extern "C" {
+    fn vidtok_message_new(text: *const c_char, length: usize) -> Status;
+    fn vidtok_message_release(message: Status);
+    pub(crate) fn vidtok_autocast_enter(cuda: bool, bfloat16: bool, scope: *mut *mut AutocastScope) -> Status;
+    pub(crate) fn vidtok_autocast_leave(scope: *mut AutocastScope);
+    pub(crate) fn vidtok_recompute(
+        x: *const C_tensor,
+        inner: *const C_tensor,
+        y: *const C_tensor,
+        data: *mut c_void,
+        call: Call,
+        release: extern "C" fn(*mut c_void),
+        out: *mut *mut C_tensor,
+    ) -> Status;
+    pub(crate) fn vidtok_norm_silu(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        eps: c_double,
+        out: *mut *mut C_tensor,
+    ) -> Status;
+}
+
+/// What a status of C++ says.
+pub(crate) fn check(status: Status) -> Result<(), TchError> {
+    if status.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a status that is not null is a string with an end, and ours to release, once.
+    let text = unsafe {
+        let text = CStr::from_ptr(status).to_string_lossy().into_owned();
+        vidtok_message_release(status);
+        text
+    };
+    Err(TchError::Torch(text))
+}
+
+/// The tensor that `call` writes, a new one.
+///
+/// # Panics
+/// If C++ throws, as tch's own functions do that return a tensor.
+pub(crate) fn tensor(call: impl FnOnce(*mut *mut C_tensor) -> Status) -> Tensor {
+    let mut out = null_mut();
+    if let Err(error) = check(call(&raw mut out)) {
+        panic!("{error}");
+    }
+    assert!(!out.is_null(), "libtorch gave nothing, not even memory for a message");
+    // SAFETY: `out` is a tensor that C++ made for us.
+    unsafe { Tensor::from_ptr(out) }
+}
+
+/// Runs `body` for C++; a panic becomes a status.
+pub(crate) fn guarded(body: impl FnOnce()) -> Status {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(()) => null_mut(),
+        Err(panic) => {
+            let text = panic_text(panic.as_ref());
+            // SAFETY: the text is copied before the call returns.
+            unsafe { vidtok_message_new(text.as_ptr().cast(), text.len()) }
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a text")
+}

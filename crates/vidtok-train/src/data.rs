@@ -1,0 +1,160 @@
+//! The clips of a stage.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tch::Tensor;
+use vidtok::Tokenizer;
+use vidtok_data::{
+    ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, HeldOut, Library, LibraryOptions, Loader, LoaderOptions, Mixture,
+    Source, read_video_list,
+};
+
+use crate::example_video::{self, Example};
+use crate::{DataConfig, TrainConfig, TrainError, ValidationVideos};
+
+/// Batches that each loader thread may have ready.
+const PREFETCH: usize = 4;
+/// The first procedural scene. Scenes are data: they stay the same whatever the seed of the run.
+const FIRST_SCENE: u64 = 0;
+/// Keeps what was found out about the videos of a folder.
+const INDEX: &str = ".vidtok-index.jsonl";
+
+/// Training and validation clips.
+pub(crate) struct Data {
+    config: DataConfig,
+    library: Arc<Library>,
+    training: Arc<ClipSet>,
+    mixture: Mixture,
+    /// Clips of other videos to measure on, in place of the held-out ones.
+    validation: Option<ClipSet>,
+    /// Training videos; none if the clips are procedural.
+    paths: Vec<PathBuf>,
+    stands_in: bool,
+    /// How many of the videos that were set aside have been told of.
+    told: Cell<usize>,
+}
+
+impl Data {
+    /// What `train` says; files that list what was found out about the videos are written into `folder`.
+    pub(crate) fn open(ffmpeg: &Ffmpeg, train: &TrainConfig, folder: &Path) -> Result<Self, TrainError> {
+        let config = &train.data;
+        let missing = config.folder.as_ref().is_some_and(|folder| !folder.exists());
+        let stands_in = missing && config.scenes_if_missing;
+        let paths = match &config.folder {
+            Some(folder) if !stands_in => list(folder, config.table.as_deref(), &config.videos)?,
+            _ => Vec::new(),
+        };
+        let videos = |paths: &[PathBuf]| Source::Videos { ffmpeg: ffmpeg.clone(), paths: paths.to_vec() };
+        let source = match paths.as_slice() {
+            [] => Source::Procedural { scenes: config.scenes, seed: FIRST_SCENE },
+            paths => videos(paths),
+        };
+        let library = open_library(config, folder)?;
+        let apart = match train.validation.videos {
+            Some(_) => HeldOut::NONE,
+            None => HeldOut { per_video: config.held_out, max: train.validation.clips },
+        };
+        let spec = ClipSpec {
+            rule: ClipRule { frames: config.frames, sample_fps: config.sample_fps },
+            size: config.size,
+            shorter_side: config.shorter_side.unwrap_or(config.size[0]),
+            crop: if config.random_crop { Crop::Random } else { Crop::Center },
+            flip: config.random_flip,
+            held_out: apart,
+        };
+        let training = Arc::new(ClipSet::open(&library, source, spec)?);
+        let mixture = match &config.images {
+            None => Mixture::from(Arc::clone(&training)),
+            Some(images) => {
+                let paths = list(&images.folder, images.table.as_deref(), &[])?;
+                let set = Arc::new(ClipSet::open(&library, videos(&paths), spec.for_images())?);
+                Mixture::new(vec![(Arc::clone(&training), 1.0 - images.share), (set, images.share)])?
+            }
+        };
+        let validation = match &train.validation.videos {
+            None => None,
+            Some(ValidationVideos { folder, table, sample_fps }) => {
+                let rule = ClipRule { frames: config.frames, sample_fps: Some(*sample_fps) };
+                let spec = ClipSpec { rule, held_out: HeldOut::NONE, ..spec };
+                Some(ClipSet::open(&library, videos(&list(folder, table.as_deref(), &[])?), spec)?)
+            }
+        };
+        let (config, told) = (config.clone(), Cell::new(0));
+        Ok(Self { config, library, training, mixture, validation, paths, stands_in, told })
+    }
+
+    /// Videos, or scenes.
+    pub(crate) fn videos(&self) -> usize {
+        self.training.videos()
+    }
+
+    /// Whether procedural scenes stand in for a folder that does not exist.
+    pub(crate) fn stands_in(&self) -> bool {
+        self.stands_in
+    }
+
+    /// The clips to measure on, at most `most`, each `[1, 3, t, h, w]`.
+    pub(crate) fn validation_clips(&self, most: usize) -> Result<Vec<Tensor>, TrainError> {
+        let batches = match &self.validation {
+            Some(set) => set.first_clips(most)?,
+            None => self.training.held_out()?,
+        };
+        Ok(batches.into_iter().map(|batch| batch.clips).collect())
+    }
+
+    /// The training batches from `first_batch` on.
+    pub(crate) fn loader(&self, train: &TrainConfig, first_batch: u64) -> Result<Loader, TrainError> {
+        let (batch, seed, workers) = (train.batch_size, train.seed, self.config.workers);
+        let options = LoaderOptions { batch, seed, first_step: first_batch, workers, prefetch: PREFETCH };
+        Ok(Loader::start(self.mixture.clone(), options)?)
+    }
+
+    /// Why videos were set aside since the last call.
+    pub(crate) fn new_quarantined(&self) -> Vec<String> {
+        let all = self.library.quarantined();
+        let new = all.iter().skip(self.told.replace(all.len()));
+        new.map(ToString::to_string).collect()
+    }
+
+    /// Writes the first seconds of the first video beside what the model makes of it.
+    pub(crate) fn write_example(&self, tokenizer: &Tokenizer, ffmpeg: &Ffmpeg, video: &Path) -> Result<(), TrainError> {
+        let bad = self.library.quarantined();
+        let usable = |path: &&PathBuf| !bad.iter().any(|video| Path::new(&video.path) == path.as_path());
+        let example = match self.paths.iter().find(usable) {
+            Some(path) => Example::Video(path),
+            None => Example::Scene(FIRST_SCENE),
+        };
+        let side = self.config.shorter_side.unwrap_or(self.config.size[0]);
+        // What training has shown the model: the middle, or all of the frame.
+        let crop = (!self.config.random_crop).then_some(self.config.size);
+        example_video::write(tokenizer, ffmpeg, &example, (side, crop), video)
+    }
+}
+
+/// The videos of a folder: those named, or those of a table.
+fn list(folder: &Path, table: Option<&Path>, named: &[PathBuf]) -> Result<Vec<PathBuf>, TrainError> {
+    if !named.is_empty() {
+        return Ok(named.iter().map(|video| folder.join(video)).collect());
+    }
+    let table = table.map_or_else(|| folder.join("clips.csv"), Path::to_owned);
+    Ok(read_video_list(&table, folder)?)
+}
+
+fn open_library(config: &DataConfig, run: &Path) -> Result<Arc<Library>, TrainError> {
+    let options = |index: PathBuf| LibraryOptions {
+        index: Some(index),
+        quarantine: Some(run.join("quarantine.jsonl")),
+        cache_bytes: config.cache_mib << 20,
+    };
+    if let Some(index) = &config.index {
+        return Ok(Library::open(&options(index.clone()))?);
+    }
+    let beside = config.folder.as_ref().filter(|folder| folder.is_dir()).map(|folder| folder.join(INDEX));
+    match beside.map(|index| Library::open(&options(index))) {
+        Some(Ok(library)) => Ok(library),
+        // Nothing can be written among the videos.
+        _ => Ok(Library::open(&options(run.join("index.jsonl")))?),
+    }
+}

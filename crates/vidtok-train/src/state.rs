@@ -1,0 +1,129 @@
+//! A trainer's whole state in one file, which is also a one-file model: the tokenizer's weights under their published
+//! names, `loss.*`, `model_ema.*` and the optimizers' moments beside them, and the rest as text in the metadata.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+use vidtok::{Tokenizer, Weights, ema_key, sha256};
+use vidtok_loss::LeCam;
+use vidtok_metrics::Lpips;
+use vidtok_torch::{TensorFile, write_tensors};
+
+use crate::losses::{self, Losses};
+use crate::{Adam, TrainConfig, TrainError, Trainer};
+
+/// The metadata's key of the [`Saved`] text.
+const STATE: &str = "vidtok.training";
+/// And of the hash of all tensors.
+const SHA256: &str = "vidtok.training_sha256";
+const GENERATOR: &str = "optimizer.generator";
+const DISCRIMINATOR: &str = "optimizer.discriminator";
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Steps taken, skipped ones included.
+    pub(crate) step: u64,
+    /// Steps that changed nothing, because a number was not finite.
+    pub(crate) skipped: u64,
+    /// Those of them since the last good step.
+    pub(crate) skipped_in_row: u64,
+}
+
+/// What is no tensor.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    progress: Progress,
+    generator_updates: i32,
+    discriminator_updates: i32,
+    ema_updates: u64,
+    lecam_real: f64,
+    lecam_fake: f64,
+}
+
+impl Trainer {
+    /// Writes the state, whole or not at all.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        let optimizers = [(GENERATOR, &self.generator), (DISCRIMINATOR, &self.discriminator)];
+        let moments = optimizers
+            .into_iter()
+            .flat_map(|(prefix, adam)| adam.state().map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor)));
+        let averages = self.ema.iter().flat_map(|ema| ema.averages());
+        let own = self.tokenizer.parameters().iter().chain(self.losses.parameters().iter());
+        let tensors: BTreeMap<String, &Tensor> = own
+            .map(|(name, tensor)| (name.to_owned(), tensor))
+            .chain(averages.map(|(name, tensor)| (ema_key(name), tensor)))
+            .chain(moments)
+            .collect();
+        let lecam = self.losses.adversary.as_ref().map(|adversary| adversary.lecam()).unwrap_or_default();
+        let saved = Saved {
+            progress: self.progress,
+            generator_updates: self.generator.updates(),
+            discriminator_updates: self.discriminator.updates(),
+            ema_updates: self.ema.as_ref().map_or(0, |ema| ema.updates()),
+            lecam_real: lecam.real,
+            lecam_fake: lecam.fake,
+        };
+        let text = serde_json::to_string(&saved).map_err(|error| TrainError::io(path, error.into()))?;
+        let hash = sha256(tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor)));
+        let origin = format!("training, after {} steps", self.progress.step);
+        let mut metadata = self.tokenizer.metadata(&origin)?;
+        metadata.extend([(STATE, text), (SHA256, hash)]);
+        let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor));
+        write_tensors(path, tensors, metadata).map_err(vidtok::Error::from)?;
+        Ok(())
+    }
+
+    /// A trainer that goes on from a saved state.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or belongs to another model or other losses than `tokenizer_config` and
+    /// `config` describe.
+    pub fn resume(
+        path: &Path,
+        tokenizer_config: &vidtok::Config,
+        config: TrainConfig,
+        lpips: Option<Rc<Lpips>>,
+        device: Device,
+    ) -> Result<Self, TrainError> {
+        let wrong = |message: String| TrainError::State { path: path.to_owned(), message };
+        let file = TensorFile::open(path).map_err(vidtok::Error::from)?;
+        let text = file.metadata(STATE).ok_or_else(|| wrong("it is no state of a training run".to_owned()))?;
+        let saved: Saved = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let tensors = file.tensors().map_err(vidtok::Error::from)?;
+        let hash = sha256(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)));
+        if file.metadata(SHA256) != Some(hash.as_str()) {
+            return Err(wrong("it is damaged: its hash is not the one that it states".to_owned()));
+        }
+        let weights = Weights::read(path)?;
+        let tokenizer = Tokenizer::with_weights(tokenizer_config.clone(), weights, device, Kind::Float)?;
+        let prefix = format!("{}.", losses::PREFIX);
+        let of_losses = tensors.iter().filter(|(name, _)| name.starts_with(&prefix));
+        let of_losses = of_losses.map(|(name, tensor)| (name.clone(), tensor.copy())).collect();
+        let mut losses =
+            Losses::loaded(&config.loss, lpips, of_losses, device).map_err(|error| wrong(error.to_string()))?;
+        if let Some(adversary) = &mut losses.adversary {
+            adversary.set_lecam(LeCam { real: saved.lecam_real, fake: saved.lecam_fake });
+        }
+        let mut trainer = Self::new(tokenizer, losses, config);
+        let missing = |name: String| wrong(format!("no tensor {name} of the right shape"));
+        let restore = |adam: &mut Adam, prefix: &str, updates: i32| {
+            adam.restore(updates, |name| tensors.get(&format!("{prefix}.{name}")).map(Tensor::shallow_clone))
+                .map_err(|name| missing(format!("{prefix}.{name}")))
+        };
+        restore(&mut trainer.generator, GENERATOR, saved.generator_updates)?;
+        restore(&mut trainer.discriminator, DISCRIMINATOR, saved.discriminator_updates)?;
+        if let Some(ema) = &mut trainer.ema {
+            let average = |name: &str| tensors.get(&ema_key(name)).map(Tensor::shallow_clone);
+            ema.restore(saved.ema_updates, average).map_err(|name| missing(ema_key(&name)))?;
+        }
+        trainer.progress = saved.progress;
+        Ok(trainer)
+    }
+}

@@ -1,0 +1,86 @@
+//! The numbers of one training step.
+
+use serde::{Deserialize, Serialize};
+
+/// The numbers of one step: means over its batches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// The step, from 0.
+    pub step: u64,
+    /// What the generator minimised.
+    pub loss: f64,
+    /// The negative log-likelihood in it.
+    pub nll: f64,
+    /// The mean of |x - y| + weight * LPIPS.
+    pub rec: f64,
+    /// The mean LPIPS distance in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lpips: Option<f64>,
+    /// The quantizer's loss, before its weight.
+    pub quantizer: f64,
+    /// The learned log-variance, after the step.
+    pub logvar: f64,
+    /// PSNR of the batch in dB, before the step.
+    pub psnr: f64,
+    /// Norm of the generator's gradients before clipping.
+    pub gradient_norm: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The adversary's numbers, once it has begun.
+    #[serde(flatten)]
+    pub adversary: Option<AdversaryReport>,
+    /// Whether a number that is not finite made this step change nothing.
+    #[serde(default)]
+    pub skipped: bool,
+}
+
+/// The adversary's numbers of one step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AdversaryReport {
+    /// The generator's loss, before its weight.
+    pub generator: f64,
+    /// That weight, the adaptive one included.
+    pub adaptive_weight: f64,
+    /// What the discriminator minimised.
+    pub discriminator: f64,
+    /// The loss on the logits in it.
+    pub discriminator_logits: f64,
+    /// LeCAM's loss in it, before its weight.
+    pub lecam: f64,
+    /// Mean logit of clips.
+    pub logits_real: f64,
+    /// Mean logit of reconstructions.
+    pub logits_fake: f64,
+    /// Norm of the discriminator's gradients before clipping.
+    pub discriminator_gradient_norm: f64,
+}
+
+impl StepReport {
+    /// Names and values of all numbers but the step, for logs and curves.
+    pub fn numbers(&self) -> Vec<(&'static str, f64)> {
+        let mut numbers = vec![
+            ("loss", self.loss),
+            ("nll", self.nll),
+            ("rec", self.rec),
+            ("quantizer", self.quantizer),
+            ("logvar", self.logvar),
+            ("psnr", self.psnr),
+            ("gradient_norm", self.gradient_norm),
+            ("learning_rate", self.learning_rate),
+        ];
+        numbers.extend(self.lpips.map(|value| ("lpips", value)));
+        if let Some(adversary) = &self.adversary {
+            numbers.extend([
+                ("generator", adversary.generator),
+                ("adaptive_weight", adversary.adaptive_weight),
+                ("discriminator", adversary.discriminator),
+                ("discriminator_logits", adversary.discriminator_logits),
+                ("lecam", adversary.lecam),
+                ("logits_real", adversary.logits_real),
+                ("logits_fake", adversary.logits_fake),
+                ("discriminator_gradient_norm", adversary.discriminator_gradient_norm),
+            ]);
+        }
+        numbers
+    }
+}

@@ -1,0 +1,150 @@
+//! Measuring a model on fixed clips while it is trained.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+use vidtok::{EncodeOptions, Tokenizer};
+use vidtok_core::{Metric, MetricError};
+use vidtok_data::to_unit_range;
+use vidtok_metrics::{CodebookUse, Lpips, LpipsMetric, Psnr, Ssim};
+
+use crate::TrainError;
+
+/// What is measured on the clips; means over all frames.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Mean of |x - y| + weight * LPIPS, as the training loss has it.
+    pub rec: f64,
+    /// PSNR in dB.
+    pub psnr: f64,
+    /// SSIM; none for frames smaller than its window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssim: Option<f64>,
+    /// LPIPS (VGG16); none without its weights or for frames too small for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lpips: Option<f64>,
+    /// Different codes used; discrete models only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<usize>,
+    /// Tokens among which they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Their entropy in bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_entropy: Option<f64>,
+}
+
+/// A look at a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// Steps taken before.
+    pub step: u64,
+    /// With its weights.
+    pub model: Quality,
+    /// With their moving averages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<Quality>,
+}
+
+impl Validation {
+    /// What is compared to find the best.
+    pub(crate) fn rec(&self) -> f64 {
+        self.model.rec
+    }
+}
+
+/// The clips to look at, and the instruments.
+#[derive(Debug)]
+pub struct Validator {
+    clips: Vec<Tensor>,
+    lpips: Option<Rc<Lpips>>,
+    perceptual_weight: f64,
+}
+
+impl Validator {
+    /// Measures on these clips, each `[1, 3, t, h, w]` in [-1, 1]. `perceptual_weight` is that of LPIPS in the training
+    /// loss.
+    #[must_use]
+    pub fn new(clips: Vec<Tensor>, lpips: Option<Rc<Lpips>>, perceptual_weight: f64) -> Self {
+        Self { clips, lpips, perceptual_weight }
+    }
+
+    /// The clips.
+    #[must_use]
+    pub fn clips(&self) -> &[Tensor] {
+        &self.clips
+    }
+
+    /// The model's numbers, and its reconstructions on the CPU; none without clips.
+    ///
+    /// # Errors
+    /// If a clip has another shape, or the model gives numbers that are not finite.
+    pub fn measure(&self, tokenizer: &Tokenizer) -> Result<Option<(Quality, Vec<Tensor>)>, TrainError> {
+        if self.clips.is_empty() {
+            return Ok(None);
+        }
+        let mut instruments = Instruments::new(self.lpips.as_ref());
+        let mut reconstructions = Vec::with_capacity(self.clips.len());
+        for clip in &self.clips {
+            let clip = clip.to_device(tokenizer.device());
+            let encoded = tokenizer.encode(&clip, EncodeOptions::default())?;
+            let reconstruction = tokenizer.decode(&encoded)?;
+            instruments.update(&clip, &reconstruction, encoded.indices.as_ref())?;
+            reconstructions.push(reconstruction.to_device(tch::Device::Cpu));
+        }
+        Ok(Some((instruments.quality(self.perceptual_weight), reconstructions)))
+    }
+}
+
+struct Instruments {
+    l1: f64,
+    clips: usize,
+    psnr: Psnr,
+    /// Those that may not be defined for frames so small; they are let go then.
+    ssim: Option<Ssim>,
+    lpips: Option<LpipsMetric>,
+    codes: CodebookUse,
+}
+
+impl Instruments {
+    fn new(lpips: Option<&Rc<Lpips>>) -> Self {
+        Self {
+            l1: 0.0,
+            clips: 0,
+            psnr: Psnr::default(),
+            ssim: Some(Ssim::default()),
+            lpips: lpips.map(|lpips| LpipsMetric::new(Rc::clone(lpips))),
+            codes: CodebookUse::default(),
+        }
+    }
+
+    fn update(&mut self, clip: &Tensor, reconstruction: &Tensor, indices: Option<&Tensor>) -> Result<(), MetricError> {
+        self.l1 += (clip - reconstruction).abs().mean(Kind::Float).double_value(&[]);
+        self.clips += 1;
+        let [target, reconstruction] = [clip, reconstruction].map(to_unit_range);
+        self.psnr.update(&target, &reconstruction)?;
+        self.ssim =
+            self.ssim.take().and_then(|mut metric| metric.update(&target, &reconstruction).ok().map(|()| metric));
+        self.lpips =
+            self.lpips.take().and_then(|mut metric| metric.update(&target, &reconstruction).ok().map(|()| metric));
+        if let Some(indices) = indices {
+            self.codes.update(indices);
+        }
+        Ok(())
+    }
+
+    fn quality(&self, perceptual_weight: f64) -> Quality {
+        let lpips = self.lpips.as_ref().and_then(Metric::value);
+        let discrete = self.codes.total() > 0;
+        Quality {
+            rec: self.l1 / self.clips.max(1) as f64 + perceptual_weight * lpips.unwrap_or(0.0),
+            psnr: self.psnr.value().unwrap_or(0.0),
+            ssim: self.ssim.as_ref().and_then(Metric::value),
+            lpips,
+            codes: discrete.then(|| self.codes.used()),
+            tokens: discrete.then(|| self.codes.total()),
+            code_entropy: discrete.then(|| self.codes.entropy_bits()),
+        }
+    }
+}

@@ -65,31 +65,32 @@ pub fn grid(rows: &[GridRow<'_>], size: GridSize) -> Result<Tensor, ReportError>
     Ok(Tensor::cat(&parts, 0))
 }
 
-/// How far two clips of one shape in [-1, 1] are apart, `gain` times, as a clip that [`grid`] shows: equal pixels are
-/// black; with a gain of 1 black against white is white.
-pub fn difference(a: &Tensor, b: &Tensor, gain: f64) -> Tensor {
-    ((a.to_kind(Kind::Float) - b.to_kind(Kind::Float)).abs() * gain - 1.0).clamp(-1.0, 1.0)
+/// How far two clips of one shape are apart, `gain` times, as a clip that [`grid`] shows: equal pixels are black; with a
+/// gain of 1 black against white is white.
+///
+/// # Errors
+/// If they have another shape than said at [`GridRow`], or different ones.
+pub fn difference(a: &Tensor, b: &Tensor, gain: f64) -> Result<Tensor, ReportError> {
+    let shape = clip_shape(a)?;
+    same_shape(b, shape)?;
+    let [a, b] = [a, b].map(|clip| clip.to_kind(Kind::Float).reshape(shape));
+    let b = b.to_device(a.device());
+    Ok(((a - b).abs() * gain - 1.0).clamp(-1.0, 1.0))
 }
 
 /// The frames of a row, uint8 `[h, w, 3]`.
 fn block(row: &GridRow<'_>, size: GridSize) -> Result<Tensor, ReportError> {
-    let mut strips: Vec<Tensor> = Vec::new();
+    let mut strips = Vec::new();
     let mut first = None;
     for &clip in row.clips {
-        let shape = clip_shape(clip)?;
-        let expected = *first.get_or_insert(shape);
-        if shape != expected {
-            return Err(ReportError::shape(format!("a clip of the shape {expected:?}, as beside it"), clip));
-        }
-        if !strips.is_empty() {
-            strips.push(white([GAP, strips[0].size()[1]]));
-        }
-        strips.push(strip(clip, expected, size));
+        let shape = *first.get_or_insert(clip_shape(clip)?);
+        same_shape(clip, shape)?;
+        strips.push(strip(clip, shape, size));
     }
     if strips.is_empty() {
         return Err(ReportError::Shape { expected: "at least one clip in a row".into(), found: "none".into() });
     }
-    Ok(Tensor::cat(&strips, 0))
+    Ok(with_gaps(&strips, 0))
 }
 
 /// The frames of a clip beside each other, uint8 `[h, w, 3]`.
@@ -99,15 +100,17 @@ fn strip(clip: &Tensor, [_, t, h, w]: [i64; 4], size: GridSize) -> Tensor {
     let frames = to_frames(&chosen).to_device(Device::Cpu);
     let enlarged = (size.side / h.min(w)).max(1);
     let frames = [1, 2].into_iter().fold(frames, |x, axis| x.repeat_interleave_self_int(enlarged, axis, None));
-    let gap = white([h * enlarged, GAP]);
-    let mut parts = Vec::new();
-    for index in 0..indices.len() as i64 {
-        if index > 0 {
-            parts.push(gap.shallow_clone());
-        }
-        parts.push(frames.get(index));
-    }
-    Tensor::cat(&parts, 1)
+    with_gaps(&frames.unbind(0), 1)
+}
+
+/// Pictures of one size in a row along `axis`.
+fn with_gaps(pictures: &[Tensor], axis: usize) -> Tensor {
+    let Some(size) = pictures.first().map(Tensor::size) else { return white([0, 0]) };
+    let mut gap = [size[0], size[1]];
+    gap[axis] = GAP;
+    let gap = white(gap);
+    let parts: Vec<&Tensor> = pictures.iter().flat_map(|picture| [&gap, picture]).skip(1).collect();
+    Tensor::cat(&parts, axis as i64)
 }
 
 /// Indices of `count` frames from the first of `t` to the last; of one, the middle.
@@ -124,6 +127,13 @@ fn clip_shape(clip: &Tensor) -> Result<[i64; 4], ReportError> {
         [3, t, h, w] | [1, 3, t, h, w] if clip.numel() > 0 && clip.is_floating_point() => Ok([3, t, h, w]),
         _ => Err(ReportError::shape("a clip, floating point [3, t, h, w] or [1, 3, t, h, w]", clip)),
     }
+}
+
+fn same_shape(clip: &Tensor, expected: [i64; 4]) -> Result<(), ReportError> {
+    if clip_shape(clip)? == expected {
+        return Ok(());
+    }
+    Err(ReportError::shape(format!("a clip of the shape {expected:?}, as beside it"), clip))
 }
 
 fn caption(text: &str, width: i64) -> Result<Tensor, ReportError> {
@@ -198,7 +208,8 @@ mod tests {
     #[test]
     fn differences_are_distances_of_bytes() {
         let (a, b) = (clip([1, 2, 2], 30), clip([1, 2, 2], 50));
-        let shown = |gain| grid(&[GridRow { caption: "", clips: &[&difference(&a, &b, gain)] }], GridSize::default());
+        let shown =
+            |gain| grid(&[GridRow { caption: "", clips: &[&difference(&a, &b, gain).unwrap()] }], GridSize::default());
         assert_eq!(pixel(&shown(1.0).unwrap(), 0, 0), 20);
         assert_eq!(pixel(&shown(4.0).unwrap(), 5, 5), 80);
         assert_eq!(pixel(&shown(100.0).unwrap(), 0, 0), 255);
@@ -213,6 +224,7 @@ mod tests {
             message(&[&good, &other]),
             "expected a clip of the shape [3, 2, 3, 4], as beside it, got Float [3, 2, 3, 5]"
         );
+        assert!(difference(&good, &other, 1.0).is_err());
         let expected = "expected a clip, floating point [3, t, h, w] or [1, 3, t, h, w], got";
         assert_eq!(message(&[&good.get(0)]), format!("{expected} Float [2, 3, 4]"));
         assert_eq!(message(&[&good.narrow(1, 0, 0)]), format!("{expected} Float [3, 0, 3, 4]"));

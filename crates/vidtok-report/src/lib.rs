@@ -11,9 +11,10 @@
 //! // Clips [3, t, h, w] in [-1, 1].
 //! let input = Tensor::rand([3, 17, 32, 32], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
 //! let reconstruction = &input * 0.9;
-//! let apart = difference(&input, &reconstruction, 4.0);
-//! let rows = [GridRow { caption: "street.mp4: input, reconstruction, 4 x difference", clips: &[&input, &reconstruction, &apart] }];
-//! let picture = grid(&rows, GridSize::default())?;
+//! let apart = difference(&input, &reconstruction, 4.0)?;
+//! let caption = "street.mp4: input, reconstruction, 4 x difference";
+//! let row = GridRow { caption, clips: &[&input, &reconstruction, &apart] };
+//! let picture = grid(&[row], GridSize::default())?;
 //! save_png(folder.path().join("clips.png"), &picture)?;
 //!
 //! // `tensorboard --logdir FOLDER` shows these.

@@ -50,7 +50,8 @@ impl Pictures {
         for (name, value) in numbers(validation) {
             self.events.scalar(&name, step, value)?;
         }
-        let apart: Vec<Tensor> = clips.iter().zip(reconstructions).map(|(a, b)| difference(a, b, GAIN)).collect();
+        let apart = clips.iter().zip(reconstructions).map(|(a, b)| difference(a, b, GAIN));
+        let apart = apart.collect::<Result<Vec<Tensor>, _>>()?;
         let rows: Vec<[&Tensor; 3]> =
             (0..clips.len().min(ROWS)).map(|i| [&clips[i], &reconstructions[i], &apart[i]]).collect();
         let captions: Vec<String> = (1..=rows.len()).map(|clip| caption(clip, step)).collect();

@@ -15,16 +15,15 @@ pub(super) struct Axis {
     low: f64,
     high: f64,
     logarithmic: bool,
+    /// The least distance of ticks.
+    grain: f64,
 }
 
 impl Axis {
     /// From the first step to the last.
     pub(super) fn of_steps(steps: impl Iterator<Item = f64>) -> Self {
-        match extent(steps) {
-            Some((low, high)) if low < high => Self::linear(low, high),
-            Some((only, _)) => Self::linear(only, only + 1.0),
-            None => Self::linear(0.0, 1.0),
-        }
+        let (low, high) = extent(steps).unwrap_or_default();
+        Self { grain: 1.0, ..Self::linear(low, high.max(low + 1.0)) }
     }
 
     /// For finite values; logarithmic if they are positive and span decades.
@@ -32,7 +31,7 @@ impl Axis {
         let Some((low, high)) = extent(values) else { return Self::linear(0.0, 1.0) };
         if low > 0.0 && high / low >= LOGARITHMIC_FROM {
             let margin = (high / low).powf(MARGIN);
-            return Self { low: low / margin, high: high * margin, logarithmic: true };
+            return Self { low: low / margin, high: high * margin, logarithmic: true, grain: 0.0 };
         }
         let size = low.abs().max(high.abs());
         if high - low <= RESOLUTION * size {
@@ -46,7 +45,7 @@ impl Axis {
     }
 
     fn linear(low: f64, high: f64) -> Self {
-        Self { low, high, logarithmic: false }
+        Self { low, high, logarithmic: false, grain: 0.0 }
     }
 
     /// Where a value lies: 0 at the lower end of the axis, 1 at the upper one.
@@ -65,7 +64,7 @@ impl Axis {
 
     /// Multiples of the smallest of 1, 2 and 5 times a power of ten that are few enough.
     fn multiples(&self, most: usize) -> Vec<f64> {
-        let least = (self.high - self.low) / most as f64;
+        let least = ((self.high - self.low) / most as f64).max(self.grain);
         let power = least.log10().floor() as i32;
         for (digit, exponent) in [(1, power), (2, power), (5, power), (1, power + 1), (2, power + 1)] {
             let step = f64::from(digit) * 10_f64.powi(exponent);
@@ -151,7 +150,7 @@ mod tests {
         let axis = values(&[1e-4, 1.0]);
         assert_eq!(labels(axis, 6), ["1e-4", "0.001", "0.01", "0.1", "1"]);
         assert!((axis.position(0.01) - 0.5).abs() < 1e-9);
-        assert_eq!(labels(values(&[0.8, 90.0]), 7), ["1", "2", "5", "10", "20", "50"]);
+        assert_eq!(labels(values(&[0.8, 90.0]), 7), ["1", "2", "5", "10", "20", "50", "100"]);
         assert!(labels(values(&[1e-30, 1e30]), 6).len() <= 6);
         // Not for those with a zero or a sign.
         for other in [[0.0, 100.0], [-1.0, 100.0], [1.0, 99.0]] {
@@ -174,6 +173,7 @@ mod tests {
             assert!(!axis.ticks(5).is_empty());
         }
         assert_eq!(labels(values(&[]), 2), ["0", "1"]);
-        assert_eq!(Axis::of_steps([7.0].into_iter()).position(7.0), 0.0);
+        let step = Axis::of_steps([7.0].into_iter());
+        assert_eq!((step.position(7.0), labels(step, 5)), (0.0, vec!["7".into(), "8".into()]));
     }
 }

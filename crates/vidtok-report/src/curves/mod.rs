@@ -1,8 +1,8 @@
-//! Curves of a run as small multiples: one panel for each group of values that belong together, all with their own
-//! axes (Tufte, "The Visual Display of Quantitative Information", 1983).
+//! Curves of a run as small multiples (Tufte, "The Visual Display of Quantitative Information", 1983): one panel for
+//! each group of values that belong together, all over the same steps.
 //!
-//! Long series are drawn as a moving average over the faint values; an axis is logarithmic where positive values span
-//! decades.
+//! Noisy series are drawn as a moving average over the faint values; an axis of values is logarithmic where positive
+//! values span decades.
 
 mod axis;
 mod panel;
@@ -12,6 +12,8 @@ use std::path::Path;
 
 use tch::Tensor;
 
+use self::axis::Axis;
+use self::trace::Trace;
 use crate::ReportError;
 use crate::canvas::{Anchor, Canvas, Font, raster, vector};
 use crate::picture::{save, save_png};
@@ -59,7 +61,7 @@ pub struct Curves {
 }
 
 impl Curves {
-    /// Series with names like TensorBoard's tags: `loss/l1` is `l1` in the panel `loss`. A name without a stroke has a
+    /// Series with names like TensorBoard's tags: `loss/l1` is `l1` in the panel `loss`. A name without a slash has a
     /// panel of its own. The order is kept.
     pub fn of_tags(title: impl Into<String>, series: impl IntoIterator<Item = Series>) -> Self {
         let mut panels: Vec<Panel> = Vec::new();
@@ -123,10 +125,14 @@ impl Curves {
 
     fn draw(&self, canvas: &dyn Canvas) -> Result<(), ReportError> {
         canvas.text(&self.title, (2.0 * MARGIN, HEADER / 2.0), Anchor::Left, TITLE)?;
+        let traces: Vec<Vec<Trace>> =
+            self.panels.iter().map(|panel| panel.series.iter().map(Trace::new).collect()).collect();
+        let steps = Axis::of_steps(traces.iter().flatten().flat_map(Trace::points).map(|(step, _)| step));
         let (width, height) = panel::SIZE;
-        for (index, panel) in self.panels.iter().enumerate() {
+        for (index, (panel, traces)) in self.panels.iter().zip(&traces).enumerate() {
             let (row, column) = (index / self.columns(), index % self.columns());
-            panel::draw(canvas, panel, (MARGIN + column as f64 * width, HEADER + row as f64 * height))?;
+            let corner = (MARGIN + column as f64 * width, HEADER + row as f64 * height);
+            panel::draw(canvas, panel, traces, steps, corner)?;
         }
         Ok(())
     }
@@ -140,8 +146,9 @@ mod tests {
     /// A run as it could be: noisy losses that span decades, validation, a gap, an empty series, a single point.
     fn run() -> Curves {
         let noise = |step: u64, seed: u64| {
-            let mixed = (step.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            (mixed >> 40) as f64 / (1 << 24) as f64 - 0.5
+            let mixed = (step + (seed << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            ((mixed ^ (mixed >> 32)) << 16 >> 40) as f64 / (1 << 24) as f64 - 0.5
         };
         let steps = |count: u64, every: u64| (0..count).map(move |index| index * every);
         let losing = |start: f64, end: f64, seed: u64| {
@@ -163,7 +170,7 @@ mod tests {
                 Series::new("loss/l1", losing(0.9, 0.02, 1)),
                 Series::new("loss/lpips", losing(2.0, 0.08, 2)),
                 Series::new("loss/kl & <prior>", losing(30.0, 3.0, 3)),
-                Series::new("psnr/train", losing(0.1, 27.0, 5)),
+                Series::new("psnr/train", losing(8.0, 27.0, 5)),
                 Series::new("psnr/held_out", rising(8.0, 29.5)),
                 Series::new("lpips", rising(0.7, 0.05)),
                 Series::new("gradient_norm", steps(3000, 5).map(|step| (step, norm(step))).collect()),
@@ -176,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_share_panels_by_what_is_before_their_stroke() {
+    fn tags_share_panels_by_what_is_before_their_slash() {
         let curves = Curves::of_tags("a", ["loss/l1", "psnr", "loss/kl/mean"].map(|name| Series::new(name, vec![])));
         let names: Vec<(&str, Vec<&str>)> = curves
             .panels
@@ -217,10 +224,10 @@ mod tests {
         let picture = Curves { title: String::new(), panels: vec![panel] }.picture().unwrap();
         assert_eq!(picture.size(), [44 + 12 + 300, 24 + 480, 3]);
         // Down the middle of the panel: the higher line is above the lower one, in the order of colours.
-        let column = picture.narrow(0, 120, 200).select(1, 300);
+        let column = picture.narrow(0, 95, 225).select(1, 300);
         let row_of = |color: [i64; 3]| {
             let rows =
-                (0..200).filter(|&y| (0..3).all(|c| (column.int64_value(&[y, c]) - color[c as usize]).abs() < 8));
+                (0..225).filter(|&y| (0..3).all(|c| (column.int64_value(&[y, c]) - color[c as usize]).abs() < 8));
             rows.min().unwrap()
         };
         let (low, high) = (row_of([0, 114, 178]), row_of([213, 94, 0]));
@@ -249,12 +256,5 @@ mod tests {
         curves.save_svg(&svg).unwrap();
         assert!(decode_png(&std::fs::read(png).unwrap()) == curves.picture().unwrap());
         assert_eq!(std::fs::read_to_string(svg).unwrap(), curves.svg().unwrap());
-    }
-
-    #[test]
-    #[ignore = "for looking at: writes into /tmp"]
-    fn look() {
-        run().save_png("/tmp/report_try/curves.png").unwrap();
-        run().save_svg("/tmp/report_try/curves.svg").unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! One panel: title, names of the series with their last values, axes and lines.
 
-use plotters::style::{Color, RGBAColor, RGBColor};
+use plotters::style::RGBColor;
 
 use super::Panel;
 use super::axis::{Axis, label};
@@ -42,32 +42,42 @@ const SWATCH: f64 = 14.0;
 
 const X_TICKS: usize = 6;
 const Y_TICKS: usize = 6;
-/// Lines of fewer points show each.
+/// Lines of fewer points show each of them.
 const DOTS_BELOW: usize = 30;
 
-/// Draws a panel whose upper left corner is at `corner`.
-pub(super) fn draw(canvas: &dyn Canvas, panel: &Panel, corner: (f64, f64)) -> Result<(), ReportError> {
-    let traces: Vec<Trace> = panel.series.iter().map(Trace::new).collect();
+/// Draws a panel and the traces of its series; its upper left corner is at `corner`.
+pub(super) fn draw(
+    canvas: &dyn Canvas,
+    panel: &Panel,
+    traces: &[Trace],
+    steps: Axis,
+    corner: (f64, f64),
+) -> Result<(), ReportError> {
     let points = || traces.iter().flat_map(Trace::points);
     let (left, top) = corner;
     canvas.text(&panel.title, (left + LEFT, top + TITLE_AT), Anchor::Left, TITLE)?;
-    let names_end = names(canvas, panel, &traces, corner)?;
+    let names_end = names(canvas, panel, traces, corner)?;
     let frame = Frame {
         left: left + LEFT,
         right: left + SIZE.0 - RIGHT,
         top: names_end + PLOT_BELOW_NAMES,
         bottom: top + SIZE.1 - BOTTOM,
-        steps: Axis::of_steps(points().map(|(step, _)| step)),
+        steps,
         values: Axis::of_values(points().map(|(_, value)| value)),
     };
     if points().next().is_none() {
         let middle = ((frame.left + frame.right) / 2.0, (frame.top + frame.bottom) / 2.0);
-        canvas.line(&[(frame.left, frame.bottom), (frame.right, frame.bottom)], 1.0, BASE.to_rgba())?;
+        canvas.line(&[(frame.left, frame.bottom), (frame.right, frame.bottom)], 1.0, BASE)?;
         return canvas.text("no data", middle, Anchor::Center, LABEL);
     }
     axes(canvas, &frame)?;
-    for (trace, color) in traces.iter().zip(COLORS.iter().cycle()) {
-        lines(canvas, &frame, trace, *color)?;
+    // No average is below the values of another series.
+    let noisy = || traces.iter().zip(colors()).filter(|(trace, _)| !trace.average.is_empty());
+    for (trace, color) in noisy() {
+        lines(canvas, &frame, &trace.raw, (1.0, faint(color)))?;
+    }
+    for (trace, color) in traces.iter().zip(colors()) {
+        lines(canvas, &frame, trace.main(), (2.0, color))?;
     }
     Ok(())
 }
@@ -100,7 +110,7 @@ impl Frame {
 fn names(canvas: &dyn Canvas, panel: &Panel, traces: &[Trace], corner: (f64, f64)) -> Result<f64, ReportError> {
     let (start, end) = (corner.0 + LEFT, corner.0 + SIZE.0 - RIGHT);
     let (mut x, mut y) = (start, corner.1 + NAMES_AT);
-    for ((series, trace), color) in panel.series.iter().zip(traces).zip(COLORS.iter().cycle()) {
+    for ((series, trace), color) in panel.series.iter().zip(traces).zip(colors()) {
         let value = trace.last().map_or_else(|| "no data".into(), significant);
         let (name, value) = (format!("{} ", series.name), value);
         let (name_width, value_width) = (canvas.text_width(&name, NAME)?, canvas.text_width(&value, NAME)?);
@@ -108,7 +118,7 @@ fn names(canvas: &dyn Canvas, panel: &Panel, traces: &[Trace], corner: (f64, f64
         if x > start && x + width > end {
             (x, y) = (start, y + NAMES_LINE);
         }
-        canvas.line(&[(x, y), (x + SWATCH, y)], 3.0, color.to_rgba())?;
+        canvas.line(&[(x, y), (x + SWATCH, y)], 3.0, color)?;
         canvas.text(&name, (x + SWATCH + 6.0, y), Anchor::Left, NAME)?;
         canvas.text(&value, (x + SWATCH + 6.0 + name_width, y), Anchor::Left, Font { color: LABEL.color, ..NAME })?;
         x += width + 16.0;
@@ -119,36 +129,44 @@ fn names(canvas: &dyn Canvas, panel: &Panel, traces: &[Trace], corner: (f64, f64
 fn axes(canvas: &dyn Canvas, frame: &Frame) -> Result<(), ReportError> {
     for value in frame.values.ticks(Y_TICKS) {
         let y = frame.y(value);
-        canvas.line(&[(frame.left, y), (frame.right, y)], 1.0, GRID.to_rgba())?;
+        canvas.line(&[(frame.left, y), (frame.right, y)], 1.0, GRID)?;
         canvas.text(&label(value), (frame.left - 8.0, y), Anchor::Right, LABEL)?;
     }
-    canvas.line(&[(frame.left, frame.bottom), (frame.right, frame.bottom)], 1.0, BASE.to_rgba())?;
+    canvas.line(&[(frame.left, frame.bottom), (frame.right, frame.bottom)], 1.0, BASE)?;
     for step in frame.steps.ticks(X_TICKS) {
         let x = frame.x(step);
-        canvas.line(&[(x, frame.bottom), (x, frame.bottom + 4.0)], 1.0, BASE.to_rgba())?;
+        canvas.line(&[(x, frame.bottom), (x, frame.bottom + 4.0)], 1.0, BASE)?;
         canvas.text(&label(step), (x, frame.bottom + 14.0), Anchor::Center, LABEL)?;
     }
     Ok(())
 }
 
-/// The average over the faint values; values alone if there is no average.
-fn lines(canvas: &dyn Canvas, frame: &Frame, trace: &Trace, color: RGBColor) -> Result<(), ReportError> {
-    let draw = |lines: &[Vec<Point>], width: f64, color: RGBAColor| {
-        for line in lines {
-            let points: Vec<_> = line.iter().map(|&point| frame.at(point)).collect();
-            canvas.line(&points, width, color)?;
-            // A line of one point is none.
-            if points.len() == 1 || trace.points().count() < DOTS_BELOW {
-                points.into_iter().try_for_each(|point| canvas.dot(point, width * 1.4, color))?;
-            }
+fn lines(
+    canvas: &dyn Canvas,
+    frame: &Frame,
+    lines: &[Vec<Point>],
+    (width, color): (f64, RGBColor),
+) -> Result<(), ReportError> {
+    let few = lines.iter().map(Vec::len).sum::<usize>() < DOTS_BELOW;
+    for line in lines {
+        let points: Vec<_> = line.iter().map(|&point| frame.at(point)).collect();
+        canvas.line(&points, width, color)?;
+        // A line of one point is none.
+        if few || points.len() == 1 {
+            points.into_iter().try_for_each(|point| canvas.dot(point, width * 1.4, color))?;
         }
-        Ok(())
-    };
-    if trace.average.is_empty() {
-        return draw(&trace.raw, 2.0, color.to_rgba());
     }
-    draw(&trace.raw, 1.0, color.mix(0.3))?;
-    draw(&trace.average, 2.0, color.to_rgba())
+    Ok(())
+}
+
+fn colors() -> impl Iterator<Item = RGBColor> {
+    COLORS.iter().copied().cycle()
+}
+
+/// A light tint; opaque, since lines cross themselves.
+fn faint(RGBColor(red, green, blue): RGBColor) -> RGBColor {
+    let [red, green, blue] = [red, green, blue].map(|level| 255 - (255 - level) / 10 * 3);
+    RGBColor(red, green, blue)
 }
 
 /// A value with four digits.

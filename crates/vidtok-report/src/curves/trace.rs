@@ -1,11 +1,12 @@
-//! What is drawn of a series: at most a few hundred points, and for a long one its moving average.
+//! What is drawn of a series: at most a few hundred points, and for a noisy one its moving average.
 
 use super::Series;
 
 /// Pieces that a long series is cut into.
 const PIECES: usize = 400;
-/// Series of more points than this have a moving average.
-const AVERAGED_FROM: usize = 50;
+/// A series of this many points that goes up and down by this many times its extent in all is noisy. Schedules are not.
+const NOISY_POINTS: usize = 50;
+const NOISY_VARIATION: f64 = 4.0;
 /// The window of the average reaches this share of the series to each side.
 const REACH: f64 = 1.0 / 40.0;
 
@@ -17,7 +18,7 @@ pub(super) type Point = (f64, f64);
 pub(super) struct Trace {
     /// The values, or of each piece of a long series the lowest and the highest.
     pub(super) raw: Vec<Vec<Point>>,
-    /// Their moving average; none for a short series.
+    /// Their moving average; none if they are not noisy.
     pub(super) average: Vec<Vec<Point>>,
 }
 
@@ -30,11 +31,11 @@ impl Trace {
         let points: Vec<Point> = points
             .chunk_by(|(a, _), (b, _)| a == b)
             .filter_map(|same| same.last())
-            .map(|&(step, value)| (step as f64, value))
+            .map(|&(step, value)| (step as f64, f64::from(value as f32)))
             .collect();
         let pieces: Vec<Option<Piece>> = points.chunks(points.len().div_ceil(PIECES).max(1)).map(Piece::new).collect();
         let raw = unbroken(&pieces, |piece| piece.extremes.clone());
-        let average = if points.len() > AVERAGED_FROM {
+        let average = if is_noisy(&points) {
             let reach = (pieces.len() as f64 * REACH).ceil() as usize;
             let averages: Vec<Option<Point>> = (0..pieces.len())
                 .map(|index| {
@@ -50,10 +51,14 @@ impl Trace {
         Self { raw, average }
     }
 
-    /// The last value, smoothed if there is an average.
+    /// The average, or the values if there is none.
+    pub(super) fn main(&self) -> &[Vec<Point>] {
+        if self.average.is_empty() { &self.raw } else { &self.average }
+    }
+
+    /// The last value of what is drawn as the main line.
     pub(super) fn last(&self) -> Option<f64> {
-        let lines = if self.average.is_empty() { &self.raw } else { &self.average };
-        lines.last().and_then(|line| line.last()).map(|&(_, value)| value)
+        self.main().last().and_then(|line| line.last()).map(|&(_, value)| value)
     }
 
     /// All points of the raw values.
@@ -73,9 +78,9 @@ struct Piece {
 }
 
 impl Piece {
-    /// None if no value is a finite float32.
+    /// None if no value is finite.
     fn new(points: &[Point]) -> Option<Self> {
-        let finite = || points.iter().copied().filter(|&(_, value)| (value as f32).is_finite());
+        let finite = || points.iter().copied().filter(|&(_, value)| value.is_finite());
         let by_value = |a: &Point, b: &Point| a.1.total_cmp(&b.1);
         let mut extremes = vec![finite().min_by(by_value)?, finite().max_by(by_value)?];
         extremes.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -84,6 +89,13 @@ impl Piece {
         let sum = |of: fn(Point) -> f64| finite().map(of).sum::<f64>();
         Some(Self { step: sum(|(step, _)| step) / count, extremes, sum: sum(|(_, value)| value), count })
     }
+}
+
+fn is_noisy(points: &[Point]) -> bool {
+    let values: Vec<f64> = points.iter().map(|&(_, value)| value).filter(|value| value.is_finite()).collect();
+    let variation: f64 = values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum();
+    let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), &value| (low.min(value), high.max(value)));
+    values.len() >= NOISY_POINTS && variation > NOISY_VARIATION * (high - low)
 }
 
 fn mean(pieces: &[Option<Piece>]) -> f64 {
@@ -127,7 +139,7 @@ mod tests {
     fn lines_are_interrupted_where_values_are_not_finite() {
         let gaps = trace(6, |step| [1.0, f64::NAN, 2.0, f64::INFINITY, f64::MAX, 3.0][step as usize]);
         assert_eq!(gaps.raw, [[(0.0, 1.0)], [(2.0, 2.0)], [(5.0, 3.0)]]);
-        let average = trace(200, |step| if step == 100 { f64::NAN } else { 1.0 }).average;
+        let average = trace(200, |step| if step == 100 { f64::NAN } else { (step % 2) as f64 }).average;
         assert_eq!(average.iter().map(Vec::len).collect::<Vec<_>>(), [100, 99]);
     }
 
@@ -138,13 +150,23 @@ mod tests {
     }
 
     #[test]
-    fn the_moving_average_keeps_lines_and_takes_noise_away() {
-        let line = trace(300, |step| step as f64);
-        let middle = &line.average[0][20..280];
-        assert!(middle.iter().all(|(step, value)| (step - value).abs() < 1e-9));
-        // Alternating values: at most one is left over among the 17 of a window.
-        let noise = trace(300, |step| if step % 2 == 0 { 1.0 } else { -1.0 });
-        assert!(noise.average[0].iter().all(|(_, value)| value.abs() <= 1.0 / 9.0 + 1e-9));
+    fn the_moving_average_keeps_the_trend_and_takes_noise_away() {
+        // Alternating noise: at most one is left over among the 17 values of a window, 9 at the ends.
+        let noise = |step: u64| if step.is_multiple_of(2) { 50.0 } else { -50.0 };
+        let noisy = trace(300, |step| step as f64 + noise(step));
+        for (step, value) in &noisy.average[0][20..280] {
+            assert!((step - value).abs() <= 50.0 / 17.0 + 1e-9, "{step} {value}");
+        }
+    }
+
+    #[test]
+    fn schedules_have_no_average() {
+        let warm_up_and_cosine = |step: u64| match step {
+            0..100 => step as f64 / 100.0,
+            _ => 0.5 + 0.5 * ((step - 100) as f64 / 900.0 * std::f64::consts::PI).cos(),
+        };
+        assert!(trace(1000, warm_up_and_cosine).average.is_empty());
+        assert!(trace(1000, |_| 1e-4).average.is_empty());
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl EventWriter {
     }
 
     /// As [`create`](Self::create), for a run that goes on at `step`: TensorBoard drops what earlier files in the
-    /// folder hold for this step and later ones.
+    /// folder hold for this step and later ones (at the latest when a tag gets its next entry).
     ///
     /// # Errors
     /// If the file cannot be made or written.

@@ -34,7 +34,6 @@ impl ReconstructionLoss {
     }
 
     /// The learned log-variance, a scalar.
-    #[must_use]
     pub fn logvar(&self) -> &Tensor {
         &self.logvar
     }

@@ -122,11 +122,7 @@ pub(crate) struct LpipsNets {
 
 impl LpipsNets {
     /// Looks for the weights. Those for the loss may be missing only if it can do without.
-    pub(crate) fn locate(
-        config: &LossConfig,
-        device: Device,
-        observer: &mut dyn Observer,
-    ) -> Result<Self, TrainError> {
+    pub(crate) fn locate(config: &LossConfig, device: Device, observer: &mut dyn Observer) -> Result<Self, TrainError> {
         let measure = Lpips::locate(LpipsNet::Vgg, device).map(Rc::new).ok();
         let Some(perceptual) = &config.perceptual else { return Ok(Self { loss: None, measure }) };
         let loss = match (perceptual.net, &measure) {

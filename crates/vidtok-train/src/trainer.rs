@@ -85,7 +85,7 @@ impl Trainer {
     /// A step whose loss or gradients are no finite numbers changes no parameter and says so in its report.
     ///
     /// # Errors
-    /// If a clip has another shape, or if more than [`TrainConfig::max_skipped`] steps in a row were skipped.
+    /// If a clip has another shape, or if more than `max_skipped` steps in a row were skipped.
     pub fn step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
         tch::manual_seed(step_seed(self.config.seed, self.progress.step));
         let share = 1.0 / batches.len().max(1) as f64;

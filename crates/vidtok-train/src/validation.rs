@@ -71,7 +71,6 @@ impl Validator {
     }
 
     /// The clips.
-    #[must_use]
     pub fn clips(&self) -> &[Tensor] {
         &self.clips
     }

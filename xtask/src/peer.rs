@@ -23,6 +23,8 @@ use measurement::Measurement;
 /// The example in `benches` that measures ours, and the script that measures the reference.
 const OURS: [&str; 5] = ["--release", "--package", "vidtok-benches", "--example", "peer"];
 const REFERENCE: &str = "benches/peer/reference.py";
+/// Threads that wait by spinning, as they do where nothing is set. (.cargo/config.toml is for tests beside each other.)
+const THREADS: [(&str, &str); 1] = [("OMP_WAIT_POLICY", "active")];
 /// A file that only a clone of the reference has.
 const MARK: &str = "vidtok/models/autoencoder.py";
 
@@ -94,9 +96,9 @@ pub(crate) fn command(workspace: &Workspace, work: &Work) -> Result<ExitCode> {
     let mut comparison = Comparison::default();
     for round in 1..=*rounds {
         eprintln!("round {round} of {rounds}");
-        let ours = Measurement::take(
-            workspace.cargo().args(["run", "--quiet"]).args(OURS).args(["--", name]).args(case.args()),
-        )?;
+        let mut ours = workspace.cargo();
+        ours.args(["run", "--quiet"]).args(OURS).args(["--", name]).args(case.args()).envs(THREADS);
+        let ours = Measurement::take(&mut ours)?;
         let script = workspace.root().join(REFERENCE);
         let theirs = Measurement::take(&mut reference_command(&python, &script, name, reference, case))?;
         comparison.add(ours, theirs);
@@ -110,6 +112,7 @@ fn reference_command(python: &Path, script: &Path, name: &str, clone: &Path, cas
     let mut command = Command::new(python);
     // Leaves no compiled files in the clone or beside the script.
     command.args(["-B", "-W", "ignore"]).arg(script).arg(name).arg("--reference").arg(clone).args(case.args());
+    command.envs(THREADS);
     command
 }
 

@@ -65,7 +65,10 @@ impl Perceptual {
     ) -> Result<(Tensor, Option<Tensor>), MetricError> {
         let [target, reconstruction] = [target, reconstruction].map(|clips| to_images(&clips.detach(), places));
         let size = reconstruction.size();
-        let (count, chunk) = (size[0], Lpips::chunk(size[2], size[3]));
+        let count = size[0];
+        // Parts of about the same size: laying the weights out costs the same for one frame as for many.
+        let parts = (count + Lpips::chunk(size[2], size[3]) - 1) / Lpips::chunk(size[2], size[3]);
+        let chunk = (count + parts - 1) / parts.max(1);
         let mut sum = Tensor::zeros([], (Kind::Float, reconstruction.device()));
         let mut gradients = Vec::new();
         for start in (0..count).step_by(chunk as usize) {

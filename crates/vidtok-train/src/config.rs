@@ -293,11 +293,4 @@ mod tests {
             assert!(error.contains(name) && error.lines().count() == 1, "{error}");
         }
     }
-
-    #[test]
-    fn the_quickstart_can_be_read() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/quickstart.toml");
-        let config = Config::load(&path, &[]).unwrap();
-        assert!(TrainConfig::of(&config).unwrap().data.scenes_if_missing);
-    }
 }

@@ -60,6 +60,26 @@ impl Stage {
     }
 }
 
+/// Refuses a change of the `[train]` table that would have no effect, because stages set the same key themselves.
+///
+/// `overrides` are of the form `train.key=value`.
+///
+/// # Errors
+/// The first such key, with what to set instead.
+pub fn check_overrides(config: &Config, overrides: &[String]) -> Result<(), TrainError> {
+    let stages = config.train.as_ref().and_then(|train| train.get(STAGES)).and_then(Value::as_array);
+    for text in overrides {
+        let path = text.split('=').next().unwrap_or_default().trim();
+        let Some(path) = path.strip_prefix("train.").filter(|path| !path.starts_with(STAGES)) else { continue };
+        let set = |stage: &&Value| path.split('.').try_fold(*stage, |value, key| value.get(key)).is_some();
+        if let Some(stage) = stages.into_iter().flatten().find(set) {
+            let name = stage.get(NAME).and_then(Value::as_str).unwrap_or_default();
+            return Err(wrong(format!("the stages set {path} themselves; set train.{STAGES}.{name}.{path}")));
+        }
+    }
+    Ok(())
+}
+
 /// The `[train]` table of a recipe: a file that holds this table and nothing else, for any model.
 ///
 /// # Errors
@@ -123,6 +143,19 @@ mod tests {
     }
 
     #[test]
+    fn changes_that_stages_would_undo_are_refused() {
+        let mut config = Config::parse(include_str!("../../../configs/tiny_kl.toml")).unwrap();
+        let text = format!("{BASE}[[stages]]\nname = \"a\"\nsteps = 1\ndata.size = [8, 8]");
+        config.train = Some(toml::from_str(&text).unwrap());
+        let check = |text: &str| check_overrides(&config, &[text.to_owned()]);
+        for fine in ["train.batch_size=1", "train.data.frames=3", "train.stages.a.steps=1", "model.ch=4"] {
+            assert!(check(fine).is_ok(), "{fine}");
+        }
+        assert!(check("train.steps=3").unwrap_err().to_string().contains("train.stages.a.steps"));
+        assert!(check("train.data.size=[4,4]").is_err());
+    }
+
+    #[test]
     fn faults_name_the_stage() {
         for (text, telling) in [
             ("[[stages]]\nname = \"a\"\nstepz = 1", "stage a: "),
@@ -134,6 +167,18 @@ mod tests {
         ] {
             let error = stages(&format!("{BASE}{text}")).unwrap_err().to_string();
             assert!(error.contains(telling) && error.lines().count() == 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_quickstart_and_the_recipes_can_be_read() {
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        let quickstart = Config::load(&configs.join("quickstart.toml"), &[]).unwrap();
+        let stages = Stage::all(&quickstart).unwrap();
+        assert!(!stages[0].config.freeze_encoder && stages[1].config.freeze_encoder);
+        for (recipe, count) in [("two_stage.toml", 2), ("half_hour.toml", 1)] {
+            let train = Some(read_recipe(&configs.join("recipes").join(recipe)).unwrap());
+            assert_eq!(Stage::all(&Config { train, ..quickstart.clone() }).unwrap().len(), count, "{recipe}");
         }
     }
 }

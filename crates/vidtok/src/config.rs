@@ -109,6 +109,12 @@ pub(crate) mod tests {
         assert_eq!(set("model.ch=32").unwrap().model.ch, 32);
         assert_eq!(set("model.ch_mult=[1, 3]").unwrap().model.ch_mult, [1, 3]);
         assert_eq!(set("name=other").unwrap().name, "other");
+        let staged = format!("{TINY}\n[[train.stages]]\nname = \"a\"\n[[train.stages]]\nname = \"b\"\n");
+        let set = Config::parse(&staged).unwrap().with_overrides(&["train.stages.b.steps=7".to_owned()]).unwrap();
+        let stages = set.train.as_ref().unwrap()["stages"].as_array().unwrap();
+        assert_eq!((stages[0].get("steps"), stages[1]["steps"].as_integer()), (None, Some(7)));
+        assert!(set.with_overrides(&["train.stages.c.steps=7".to_owned()]).is_err());
+        let set = |text: &str| config.with_overrides(&[text.to_owned()]);
         for wrong in ["model.cch=32", "model.ch=many", "model", "model.ch.deep=1", "=1", "model.ch=0"] {
             assert!(set(wrong).is_err(), "{wrong}");
         }

@@ -74,6 +74,7 @@ impl TrainArgs {
         if let Some(recipe) = &self.recipe {
             config.train = Some(vidtok_train::read_recipe(recipe)?);
         }
+        vidtok_train::check_overrides(&config, &self.overrides)?;
         let mut overrides = self.overrides.clone();
         overrides.extend(self.init_from.iter().map(|path| format!("train.init_from={path:?}")));
         Ok(config.with_overrides(&overrides)?)

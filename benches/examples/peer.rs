@@ -56,6 +56,8 @@ enum Work {
 }
 
 fn main() -> Result<()> {
+    // As `vidtok train` does.
+    vidtok_torch::keep_freed_memory();
     let arguments = Arguments::parse();
     tch::set_num_threads(arguments.threads);
     let result = match arguments.work {

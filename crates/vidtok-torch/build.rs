@@ -24,6 +24,6 @@ fn main() {
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(root.join("include"))
         .include(root.join("include/torch/csrc/api/include"))
-        .files(["status", "autocast", "recompute", "norm_silu"].map(|name| format!("src/shim/{name}.cpp")))
+        .files(["status", "autocast", "memory", "recompute", "norm_silu"].map(|name| format!("src/shim/{name}.cpp")))
         .compile("vidtok_shim");
 }

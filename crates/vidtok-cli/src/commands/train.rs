@@ -47,6 +47,7 @@ pub(crate) struct TrainArgs {
 
 pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     crate::args::prepare(arguments.device, arguments.threads)?;
+    vidtok_torch::keep_freed_memory();
     if arguments.dry_run {
         return dry_run(arguments);
     }

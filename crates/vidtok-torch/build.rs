@@ -3,6 +3,8 @@
 use std::env;
 use std::path::PathBuf;
 
+const SOURCES: [&str; 6] = ["status", "autocast", "memory", "recompute", "norm_silu", "norm_silu_kernel"];
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=src/shim");
@@ -24,6 +26,11 @@ fn main() {
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(root.join("include"))
         .include(root.join("include/torch/csrc/api/include"))
-        .files(["status", "autocast", "memory", "recompute", "norm_silu"].map(|name| format!("src/shim/{name}.cpp")))
+        // Kernels are written as loops for the compiler to turn into vectors, in tests too.
+        .opt_level(3)
+        .flag_if_supported("-fopenmp-simd")
+        .flag_if_supported("-fno-math-errno")
+        .flag_if_supported("-fno-trapping-math")
+        .files(SOURCES.map(|name| format!("src/shim/{name}.cpp")))
         .compile("vidtok_shim");
 }

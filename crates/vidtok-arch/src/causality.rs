@@ -81,12 +81,9 @@ impl Causality {
         extended
     }
 
-    /// `x` `[b, t, h, w, c]` with twice the frames. `stage` counts the decoder's temporal upsamplings from 0.
-    pub(crate) fn upsample(self, x: &Tensor, stage: usize, state: &mut TimeState) -> Tensor {
-        match self {
-            Self::V1_1 => upsample_linearly(x, 1 << stage, state),
-            _ => interleave(x, x),
-        }
+    /// Whether frames are doubled by repeating each.
+    pub(crate) fn repeats_frames(self) -> bool {
+        self != Self::V1_1
     }
 }
 
@@ -99,46 +96,6 @@ fn frames(x: &Tensor, t: i64) -> Vec<i64> {
 
 fn zeros(x: &Tensor, t: i64) -> Tensor {
     Tensor::zeros(frames(x, t), (x.kind(), x.device()))
-}
-
-/// Frames of `a` and `b` in turn.
-fn interleave(a: &Tensor, b: &Tensor) -> Tensor {
-    Tensor::stack(&[a, b], 2).flatten(1, 2)
-}
-
-/// Linear interpolation with half-pixel centres. The first `head` frames of a clip, which stand for its first frame,
-/// are interpolated apart from the rest.
-///
-/// An output may need the frame after it; in a stream the last frame of a chunk is kept back until that has come.
-fn upsample_linearly(x: &Tensor, head: i64, state: &mut TimeState) -> Tensor {
-    let past = state.take();
-    let seen = past.seen + x.size()[1];
-    // The frame before the one kept back, if any, and the one kept back.
-    let kept = past.frames.as_ref().map_or(0, |frames| frames.size()[1]);
-    let x = match past.frames {
-        Some(frames) => Tensor::cat(&[&frames, x], 1),
-        None => x.shallow_clone(),
-    };
-    let t = x.size()[1];
-    let in_head = (head - (seen - t)).clamp(0, t);
-    let done = [x.narrow(1, 0, in_head), x.narrow(1, in_head, t - in_head)];
-    let done: Vec<Tensor> = done.iter().filter(|part| part.size()[1] > 0).map(upsample_part).collect();
-    let upsampled = match done.as_slice() {
-        [all] => all.shallow_clone(),
-        parts => Tensor::cat(parts, 1),
-    };
-    let waits = |seen: i64, last: bool| !last && seen != head;
-    let given = if kept > 0 && waits(past.seen, false) { kept - 1 } else { kept };
-    let ready = t - i64::from(waits(seen, state.is_last()));
-    state.keep(&x, (ready - 1).max(0), seen);
-    upsampled.narrow(1, 2 * given, 2 * (ready - given))
-}
-
-fn upsample_part(x: &Tensor) -> Tensor {
-    let t = x.size()[1];
-    let before = Tensor::cat(&[x.narrow(1, 0, 1), x.narrow(1, 0, t - 1)], 1);
-    let after = Tensor::cat(&[x.narrow(1, 1, t - 1), x.narrow(1, t - 1, 1)], 1);
-    interleave(&x.lerp(&before, 0.25), &x.lerp(&after, 0.25))
 }
 
 #[cfg(test)]
@@ -166,44 +123,5 @@ mod tests {
         assert_eq!(extend(Causality::V1_0, 2), [0.0, 1.0, 2.0]);
         assert_eq!(extend(Causality::V1_1, 2), [1.0, 1.0, 2.0]);
         assert_eq!(extend(Causality::NonCausal, 2), [1.0, 2.0, 0.0]);
-    }
-
-    #[test]
-    fn linear_upsampling_matches_libtorchs_and_sets_the_head_apart() {
-        for (stage, head) in [(0, 1), (1, 2), (2, 4)] {
-            let x = ramp(7).square();
-            let interpolate = |part: Tensor| {
-                let t = part.size()[1];
-                part.view([1, 1, t]).upsample_linear1d([2 * t], false, None)
-            };
-            let parts = [interpolate(x.narrow(1, 0, head)), interpolate(x.narrow(1, head, 7 - head))];
-            let expected = Tensor::cat(&parts, 2);
-            let upsampled = Causality::V1_1.upsample(&x, stage, &mut TimeState::whole_clip());
-            assert!(upsampled.flatten(0, -1).allclose(&expected.flatten(0, -1), 1e-6, 1e-6, false));
-        }
-    }
-
-    #[test]
-    fn upsampling_in_chunks_equals_upsampling_the_whole() {
-        let x = ramp(9).square();
-        for causality in [Causality::V1_0, Causality::V1_1] {
-            for stage in [0, 1, 2] {
-                let whole = causality.upsample(&x, stage, &mut TimeState::whole_clip());
-                for chunks in [vec![9], vec![1; 9], vec![2, 3, 4], vec![4, 1, 4], vec![1, 3, 5], vec![8, 1]] {
-                    let mut state = TimeState::streaming();
-                    let mut start = 0;
-                    let mut parts = Vec::new();
-                    for &length in &chunks {
-                        if start + length == 9 {
-                            state.expect_last();
-                        }
-                        state.rewind();
-                        parts.push(causality.upsample(&x.narrow(1, start, length), stage, &mut state));
-                        start += length;
-                    }
-                    assert_eq!(values(&Tensor::cat(&parts, 1)), values(&whole), "{causality} {stage} {chunks:?}");
-                }
-            }
-        }
     }
 }

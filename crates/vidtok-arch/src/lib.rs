@@ -36,6 +36,7 @@ mod config;
 mod decoder;
 mod encoder;
 mod head;
+mod interpolate;
 mod level;
 mod middle;
 mod recomputable;

@@ -36,9 +36,6 @@ impl SpatialUpsample {
 
 impl Layer for SpatialUpsample {
     fn forward(&self, x: &Tensor, _state: &mut TimeState) -> Tensor {
-        let size = x.size();
-        let (rows, w, c) = (size[0] * size[1] * size[2], size[3], size[4]);
-        let doubled = x.view([rows, 1, w, 1, c]).expand([rows, 2, w, 2, c], false);
-        self.0.forward(&doubled.reshape([size[0], size[1], 2 * size[2], 2 * w, c]))
+        self.0.forward_doubled(x)
     }
 }

@@ -4,6 +4,7 @@
 use tch::Tensor;
 use vidtok_torch::{Conv3d, ConvInit, Init, ParamPath, Parameter};
 
+use crate::interpolate::interpolate;
 use crate::time_conv::{KERNEL, Layer};
 use crate::{Causality, TimeState};
 
@@ -12,13 +13,23 @@ fn mix_factor(path: &ParamPath) -> Parameter {
     path.get("mix_factor", &[1], Init::Constant(2.0)).into()
 }
 
-/// The blend of `plain` and the convolution of `x`. (1 - a) goes into the convolution's parameters, so that gradients
-/// need nothing of its output.
-fn blend(plain: &Tensor, x: &Tensor, conv: &Conv3d, mix_factor: &Tensor) -> Tensor {
-    let share = mix_factor.sigmoid();
-    let mut y = conv.scaled(&(1.0 - &share)).forward(x);
-    let share = share.to_kind(y.kind());
-    if y.requires_grad() { y.addcmul(plain, &share) } else { y.addcmul_(plain, &share) }
+/// A blend: the layer has (1 - a) in its parameters, so that gradients need nothing of its output.
+struct Blend {
+    conv: Conv3d,
+    share: Tensor,
+}
+
+impl Blend {
+    fn new(conv: &Conv3d, mix_factor: &Tensor) -> Self {
+        let share = mix_factor.sigmoid();
+        Self { conv: conv.scaled(&(1.0 - &share)), share }
+    }
+
+    /// a * plain + `convolved`.
+    fn add(&self, plain: &Tensor, mut convolved: Tensor) -> Tensor {
+        let share = self.share.to_kind(convolved.kind());
+        if convolved.requires_grad() { convolved.addcmul(plain, &share) } else { convolved.addcmul_(plain, &share) }
+    }
 }
 
 /// The mean of three frames, and a 3x3x3 convolution, both with stride 2 in time.
@@ -46,7 +57,8 @@ impl Layer for TemporalDownsample {
         let x = self.causality.extend(x, KERNEL, 2, state);
         let every_second = |start| x.slice(1, start, x.size()[1] - (KERNEL - 1 - start), 2);
         let mean = (every_second(0) + every_second(1)).g_add_(&every_second(2)).g_mul_scalar_(1.0 / KERNEL as f64);
-        blend(&mean, &x, &self.conv, &self.mix_factor)
+        let blend = Blend::new(&self.conv, &self.mix_factor);
+        blend.add(&mean, blend.conv.forward(&x))
     }
 }
 
@@ -75,13 +87,17 @@ impl TemporalUpsample {
 
 impl Layer for TemporalUpsample {
     fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
-        let mut x = self.causality.upsample(x, self.stage, state);
-        let t = x.size()[1];
-        if t == 0 {
+        let blend = Blend::new(&self.conv, &self.mix_factor);
+        if self.causality.repeats_frames() {
+            let extended = self.causality.extend(x, KERNEL - 1, 1, state);
+            let pairs = blend.conv.forward_doubled(&extended).map(|frames| blend.add(x, frames));
+            return Tensor::stack(&pairs, 2).flatten(1, 2);
+        }
+        let x = interpolate(x, self.stage, state);
+        if x.size()[1] == 0 {
             return x; // all of the chunk waits for the next one
         }
-        x = self.causality.extend(&x, KERNEL, 1, state);
-        let plain = x.narrow(1, x.size()[1] - t, t);
-        blend(&plain, &x, &self.conv, &self.mix_factor)
+        let extended = self.causality.extend(&x, KERNEL, 1, state);
+        blend.add(&x, blend.conv.forward(&extended))
     }
 }

@@ -69,6 +69,14 @@ impl Conv2d {
         Self { weight, bias, geometry }
     }
 
+    pub(crate) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    pub(crate) fn bias(&self) -> &Tensor {
+        &self.bias
+    }
+
     /// `[b, t, h, w, in]` to `[b, t, h', w', out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let size = x.size();
@@ -136,6 +144,14 @@ impl Conv3d {
     /// `[out, in, k_t, 3, 3]`.
     pub fn weight(&self) -> &Tensor {
         &self.weight
+    }
+
+    pub(crate) fn bias(&self) -> &Tensor {
+        &self.bias
+    }
+
+    pub(crate) fn geometry(&self) -> TemporalGeometry {
+        self.geometry
     }
 
     /// The layer whose output is `factor` times this one's; `factor` is one number.

@@ -90,20 +90,58 @@ mod tests {
         }
     }
 
+    /// Gradients with respect to the input and the parameters.
+    fn gradients(norm: &LayerNorm, x: &Tensor, y: Tensor, cotangent: &Tensor) -> [Tensor; 3] {
+        let loss = (y * cotangent).sum(Kind::Float);
+        Tensor::run_backward(&[loss], &[x, &*norm.weight, &*norm.bias], false, false).try_into().unwrap()
+    }
+
     #[test]
-    fn gradients_are_those_of_the_plain_form() {
+    fn values_and_gradients_are_those_of_the_plain_form_for_any_number_of_channels() {
         tch::manual_seed(0);
-        let norm = trained(64);
-        let x = (random(&[2, 3, 5, 64]) * 3.0 + 1.0).set_requires_grad(true);
-        let cotangent = random(&[2, 3, 5, 64]);
-        let gradients = |y: Tensor| {
-            let loss = (y * &cotangent).sum(Kind::Float);
-            Tensor::run_backward(&[loss], &[&x, &*norm.weight, &*norm.bias], false, false)
-        };
-        let (expected, found) = (gradients(plain(&norm, &x)), gradients(norm.forward_silu(&x)));
-        for (expected, found) in expected.iter().zip(&found) {
-            assert!(difference(found, expected) < 1e-6, "{}", difference(found, expected));
+        // Fewer than a vector, one, some and a rest, many; rows of several parts.
+        for (channels, rows) in [(3, 7), (16, 9000), (21, 50), (64, 30), (512, 300)] {
+            let norm = trained(channels);
+            let x = (random(&[2, rows, channels]) * 3.0 + 1.0).set_requires_grad(true);
+            let cotangent = random(&[2, rows, channels]);
+            let (expected, found) = (plain(&norm, &x), norm.forward_silu(&x));
+            assert!(difference(&found, &expected) < 1e-6, "{channels}: {}", difference(&found, &expected));
+            let expected = gradients(&norm, &x, expected, &cotangent);
+            let found = gradients(&norm, &x, found, &cotangent);
+            for (expected, found) in expected.iter().zip(&found) {
+                assert!(difference(found, expected) < 4e-6, "{channels}: {}", difference(found, expected));
+            }
         }
+    }
+
+    #[test]
+    fn extreme_values_keep_silu_finite_and_non_finite_ones_show() {
+        let channels = 16;
+        let norm = LayerNorm {
+            weight: Tensor::full([channels], 1e3, (Kind::Float, Device::Cpu)).into(),
+            bias: Tensor::zeros([channels], (Kind::Float, Device::Cpu)).into(),
+        };
+        let x = Tensor::linspace(-1e4, 1e4, channels, (Kind::Float, Device::Cpu));
+        assert!(difference(&norm.forward_silu(&x), &plain(&norm, &x)) < 1e-6);
+        for bad in [f64::NAN, f64::INFINITY] {
+            let _ = x.get(3).fill_(bad);
+            assert!(norm.forward_silu(&x).isnan().all().int64_value(&[]) == 1);
+        }
+    }
+
+    #[test]
+    fn gradients_do_not_depend_on_the_number_of_threads() {
+        tch::manual_seed(0);
+        let norm = trained(16);
+        let x = random(&[40_000, 16]).set_requires_grad(true);
+        let cotangent = random(&[40_000, 16]);
+        let threads = tch::get_num_threads();
+        let [one, two] = [1, 2].map(|count| {
+            tch::set_num_threads(count);
+            gradients(&norm, &x, norm.forward_silu(&x), &cotangent)
+        });
+        tch::set_num_threads(threads);
+        assert_eq!(one, two);
     }
 
     #[test]
@@ -114,11 +152,9 @@ mod tests {
         let wide = x.detach().to_kind(Kind::Float).set_requires_grad(true);
         let (found, expected) = (norm.forward_silu(&x), plain(&norm, &wide));
         assert_eq!(found, expected.to_kind(Kind::BFloat16));
-        let gradients = |y: &Tensor, x: &Tensor| {
-            let loss = y.sum(Kind::Float);
-            Tensor::run_backward(&[loss], &[x, &*norm.weight, &*norm.bias], false, false)
-        };
-        let (found, expected) = (gradients(&found, &x), gradients(&expected, &wide));
+        let ones = found.ones_like().detach();
+        let (found, expected) =
+            (gradients(&norm, &x, found, &ones), gradients(&norm, &wide, expected, &ones.to_kind(Kind::Float)));
         assert!(difference(&found[0].to_kind(Kind::Float), &expected[0]) < 4e-3);
         for i in [1, 2] {
             assert!(difference(&found[i], &expected[i]) < 1e-6, "parameters keep float32");

@@ -1,19 +1,24 @@
 // Layer normalisation and SiLU as one operation, of which autograd keeps the input only.
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/native_layer_norm.h>
 #include <ATen/ops/native_layer_norm_backward.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/silu_backward.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <mutex>
 #include <tuple>
 
+#include "norm_silu_kernel.h"
 #include "status.h"
 
 namespace {
@@ -30,6 +35,75 @@ struct Plain {
 
 // The input in the type of the parameters, in which statistics and activation are computed.
 at::Tensor widened(const at::Tensor& x, const at::Tensor& weight) { return x.to(weight.scalar_type()); }
+
+// Whether the kernel can be used that does all in one pass; anything else takes libtorch's operations in turn.
+bool in_one_pass(const at::Tensor& x, const at::Tensor& weight) {
+  const bool plain = x.is_cpu() && x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat;
+  return plain && weight.numel() > 0 && x.dim() > 0 && x.size(-1) == weight.numel();
+}
+
+// The kernel's view of the parameters, which outlive it.
+vidtok::Norm norm(const at::Tensor& weight, const at::Tensor& bias, double eps) {
+  return {weight.const_data_ptr<float>(), bias.const_data_ptr<float>(), weight.numel(), static_cast<float>(eps)};
+}
+
+// Rows that are worked on at once by one thread: the same for any number of threads, so that sums are too.
+int64_t rows_at_once(int64_t channels) { return std::max<int64_t>(1, (1 << 16) / channels); }
+
+// Calls body(part, first row, rows) for each part, in parallel.
+template <typename Body>
+void for_parts(int64_t rows, int64_t at_once, const Body& body) {
+  at::parallel_for(0, (rows + at_once - 1) / at_once, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      const int64_t first = part * at_once;
+      body(part, first, std::min(at_once, rows - first));
+    }
+  });
+}
+
+at::Tensor forward_in_one_pass(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+  const at::Tensor x = input.contiguous();
+  at::Tensor y = at::empty_like(x);
+  const vidtok::Norm norm = ::norm(weight, bias, eps);
+  const float* from = x.const_data_ptr<float>();
+  float* to = y.mutable_data_ptr<float>();
+  for_parts(x.numel() / norm.channels, rows_at_once(norm.channels), [&](int64_t, int64_t first, int64_t rows) {
+    const int64_t offset = first * norm.channels;
+    vidtok::norm_silu_rows(norm, from + offset, rows, to + offset);
+  });
+  return y;
+}
+
+// Gradients to x, weight and bias.
+variable_list backward_in_one_pass(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
+                                   double eps, const at::Tensor& to_output) {
+  const at::Tensor x = input.contiguous();
+  const at::Tensor to_y = to_output.contiguous();
+  at::Tensor to_x = at::empty_like(x);
+  const vidtok::Norm norm = ::norm(weight, bias, eps);
+  const int64_t channels = norm.channels;
+  const int64_t rows = x.numel() / channels;
+  const int64_t at_once = rows_at_once(channels);
+  // Each part has sums of its own, which are added in their order.
+  at::Tensor sums = at::zeros({(rows + at_once - 1) / at_once, 2, channels}, x.options());
+  const float* from = x.const_data_ptr<float>();
+  const float* gradient = to_y.const_data_ptr<float>();
+  float* to = to_x.mutable_data_ptr<float>();
+  float* sum = sums.mutable_data_ptr<float>();
+  for_parts(rows, at_once, [&](int64_t part, int64_t first, int64_t count) {
+    const int64_t offset = first * channels;
+    float* to_weight = sum + part * 2 * channels;
+    vidtok::norm_silu_rows_backward(norm, from + offset, gradient + offset, count, to + offset, to_weight,
+                                    to_weight + channels);
+  });
+  const at::Tensor total = sums.sum(0);
+  return {to_x, total[0], total[1]};
+}
+
+at::Tensor forward_in_turn(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+  at::Tensor y = std::get<0>(at::native_layer_norm(widened(x, weight), weight.sizes(), weight, bias, eps));
+  return at::silu_(y).to(x.scalar_type());
+}
 
 class NormSilu final : public Node {
  public:
@@ -52,6 +126,9 @@ class NormSilu final : public Node {
     const at::Tensor x = x_.unpack();
     const at::Tensor weight = weight_.unpack();
     const at::Tensor bias = bias_.unpack();
+    if (in_one_pass(x, weight)) {
+      return backward_in_one_pass(x, weight, bias, eps_, gradients[0]);
+    }
     const at::Tensor wide = widened(x, weight);
     // Normalising again takes one pass; keeping it would take memory until now.
     auto [normed, mean, rstd] = at::native_layer_norm(wide, weight.sizes(), weight, bias, eps_);
@@ -85,8 +162,8 @@ extern "C" char* vidtok_norm_silu(const at::Tensor* x, const at::Tensor* weight,
     at::Tensor y;
     {
       const Plain plain;
-      y = std::get<0>(at::native_layer_norm(widened(*x, *weight), weight->sizes(), *weight, *bias, eps));
-      y = at::silu_(y).to(x->scalar_type());
+      y = in_one_pass(*x, *weight) ? forward_in_one_pass(*x, *weight, *bias, eps)
+                                   : forward_in_turn(*x, *weight, *bias, eps);
     }
     if (torch::autograd::compute_requires_grad(*x, *weight, *bias)) {
       torch::autograd::set_history(

@@ -1,0 +1,130 @@
+//! Convolutions of images or clips that are doubled by repeating each pixel or frame, without making the double.
+//!
+//! Among the three taps of a kernel that meet a doubled axis, two always meet the same source, so that each of the two
+//! outputs at a source position is a kernel of two taps on the small input, with sums of the weights. Of 3x3 taps over
+//! height and width 2x2 are left, 9/4 fewer multiplications; of 3 over time 2, 3/2 fewer.
+
+use tch::Tensor;
+
+use crate::conv::{Conv2d, Conv3d};
+
+/// Of the three taps, how many meet the earlier source at the first of its two positions, and at the second.
+#[derive(Clone, Copy)]
+struct Earlier([i64; 2]);
+
+impl Earlier {
+    /// The kernel's middle stands at the position.
+    const CENTERED: Self = Self([1, 2]);
+    /// The kernel ends at the position.
+    const CAUSAL: Self = Self([2, 1]);
+
+    /// The kernels of two taps along `axis` for the two positions.
+    fn fold(self, weight: &Tensor, axis: i64) -> [Tensor; 2] {
+        self.0.map(|earlier| {
+            let sum = |start, taps| weight.narrow(axis, start, taps).sum_dim_intlist(axis, true, weight.kind());
+            Tensor::cat(&[sum(0, earlier), sum(earlier, 3 - earlier)], axis)
+        })
+    }
+}
+
+impl Conv2d {
+    /// What [`forward`](Self::forward) gives for frames of which every pixel is repeated in both directions:
+    /// `[b, t, h, w, in]` to `[b, t, 2 * h, 2 * w, out]`. For 3x3 kernels as [`SAME`](Self::SAME).
+    pub fn forward_doubled(&self, x: &Tensor) -> Tensor {
+        let [b, t, h, w, channels] = x.size()[..] else { return self.forward(x) };
+        let frames = x.reshape([b * t, h, w, channels]).permute([0, 3, 1, 2]);
+        let rows = Earlier::CENTERED.fold(self.weight(), 2);
+        // The kernel of a position also gives a row or a column before its first or after its last.
+        let rows = [0, 1].map(|row| {
+            let columns = Earlier::CENTERED.fold(&rows[row as usize], 3);
+            let columns = [0, 1].map(|column| {
+                let y = frames.conv2d(&columns[column as usize], Some(self.bias()), [1; 2], [1; 2], [1; 2], 1);
+                y.permute([0, 2, 3, 1]).narrow(1, row, h).narrow(2, column, w)
+            });
+            Tensor::stack(&columns, 3)
+        });
+        Tensor::stack(&rows, 2).view([b, t, 2 * h, 2 * w, self.bias().size()[0]])
+    }
+}
+
+impl Conv3d {
+    /// What [`forward`](Self::forward) gives for frames that are each repeated, in two parts: the first frames of each
+    /// pair and the second ones, `[b, t, h, w, out]` both.
+    ///
+    /// A kernel that pads both ends of time takes `[b, t, h, w, in]`, one that pads none `[b, 1 + t, h, w, in]`: the
+    /// frame before comes first. For kernels of three frames.
+    pub fn forward_doubled(&self, x: &Tensor) -> [Tensor; 2] {
+        let centered = self.geometry().padding > 0;
+        let (earlier, padding) = if centered { (Earlier::CENTERED, 1) } else { (Earlier::CAUSAL, 0) };
+        let kernels = earlier.fold(self.weight(), 2);
+        let frames = x.permute([0, 4, 1, 2, 3]);
+        [0, 1].map(|second| {
+            let kernel = &kernels[second as usize];
+            let y =
+                frames.conv3d(kernel, Some(self.bias()), [1; 3], [padding, 1, 1], [1; 3], 1).permute([0, 2, 3, 4, 1]);
+            if centered { y.narrow(1, second, x.size()[1]) } else { y.contiguous() }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::{ConvInit, ParamPath, TemporalGeometry};
+
+    /// Random parameters in float64, which ask for gradients.
+    fn parameters(weight: &[i64]) -> ParamPath {
+        let tensors = [("weight", weight), ("bias", &weight[..1])];
+        let tensors = tensors.map(|(name, shape)| (name.to_owned(), random(shape).set_requires_grad(true)));
+        ParamPath::loaded(tensors.into(), Device::Cpu, Kind::Double)
+    }
+
+    fn random(shape: &[i64]) -> Tensor {
+        Tensor::randn(shape, (Kind::Double, Device::Cpu))
+    }
+
+    /// Values and gradients to the input and to the parameters.
+    fn assert_equal(found: &Tensor, expected: &Tensor, inputs: &[&Tensor]) {
+        let difference = |a: &Tensor, b: &Tensor| {
+            assert_eq!(a.size(), b.size());
+            (a - b).abs().max().double_value(&[])
+        };
+        assert!(difference(found, expected) < 1e-12);
+        let cotangent = random(&found.size());
+        let gradients = |y: &Tensor| {
+            let loss = (y * &cotangent).sum(Kind::Double);
+            Tensor::run_backward(&[loss], inputs, false, false)
+        };
+        for (found, expected) in gradients(found).iter().zip(&gradients(expected)) {
+            assert!(difference(found, expected) < 1e-10);
+        }
+    }
+
+    #[test]
+    fn pixels_are_convolved_as_if_they_were_repeated() {
+        tch::manual_seed(0);
+        let conv = Conv2d::new(&parameters(&[4, 3, 3, 3]), 3, 4, Conv2d::SAME, ConvInit::Default);
+        for side in [[5, 6], [1, 1]] {
+            let x = random(&[2, 3, side[0], side[1], 3]).set_requires_grad(true);
+            let doubled = x.repeat_interleave_self_int(2, 2, None).repeat_interleave_self_int(2, 3, None);
+            let expected = conv.forward(&doubled);
+            assert_equal(&conv.forward_doubled(&x), &expected, &[&x, conv.weight(), conv.bias()]);
+        }
+    }
+
+    #[test]
+    fn frames_are_convolved_as_if_they_were_repeated() {
+        tch::manual_seed(0);
+        for padding in [0, 1] {
+            let geometry = TemporalGeometry { kernel: 3, stride: 1, padding };
+            let conv = Conv3d::new(&parameters(&[4, 3, 3, 3, 3]), 3, 4, geometry, ConvInit::Default);
+            let x = random(&[2, 5, 4, 6, 3]).set_requires_grad(true);
+            let doubled = x.repeat_interleave_self_int(2, 1, None);
+            let expected = conv.forward(&doubled);
+            let found = Tensor::stack(&conv.forward_doubled(&x), 2).flatten(1, 2);
+            assert_equal(&found, &expected, &[&x, conv.weight(), conv.bias()]);
+        }
+    }
+}

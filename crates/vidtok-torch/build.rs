@@ -3,7 +3,8 @@
 use std::env;
 use std::path::PathBuf;
 
-const SOURCES: [&str; 6] = ["status", "autocast", "memory", "recompute", "norm_silu", "norm_silu_kernel"];
+const SOURCES: [&str; 8] =
+    ["status", "autocast", "memory", "recompute", "norm_silu", "norm_silu_kernel", "convolution", "convolution_kernel"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -18,7 +19,8 @@ fn main() {
     // torch-sys takes headers from beside the libraries too, unless this variable names another place.
     let root = env::var_os("LIBTORCH_INCLUDE").map_or_else(|| lib.join(".."), PathBuf::from);
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    build
         .cpp(true)
         .std("c++17")
         // libtorch's headers are full of them.
@@ -28,9 +30,16 @@ fn main() {
         .include(root.join("include/torch/csrc/api/include"))
         // Kernels are written as loops for the compiler to turn into vectors, in tests too.
         .opt_level(3)
-        .flag_if_supported("-fopenmp-simd")
         .flag_if_supported("-fno-math-errno")
         .flag_if_supported("-fno-trapping-math")
-        .files(SOURCES.map(|name| format!("src/shim/{name}.cpp")))
-        .compile("vidtok_shim");
+        // Vectors pass between inlined functions only.
+        .flag_if_supported("-Wno-psabi");
+    // libtorch's loops run in parallel only where they are compiled with OpenMP, and its OpenMP is GNU's.
+    if build.get_compiler().is_like_gnu() {
+        build.flag("-fopenmp");
+        println!("cargo:rustc-link-lib=gomp");
+    } else {
+        build.flag_if_supported("-fopenmp-simd");
+    }
+    build.files(SOURCES.map(|name| format!("src/shim/{name}.cpp"))).compile("vidtok_shim");
 }

@@ -6,6 +6,7 @@
 
 use tch::Tensor;
 
+use crate::convolution::convolution;
 use crate::{Init, ParamPath, Parameter};
 
 /// How a convolution that is not loaded starts.
@@ -81,12 +82,9 @@ impl Conv2d {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let size = x.size();
         let SpatialGeometry { stride, padding, .. } = self.geometry;
-        let y = x
-            .reshape([size[0] * size[1], size[2], size[3], size[4]])
-            .permute([0, 3, 1, 2])
-            .conv2d(&self.weight, Some(&*self.bias), [stride; 2], [padding; 2], [1; 2], 1)
-            .permute([0, 2, 3, 1])
-            .contiguous();
+        let frames = x.reshape([size[0] * size[1], size[2], size[3], size[4]]).permute([0, 3, 1, 2]);
+        let y = convolution(&frames, &self.weight, &self.bias, [stride; 2], [padding; 2]);
+        let y = y.permute([0, 2, 3, 1]).contiguous();
         let out = y.size();
         y.view([size[0], size[1], out[1], out[2], out[3]])
     }
@@ -113,12 +111,9 @@ impl Conv1d {
         let size = x.size();
         let TemporalGeometry { stride, padding, .. } = self.geometry;
         // A picture of t rows and h*w columns.
-        let y = x
-            .reshape([size[0], size[1], size[2] * size[3], size[4]])
-            .permute([0, 3, 1, 2])
-            .conv2d(&self.weight.unsqueeze(-1), Some(&*self.bias), [stride, 1], [padding, 0], [1; 2], 1)
-            .permute([0, 2, 3, 1])
-            .contiguous();
+        let frames = x.reshape([size[0], size[1], size[2] * size[3], size[4]]).permute([0, 3, 1, 2]);
+        let y = convolution(&frames, &self.weight.unsqueeze(-1), &self.bias, [stride, 1], [padding, 0]);
+        let y = y.permute([0, 2, 3, 1]).contiguous();
         let out = y.size();
         y.view([size[0], out[1], size[2], size[3], out[3]])
     }
@@ -164,10 +159,9 @@ impl Conv3d {
     /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let TemporalGeometry { stride, padding, .. } = self.geometry;
-        x.permute([0, 4, 1, 2, 3])
-            .conv3d(&self.weight, Some(&*self.bias), [stride, 1, 1], [padding, 1, 1], [1; 3], 1)
-            .permute([0, 2, 3, 4, 1])
-            .contiguous()
+        let clips = x.permute([0, 4, 1, 2, 3]);
+        let y = convolution(&clips, &self.weight, &self.bias, [stride, 1, 1], [padding, 1, 1]);
+        y.permute([0, 2, 3, 4, 1]).contiguous()
     }
 }
 

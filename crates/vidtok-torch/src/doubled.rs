@@ -7,6 +7,7 @@
 use tch::Tensor;
 
 use crate::conv::{Conv2d, Conv3d};
+use crate::convolution::convolution;
 
 /// Of the three taps, how many meet the earlier source at the first of its two positions, and at the second.
 #[derive(Clone, Copy)]
@@ -38,7 +39,7 @@ impl Conv2d {
         let rows = [0, 1].map(|row| {
             let columns = Earlier::CENTERED.fold(&rows[row as usize], 3);
             let columns = [0, 1].map(|column| {
-                let y = frames.conv2d(&columns[column as usize], Some(self.bias()), [1; 2], [1; 2], [1; 2], 1);
+                let y = convolution(&frames, &columns[column as usize], self.bias(), [1; 2], [1; 2]);
                 y.permute([0, 2, 3, 1]).narrow(1, row, h).narrow(2, column, w)
             });
             Tensor::stack(&columns, 3)
@@ -60,8 +61,7 @@ impl Conv3d {
         let frames = x.permute([0, 4, 1, 2, 3]);
         [0, 1].map(|second| {
             let kernel = &kernels[second as usize];
-            let y =
-                frames.conv3d(kernel, Some(self.bias()), [1; 3], [padding, 1, 1], [1; 3], 1).permute([0, 2, 3, 4, 1]);
+            let y = convolution(&frames, kernel, self.bias(), [1; 3], [padding, 1, 1]).permute([0, 2, 3, 4, 1]);
             if centered { y.narrow(1, second, x.size()[1]) } else { y.contiguous() }
         })
     }

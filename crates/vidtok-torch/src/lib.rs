@@ -20,6 +20,7 @@
 
 mod autocast;
 mod conv;
+mod convolution;
 mod doubled;
 mod init;
 mod layout;

@@ -38,6 +38,15 @@ unsafe extern "C" {
         release: extern "C" fn(*mut c_void),
         out: *mut *mut C_tensor,
     ) -> Status;
+    pub(crate) fn vidtok_convolution(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        stride: *const i64,
+        padding: *const i64,
+        axes: usize,
+        out: *mut *mut C_tensor,
+    ) -> Status;
     pub(crate) fn vidtok_norm_silu(
         x: *const C_tensor,
         weight: *const C_tensor,

@@ -1,0 +1,101 @@
+//! The convolution that all layers call: libtorch's, with a gradient to the weight of our own where that is quicker.
+
+#![allow(unsafe_code)] // Calls of the shim.
+
+use tch::Tensor;
+
+use crate::shim;
+
+/// `x` `[n, in, ...]` convolved with `weight` `[out, in, ...]` over two or three axes, plus `bias` `[out]`. There are no
+/// second derivatives.
+pub(crate) fn convolution<const N: usize>(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    stride: [i64; N],
+    padding: [i64; N],
+) -> Tensor {
+    let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
+    // SAFETY: tensors and arrays live during the call.
+    shim::tensor(|out| unsafe { shim::vidtok_convolution(x, weight, bias, stride.as_ptr(), padding.as_ptr(), N, out) })
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    /// Channels-last strides, a public shape.
+    fn channels_last(shape: &[i64], kind: Kind) -> Tensor {
+        let mut last = shape.to_vec();
+        let channels = last.remove(1);
+        last.push(channels);
+        let axes = last.len() as i64;
+        let order: Vec<i64> = [0, axes - 1].into_iter().chain(1..axes - 1).collect();
+        Tensor::randn(&last, (kind, Device::Cpu)).permute(order)
+    }
+
+    /// Gradients in float32 against libtorch's in float64.
+    fn assert_gradients<const N: usize>(x: &[i64], out: i64, kernel: [i64; N], stride: [i64; N], padding: [i64; N]) {
+        tch::manual_seed(0);
+        let weight: Vec<i64> = [out, x[1]].into_iter().chain(kernel).collect();
+        let inputs = [channels_last(x, Kind::Double), Tensor::randn(&weight, (Kind::Double, Device::Cpu))];
+        let [x, weight] = inputs.map(|input| input.set_requires_grad(true));
+        let bias = Tensor::randn([out], (Kind::Double, Device::Cpu)).set_requires_grad(true);
+        let y = match N {
+            2 => x.conv2d(&weight, Some(&bias), stride, padding, [1; 2], 1),
+            _ => x.conv3d(&weight, Some(&bias), stride, padding, [1; 3], 1),
+        };
+        let cotangent = channels_last(&y.size(), Kind::Double);
+        let expected = Tensor::run_backward(&[(y * &cotangent).sum(Kind::Double)], &[&x, &weight, &bias], false, false);
+
+        let [x, weight, bias] = [x, weight, bias].map(|t| t.detach().to_kind(Kind::Float).set_requires_grad(true));
+        let y = convolution(&x, &weight, &bias, stride, padding);
+        let loss = (y * cotangent.to_kind(Kind::Float)).sum(Kind::Float);
+        let found = Tensor::run_backward(&[loss], &[&x, &weight, &bias], false, false);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found.size(), expected.size());
+            let worst = (found.to_kind(Kind::Double) - expected).abs().max() / expected.abs().max();
+            assert!(worst.double_value(&[]) < 1e-5, "{kernel:?} {stride:?} {padding:?}: {}", worst.double_value(&[]));
+        }
+    }
+
+    #[test]
+    fn gradients_are_libtorchs_for_every_geometry_of_the_networks() {
+        // Pictures: same, halving, doubled, over time (rows are frames).
+        assert_gradients(&[3, 16, 9, 17], 16, [3, 3], [1, 1], [1, 1]);
+        assert_gradients(&[3, 32, 18, 37], 7, [3, 3], [2, 2], [0, 0]);
+        assert_gradients(&[2, 16, 6, 20], 24, [2, 2], [1, 1], [1, 1]);
+        assert_gradients(&[2, 48, 7, 150], 16, [3, 1], [1, 1], [0, 0]);
+        assert_gradients(&[2, 16, 7, 150], 16, [3, 1], [2, 1], [1, 0]);
+        // Clips: causal, centred, halving, doubled, few outputs.
+        assert_gradients(&[2, 16, 5, 6, 18], 16, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
+        assert_gradients(&[1, 16, 5, 6, 70], 20, [3, 3, 3], [1, 1, 1], [1, 1, 1]);
+        assert_gradients(&[2, 16, 7, 4, 16], 16, [3, 3, 3], [2, 1, 1], [0, 1, 1]);
+        assert_gradients(&[2, 16, 4, 4, 16], 16, [2, 3, 3], [1, 1, 1], [0, 1, 1]);
+        assert_gradients(&[1, 32, 4, 4, 16], 3, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
+        // Left to libtorch.
+        assert_gradients(&[2, 3, 5, 6, 18], 8, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
+        assert_gradients(&[2, 16, 5, 4], 8, [3, 3], [1, 1], [1, 1]);
+    }
+
+    #[test]
+    fn gradients_to_the_weight_do_not_depend_on_the_number_of_threads() {
+        tch::manual_seed(0);
+        let x = channels_last(&[4, 16, 32, 32], Kind::Float);
+        let weight = Tensor::randn([16, 16, 3, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let bias = Tensor::zeros([16], (Kind::Float, Device::Cpu));
+        let gradient = || {
+            let loss = convolution(&x, &weight, &bias, [1; 2], [1; 2]).square().sum(Kind::Float);
+            Tensor::run_backward(&[loss], &[&weight], false, false).remove(0)
+        };
+        let threads = tch::get_num_threads();
+        let [one, two] = [1, 2].map(|count| {
+            tch::set_num_threads(count);
+            gradient()
+        });
+        tch::set_num_threads(threads);
+        assert_eq!(one, two);
+    }
+}

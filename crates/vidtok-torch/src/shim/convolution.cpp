@@ -1,0 +1,169 @@
+// Convolutions whose gradient to the weight is the kernel's, where it is quicker than libtorch's.
+#include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/convolution.h>
+#include <ATen/ops/convolution_backward.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/saved_variable.h>
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "convolution_kernel.h"
+#include "status.h"
+
+namespace {
+
+using torch::autograd::Node;
+using torch::autograd::SavedVariable;
+using torch::autograd::variable_list;
+using vidtok::ConvolutionShape;
+
+// Two axes or three, in libtorch's order.
+struct Geometry {
+  at::IntArrayRef stride;
+  at::IntArrayRef padding;
+
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
+    const std::vector<int64_t> ones(stride.size(), 1);
+    const std::vector<int64_t> zeros(stride.size(), 0);
+    return at::convolution(x, weight, bias, stride, padding, ones, /*transposed=*/false, zeros, /*groups=*/1);
+  }
+
+  at::Tensor to_input(const at::Tensor& to_y, const at::Tensor& x, const at::Tensor& weight) const {
+    const std::vector<int64_t> ones(stride.size(), 1);
+    const std::vector<int64_t> zeros(stride.size(), 0);
+    return std::get<0>(at::convolution_backward(to_y, x, weight, std::nullopt, stride, padding, ones,
+                                                /*transposed=*/false, zeros, /*groups=*/1, {true, false, false}));
+  }
+
+  // A picture is a clip of one frame.
+  ConvolutionShape shape(const at::Tensor& x, const at::Tensor& weight) const {
+    ConvolutionShape shape{x.size(0), x.size(1), weight.size(0), {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}};
+    const size_t axes = stride.size();
+    for (size_t axis = 0; axis < axes; ++axis) {
+      const size_t place = 3 - axes + axis;
+      shape.input[place] = x.size(2 + axis);
+      shape.kernel[place] = weight.size(2 + axis);
+      shape.stride[place] = stride[axis];
+      shape.padding[place] = padding[axis];
+      shape.output[place] =
+          (shape.input[place] + 2 * padding[axis] - shape.kernel[place]) / stride[axis] + 1;
+    }
+    return shape;
+  }
+};
+
+at::MemoryFormat channels_last(const at::Tensor& x) {
+  return x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
+}
+
+// Parts of the rows, each with sums of its own: the same for any number of threads, so that the total is too.
+constexpr int64_t kParts = 16;
+
+at::Tensor to_weight(const ConvolutionShape& shape, const at::Tensor& input, const at::Tensor& to_output,
+                     at::IntArrayRef sizes) {
+  const at::Tensor x = input.contiguous(channels_last(input));
+  const at::Tensor to_y = to_output.contiguous(channels_last(to_output));
+  at::Tensor sums = at::zeros({kParts, shape.weights()}, x.options());
+  const float* from = x.const_data_ptr<float>();
+  const float* gradient = to_y.const_data_ptr<float>();
+  float* to = sums.mutable_data_ptr<float>();
+  const int64_t rows = shape.rows();
+  at::parallel_for(0, kParts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      const int64_t first = rows * part / kParts;
+      const int64_t count = rows * (part + 1) / kParts - first;
+      vidtok::convolution_to_weight(shape, from, gradient, first, count, to + part * shape.weights());
+    }
+  });
+  // [kernel, out, in] to [out, in, kernel].
+  return sums.sum(0).view({-1, shape.out, shape.in}).permute({1, 2, 0}).contiguous().view(sizes);
+}
+
+class Convolution final : public Node {
+ public:
+  Convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Geometry& geometry)
+      : Node(torch::autograd::collect_next_edges(x, weight, bias)),
+        x_(x, /*is_output=*/false),
+        weight_(weight, /*is_output=*/false),
+        stride_(geometry.stride.vec()),
+        padding_(geometry.padding.vec()) {}
+
+  std::string name() const override { return "ConvolutionToWeight"; }
+
+  variable_list apply(variable_list&& gradients) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    TORCH_CHECK(!at::GradMode::is_enabled(), "this convolution has no second derivative");
+    variable_list found(3);
+    if (!gradients[0].defined()) {
+      return found;
+    }
+    const Geometry geometry{stride_, padding_};
+    const at::Tensor x = x_.unpack();
+    const at::Tensor weight = weight_.unpack();
+    const at::Tensor& to_y = gradients[0];
+    if (task_should_compute_output(0)) {
+      found[0] = geometry.to_input(to_y, x, weight);
+    }
+    if (task_should_compute_output(1)) {
+      found[1] = to_weight(geometry.shape(x, weight), x, to_y, weight.sizes());
+    }
+    if (task_should_compute_output(2)) {
+      std::vector<int64_t> positions{0};
+      for (int64_t axis = 2; axis < to_y.dim(); ++axis) {
+        positions.push_back(axis);
+      }
+      found[2] = to_y.sum(positions);
+    }
+    return found;
+  }
+
+  void release_variables() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    x_.reset_data();
+    weight_.reset_data();
+  }
+
+ private:
+  SavedVariable x_;
+  SavedVariable weight_;
+  std::vector<int64_t> stride_;
+  std::vector<int64_t> padding_;
+};
+
+bool kernel_wins(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Geometry& geometry) {
+  const bool learns = at::GradMode::is_enabled() && weight.requires_grad();
+  const auto is_plain = [](const at::Tensor& tensor) { return tensor.is_cpu() && tensor.scalar_type() == at::kFloat; };
+  return learns && is_plain(x) && is_plain(weight) && is_plain(bias) && x.dim() == weight.dim() &&
+         x.size(1) == weight.size(1) && x.is_contiguous(channels_last(x)) &&
+         !at::autocast::is_autocast_enabled(at::kCPU) &&
+         vidtok::convolution_to_weight_wins(geometry.shape(x, weight));
+}
+
+}  // namespace
+
+// x [n, in, ...], weight [out, in, ...], bias [out], with `axes` strides and paddings.
+extern "C" char* vidtok_convolution(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias,
+                                    const int64_t* stride, const int64_t* padding, size_t axes, at::Tensor** out) {
+  return vidtok::guarded([&] {
+    const Geometry geometry{{stride, axes}, {padding, axes}};
+    at::Tensor y;
+    if (kernel_wins(*x, *weight, *bias, geometry)) {
+      {
+        const at::NoGradGuard no_gradients;
+        y = geometry.forward(*x, *weight, *bias);
+      }
+      torch::autograd::set_history(y, std::shared_ptr<Node>(new Convolution(*x, *weight, *bias, geometry),
+                                                            torch::autograd::deleteNode));
+    } else {
+      y = geometry.forward(*x, *weight, *bias);
+    }
+    *out = new at::Tensor(std::move(y));
+  });
+}

@@ -48,7 +48,7 @@ vidtok::Norm norm(const at::Tensor& weight, const at::Tensor& bias, double eps) 
 }
 
 // Rows that are worked on at once by one thread: the same for any number of threads, so that sums are too.
-int64_t rows_at_once(int64_t channels) { return std::max<int64_t>(1, (1 << 16) / channels); }
+int64_t rows_at_once(int64_t channels) { return std::max<int64_t>(1, (1 << 14) / channels); }
 
 // Calls body(part, first row, rows) for each part, in parallel.
 template <typename Body>

@@ -70,12 +70,14 @@ impl ArchConfig {
                 input = width;
             }
             if self.spatial_up.contains(&level) {
-                pixels *= 4;
                 kept.block(0, time * pixels * width);
+                pixels *= 4;
             }
             if self.temporal_up.contains(&level) {
+                // Repeated frames are never made, interpolated ones are.
+                let frames = if self.causality.repeats_frames() { time } else { 2 * time };
+                kept.block(0, 2 * frames * pixels * width);
                 time *= 2;
-                kept.block(0, 2 * time * pixels * width);
             }
         }
         kept.block(0, 2 * time * pixels * input);

@@ -4,11 +4,6 @@ use tch::Tensor;
 
 use crate::TimeState;
 
-/// Frames of `a` and `b` in turn.
-fn interleave(a: &Tensor, b: &Tensor) -> Tensor {
-    Tensor::stack(&[a, b], 2).flatten(1, 2)
-}
-
 /// `x` `[b, t, h, w, c]` with twice the frames, half-pixel centres. The first 2^stage frames of a clip, which stand for
 /// its first frame, are interpolated apart from the rest; `stage` counts the decoder's temporal upsamplings from 0.
 ///
@@ -42,7 +37,7 @@ fn upsample_part(x: &Tensor) -> Tensor {
     let t = x.size()[1];
     let before = Tensor::cat(&[x.narrow(1, 0, 1), x.narrow(1, 0, t - 1)], 1);
     let after = Tensor::cat(&[x.narrow(1, 1, t - 1), x.narrow(1, t - 1, 1)], 1);
-    interleave(&x.lerp(&before, 0.25), &x.lerp(&after, 0.25))
+    Tensor::stack(&[x.lerp(&before, 0.25), x.lerp(&after, 0.25)], 2).flatten(1, 2)
 }
 
 #[cfg(test)]

@@ -32,8 +32,9 @@ impl Conv2d {
     /// What [`forward`](Self::forward) gives for frames of which every pixel is repeated in both directions:
     /// `[b, t, h, w, in]` to `[b, t, 2 * h, 2 * w, out]`. For 3x3 kernels as [`SAME`](Self::SAME).
     pub fn forward_doubled(&self, x: &Tensor) -> Tensor {
-        let [b, t, h, w, channels] = x.size()[..] else { return self.forward(x) };
-        let frames = x.reshape([b * t, h, w, channels]).permute([0, 3, 1, 2]);
+        let size = x.size();
+        let (h, w) = (size[2], size[3]);
+        let frames = x.reshape([size[0] * size[1], h, w, size[4]]).permute([0, 3, 1, 2]);
         let rows = Earlier::CENTERED.fold(self.weight(), 2);
         // The kernel of a position also gives a row or a column before its first or after its last.
         let rows = [0, 1].map(|row| {
@@ -44,7 +45,7 @@ impl Conv2d {
             });
             Tensor::stack(&columns, 3)
         });
-        Tensor::stack(&rows, 2).view([b, t, 2 * h, 2 * w, self.bias().size()[0]])
+        Tensor::stack(&rows, 2).view([size[0], size[1], 2 * h, 2 * w, self.bias().size()[0]])
     }
 }
 

@@ -171,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn the_quickstart_and_the_recipes_can_be_read() {
+    fn the_examples_and_the_recipe_can_be_read() {
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
         let quickstart = Config::load(&configs.join("quickstart.toml"), &[]).unwrap();
         let stages = Stage::all(&quickstart).unwrap();
         assert!(!stages[0].config.freeze_encoder && stages[1].config.freeze_encoder);
-        for (recipe, count) in [("two_stage.toml", 2), ("half_hour.toml", 1)] {
-            let train = Some(read_recipe(&configs.join("recipes").join(recipe)).unwrap());
-            assert_eq!(Stage::all(&Config { train, ..quickstart.clone() }).unwrap().len(), count, "{recipe}");
-        }
+        let train = Some(read_recipe(&configs.join("recipes/two_stage.toml")).unwrap());
+        assert_eq!(Stage::all(&Config { train, ..quickstart }).unwrap().len(), 2);
+        let half_hour = Config::load(&configs.join("half_hour.toml"), &[]).unwrap();
+        assert_eq!(Stage::all(&half_hour).unwrap().len(), 1);
     }
 }

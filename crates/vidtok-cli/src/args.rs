@@ -31,6 +31,10 @@ pub(crate) enum Command {
     Decode(crate::commands::decode::DecodeArgs),
     /// Encode and decode a video, to see what is lost
     Reconstruct(crate::commands::reconstruct::ReconstructArgs),
+    /// Measure models and codecs on a folder of videos
+    Evaluate(crate::commands::evaluate::EvaluateArgs),
+    /// Measure how far two videos, or two folders of them, are apart
+    Metrics(crate::commands::metrics::MetricsArgs),
     /// Train a model
     Train(crate::commands::train::TrainArgs),
 }

@@ -36,6 +36,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Encode(arguments) => commands::encode::run(&arguments),
         Command::Decode(arguments) => commands::decode::run(&arguments),
         Command::Reconstruct(arguments) => commands::reconstruct::run(&arguments),
+        Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
+        Command::Metrics(arguments) => commands::metrics::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
     }
 }

@@ -11,6 +11,7 @@
 //! # Ok::<(), vidtok_core::ParseFrameRateError>(())
 //! ```
 
+mod codec;
 mod deps;
 mod error;
 mod files;
@@ -19,6 +20,7 @@ mod metric;
 mod quantizer;
 mod video;
 
+pub use codec::{Codec, CodecError, Reconstructed, Reconstructor};
 pub use deps::fetched;
 pub use error::VideoError;
 pub use files::{remove_partial, temporary_beside, write_atomically};

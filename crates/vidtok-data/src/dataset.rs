@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// The column that holds the videos.
 const COLUMN: &str = "videos";
 
+/// What video files end in.
+const EXTENSIONS: [&str; 11] = ["avi", "gif", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "ts", "webm", "y4m"];
+
 /// A list of videos cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +39,20 @@ pub enum DatasetError {
         line: u64,
         /// The column.
         column: &'static str,
+    },
+    /// A folder cannot be read.
+    #[error("{}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A folder holds no videos.
+    #[error("{}: no videos in it ({})", path.display(), EXTENSIONS.join(", "))]
+    NoVideos {
+        /// The folder.
+        path: PathBuf,
     },
     /// The table has no rows.
     #[error("{}: lists no videos", path.display())]
@@ -72,6 +89,36 @@ pub fn read_video_list(table: &Path, folder: &Path) -> Result<Vec<PathBuf>, Data
         return Err(DatasetError::Empty { path: table.to_owned() });
     }
     Ok(videos)
+}
+
+/// Files in `folder` and the folders in it that are videos by their extension, in the order of their names.
+///
+/// # Errors
+/// If a folder cannot be read, or there are none.
+pub fn find_videos(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let mut videos = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let refused = |source| DatasetError::Folder { path: folder.clone(), source };
+        for entry in std::fs::read_dir(&folder).map_err(refused)? {
+            let path = entry.map_err(refused)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if is_video(&path) {
+                videos.push(path);
+            }
+        }
+    }
+    if videos.is_empty() {
+        return Err(DatasetError::NoVideos { path: folder.to_owned() });
+    }
+    videos.sort();
+    Ok(videos)
+}
+
+fn is_video(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@
 mod clip_set;
 mod dataset;
 mod error;
+mod evaluation;
 mod ffmpeg;
 mod frame_cache;
 mod index;
@@ -59,8 +60,9 @@ mod transform;
 mod video;
 
 pub use clip_set::{Batch, ClipSet, ClipSpec, Crop, HeldOut, Source};
-pub use dataset::{DatasetError, read_video_list};
+pub use dataset::{DatasetError, find_videos, read_video_list};
 pub use error::LoadError;
+pub use evaluation::{EvaluationRule, EvaluationVideo};
 pub use ffmpeg::{Ffmpeg, Quality, VideoReader, VideoWriter, save_png};
 pub use library::{Library, LibraryOptions};
 pub use loader::{Loader, LoaderOptions};

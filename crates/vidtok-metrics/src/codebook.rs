@@ -22,6 +22,29 @@ impl CodebookUse {
         self.total += flat.numel() as u64;
     }
 
+    /// The codes and how often each came, in order.
+    pub fn counts(&self) -> impl Iterator<Item = (i64, u64)> + '_ {
+        self.counts.iter().map(|(&code, &count)| (code, count))
+    }
+
+    /// What [`counts`](Self::counts) gave.
+    pub fn from_counts(counts: impl IntoIterator<Item = (i64, u64)>) -> Self {
+        let mut codes = Self::default();
+        for (code, count) in counts {
+            *codes.counts.entry(code).or_default() += count;
+            codes.total += count;
+        }
+        codes
+    }
+
+    /// Adds what another counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (code, count) in other.counts() {
+            *self.counts.entry(code).or_default() += count;
+        }
+        self.total += other.total;
+    }
+
     /// Different codes that came.
     #[must_use]
     pub fn used(&self) -> usize {

@@ -31,13 +31,27 @@
 //! ```
 
 mod codebook;
+mod flicker;
 mod frames;
+mod frechet;
+mod fvd;
+mod i3d;
 mod lpips;
 mod mean;
+mod ms_ssim;
 mod psnr;
+mod seam;
 mod ssim;
+mod weights;
 
 pub use codebook::CodebookUse;
-pub use lpips::{Features, Lpips, LpipsError, LpipsMetric, LpipsNet};
+pub use flicker::Flicker;
+pub use frechet::{Gaussian, frechet_distance};
+pub use fvd::Fvd;
+pub use i3d::I3d;
+pub use lpips::{Features, Lpips, LpipsMetric, LpipsNet};
+pub use ms_ssim::MsSsim;
 pub use psnr::Psnr;
+pub use seam::Seam;
 pub use ssim::Ssim;
+pub use weights::WeightsError;

@@ -9,7 +9,7 @@ use crate::mean::Mean;
 const NAME: &str = "ssim";
 
 /// The window: a Gaussian of this many pixels and this sigma.
-const WINDOW: i64 = 11;
+pub(crate) const WINDOW: i64 = 11;
 const SIGMA: f64 = 1.5;
 
 /// Keep the ratios finite: (k L)^2 with k = 0.01 and 0.03 and the range L = 1.
@@ -44,27 +44,37 @@ impl Ssim {
                 _ => images.avg_pool2d([side; 2], [side; 2], [0; 2], false, true, None),
             }
         });
-        let similarity = similarity(&x, &y).mean_dim([1_i64, 2, 3].as_slice(), false, Kind::Float);
+        let Similarity { luminance, structure } = Similarity::of(&x, &y);
+        let similarity = (luminance * structure).mean_dim([1_i64, 2, 3].as_slice(), false, Kind::Float);
         Ok(similarity.view([size[0], size[2]]))
     }
 }
 
-/// The similarity of each window, of images `[n, c, h, w]`.
-fn similarity(x: &Tensor, y: &Tensor) -> Tensor {
-    let channels = x.size()[1];
-    let window = window(x.device());
-    let along = |map: &Tensor, shape: [i64; 4]| {
-        let kernel = window.view(shape).expand([channels, -1, -1, -1], false);
-        map.conv2d(&kernel, None::<Tensor>, [1; 2], [0; 2], [1; 2], channels)
-    };
-    // The means of the windows. A Gaussian is one along the rows after one along the columns.
-    let mean = |map: &Tensor| along(&along(map, [1, 1, WINDOW, 1]), [1, 1, 1, WINDOW]);
-    let (mean_x, mean_y) = (mean(x), mean(y));
-    let (square_x, square_y, product) = (mean_x.square(), mean_y.square(), &mean_x * &mean_y);
-    let variances = mean(&(x.square() + y.square())) - &square_x - &square_y;
-    let covariance = mean(&(x * y)) - &product;
-    let luminance = (product * 2.0 + C1) / (square_x + square_y + C1);
-    luminance * ((covariance * 2.0 + C2) / (variances + C2))
+/// The two factors of the similarity of each window, `[n, c, h - 10, w - 10]`.
+pub(crate) struct Similarity {
+    pub(crate) luminance: Tensor,
+    /// Contrast and structure.
+    pub(crate) structure: Tensor,
+}
+
+impl Similarity {
+    /// Of images `[n, c, h, w]`.
+    pub(crate) fn of(x: &Tensor, y: &Tensor) -> Self {
+        let channels = x.size()[1];
+        let window = window(x.device());
+        let along = |map: &Tensor, shape: [i64; 4]| {
+            let kernel = window.view(shape).expand([channels, -1, -1, -1], false);
+            map.conv2d(&kernel, None::<Tensor>, [1; 2], [0; 2], [1; 2], channels)
+        };
+        // The means of the windows. A Gaussian is one along the rows after one along the columns.
+        let mean = |map: &Tensor| along(&along(map, [1, 1, WINDOW, 1]), [1, 1, 1, WINDOW]);
+        let (mean_x, mean_y) = (mean(x), mean(y));
+        let (square_x, square_y, product) = (mean_x.square(), mean_y.square(), &mean_x * &mean_y);
+        let variances = mean(&(x.square() + y.square())) - &square_x - &square_y;
+        let covariance = mean(&(x * y)) - &product;
+        let luminance = (product * 2.0 + C1) / (square_x + square_y + C1);
+        Self { luminance, structure: (covariance * 2.0 + C2) / (variances + C2) }
+    }
 }
 
 /// The Gaussian's values, which sum to 1.

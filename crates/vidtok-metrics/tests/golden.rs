@@ -5,7 +5,7 @@
 use tch::{Device, Kind, Tensor, no_grad};
 use vidtok_core::Metric;
 use vidtok_golden::{unit, weights};
-use vidtok_metrics::{Lpips, LpipsError, LpipsNet, Psnr, Ssim};
+use vidtok_metrics::{Fvd, Gaussian, I3d, Lpips, LpipsNet, MsSsim, Psnr, Ssim, WeightsError, frechet_distance};
 use vidtok_torch::ParamPath;
 
 /// Two images `[2, 3, h, w]` in [0, 1], the second a noisy copy of the first.
@@ -31,6 +31,38 @@ fn psnr_and_ssim_are_the_references() {
             let value = metric.value().unwrap();
             assert!((value / expected - 1.0).abs() < 1e-5, "{} of {h}x{w}: {value}", metric.name());
         }
+    }
+}
+
+/// The expected values come from pytorch-msssim, in double precision. (It treats odd sides another way.)
+#[test]
+fn ms_ssim_is_that_of_pytorch_msssim() {
+    for (h, w, noisy, worse) in
+        [(176, 208, 0.983_619_287_9, 0.605_480_077_8), (256, 256, 0.984_281_829_6, 0.599_886_131_5)]
+    {
+        let [clean, slightly_noisy] = images(h, w);
+        let very_noisy = (&clean * 0.5 + 0.25 + unit("b", &[2, 3, h, w], 0) * 0.4).clamp(0.0, 1.0);
+        for (reconstruction, expected) in [(slightly_noisy, noisy), (very_noisy, worse)] {
+            let mut metric = MsSsim::default();
+            metric.update(&clean.unsqueeze(2), &reconstruction.unsqueeze(2)).unwrap();
+            let value = metric.value().unwrap();
+            assert!((value / expected - 1.0).abs() < 1e-4, "{h}x{w}: {value}, expected {expected}");
+        }
+    }
+}
+
+/// The expected values come from `scipy.linalg.sqrtm`.
+#[test]
+fn the_frechet_distance_is_scipys_at_full_and_at_low_rank() {
+    let double = |name: &str, shape: &[i64]| unit(name, shape, 0).to_kind(Kind::Double);
+    let x = double("x", &[30, 6]).matmul(&double("m", &[6, 6])) + double("s", &[6]);
+    let y = double("y", &[25, 6]).matmul(&double("n", &[6, 6]));
+    for (count_x, count_y, expected, tolerance) in [(30, 25, 5.264_888_874_5, 1e-9), (4, 4, 14.519_883_89, 1e-6)] {
+        let [mut a, mut b] = [Gaussian::default(), Gaussian::default()];
+        a.update(&x.narrow(0, 0, count_x));
+        b.update(&y.narrow(0, 0, count_y));
+        let distance = frechet_distance(&a, &b).unwrap();
+        assert!((distance / expected - 1.0).abs() < tolerance, "{distance}, expected {expected}");
     }
 }
 
@@ -75,8 +107,30 @@ fn lpips_with_released_weights_is_the_packages() {
     for (net, expected) in [(LpipsNet::Alex, 0.035_507_604_5), (LpipsNet::Vgg, 0.109_694_533)] {
         match Lpips::locate(net, Device::Cpu) {
             Ok(lpips) => assert_close(&lpips.forward(&image(0.0), &image(0.5)).unwrap(), &[expected], 1e-3),
-            Err(LpipsError::Missing { .. }) => eprintln!("skipped, `cargo xtask assets` was not run: LPIPS ({net})"),
+            Err(WeightsError::Missing { .. }) => eprintln!("skipped, `cargo xtask assets` was not run: LPIPS ({net})"),
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// The expected values come from the package that carries the weights.
+#[test]
+fn i3d_with_released_weights_is_the_packages() {
+    let i3d = match I3d::locate(Device::Cpu) {
+        Ok(i3d) => i3d,
+        Err(WeightsError::Missing { .. }) => return eprintln!("skipped, `cargo xtask assets` was not run: I3D"),
+        Err(error) => panic!("{error}"),
+    };
+    let axis = |extent: i64, shape: [i64; 4]| Tensor::arange(extent, (Kind::Double, Device::Cpu)).view(shape);
+    let rows = (axis(3, [3, 1, 1, 1]) + 1.0) * 0.05 * axis(224, [1, 1, 224, 1]);
+    let waves = rows + axis(224, [1, 1, 1, 224]) * 0.03 + axis(17, [1, 17, 1, 1]) * 0.4;
+    let clip = waves.sin().unsqueeze(0);
+    let logits = i3d.logits(&clip).unwrap();
+    let norm = logits.square().sum(Kind::Double).sqrt().double_value(&[]);
+    assert!((norm / 206.657_531_738 - 1.0).abs() < 1e-3, "{norm}");
+    let expected = [-4.743468, 19.168808, 7.909101, 6.224504, 8.515996, 0.149579, 0.085882, -15.256400];
+    assert_close(&logits.get(0).narrow(0, 0, expected.len() as i64), &expected, 1e-3);
+    // Frames of that size are not resized.
+    let features = Fvd::features(&i3d, &((clip + 1.0) / 2.0)).unwrap();
+    assert!(features.allclose(&logits, 1e-3, 1e-3, false));
 }

@@ -1,4 +1,4 @@
-//! What a person sees of a run: TensorBoard events, curves, and grids of pictures.
+//! What a person sees of a run: TensorBoard events, curves, grids of pictures, and the page of an evaluation.
 //!
 //! Nothing of networks or training is in here; each part is usable alone. Pictures are uint8 `[h, w, 3]` RGB tensors.
 //!
@@ -35,10 +35,12 @@ mod curves;
 mod error;
 mod events;
 mod grid;
+mod page;
 mod picture;
 
 pub use curves::{Curves, Panel, Series};
 pub use error::ReportError;
 pub use events::EventWriter;
 pub use grid::{GridRow, GridSize, difference, grid};
+pub use page::{EvaluationPage, PageMetric, PageModel, PageVideo};
 pub use picture::{encode_png, save_png};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vidtok_core::{MetricError, VideoError};
 use vidtok_data::{DatasetError, LoadError};
-use vidtok_metrics::LpipsError;
+use vidtok_metrics::WeightsError;
 use vidtok_report::ReportError;
 
 /// An error of this crate.
@@ -54,7 +54,7 @@ pub enum TrainError {
     },
     /// The weights of LPIPS cannot be read.
     #[error(transparent)]
-    Lpips(#[from] LpipsError),
+    Lpips(#[from] WeightsError),
     /// A saved state cannot be gone on from.
     #[error("{}: {message}", path.display())]
     State {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use tch::Tensor;
-use vidtok::{Pair, StreamReconstructor, Tokenizer, chunk_frames};
-use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoError};
+use vidtok::{StreamReconstructor, Tokenizer, chunk_frames};
+use vidtok_core::{FrameRate, FrameSink, FrameSource, Reconstructed, VideoError};
 use vidtok_data::{
     Ffmpeg, Quality, Scene, VideoReader, VideoWriter, center_offset, resize_frames, to_frames, to_model_range,
 };
@@ -49,7 +49,7 @@ pub(crate) fn write(
     let mut writer = VideoWriter::create(ffmpeg, video, shown, frame_rate, Quality::default())?;
     for start in (0..t).step_by(chunk as usize) {
         let part = frames.narrow(0, start, chunk.min(t - start));
-        let Some(Pair { input, reconstruction }) = stream.push(&to_model_range(&part))? else { continue };
+        let Some(Reconstructed { input, reconstruction, .. }) = stream.push(&to_model_range(&part))? else { continue };
         let both = to_frames(&Tensor::cat(&[input.to_device(reconstruction.device()), reconstruction], 4));
         let both = [1, 2].into_iter().fold(both, |x, axis| x.repeat_interleave_self_int(enlarged, axis, None));
         writer.write(&both)?;

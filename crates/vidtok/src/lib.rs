@@ -49,7 +49,7 @@ pub use config::Config;
 pub use encoded::{Encoded, EncodedFile};
 pub use error::Error;
 pub use padding::Padding;
-pub use reconstruct::{Pair, StreamReconstructor};
+pub use reconstruct::StreamReconstructor;
 pub use stream::{EncodeOptions, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, chunk_frames};
 pub use tokenizer::Tokenizer;
 pub use training::{TrainingOptions, TrainingPass};

@@ -1,25 +1,20 @@
 //! Clips of any length encoded and decoded at once, each frame beside its input.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
+use vidtok_core::{Codec, CodecError, FrameRate, Reconstructed, Reconstructor};
 
-use crate::{EncodeOptions, Error, StreamDecoder, StreamEncoder, Tokenizer};
+use crate::{EncodeOptions, Error, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, Tokenizer};
 
 /// Encodes and decodes a clip that comes in chunks.
 #[derive(Debug)]
 pub struct StreamReconstructor<'a> {
     encoder: StreamEncoder<'a>,
     decoder: StreamDecoder<'a>,
+    tokenizer: &'a Tokenizer,
     /// Input frames whose reconstruction has not come yet, `[b, 3, t, h, w]`.
     waiting: Option<Tensor>,
-}
-
-/// Frames and what the model makes of them.
-#[derive(Debug)]
-pub struct Pair {
-    /// As they went in, `[b, 3, t, h, w]`.
-    pub input: Tensor,
-    /// As they came out, float32, of the same shape.
-    pub reconstruction: Tensor,
+    /// Codes since frames last came out, `[b, t, h, w]`.
+    codes: Vec<Tensor>,
 }
 
 impl<'a> StreamReconstructor<'a> {
@@ -28,7 +23,7 @@ impl<'a> StreamReconstructor<'a> {
     pub fn new(tokenizer: &'a Tokenizer, clip: [i64; 3], window: Option<i64>) -> Self {
         let encoder = StreamEncoder::new(tokenizer, clip, EncodeOptions { seed: None, window });
         let decoder = StreamDecoder::new(tokenizer, encoder.latent_frames(), encoder.padding(), window);
-        Self { encoder, decoder, waiting: None }
+        Self { encoder, decoder, tokenizer, waiting: None, codes: Vec::new() }
     }
 
     /// Takes the next frames `[b, 3, t, h, w]` in [-1, 1]; gives those whose reconstruction is determined now. The
@@ -36,16 +31,57 @@ impl<'a> StreamReconstructor<'a> {
     ///
     /// # Errors
     /// As [`StreamEncoder::push`].
-    pub fn push(&mut self, frames: &Tensor) -> Result<Option<Pair>, Error> {
-        let latent = self.encoder.push(frames)?.map(|quantized| quantized.latent);
+    pub fn push(&mut self, frames: &Tensor) -> Result<Option<Reconstructed>, Error> {
+        let quantized = self.encoder.push(frames)?;
         let waiting = match self.waiting.take() {
             Some(waiting) => Tensor::cat(&[&waiting, frames], 2),
             None => frames.shallow_clone(),
         };
-        let reconstruction = latent.map(|latent| self.decoder.push(&latent)).transpose()?.flatten();
-        let (t, all) = (reconstruction.as_ref().map_or(0, |frames| frames.size()[2]), waiting.size()[2]);
+        let decoded = quantized.as_ref().map(|quantized| self.decoder.push(&quantized.latent)).transpose()?.flatten();
+        let (t, all) = (decoded.as_ref().map_or(0, |frames| frames.size()[2]), waiting.size()[2]);
         self.waiting = (t < all).then(|| waiting.narrow(2, t, all - t).copy());
-        Ok(reconstruction.map(|reconstruction| Pair { input: waiting.narrow(2, 0, t), reconstruction }))
+        self.codes.extend(quantized.and_then(|quantized| quantized.indices));
+        let Some(reconstruction) = decoded else { return Ok(None) };
+        let codes = std::mem::take(&mut self.codes);
+        let indices = (!codes.is_empty()).then(|| Tensor::cat(&codes, 1));
+        let code_bits = self.tokenizer.quantizer().codebook_size().map(|codes| (codes as f64).log2());
+        let bits = indices.as_ref().zip(code_bits).map(|(indices, bits)| indices.numel() as f64 * bits);
+        Ok(Some(Reconstructed { input: waiting.narrow(2, 0, t), reconstruction, indices, bits }))
+    }
+}
+
+impl Reconstructor for StreamReconstructor<'_> {
+    fn push(&mut self, frames: &Tensor) -> Result<Option<Reconstructed>, CodecError> {
+        let tokenizer = self.tokenizer;
+        Self::push(self, &frames.to_device(tokenizer.device()))
+            .map_err(|error| CodecError { codec: tokenizer.name().to_owned(), source: Box::new(error) })
+    }
+}
+
+impl Codec for Tokenizer {
+    fn name(&self) -> &str {
+        &self.config().name
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let kind = match self.kind() {
+            Kind::BFloat16 => "bf16",
+            Kind::Half => "f16",
+            _ => "f32",
+        };
+        vec![("weights_sha256", self.weights_sha256().to_owned()), ("dtype", kind.to_owned())]
+    }
+
+    fn window(&self) -> usize {
+        PUBLISHED_WINDOW as usize + usize::from(self.config().model.causality.is_causal())
+    }
+
+    fn codebook_size(&self) -> Option<i64> {
+        self.quantizer().codebook_size()
+    }
+
+    fn start(&self, clip: [i64; 3], _frame_rate: FrameRate) -> Box<dyn Reconstructor + '_> {
+        Box::new(StreamReconstructor::new(self, clip, Some(PUBLISHED_WINDOW)))
     }
 }
 
@@ -71,7 +107,8 @@ mod tests {
                     let frames = video.narrow(2, start, length.min(21 - start));
                     pairs.extend(stream.push(&frames).unwrap());
                 }
-                let join = |part: fn(&Pair) -> &Tensor| Tensor::cat(&pairs.iter().map(part).collect::<Vec<_>>(), 2);
+                let join =
+                    |part: fn(&Reconstructed) -> &Tensor| Tensor::cat(&pairs.iter().map(part).collect::<Vec<_>>(), 2);
                 assert!(join(|pair| &pair.input).equal(&video), "{causality} {length}");
                 let reconstruction = join(|pair| &pair.reconstruction);
                 assert!(reconstruction.allclose(&expected, 1e-5, 1e-5, false), "{causality} {length}");

@@ -148,6 +148,12 @@ impl Tokenizer {
         self.device
     }
 
+    /// The number type that the networks compute in.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The sha256 of the weights as float32, hexadecimal; computed once. Weights that are trained on later keep it.
     #[must_use]
     pub fn weights_sha256(&self) -> &str {

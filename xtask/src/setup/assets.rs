@@ -3,6 +3,7 @@
 //! They come as pickles, which are read as data and never executed, and become safetensors files with the names and
 //! layouts that PyTorch has for them.
 
+mod i3d;
 mod lpips;
 
 use std::collections::HashMap;
@@ -22,7 +23,9 @@ const FOLDER: &str = "assets";
 
 /// Makes sure that all files are there, and says where.
 pub(crate) fn install(store: &Store) -> Result<Vec<PathBuf>> {
-    Ok(lpips::install(store)?.into())
+    let mut files = Vec::from(lpips::install(store)?);
+    files.extend(i3d::install(store)?);
+    Ok(files)
 }
 
 /// A float32 tensor: name, shape, and elements in row-major order.
@@ -46,6 +49,11 @@ impl Tensor {
                 Err(anyhow::anyhow!("{} is {}, expected {N} axes of {expected}", key(), other.describe()))
             }
         }
+    }
+
+    /// The same elements along one axis.
+    fn flattened(self) -> Self {
+        Self { shape: vec![self.shape.iter().product()], ..self }
     }
 
     fn permuted<const N: usize>(array: &Array<'_>, name: String, axes: [usize; N]) -> Self {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::Violation;
 
 /// Each crate with those right below it. What these stand on is below it too.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("vidtok-pickle", &[]),
     ("vidtok-core", &[]),
     ("vidtok-torch", &["vidtok-core"]),
@@ -17,8 +17,9 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("vidtok-data", &["vidtok-core"]),
     ("vidtok", &["vidtok-arch", "vidtok-quant", "vidtok-pickle"]),
     ("vidtok-report", &["vidtok-data"]),
+    ("vidtok-eval", &["vidtok", "vidtok-metrics", "vidtok-report"]),
     ("vidtok-train", &["vidtok", "vidtok-loss", "vidtok-report"]),
-    ("vidtok-cli", &["vidtok-train"]),
+    ("vidtok-cli", &["vidtok-eval", "vidtok-train"]),
     ("vidtok-benches", &["vidtok-train"]),
     ("vidtok-golden", &["vidtok-torch"]),
     ("xtask", &["vidtok-pickle"]),

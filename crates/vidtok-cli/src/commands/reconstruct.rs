@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tch::Tensor;
-use vidtok::{Pair, StreamReconstructor, chunk_frames};
-use vidtok_core::Metric;
+use vidtok::{StreamReconstructor, chunk_frames};
+use vidtok_core::{Metric, Reconstructed};
 use vidtok_data::to_unit_range;
 use vidtok_metrics::Psnr;
 
@@ -40,8 +40,8 @@ pub(crate) fn run(arguments: &ReconstructArgs) -> anyhow::Result<()> {
     let mut stream = StreamReconstructor::new(&tokenizer, [t, h, w], clip.window());
     let mut psnr = Psnr::default();
     let bar = progress::bar(t as u64, "frames");
-    let mut take = |pair: Option<Pair>| -> anyhow::Result<()> {
-        let Some(Pair { input, reconstruction }) = pair else { return Ok(()) };
+    let mut take = |pair: Option<Reconstructed>| -> anyhow::Result<()> {
+        let Some(Reconstructed { input, reconstruction, .. }) = pair else { return Ok(()) };
         let input = input.to_device(reconstruction.device());
         psnr.update(&to_unit_range(&input), &to_unit_range(&reconstruction))?;
         bar.inc(reconstruction.size()[2] as u64);

@@ -19,6 +19,8 @@ use super::{Ffmpeg, file_url, frame_bytes};
 pub enum Quality {
     /// The encoder's constant rate factor: 0 is best, 51 worst (63 in WebM), 18 looks like the source. GIFs ignore it.
     Crf(u8),
+    /// About so many bits of video a second, in thousands. GIFs ignore it.
+    Bitrate(u32),
     /// Every pixel comes back exactly. Not for GIFs.
     Lossless,
 }
@@ -189,6 +191,9 @@ fn encoding(path: &Path, size: [i64; 2], rate: FrameRate, quality: Quality) -> R
             return Err(format!("a rate factor of {crf} is too large, {worst} is the worst"));
         }
         (Codec::H264, Quality::Crf(crf)) => format!("-c:v libx264 -crf {crf} -vf {yuv}"),
+        (_, Quality::Bitrate(0)) => return Err("a bitrate of 0 holds no video".into()),
+        (Codec::H264, Quality::Bitrate(rate)) => format!("-c:v libx264 -b:v {rate}k -vf {yuv}"),
+        (Codec::Vp9, Quality::Bitrate(rate)) => format!("-c:v libvpx-vp9 -b:v {rate}k -vf {yuv}"),
         (Codec::H264, Quality::Lossless) => "-c:v libx264rgb -qp 0".into(),
         (Codec::Vp9, Quality::Crf(crf)) => format!("-c:v libvpx-vp9 -b:v 0 -crf {crf} -vf {yuv}"),
         (Codec::Vp9, Quality::Lossless) => "-c:v libvpx-vp9 -lossless 1 -vf format=gbrp".into(),

@@ -25,6 +25,17 @@ impl LpipsMetric {
 }
 
 impl LpipsMetric {
+    /// The distance of each frame, `[b, t]`, of two videos `[b, 3, t, h, w]` in [0, 1].
+    ///
+    /// # Errors
+    /// If the shapes differ or frames are too small for the network.
+    pub fn frames(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
+        check_pair(self.name(), target, reconstruction, self.lpips.net.least_side())?;
+        let size = target.size();
+        let distances = self.distances(&images(target), &images(reconstruction), Lpips::chunk(size[3], size[4]))?;
+        Ok(distances.view([size[0], size[2]]))
+    }
+
     /// The distance of each pair of images `[n, 3, h, w]` in [0, 1], `chunk` pairs at a time.
     fn distances(&self, x: &Tensor, y: &Tensor, chunk: i64) -> Result<Tensor, MetricError> {
         let pairs = x.split(chunk, 0).into_iter().zip(y.split(chunk, 0));
@@ -39,10 +50,7 @@ impl Metric for LpipsMetric {
     }
 
     fn update(&mut self, target: &Tensor, reconstruction: &Tensor) -> Result<(), MetricError> {
-        check_pair(self.name(), target, reconstruction, self.lpips.net.least_side())?;
-        let size = target.size();
-        let distances = self.distances(&images(target), &images(reconstruction), Lpips::chunk(size[3], size[4]))?;
-        self.mean.add(&distances);
+        self.mean.add(&self.frames(target, reconstruction)?);
         Ok(())
     }
 

@@ -4,20 +4,20 @@
 //! five depths, features are scaled to unit length at each pixel; the squared differences are weighed by channel,
 //! averaged over pixels and summed.
 
-mod error;
 mod metric;
 mod network;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
-use vidtok_core::{MetricError, fetched};
-use vidtok_torch::{Init, ParamPath, TensorFile};
+use vidtok_core::MetricError;
+use vidtok_torch::{Init, ParamPath};
 
-pub use error::LpipsError;
 pub use metric::LpipsMetric;
 pub use network::LpipsNet;
 use network::{Network, channels_last};
+
+use crate::weights::{WeightsError, load, network_of};
 
 /// The shift and scale that bring images in [-1, 1] to the statistics of ImageNet.
 const SHIFT: [f32; 3] = [-0.030, -0.088, -0.188];
@@ -72,26 +72,19 @@ impl Lpips {
     ///
     /// # Errors
     /// If it cannot be read or is no such file.
-    pub fn open(path: &Path, device: Device) -> Result<Self, LpipsError> {
-        let file = TensorFile::open(path)?;
-        let net = file.metadata("net").and_then(LpipsNet::named);
-        let net = net.ok_or_else(|| LpipsError::NoNetwork { path: path.to_owned() })?;
-        let root = ParamPath::loaded(file.tensors()?, device, Kind::Float);
-        let lpips = Self::new(&root, net);
-        root.finish().map_err(|source| LpipsError::Parameters { path: path.to_owned(), source: Box::new(source) })?;
-        Ok(lpips)
+    pub fn open(path: &Path, device: Device) -> Result<Self, WeightsError> {
+        let (file, net) = network_of(path, "LPIPS")?;
+        let other = || WeightsError::OtherNetwork { path: path.to_owned(), network: "LPIPS" };
+        let net = LpipsNet::named(&net).ok_or_else(other)?;
+        load(&file, device, |root| Self::new(root, net))
     }
 
-    /// Reads the file that `cargo xtask assets` [`fetched`] (`assets/lpips_NET.safetensors`).
+    /// Reads the file that `cargo xtask assets` fetched (`assets/lpips_NET.safetensors`).
     ///
     /// # Errors
     /// If there is none, with what to do; or if it cannot be read.
-    pub fn locate(net: LpipsNet, device: Device) -> Result<Self, LpipsError> {
-        let file = PathBuf::from(format!("assets/lpips_{net}.safetensors"));
-        match fetched(&file).iter().find(|path| path.is_file()) {
-            Some(path) => Self::open(path, device),
-            None => Err(LpipsError::Missing { file }),
-        }
+    pub fn locate(net: LpipsNet, device: Device) -> Result<Self, WeightsError> {
+        Self::open(&net.weights_file()?, device)
     }
 
     /// The network.

@@ -1,10 +1,13 @@
 //! The convolutions of VGG16 (arXiv 1409.1556) and AlexNet (arXiv 1404.5997), without their classifiers.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use vidtok_torch::{Init, ParamPath};
+
+use crate::weights::{WeightsError, locate};
 
 /// Which network's features are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,6 +30,14 @@ impl LpipsNet {
             Self::Vgg => 16,
             Self::Alex => 31,
         }
+    }
+
+    /// The file of its weights that `cargo xtask assets` fetched.
+    ///
+    /// # Errors
+    /// If there is none, with what to do.
+    pub fn weights_file(self) -> Result<PathBuf, WeightsError> {
+        locate(PathBuf::from(format!("assets/lpips_{self}.safetensors")))
     }
 
     pub(super) fn named(name: &str) -> Option<Self> {

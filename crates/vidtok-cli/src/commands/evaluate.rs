@@ -1,0 +1,153 @@
+//! `vidtok evaluate`: tokenizers and other codecs over a folder of videos, with a stamped protocol.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use clap::Args;
+use tch::{Device, Kind};
+use vidtok::Tokenizer;
+use vidtok_core::Codec;
+use vidtok_data::{find_videos, read_video_list};
+use vidtok_eval::{
+    CodecSpec, Downsample, EvaluateOptions, Evaluation, H264, Identity, Jpeg, MetricKind, Progress, Protocol,
+    TorchScript, evaluate,
+};
+
+use crate::args::ComputeArgs;
+use crate::progress;
+
+/// The page, in the folder of the results.
+const PAGE: &str = "report.html";
+
+/// Arguments of `vidtok evaluate`.
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArgs {
+    /// One-file model
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// What to compare with: a model file, identity, jpeg:QUALITY, h264:KILOBITSk, down:TIMExSPACE or
+    /// torchscript:ENCODER,DECODER; any number of them
+    #[arg(long, value_name = "CODEC")]
+    compare: Vec<CodecSpec>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// Folder of videos
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// CSV with a column `videos`, paths in the folder; all videos of the folder without it
+    #[arg(long, value_name = "CSV")]
+    meta: Option<PathBuf>,
+    /// Folder for the results; what is done there is not done again
+    #[arg(long, value_name = "DIR", default_value = "evaluation")]
+    out: PathBuf,
+    /// Take every n-th frame, to come close to this many a second; 0 takes all
+    #[arg(long, default_value_t = 30.0)]
+    fps: f64,
+    /// Resize the shorter side to this height and cut to the middle
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(i64).range(1..=16384))]
+    height: i64,
+    /// Width of the middle
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(i64).range(1..=16384))]
+    width: i64,
+    /// Code videos whole instead of in windows
+    #[arg(long)]
+    long: bool,
+    /// Take at most so many frames of each video
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_frames: Option<u64>,
+    /// What to measure: psnr, ssim, ms_ssim, lpips_vgg, lpips_alex, fvd, flicker, seam
+    #[arg(long, value_delimiter = ',', default_values_t = MetricKind::DEFAULT.map(|kind| kind.key().to_owned()))]
+    metrics: Vec<String>,
+    /// Windows that are coded at once
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    batch: u64,
+    /// Keep no videos for the page
+    #[arg(long)]
+    no_players: bool,
+}
+
+pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
+    let device = arguments.compute.prepare()?;
+    let protocol = protocol(arguments)?;
+    let videos = match &arguments.meta {
+        Some(table) => read_video_list(table, &arguments.data)?,
+        None => find_videos(&arguments.data)?,
+    };
+    let codecs = progress::during("loading the codecs", || codecs(arguments, device))?;
+    let options =
+        EvaluateOptions { out: arguments.out.clone(), batch: arguments.batch as usize, players: !arguments.no_players };
+    let bar = progress::bar((videos.len() * codecs.len()) as u64, "videos");
+    let mut started = false;
+    let evaluation =
+        evaluate(&codecs, &arguments.data, &videos, &protocol, device, &options, &mut |event| match event {
+            Progress::Video { codec, video } => {
+                bar.inc(u64::from(std::mem::replace(&mut started, true)));
+                bar.set_message(format!("{codec}: {video}"));
+            }
+            Progress::Frames(_) => bar.tick(),
+            Progress::Unreadable { reason, .. } => bar.suspend(|| eprintln!("passed over: {reason}")),
+        })?;
+    bar.finish_and_clear();
+    evaluation.write(&arguments.out)?;
+    evaluation.page(&arguments.out)?.save(arguments.out.join(PAGE))?;
+    print(&evaluation, &arguments.out);
+    Ok(())
+}
+
+fn protocol(arguments: &EvaluateArgs) -> anyhow::Result<Protocol> {
+    ensure!(arguments.fps >= 0.0 && arguments.fps.is_finite(), "--fps: expected 0 or a rate, found {}", arguments.fps);
+    let metrics = arguments.metrics.iter().map(|text| text.parse::<MetricKind>()).collect::<Result<Vec<_>, _>>()?;
+    Ok(Protocol {
+        sample_fps: (arguments.fps > 0.0).then_some(arguments.fps),
+        size: [arguments.height, arguments.width],
+        long: arguments.long,
+        max_frames: arguments.max_frames.map(|frames| frames as usize),
+        metrics,
+    })
+}
+
+fn codecs(arguments: &EvaluateArgs, device: Device) -> anyhow::Result<Vec<Box<dyn Codec>>> {
+    let model = arguments.model.clone().map(CodecSpec::Model);
+    let specs: Vec<CodecSpec> = model.into_iter().chain(arguments.compare.iter().cloned()).collect();
+    ensure!(!specs.is_empty(), "nothing to evaluate: give --model FILE or --compare CODEC");
+    specs.iter().map(|spec| open(spec, device, arguments.compute.dtype.kind())).collect()
+}
+
+fn open(spec: &CodecSpec, device: Device, kind: Kind) -> anyhow::Result<Box<dyn Codec>> {
+    Ok(match spec {
+        CodecSpec::Model(path) => Box::new(Tokenizer::open(path, device, kind)?),
+        CodecSpec::Identity => Box::new(Identity),
+        CodecSpec::Jpeg(quality) => Box::new(Jpeg::new(*quality)?),
+        CodecSpec::H264(kilobits) => Box::new(H264::new(*kilobits)?),
+        CodecSpec::Downsample(time, space) => Box::new(Downsample::new(*time, *space)?),
+        CodecSpec::TorchScript(encoder, decoder) => Box::new(TorchScript::open(encoder, decoder, device, kind)?),
+    })
+}
+
+fn print(evaluation: &Evaluation, out: &Path) {
+    let metrics = &evaluation.stamp.protocol.metrics;
+    let width = evaluation.codecs.iter().map(|codec| codec.name.len()).max().unwrap_or(0).max(5);
+    let heads: Vec<String> = metrics.iter().map(|kind| format!("{:>12}", kind.label())).collect();
+    println!("{:width$} {} {:>10} {:>10}", "codec", heads.join(" "), "bits/pixel", "ms/frame");
+    for codec in &evaluation.codecs {
+        let cell =
+            |value: Option<f64>, digits| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"));
+        let cells = metrics.iter().map(|kind| {
+            let digits = if matches!(kind, MetricKind::Psnr | MetricKind::Fvd) { 2 } else { 4 };
+            format!("{:>12}", cell(codec.metrics.get(kind.key()).copied().flatten(), digits))
+        });
+        let cells: Vec<String> = cells.collect();
+        let (bits, time) = (cell(codec.bits_per_pixel, 3), codec.milliseconds_per_frame);
+        println!("{:width$} {} {bits:>10} {time:>10.1}", codec.name, cells.join(" "));
+        if let Some(codes) = &codec.codebook {
+            println!(
+                "{:width$} {} of {} codes in {} tokens, {:.2} bits of entropy",
+                "", codes.used, codes.size, codes.tokens, codes.entropy_bits
+            );
+        }
+    }
+    evaluation.remarks().iter().for_each(|remark| println!("{remark}"));
+    println!("results  {}", out.join("evaluation.json").display());
+    println!("table    {}", out.join("videos.csv").display());
+    println!("page     {}", out.join(PAGE).display());
+}

@@ -1,0 +1,64 @@
+//! Fewer frames of fewer pixels, and interpolation back.
+
+use tch::Tensor;
+use vidtok_core::{Codec, FrameRate, Reconstructor};
+
+use super::WINDOW;
+use super::reconstructors::{Coded, WholeClip};
+use crate::EvalError;
+
+/// What a latent of this size must beat: frames made smaller with antialiasing and every n-th of them kept, from the
+/// first to the last, then interpolated back, linearly in time and bicubically in space.
+#[derive(Clone, Debug)]
+pub struct Downsample {
+    name: String,
+    time: i64,
+    space: i64,
+}
+
+impl Downsample {
+    /// By these factors.
+    ///
+    /// # Errors
+    /// If one is not positive.
+    pub fn new(time: i64, space: i64) -> Result<Self, EvalError> {
+        if time < 1 || space < 1 {
+            return Err(EvalError::setting("down", "positive factors TIMExSPACE", format!("{time}x{space}")));
+        }
+        Ok(Self { name: format!("down:{time}x{space}"), time, space })
+    }
+
+    fn code(&self, clip: &Tensor) -> Coded {
+        let size = clip.size();
+        let (b, t, h, w) = (size[0], size[2], size[3], size[4]);
+        let [small_h, small_w] = [h, w].map(|side| (side / self.space).max(1));
+        let kept = 1 + (t - 1) / self.time;
+        let images = clip.transpose(1, 2).reshape([b * t, 3, h, w]);
+        let small = images.internal_upsample_bilinear2d_aa([small_h, small_w], false, None, None);
+        // [b, t, 3 h' w'] to [b, 3 h' w', t], along which frames are dropped and interpolated.
+        let over_time = small.view([b, t, -1]).transpose(1, 2);
+        let positions = if kept == 1 { vec![0] } else { (0..kept).map(|i| i * (t - 1) / (kept - 1)).collect() };
+        let latent = over_time.index_select(2, &Tensor::from_slice(&positions).to_device(clip.device()));
+        let frames = latent.upsample_linear1d([t], true, None).transpose(1, 2).reshape([b * t, 3, small_h, small_w]);
+        let large = frames.upsample_bicubic2d([h, w], false, None, None);
+        Ok((large.view([b, t, 3, h, w]).transpose(1, 2).contiguous(), None))
+    }
+}
+
+impl Codec for Downsample {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        vec![("time", self.time.to_string()), ("space", self.space.to_string())]
+    }
+
+    fn window(&self) -> usize {
+        WINDOW
+    }
+
+    fn start(&self, clip: [i64; 3], _frame_rate: FrameRate) -> Box<dyn Reconstructor + '_> {
+        Box::new(WholeClip::new(&self.name, clip[0], |clip: &Tensor| self.code(clip)))
+    }
+}

@@ -1,0 +1,74 @@
+//! Each frame a JPEG picture.
+
+use std::io::Cursor;
+
+use image::codecs::jpeg::JpegEncoder;
+use image::{ExtendedColorType, ImageFormat};
+use tch::{Device, Kind, Tensor};
+use vidtok_core::{Codec, FrameRate, Reconstructor};
+use vidtok_data::{to_frames, to_model_range};
+
+use super::WINDOW;
+use super::reconstructors::{Coded, EachPush};
+use crate::EvalError;
+
+/// JPEG at a quality of 1 to 100, as libjpeg counts.
+#[derive(Clone, Debug)]
+pub struct Jpeg {
+    name: String,
+    quality: u8,
+}
+
+impl Jpeg {
+    /// JPEG at `quality`.
+    ///
+    /// # Errors
+    /// If it is not of 1 to 100.
+    pub fn new(quality: u8) -> Result<Self, EvalError> {
+        if !(1..=100).contains(&quality) {
+            return Err(EvalError::setting("jpeg", "a quality of 1 to 100", quality));
+        }
+        Ok(Self { name: format!("jpeg:{quality}"), quality })
+    }
+
+    fn code(&self, clip: &Tensor) -> Coded {
+        let size = clip.size();
+        let (b, h, w) = (size[0], size[3], size[4]);
+        let mut pictures = Vec::new();
+        let mut bytes = 0;
+        for frame in to_frames(&clip.to_device(Device::Cpu)).unbind(0) {
+            let pixels: Vec<u8> = Vec::try_from(frame.contiguous().flatten(0, -1))?;
+            let mut file = Vec::new();
+            JpegEncoder::new_with_quality(&mut file, self.quality).encode(
+                &pixels,
+                u32::try_from(w)?,
+                u32::try_from(h)?,
+                ExtendedColorType::Rgb8,
+            )?;
+            bytes += file.len();
+            let picture = image::load(Cursor::new(file), ImageFormat::Jpeg)?.to_rgb8();
+            pictures.push(Tensor::from_slice(picture.as_raw()).view([h, w, 3]));
+        }
+        let frames = Tensor::stack(&pictures, 0).view([b, -1, h, w, 3]);
+        let clip = to_model_range(&frames).to_device(clip.device()).to_kind(Kind::Float);
+        Ok((clip, Some(8.0 * bytes as f64)))
+    }
+}
+
+impl Codec for Jpeg {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        vec![("quality", self.quality.to_string())]
+    }
+
+    fn window(&self) -> usize {
+        WINDOW
+    }
+
+    fn start(&self, _clip: [i64; 3], _frame_rate: FrameRate) -> Box<dyn Reconstructor + '_> {
+        Box::new(EachPush { codec: &self.name, code: |clip: &Tensor| self.code(clip) })
+    }
+}

@@ -1,0 +1,182 @@
+//! Evaluations of small videos by baselines.
+
+#![allow(clippy::unwrap_used)] // a failure here is what the test is for
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tch::{CModule, Device, Kind, Tensor};
+use vidtok_core::{Codec, FrameRate, FrameSink};
+use vidtok_data::{Ffmpeg, Quality, VideoWriter, find_videos};
+use vidtok_eval::{
+    Downsample, EvalError, EvaluateOptions, Evaluation, H264, Identity, Jpeg, MetricKind, Protocol, TorchScript,
+    evaluate,
+};
+
+/// Waves that wander, uint8 `[t, 32, 48, 3]`.
+fn frames(t: i64, speed: f64) -> Tensor {
+    let axis = |n: i64, shape: [i64; 4]| Tensor::arange(n, (Kind::Float, Device::Cpu)).view(shape);
+    let phase = axis(48, [1, 1, 48, 1]) * 0.3 + axis(32, [1, 32, 1, 1]) * 0.2 + axis(t, [t, 1, 1, 1]) * speed;
+    let waves = (phase + axis(3, [1, 1, 1, 3])).sin() * 100.0 + 128.0;
+    waves.round().to_kind(Kind::Uint8)
+}
+
+/// A folder with two videos, of 20 and of 34 frames.
+fn videos(folder: &Path) -> Vec<PathBuf> {
+    let ffmpeg = Ffmpeg::locate().unwrap();
+    for (name, t, speed) in [("a.mkv", 20, 0.1), ("b.mkv", 34, 0.4)] {
+        let rate = FrameRate::new(30, 1).unwrap();
+        let mut writer = VideoWriter::create(&ffmpeg, folder.join(name), [32, 48], rate, Quality::Lossless).unwrap();
+        writer.write(&frames(t, speed)).unwrap();
+        Box::new(writer).finish().unwrap();
+    }
+    find_videos(folder).unwrap()
+}
+
+fn protocol() -> Protocol {
+    let metrics = vec![MetricKind::Psnr, MetricKind::Ssim, MetricKind::Flicker, MetricKind::Seam];
+    Protocol { size: [32, 32], metrics, ..Protocol::default() }
+}
+
+struct Case {
+    folder: tempfile::TempDir,
+    videos: Vec<PathBuf>,
+}
+
+impl Case {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let videos = videos(folder.path());
+        Self { folder, videos }
+    }
+
+    fn run(
+        &self,
+        codecs: &[Box<dyn Codec>],
+        protocol: &Protocol,
+        out: &str,
+        batch: usize,
+    ) -> Result<Evaluation, EvalError> {
+        let options = EvaluateOptions { out: self.folder.path().join(out), batch, players: batch == 1 };
+        let evaluation =
+            evaluate(codecs, self.folder.path(), &self.videos, protocol, Device::Cpu, &options, &mut |_| ())?;
+        evaluation.write(&options.out)?;
+        evaluation.page(&options.out)?.save(options.out.join("report.html"))?;
+        Ok(evaluation)
+    }
+}
+
+fn total(evaluation: &Evaluation, codec: usize, metric: &str) -> f64 {
+    evaluation.codecs[codec].metrics[metric].unwrap()
+}
+
+#[test]
+fn baselines_are_ranked_as_their_losses() {
+    let codecs: [Box<dyn Codec>; 6] = [
+        Box::new(Identity),
+        Box::new(Jpeg::new(90).unwrap()),
+        Box::new(Jpeg::new(10).unwrap()),
+        Box::new(H264::new(2000).unwrap()),
+        Box::new(Downsample::new(1, 2).unwrap()),
+        Box::new(Downsample::new(4, 2).unwrap()),
+    ];
+    let evaluation = Case::new().run(&codecs, &protocol(), "out", 1).unwrap();
+    let psnr: Vec<f64> = (0..6).map(|codec| total(&evaluation, codec, "psnr")).collect();
+    assert!((psnr[0] - 80.0).abs() < 1e-3 && total(&evaluation, 0, "seam") == 1.0);
+    assert!(total(&evaluation, 0, "flicker") < 1e-9);
+    assert!(psnr[1] > psnr[2] + 3.0 && psnr[4] > psnr[5] + 3.0 && psnr[3] > 20.0, "{psnr:?}");
+    let bits = |codec: usize| evaluation.codecs[codec].bits_per_pixel;
+    assert!(bits(0).is_none() && bits(1) > bits(2) && bits(3).unwrap() > 0.0);
+    // 20 frames are two windows of 17, 34 are two.
+    assert_eq!((evaluation.codecs[0].windows, evaluation.codecs[0].frames), (4, 54));
+    assert_eq!(evaluation.codecs[0].repeated_frames, 14);
+}
+
+#[test]
+fn a_second_run_takes_up_what_is_there_and_files_hold_all_numbers() {
+    let mut case = Case::new();
+    let codecs: [Box<dyn Codec>; 1] = [Box::new(Jpeg::new(50).unwrap())];
+    case.run(&codecs, &protocol(), "out", 1).unwrap();
+    let read = |name: &str| fs::read_to_string(case.folder.path().join("out").join(name)).unwrap();
+    let first = read("evaluation.json");
+    // Seconds would differ if anything was measured anew.
+    case.run(&codecs, &protocol(), "out", 1).unwrap();
+    assert_eq!(read("evaluation.json"), first);
+    let table = read("videos.csv");
+    assert!(table.starts_with("codec,video,frames,fps,bits_per_pixel,psnr,ssim,flicker,seam\njpeg:50,a.mkv,20,30,"));
+    assert_eq!(table.lines().count(), 3);
+    assert!(first.contains("\"sample_fps\": 30.0") && first.contains("-10 log10(mse + 1e-8)"));
+    assert!(read("report.html").contains("player-0-1"));
+    // A video that is added is measured; one that cannot be read is passed over.
+    fs::write(case.folder.path().join("c.mp4"), "no video").unwrap();
+    case.videos = find_videos(case.folder.path())
+        .unwrap()
+        .into_iter()
+        .filter(|path| !path.starts_with(case.folder.path().join("out")))
+        .collect();
+    let evaluation = case.run(&codecs, &protocol(), "out", 1).unwrap();
+    assert_eq!((evaluation.stamp.videos, evaluation.unreadable.len()), (2, 1));
+    assert_eq!(evaluation.unreadable[0].0, "c.mp4");
+}
+
+#[test]
+fn the_batch_changes_no_number() {
+    let case = Case::new();
+    let codecs: [Box<dyn Codec>; 1] = [Box::new(Downsample::new(2, 2).unwrap())];
+    let [one, three] = [1, 3].map(|batch| case.run(&codecs, &protocol(), &format!("out{batch}"), batch).unwrap());
+    for metric in ["psnr", "ssim", "flicker", "seam"] {
+        let (a, b) = (total(&one, 0, metric), total(&three, 0, metric));
+        assert!((a / b - 1.0).abs() < 1e-6, "{metric}: {a} {b}");
+    }
+}
+
+#[test]
+fn whole_videos_have_no_repeated_frames() {
+    let case = Case::new();
+    let codecs: [Box<dyn Codec>; 2] = [Box::new(Identity), Box::new(Downsample::new(1, 2).unwrap())];
+    let protocol = Protocol { long: true, ..protocol() };
+    let evaluation = case.run(&codecs, &protocol, "out", 1).unwrap();
+    let codec = &evaluation.codecs[1];
+    assert_eq!((codec.frames, codec.repeated_frames, codec.windows, codec.window), (54, 0, 5, None));
+}
+
+#[test]
+fn results_of_another_protocol_are_not_mixed_in() {
+    let case = Case::new();
+    let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
+    case.run(&codecs, &protocol(), "out", 1).unwrap();
+    let other = Protocol { max_frames: Some(3), ..protocol() };
+    let error = case.run(&codecs, &other, "out", 1).unwrap_err().to_string();
+    assert!(
+        error.ends_with("holds an evaluation with another protocol (protocol.json); take another folder"),
+        "{error}"
+    );
+    let twice: [Box<dyn Codec>; 2] = [Box::new(Identity), Box::new(Identity)];
+    assert!(matches!(case.run(&twice, &protocol(), "out", 1), Err(EvalError::SameName { .. })));
+}
+
+#[test]
+fn frames_smaller_than_a_window_of_ssim_are_one_clear_line() {
+    let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
+    let error = Case::new().run(&codecs, &Protocol { size: [10, 10], ..protocol() }, "out", 1).unwrap_err().to_string();
+    assert!(error.starts_with("ssim: expected a video [b, c, t, h, w] with h and w of at least 11"), "{error}");
+}
+
+#[test]
+fn a_torch_script_pair_is_a_codec() {
+    let case = Case::new();
+    let path = |name: &str| case.folder.path().join(name);
+    let clip = Tensor::zeros([1, 3, 17, 32, 32], (Kind::Float, Device::Cpu));
+    for (name, factor) in [("encoder.jit", 0.5), ("decoder.jit", 2.0)] {
+        let mut scale = |inputs: &[Tensor]| vec![&inputs[0] * factor];
+        let module = CModule::create_by_tracing("scale", "forward", &[clip.shallow_clone()], &mut scale).unwrap();
+        module.save(path(name)).unwrap();
+    }
+    let pair = TorchScript::open(&path("encoder.jit"), &path("decoder.jit"), Device::Cpu, Kind::Float).unwrap();
+    let codecs: [Box<dyn Codec>; 1] = [Box::new(pair)];
+    let evaluation = case.run(&codecs, &protocol(), "out", 1).unwrap();
+    assert!(total(&evaluation, 0, "psnr") > 79.0);
+    fs::write(path("encoder.jit"), "no script").unwrap();
+    let error = TorchScript::open(&path("encoder.jit"), &path("decoder.jit"), Device::Cpu, Kind::Float).unwrap_err();
+    assert!(error.to_string().contains("encoder.jit: no TorchScript"), "{error}");
+}

@@ -1,0 +1,190 @@
+//! The page of an evaluation: tables, curves and players in one file that needs nothing else.
+
+use std::fs;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use vidtok_core::write_atomically;
+
+use crate::ReportError;
+
+const TEMPLATE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// Models that were measured on videos, for people to look at.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct EvaluationPage {
+    /// The heading.
+    pub title: String,
+    /// What must be known beside the numbers, a line each.
+    pub remarks: Vec<String>,
+    /// How it was measured: names and values.
+    pub protocol: Vec<(String, String)>,
+    /// The columns of the tables.
+    pub metrics: Vec<PageMetric>,
+    /// The rows of the summary.
+    pub models: Vec<PageModel>,
+    /// The videos.
+    pub videos: Vec<PageVideo>,
+}
+
+/// A metric.
+#[derive(Clone, Debug, Serialize)]
+pub struct PageMetric {
+    /// Its name.
+    pub label: String,
+    /// Its unit; empty without one.
+    pub unit: String,
+    /// Whether more of it is better; `None` where neither is.
+    pub higher_is_better: Option<bool>,
+    /// Digits behind the point.
+    pub digits: usize,
+}
+
+/// A model or codec.
+#[derive(Clone, Debug, Serialize)]
+pub struct PageModel {
+    /// Its name.
+    pub name: String,
+    /// What it is, in a line.
+    pub note: String,
+    /// A value a metric, over all videos.
+    pub totals: Vec<Option<f64>>,
+}
+
+/// A video.
+#[derive(Clone, Debug, Serialize)]
+pub struct PageVideo {
+    /// Its name.
+    pub name: String,
+    /// Frames that were measured.
+    pub frames: usize,
+    /// Their rate.
+    pub fps: f64,
+    /// By model, a value a metric.
+    pub values: Vec<Vec<Option<f64>>>,
+    /// By model, for each metric a value a frame; empty where it has none.
+    pub curves: Vec<Vec<Vec<f32>>>,
+    /// By model, an MP4 of input, reconstruction and difference beside each other, each a third of its width; in one
+    /// file, they cannot get out of step.
+    #[serde(skip)]
+    pub players: Vec<Option<Vec<u8>>>,
+}
+
+impl EvaluationPage {
+    /// Writes the page as one HTML file, whole or not at all.
+    ///
+    /// # Errors
+    /// If a list has another length than there are models or metrics, or the file system refuses.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
+        let (path, html) = (path.as_ref(), self.html()?);
+        write_atomically(path, |temporary| fs::write(temporary, html))
+            .map_err(|source| ReportError::Io { path: path.to_owned(), source })
+    }
+
+    /// The page's text.
+    ///
+    /// # Errors
+    /// If a list has another length than there are models or metrics.
+    pub fn html(&self) -> Result<String, ReportError> {
+        self.check()?;
+        let json = serde_json::to_string(self)
+            .map_err(|error| ReportError::Shape { expected: "numbers and texts".into(), found: error.to_string() })?;
+        // In a script element only "<" can end it.
+        let json = json.replace('<', "\\u003c");
+        let mut players = String::new();
+        for (place, video) in self.videos.iter().enumerate() {
+            for (model, player) in video.players.iter().enumerate() {
+                if let Some(bytes) = player {
+                    let text = STANDARD.encode(bytes);
+                    players += &format!("<script type=\"text/plain\" id=\"player-{model}-{place}\">{text}</script>\n");
+                }
+            }
+        }
+        let parts = [("STYLE", STYLE), ("SCRIPT", SCRIPT), ("DATA", &json), ("PLAYERS", &players)];
+        let mut html = String::with_capacity(TEMPLATE.len() + STYLE.len() + SCRIPT.len() + json.len() + players.len());
+        for piece in TEMPLATE.split("@@") {
+            match parts.iter().find(|(name, _)| *name == piece) {
+                Some((_, text)) => html += text,
+                None if piece == "TITLE" => html += &escape(&self.title),
+                None => html += piece,
+            }
+        }
+        Ok(html)
+    }
+
+    fn check(&self) -> Result<(), ReportError> {
+        let (models, metrics) = (self.models.len(), self.metrics.len());
+        let same = |what: &str, found: usize, expected: usize| match found == expected {
+            true => Ok(()),
+            false => Err(ReportError::Shape { expected: format!("{expected} {what}"), found: found.to_string() }),
+        };
+        for model in &self.models {
+            same(&format!("totals of {}", model.name), model.totals.len(), metrics)?;
+        }
+        for video in &self.videos {
+            let of = |what: &str| format!("{what} of {}", video.name);
+            same(&of("values"), video.values.len(), models)?;
+            same(&of("curves"), video.curves.len(), models)?;
+            same(&of("players"), video.players.len(), models)?;
+            video.values.iter().try_for_each(|values| same(&of("values of a model"), values.len(), metrics))?;
+            video.curves.iter().try_for_each(|curves| same(&of("curves of a model"), curves.len(), metrics))?;
+        }
+        Ok(())
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page() -> EvaluationPage {
+        let metric = |label: &str, higher| PageMetric {
+            label: label.into(),
+            unit: String::new(),
+            higher_is_better: Some(higher),
+            digits: 2,
+        };
+        EvaluationPage {
+            title: "a <b> & \"c\"".into(),
+            remarks: vec![],
+            protocol: vec![("size".into(), "256x256".into())],
+            metrics: vec![metric("PSNR", true), metric("LPIPS", false)],
+            models: vec![PageModel { name: "m".into(), note: String::new(), totals: vec![Some(1.0), None] }],
+            videos: vec![PageVideo {
+                name: "</script><b>\u{e9}.mp4".into(),
+                frames: 2,
+                fps: 25.0,
+                values: vec![vec![Some(1.0), None]],
+                curves: vec![vec![vec![1.0, 2.0], vec![]]],
+                players: vec![Some(vec![0, 1, 2])],
+            }],
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_name_ends_the_script_and_nothing_is_fetched() {
+        let html = page().html().unwrap();
+        assert!(!html.contains("</script><b>") && html.contains("\\u003c/script>\\u003cb>\u{e9}.mp4"));
+        assert!(html.contains("<title>a &lt;b&gt; &amp; &quot;c&quot;</title>"));
+        assert!(html.contains("<script type=\"text/plain\" id=\"player-0-0\">AAEC</script>"));
+        // The name space of SVG is no address that is visited.
+        let html = html.replace("http://www.w3.org/2000/svg", "");
+        assert!(!html.contains("http:") && !html.contains("https:") && !html.contains("@@"));
+    }
+
+    #[test]
+    fn lists_of_other_lengths_are_refused() {
+        let mut wrong = page();
+        wrong.videos[0].values[0].pop();
+        let error = wrong.html().unwrap_err().to_string();
+        assert!(error.contains("expected 2 values of a model"), "{error}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The evaluation's page in a real browser without a window. Skipped where there is none.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a failure here is what the test is for
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tch::{Device, Kind, Tensor};
+use vidtok_core::{FrameRate, FrameSink};
+use vidtok_data::{Ffmpeg, Quality, VideoWriter};
+use vidtok_report::{EvaluationPage, PageMetric, PageModel, PageVideo};
+
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+const VISITOR: &str = include_str!("visitor.js");
+/// A name that would end a script, were it not escaped.
+const ODD: &str = "</script><b>\u{e9}\"'.mp4";
+
+fn browser() -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let folders: Vec<PathBuf> = std::env::split_paths(&folders).collect();
+    let programs = BROWSERS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    programs.into_iter().find(|program| program.is_file())
+}
+
+/// Two frames, of a gray that tells frame and third: 40 and 80, 120 and 160, 200 and 240.
+fn player(folder: &Path) -> Option<Vec<u8>> {
+    let path = folder.join("player.mp4");
+    let third = |dark: i64| {
+        let frame = |level: i64| Tensor::full([32, 48, 3], level, (Kind::Uint8, Device::Cpu));
+        Tensor::stack(&[frame(dark), frame(dark + 40)], 0)
+    };
+    let frames = Tensor::cat(&[third(40), third(120), third(200)], 2);
+    let rate = FrameRate::new(5, 1)?;
+    let mut writer = VideoWriter::create(&Ffmpeg::locate().ok()?, &path, [32, 144], rate, Quality::Crf(5)).unwrap();
+    writer.write(&frames).unwrap();
+    Box::new(writer).finish().unwrap();
+    std::fs::read(path).ok()
+}
+
+fn page(player: &[u8]) -> EvaluationPage {
+    let metric = |label: &str, unit: &str, higher| PageMetric {
+        label: label.into(),
+        unit: unit.into(),
+        higher_is_better: Some(higher),
+        digits: 2,
+    };
+    let model = |name: &str, totals: [f64; 2]| PageModel {
+        name: name.into(),
+        note: String::new(),
+        totals: totals.map(Some).to_vec(),
+    };
+    let video = |name: &str, psnr: [f64; 2]| PageVideo {
+        name: name.into(),
+        frames: 2,
+        fps: 5.0,
+        values: psnr.map(|value| vec![Some(value), Some(1.0 / value)]).to_vec(),
+        curves: psnr.map(|value| vec![vec![value as f32, value as f32 + 1.0], vec![]]).to_vec(),
+        players: vec![Some(player.to_vec()), None],
+    };
+    EvaluationPage {
+        title: "Two models".into(),
+        remarks: vec!["a remark".into()],
+        protocol: vec![("size".into(), "48x32".into())],
+        metrics: vec![metric("PSNR", "dB", true), metric("LPIPS", "", false)],
+        models: vec![model("large", [30.0, 0.2]), model("small", [25.0, 0.1])],
+        videos: vec![video("plain.mp4", [28.0, 20.0]), video(ODD, [24.0, 30.0]), video("last.mp4", [36.0, 25.0])],
+    }
+}
+
+#[test]
+fn the_page_works_in_a_browser_by_keyboard_alone() {
+    let Some(browser) = browser() else { return eprintln!("skipped, there is no browser: {BROWSERS:?}") };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(player) = player(folder.path()) else { return eprintln!("skipped, there is no ffmpeg") };
+    let path = folder.path().join("page.html");
+    let html = page(&player).html().unwrap().replace("</body>", &format!("<script>{VISITOR}</script></body>"));
+    std::fs::write(&path, html).unwrap();
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"])
+        .args(["--disable-background-networking", "--disable-component-update", "--virtual-time-budget=20000"])
+        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+        .args(["--dump-dom".to_owned(), format!("file://{}", path.display())])
+        .output()
+        .unwrap();
+    let dom = String::from_utf8_lossy(&output.stdout);
+    let found = dom.split("<pre id=\"found\">").nth(1).and_then(|rest| rest.split("</pre>").next());
+    let found = found.unwrap_or_else(|| panic!("no findings: {}", String::from_utf8_lossy(&output.stderr)));
+    let found = found.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    let found: Value = serde_json::from_str(&found).unwrap();
+
+    assert_eq!(found["errors"], json!([]), "{found}");
+    assert_eq!(found["best"], json!(["30.00", "0.10"]));
+    assert_eq!((&found["sorted"], &found["bold"]), (&json!("small"), &json!(0)));
+    assert_eq!((&found["worst"], &found["next"]), (&json!(ODD), &json!("plain.mp4")));
+    assert_eq!((&found["metric"], &found["model"]), (&json!("LPIPS"), &json!("small")));
+    assert_eq!(found["order"], json!([ODD, "last.mp4", "plain.mp4"]));
+    assert_eq!((&found["size"], &found["curves"]), (&json!([48, 32]), &json!(2)));
+    assert_eq!(found["live"], "PSNR, frame 1: large 25.00, small 31.00");
+    let near = |place: &Value, level: f64| (place[0].as_f64().unwrap() - level).abs() < 8.0;
+    let (first, second) = (&found["first"], &found["second"]);
+    assert!(near(&first["input"], 40.0) && near(&first["back"], 120.0) && near(&second["input"], 80.0), "{found}");
+    assert_eq!((&first["frame"], &second["frame"]), (&json!(0), &json!(1)));
+    assert!((second["time"].as_f64().unwrap() - first["time"].as_f64().unwrap() - 0.2).abs() < 0.01);
+    // The wipe shows the input on the left of the reconstruction.
+    assert!(found["wiped"]["hidden"] == true && near(&found["wiped"]["left"], 80.0), "{found}");
+}

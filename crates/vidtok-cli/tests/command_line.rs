@@ -288,3 +288,54 @@ fn wrong_usage_ends_with_status_two() {
         vidtok(arguments).assert().code(2);
     }
 }
+
+#[test]
+fn two_videos_and_two_folders_are_measured() {
+    let bench = Bench::new("v1.0", KL);
+    for folder in ["a", "b"] {
+        fs::create_dir(bench.path(folder)).unwrap();
+        bench.video(&format!("{folder}/x.mp4"), 20, [32, 48], "25");
+    }
+    bench.video("small.mp4", 4, [8, 48], "25");
+    bench.video("short.mp4", 19, [32, 48], "25");
+    for pair in [["a/x.mp4", "b/x.mp4"], ["a", "b"]] {
+        let said = bench.vidtok(&["metrics", pair[0], pair[1], "--metrics", "psnr,ssim,seam"]).assert().success();
+        let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
+        let values: Vec<&str> = said.split_whitespace().collect();
+        assert_eq!(values, ["PSNR", "80.000000", "SSIM", "1.000000", "Seam", "1.000000"]);
+    }
+    bench.refuses(&["metrics", "a/x.mp4", "short.mp4"], &["20 frames of 48x32", "19 frames of 48x32"]);
+    bench.refuses(&["metrics", "small.mp4", "small.mp4"], &["ssim", "at least 11"]);
+    bench.refuses(&["metrics", "a", "short.mp4"], &["a is a folder"]);
+    bench.refuses(&["metrics", "a", "b", "--metrics", "beauty"], &["metric: expected psnr", "\"beauty\""]);
+    fs::rename(bench.path("b/x.mp4"), bench.path("b/y.mp4")).unwrap();
+    bench.refuses(&["metrics", "a", "b"], &["x.mp4 is in a but not in b"]);
+    fs::create_dir(bench.path("empty")).unwrap();
+    bench.refuses(&["metrics", "a", "empty"], &["empty: no videos"]);
+}
+
+#[test]
+fn a_model_is_evaluated_beside_baselines() {
+    let bench = Bench::new("v1.0", FSQ);
+    fs::create_dir(bench.path("data")).unwrap();
+    bench.video("data/x.mp4", 20, [32, 48], "30");
+    let evaluate = |more: &[&str]| {
+        let fixed = ["evaluate", "--data", "data", "--height", "32", "--width", "32", "--metrics", "psnr,flicker,seam"];
+        bench.vidtok(&[&fixed[..], more].concat())
+    };
+    let said = evaluate(&["--model", "model.safetensors", "--compare", "jpeg:50"]).assert().success();
+    let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
+    assert!(said.contains("tiny_fsq") && said.contains("jpeg:50") && said.contains("codes in"), "{said}");
+    for file in ["evaluation.json", "videos.csv", "report.html"] {
+        assert!(bench.path("evaluation").join(file).is_file(), "{file}");
+    }
+    let json = fs::read_to_string(bench.path("evaluation/evaluation.json")).unwrap();
+    assert!(json.contains("weights_sha256") && json.contains("\"window\": 17"));
+    for (more, word) in
+        [(&["--compare", "jpeg:0"][..], "1 to 100"), (&[], "nothing to evaluate"), (&["--compare", "x"], "no codec")]
+    {
+        let output = evaluate(more).assert().failure().get_output().clone();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(word), "{error}");
+    }
+}

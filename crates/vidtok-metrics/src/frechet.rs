@@ -55,26 +55,32 @@ impl Gaussian {
     }
 }
 
-/// |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)); `None` if a side has less than two samples.
+/// |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)); `None` if a side has less than two samples, not a
+/// number if a sample is not.
 ///
-/// The trace of the root is that of (C1^(1/2) C2 C1^(1/2))^(1/2), of a symmetric matrix, so nothing leaves the real
-/// numbers, whatever the rank of the covariances.
+/// The trace of the root is the sum of the singular values of `F1^T F2`, where `F F^T = C`. No root of a difference is
+/// taken, so that rounding stays rounding where covariances have not full rank.
+///
+/// # Panics
+/// If the samples of the sides differ in length.
 #[must_use]
 pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> Option<f64> {
     let ((mean_a, a), (mean_b, b)) = (a.mean_and_covariance()?, b.mean_and_covariance()?);
-    let trace = |x: &Tensor| x.trace().double_value(&[]);
-    let root = symmetric_root(&a);
-    let product = root.matmul(&b).matmul(&root);
-    let eigenvalues = ((&product + product.tr()) / 2.0).linalg_eigvalsh("L");
-    let root_trace = eigenvalues.clamp_min(0.0).sqrt().sum(Kind::Double).double_value(&[]);
-    let apart = (mean_a - mean_b).square().sum(Kind::Double).double_value(&[]);
-    Some((apart + trace(&a) + trace(&b) - 2.0 * root_trace).max(0.0))
+    let sum = |x: Tensor| x.sum(Kind::Double).double_value(&[]);
+    let apart = sum((mean_a - mean_b).square()) + sum(a.diag(0)) + sum(b.diag(0));
+    if !apart.is_finite() {
+        return Some(f64::NAN);
+    }
+    let (_, singular_values, _) = factor(&a).tr().matmul(&factor(&b)).svd(true, false);
+    Some((apart - 2.0 * sum(singular_values)).max(0.0))
 }
 
-/// The root of a symmetric matrix without negative eigenvalues but those of rounding.
-fn symmetric_root(matrix: &Tensor) -> Tensor {
-    let (values, vectors) = matrix.linalg_eigh("L");
-    (&vectors * values.clamp_min(0.0).sqrt()).matmul(&vectors.tr())
+/// F with F F^T = C, `[d, d]`, of a symmetric C without negative eigenvalues. Those that rounding alone can make are 0.
+fn factor(covariance: &Tensor) -> Tensor {
+    let (values, vectors) = covariance.linalg_eigh("L");
+    let noise = values.max() * (values.numel() as f64 * f64::EPSILON);
+    let kept = values.where_self(&values.gt_tensor(&noise), &values.zeros_like());
+    vectors * kept.sqrt()
 }
 
 #[cfg(test)]
@@ -118,6 +124,36 @@ mod tests {
         assert!(near(frechet_distance(&line, &line), 0.0));
         // Orthogonal lines: nothing of the root is left.
         assert!(near(frechet_distance(&line, &other), 4.0 + 4.0 + 4.0));
+    }
+
+    /// Four samples on each side span three of a hundred dimensions: for those the distance is that of samples that are
+    /// written down in their own span.
+    #[test]
+    fn dimensions_that_no_sample_has_add_nothing() {
+        let samples = |scale: f64| {
+            Tensor::from_slice(&[3.0, 0.0, 1.0, -3.0, 1.0, 0.0, 0.5, -2.0, 0.0, -0.5, 1.0, -1.0]).view([4, 3]) * scale
+        };
+        // An orthonormal basis: a reflection's first rows.
+        let normal = Tensor::arange(100, (Kind::Double, Device::Cpu)).cos();
+        let normal = &normal / normal.square().sum(Kind::Double).sqrt();
+        let basis = (Tensor::eye(100, (Kind::Double, Device::Cpu)) - normal.outer(&normal) * 2.0).narrow(0, 0, 3);
+        let distance = |basis: &Tensor| {
+            let [mut a, mut b] = [Gaussian::default(), Gaussian::default()];
+            a.update(&samples(100.0).matmul(basis));
+            b.update(&samples(100.0).flip([1]).matmul(basis));
+            frechet_distance(&a, &b).unwrap()
+        };
+        let (expected, found) = (distance(&Tensor::eye(3, (Kind::Double, Device::Cpu))), distance(&basis));
+        assert!((found / expected - 1.0).abs() < 1e-11, "{found}, expected {expected}");
+        let mut line = Gaussian::default();
+        line.update(&samples(100.0).matmul(&basis));
+        assert!(frechet_distance(&line, &line).unwrap() < 1e-8);
+    }
+
+    #[test]
+    fn what_is_no_number_gives_none() {
+        let broken = of(&[[0.0, f64::NAN], [1.0, 2.0]]);
+        assert!(frechet_distance(&broken, &axes([0.0; 2], [1.0; 2])).unwrap().is_nan());
     }
 
     #[test]

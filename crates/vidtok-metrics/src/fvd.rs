@@ -42,7 +42,7 @@ impl Fvd {
     pub fn features(i3d: &I3d, clips: &Tensor) -> Result<Tensor, MetricError> {
         let size = clips.size();
         let (b, t) = match size[..] {
-            [b, 3, t, _, _] if t >= Self::MIN_FRAMES => (b, t),
+            [b, 3, t, h, w] if t >= Self::MIN_FRAMES && b.min(h).min(w) > 0 => (b, t),
             _ => {
                 return Err(MetricError {
                     metric: NAME,
@@ -81,5 +81,44 @@ impl Metric for Fvd {
     /// `None` below [`MIN_CLIPS`](Self::MIN_CLIPS).
     fn value(&self) -> Option<f64> {
         frechet_distance(&self.target, &self.reconstruction)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+    use vidtok_torch::ParamPath;
+
+    use super::*;
+
+    const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn fvd() -> Fvd {
+        Fvd::new(Rc::new(I3d::new(&ParamPath::fresh(Device::Cpu))))
+    }
+
+    #[test]
+    fn batches_do_not_change_the_value() {
+        let mut whole = fvd();
+        let mut parts = Fvd::new(Rc::clone(&whole.i3d));
+        let [x, y] = [(); 2].map(|()| Tensor::rand([3, 3, Fvd::MIN_FRAMES, 12, 16], CPU));
+        whole.update(&x, &y).unwrap();
+        for (start, count) in [(0, 1), (1, 2)] {
+            assert_eq!(parts.value(), None);
+            parts.update(&x.narrow(0, start, count), &y.narrow(0, start, count)).unwrap();
+        }
+        let (whole, parts, clips) = (whole.value().unwrap(), parts.value().unwrap(), parts.clips());
+        assert!((parts / whole - 1.0).abs() < 1e-6 && clips == 3, "{parts}, expected {whole}");
+    }
+
+    #[test]
+    fn clips_that_are_too_short_or_empty_are_errors() {
+        let mut fvd = fvd();
+        for shape in [[1, 3, 8, 16, 16], [1, 1, 9, 16, 16], [0, 3, 9, 16, 16]] {
+            let clips = Tensor::zeros(shape, CPU);
+            let error = fvd.update(&clips, &clips).unwrap_err().to_string();
+            let expected = "fvd: expected clips [b, 3, t, h, w] with t of at least 9, found [";
+            assert!(error.starts_with(expected), "{error}");
+        }
     }
 }

@@ -18,13 +18,21 @@ pub struct Seam {
 }
 
 impl Seam {
-    /// The errors across the border, `[b, 1]`, from the last frames of two windows to the first of the next.
+    /// The errors across the border, `[b, 1]`, from the last frames of two windows, `[b, c, 1, h, w]`, to the first of
+    /// the next.
     ///
     /// # Errors
     /// If the shapes differ.
     pub fn border(last: &[Tensor; 2], target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
-        let pair = |last: &Tensor, next: &Tensor| Tensor::cat(&[last, &next.narrow(2, 0, 1)], 2);
-        Flicker::frames(&pair(&last[0], target), &pair(&last[1], reconstruction))
+        let first = [target, reconstruction].map(|window| window.slice(2, None, 1, 1));
+        for (last, first) in last.iter().zip(&first) {
+            if last.size() != first.size() {
+                let expected = format!("a window that goes on from frames of shape {:?}", last.size());
+                return Err(MetricError { metric: NAME, expected, found: format!("{:?}", target.size()) });
+            }
+        }
+        let [x, y] = [0, 1].map(|side| Tensor::cat(&[&last[side], &first[side]], 2));
+        Flicker::frames(&x, &y)
     }
 
     /// Ends the video; the next window is not behind the last.
@@ -47,12 +55,10 @@ impl Metric for Seam {
     /// Takes the next window of a video (of several, side by side, if b > 1).
     fn update(&mut self, target: &Tensor, reconstruction: &Tensor) -> Result<(), MetricError> {
         let inside = Flicker::frames(target, reconstruction)?;
+        if target.size()[2] == 0 {
+            return Ok(());
+        }
         if let Some(last) = &self.last {
-            if last[0].size()[3..] != target.size()[3..] || last[0].size()[..2] != target.size()[..2] {
-                let (expected, found) =
-                    (format!("a window like the last, {:?}", last[0].size()), format!("{:?}", target.size()));
-                return Err(MetricError { metric: NAME, expected, found });
-            }
             self.across.add(&Self::border(last, target, reconstruction)?);
         }
         self.inside.add(&inside);
@@ -67,7 +73,7 @@ impl Metric for Seam {
 }
 
 /// The last frame of a window, `[b, c, 1, h, w]`, without the window's memory.
-pub(crate) fn last_frame(window: &Tensor) -> Tensor {
+fn last_frame(window: &Tensor) -> Tensor {
     window.narrow(2, window.size()[2] - 1, 1).copy()
 }
 
@@ -105,11 +111,24 @@ mod tests {
     }
 
     #[test]
+    fn single_frames_and_none_are_windows_too() {
+        let black = |count: i64| Tensor::zeros([1, 3, count, 4, 4], (Kind::Float, Device::Cpu));
+        let mut seam = Seam::default();
+        seam.update(&black(2), &flat(&[0.0, 0.2])).unwrap();
+        seam.update(&black(0), &flat(&[])).unwrap();
+        seam.update(&black(1), &flat(&[0.1])).unwrap();
+        assert!((seam.value().unwrap() - 0.5).abs() < 1e-5);
+    }
+
+    #[test]
     fn windows_of_two_sizes_are_an_error() {
         let mut seam = Seam::default();
         let video = |w| Tensor::zeros([1, 3, 2, 4, w], (Kind::Float, Device::Cpu));
         seam.update(&video(4), &video(4)).unwrap();
         let error = seam.update(&video(5), &video(5)).unwrap_err().to_string();
-        assert_eq!(error, "seam: expected a window like the last, [1, 3, 1, 4, 4], found [1, 3, 2, 4, 5]");
+        assert_eq!(
+            error,
+            "seam: expected a window that goes on from frames of shape [1, 3, 1, 4, 4], found [1, 3, 2, 4, 5]"
+        );
     }
 }

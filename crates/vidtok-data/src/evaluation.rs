@@ -82,6 +82,9 @@ impl EvaluationVideo {
                 self.ready.push(fit(&taken, self.rule.size));
             }
         }
+        if have == 0 {
+            return Ok(None);
+        }
         let ready = Tensor::cat(&std::mem::take(&mut self.ready), 2);
         let count = count.min(have) as i64;
         let rest = ready.size()[2] - count;
@@ -89,7 +92,7 @@ impl EvaluationVideo {
             self.ready.push(ready.narrow(2, count, rest));
         }
         self.given += count as usize;
-        Ok((count > 0).then(|| ready.narrow(2, 0, count)))
+        Ok(Some(ready.narrow(2, 0, count)))
     }
 
     /// The next window of `length` frames, the last frame repeated where the video ends early, and how many of them are

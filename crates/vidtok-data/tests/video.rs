@@ -10,7 +10,10 @@ use std::process::Command;
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoError, VideoInfo};
-use vidtok_data::{Ffmpeg, Quality, Scene, VideoReader, VideoWriter, save_png};
+use vidtok_data::{
+    EvaluationRule, EvaluationVideo, Ffmpeg, Quality, Scene, VideoReader, VideoWriter, Window, evaluation_windows, fit,
+    save_png,
+};
 
 fn ffmpeg() -> Ffmpeg {
     Ffmpeg::locate().unwrap()
@@ -376,4 +379,25 @@ fn write_many(mut writer: VideoWriter) -> Result<(), VideoError> {
         writer.write(&frame)?;
     }
     Box::new(writer).finish()
+}
+
+#[test]
+fn evaluation_reads_in_order_what_the_rule_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mkv");
+    write(&path, &moving(41, [20, 30]), rate(60, 1), Quality::Lossless);
+    let reader = open(&path);
+    for (sample_fps, max_frames) in [(Some(30.0), None), (None, None), (Some(20.0), Some(11))] {
+        let rule = EvaluationRule { sample_fps, size: [16, 16], max_frames };
+        let mut video = EvaluationVideo::open(&ffmpeg(), &path, &rule).unwrap();
+        let stride = sample_fps.map_or(1.0, |fps| 60.0 / fps);
+        assert!((video.frame_rate().as_f64() - 60.0 / stride).abs() < 1e-9);
+        let taken = max_frames.map_or(41, |frames| (frames as f64 * stride) as u64);
+        for Window { indices, real } in evaluation_windows(taken, 60.0, sample_fps, Some(17)) {
+            let (window, found) = video.next_window(17).unwrap().unwrap();
+            assert_eq!(found, real);
+            assert!(window.equal(&fit(&reader.frames_at(&indices).unwrap(), [16, 16])), "{sample_fps:?} {indices:?}");
+        }
+        assert!(video.next_window(17).unwrap().is_none());
+    }
 }

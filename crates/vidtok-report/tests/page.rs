@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // a failure here is what the test is for
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
@@ -12,6 +14,8 @@ use vidtok_data::{Ffmpeg, Quality, VideoWriter};
 use vidtok_report::{EvaluationPage, PageMetric, PageModel, PageVideo};
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+/// How long the browser may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 const VISITOR: &str = include_str!("visitor.js");
 /// A name that would end a script, were it not escaped.
 const ODD: &str = "</script><b>\u{e9}\"'.mp4";
@@ -76,16 +80,25 @@ fn the_page_works_in_a_browser_by_keyboard_alone() {
     let path = folder.path().join("page.html");
     let html = page(&player).html().unwrap().replace("</body>", &format!("<script>{VISITOR}</script></body>"));
     std::fs::write(&path, html).unwrap();
-    let output = Command::new(browser)
+    let (out, log) = (folder.path().join("dom"), folder.path().join("log"));
+    let mut child = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"])
         .args(["--disable-background-networking", "--disable-component-update", "--virtual-time-budget=20000"])
         .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
         .args(["--dump-dom".to_owned(), format!("file://{}", path.display())])
-        .output()
+        .stdout(File::create(&out).unwrap())
+        .stderr(File::create(&log).unwrap())
+        .spawn()
         .unwrap();
-    let dom = String::from_utf8_lossy(&output.stdout);
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() && start.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _ = child.kill();
+    child.wait().unwrap();
+    let [dom, log] = [out, log].map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned());
     let found = dom.split("<pre id=\"found\">").nth(1).and_then(|rest| rest.split("</pre>").next());
-    let found = found.unwrap_or_else(|| panic!("no findings: {}", String::from_utf8_lossy(&output.stderr)));
+    let found = found.unwrap_or_else(|| panic!("no findings: {log}"));
     let found = found.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
     let found: Value = serde_json::from_str(&found).unwrap();
 

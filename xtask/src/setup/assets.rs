@@ -4,6 +4,7 @@
 //! layouts that PyTorch has for them.
 
 mod i3d;
+mod kinetics;
 mod lpips;
 
 use std::collections::HashMap;
@@ -90,6 +91,47 @@ fn write(path: &Path, tensors: &[Tensor], package: &Package, about: &[(&str, &st
     let metadata: HashMap<_, _> =
         origin.iter().chain(about).map(|&(key, text)| (key.to_owned(), text.to_owned())).collect();
     // In one piece: the crate's own way to write files keeps them from other users.
-    let bytes = safetensors::serialize(views, Some(metadata))?;
+    let bytes = with_ordered_header(&safetensors::serialize(views, Some(metadata))?)?;
     fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The same file with its header's entries in the order of their names, so that equal contents are equal bytes, of which
+/// evaluations keep the hash.
+fn with_ordered_header(file: &[u8]) -> Result<Vec<u8>> {
+    let (length, rest) = file.split_first_chunk().context("no header")?;
+    let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize).context("no whole header")?;
+    // serde_json sorts what has no type.
+    let mut header = serde_json::from_slice::<serde_json::Value>(header)?.to_string();
+    // The data begins at a multiple of eight.
+    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    Ok([&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::SafeTensors;
+
+    use super::*;
+
+    #[test]
+    fn equal_contents_are_equal_files() -> Result<()> {
+        let data: Vec<u8> = [1.5_f32, -2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+        let file = || {
+            let tensors = ["b", "a"].map(|name| Ok((name, TensorView::new(Dtype::F32, vec![2], &data)?)));
+            let metadata = (0..9).map(|n| (n.to_string(), "x".repeat(n))).collect();
+            with_ordered_header(&safetensors::serialize(
+                tensors.into_iter().collect::<Result<Vec<_>>>()?,
+                Some(metadata),
+            )?)
+        };
+        let first = file()?;
+        for _ in 0..9 {
+            assert_eq!(file()?, first);
+        }
+        let (header, metadata) = SafeTensors::read_metadata(&first)?;
+        assert_eq!((header % 8, metadata.metadata().as_ref().map(HashMap::len)), (0, Some(9)));
+        assert_eq!(SafeTensors::deserialize(&first)?.tensor("a")?.data(), data);
+        assert!(with_ordered_header(b"short").is_err());
+        Ok(())
+    }
 }

@@ -14,6 +14,8 @@ use network::Network;
 
 /// The network's name in its file.
 const NET: &str = "i3d";
+/// Where the file has the names of the classes, one a line.
+const LABELS: &str = "labels";
 
 /// I3D for Kinetics-400, frozen.
 ///
@@ -22,6 +24,7 @@ const NET: &str = "i3d";
 #[derive(Debug)]
 pub struct I3d {
     network: Network,
+    labels: Vec<String>,
 }
 
 impl I3d {
@@ -32,10 +35,10 @@ impl I3d {
     /// The fewest frames of a clip.
     pub const MIN_FRAMES: i64 = 9;
 
-    /// Makes or loads the network.
+    /// Makes or loads the network, which does not know what its classes are called.
     #[must_use]
     pub fn new(path: &ParamPath) -> Self {
-        Self { network: Network::new(path) }
+        Self { network: Network::new(path), labels: Vec::new() }
     }
 
     /// Reads a file that `cargo xtask assets` made.
@@ -47,7 +50,9 @@ impl I3d {
         if net != NET {
             return Err(WeightsError::OtherNetwork { path: path.to_owned(), network: "I3D" });
         }
-        load(&file, device, Self::new)
+        let i3d = load(&file, device, Self::new)?;
+        let labels = file.metadata(LABELS).unwrap_or_default().lines().map(str::to_owned).collect();
+        Ok(Self { labels, ..i3d })
     }
 
     /// The file of its weights that `cargo xtask assets` fetched.
@@ -64,6 +69,12 @@ impl I3d {
     /// If there is none, with what to do; or if it cannot be read.
     pub fn locate(device: Device) -> Result<Self, WeightsError> {
         Self::open(&Self::weights_file()?, device)
+    }
+
+    /// What the classes are called, in the order of the logits; none where the file does not tell.
+    #[must_use]
+    pub fn labels(&self) -> &[String] {
+        &self.labels
     }
 
     /// The logits `[n, 400]` of clips `[n, 3, t, 224, 224]` in [-1, 1], t >= 9.

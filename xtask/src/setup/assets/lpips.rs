@@ -61,7 +61,7 @@ const ALEX: Network = Network {
 
 /// Makes the two files if need be.
 pub(super) fn install(store: &Store) -> Result<[PathBuf; 2]> {
-    let stamp = package::stamp(&[PACKAGE], &["layout 1"])?;
+    let stamp = package::stamp(&[PACKAGE], &["layout 2"])?;
     store.files(FOLDER, [VGG.file, ALEX.file], &stamp, |dir| {
         let package = Package::pinned(PACKAGE)?;
         let place = |member: &str| [VGG, ALEX].iter().find(|n| n.member == member).map(|n| PathBuf::from(n.name));

@@ -1,0 +1,67 @@
+//! What the classes of Kinetics-400 (arXiv 1705.06950) are called, in the order of the logits, from the package
+//! `torchvision` (BSD licence).
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::setup::package::Package;
+use crate::setup::store::Store;
+
+pub(super) const PACKAGE: &str = "torchvision";
+const MEMBER: &str = "torchvision/models/_meta.py";
+/// The line of Python that begins the list, of which each name has a line of its own.
+const BEGIN: &str = "_KINETICS400_CATEGORIES = [";
+const END: &str = "]";
+const COUNT: usize = 400;
+
+/// Fetches the names.
+pub(super) fn labels(store: &Store, dir: &Path) -> Result<Vec<String>> {
+    let file = Path::new("kinetics.py");
+    Package::pinned(PACKAGE)?.unpack(store, dir, |member| (member == MEMBER).then(|| file.into()))?;
+    let source = fs::read_to_string(dir.join(file)).with_context(|| format!("{PACKAGE} has no {MEMBER}"))?;
+    let labels = read(&source).with_context(|| format!("{PACKAGE}: {MEMBER}"))?;
+    ensure!(labels.len() == COUNT, "{PACKAGE}: {MEMBER} names {} classes, expected {COUNT}", labels.len());
+    Ok(labels)
+}
+
+/// The list in the source, which is read as text and never executed.
+fn read(source: &str) -> Result<Vec<String>> {
+    let mut lines = source.lines().skip_while(|line| *line != BEGIN);
+    lines.next().with_context(|| format!("there is no {BEGIN:?}"))?;
+    let mut labels = Vec::new();
+    for line in lines {
+        if line == END {
+            return Ok(labels);
+        }
+        let quoted = line.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix("\","));
+        let name = quoted.filter(|name| !name.contains(['"', '\\']));
+        labels.push(name.with_context(|| format!("not a name in quotes: {line:?}"))?.to_owned());
+    }
+    bail!("the list does not end")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_from_their_list_alone() -> Result<()> {
+        let source = "_OTHER = [\n    \"cat\",\n]\n\n_KINETICS400_CATEGORIES = [\n    \"massaging person's head\",\n    \"zumba\",\n]\n\
+                      _MORE = [\n    \"dog\",\n]\n";
+        assert_eq!(read(source)?, ["massaging person's head", "zumba"]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_no_plain_list_is_told() {
+        let message = |source: &str| read(source).unwrap_err().to_string();
+        assert_eq!(message("a = 1\n"), "there is no \"_KINETICS400_CATEGORIES = [\"");
+        assert_eq!(message("_KINETICS400_CATEGORIES = [\n    \"a\",\n"), "the list does not end");
+        for line in ["os.remove(\"a\"),", "\"a\" + \"b\",", "\"a\\n\","] {
+            let error = message(&format!("_KINETICS400_CATEGORIES = [\n    {line}\n]\n"));
+            assert!(error.starts_with("not a name in quotes"), "{error}");
+        }
+    }
+}

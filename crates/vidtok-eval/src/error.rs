@@ -69,9 +69,12 @@ pub enum EvalError {
     /// A metric is not defined.
     #[error(transparent)]
     Metric(#[from] MetricError),
-    /// A video cannot be read or written.
+    /// A video of the data cannot be read.
     #[error(transparent)]
     Video(#[from] VideoError),
+    /// A video for the page cannot be written.
+    #[error(transparent)]
+    Player(VideoError),
     /// There is no list of videos.
     #[error(transparent)]
     Dataset(#[from] DatasetError),

@@ -8,7 +8,6 @@ use serde::Serialize;
 use vidtok_core::Codec;
 use vidtok_metrics::{Fvd, I3d};
 
-use crate::instruments::InstrumentSet;
 use crate::part::Part;
 use crate::{EvalError, Measured, MetricKind, Protocol};
 
@@ -101,22 +100,22 @@ pub struct VideoSummary {
 impl Evaluation {
     pub(crate) fn new(
         protocol: &Protocol,
-        instruments: &InstrumentSet,
+        weights: BTreeMap<&'static str, String>,
         codecs: &[Box<dyn Codec>],
         videos: &[String],
         parts: Vec<Vec<Part>>,
         unreadable: Vec<(String, String)>,
-    ) -> Result<Self, EvalError> {
+    ) -> Self {
         let stamp = Stamp {
             program: format!("vidtok {}", env!("CARGO_PKG_VERSION")),
             protocol: protocol.clone(),
             definitions: protocol.metrics.iter().map(|kind| (kind.key(), kind.definition())).collect(),
-            weights: instruments.weights()?,
+            weights,
             videos: videos.len(),
         };
         let codecs = codecs.iter().zip(parts);
         let codecs = codecs.map(|(codec, parts)| CodecSummary::new(codec.as_ref(), protocol, videos, parts)).collect();
-        Ok(Self { stamp, codecs, unreadable })
+        Self { stamp, codecs, unreadable }
     }
 
     /// What a reader must know beside the numbers, a line each.

@@ -243,14 +243,6 @@ impl Instruments<'_> {
         Ok(())
     }
 
-    /// [`InstrumentSet::features`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn target_features(&self, clips: &Tensor) -> Result<Option<Tensor>, EvalError> {
-        self.set.features(clips)
-    }
-
     /// Counts codes.
     pub fn count(&mut self, indices: &Tensor) {
         self.measures.codes.update(indices);
@@ -275,11 +267,11 @@ impl Instruments<'_> {
     }
 
     fn features(&mut self, known: Option<&Tensor>, target: &Tensor, reconstruction: &Tensor) -> Result<(), EvalError> {
-        let Some(after) = self.set.features(reconstruction)? else { return Ok(()) };
         let before = match known {
-            Some(known) => known.shallow_clone(),
-            None => self.set.features(target)?.unwrap_or_else(|| after.shallow_clone()),
+            Some(known) => Some(known.shallow_clone()),
+            None => self.set.features(target)?,
         };
+        let (Some(before), Some(after)) = (before, self.set.features(reconstruction)?) else { return Ok(()) };
         self.measures.features = Some(match self.measures.features.take() {
             Some([x, y]) => [Tensor::cat(&[x, before], 0), Tensor::cat(&[y, after], 0)],
             None => [before, after],

@@ -9,7 +9,7 @@ use vidtok_report::{EvaluationPage, PageMetric, PageModel, PageVideo};
 use crate::run::player_path;
 use crate::{CodecSummary, EvalError, Evaluation, MetricKind};
 
-/// Videos of each end of the order, by each codec, whose players go into the page.
+/// Videos at each end of the order whose players, of all codecs, go into the page.
 const PLAYERS: usize = 3;
 
 impl Evaluation {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
-use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed, VideoError};
+use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed};
 use vidtok_data::{EvaluationVideo, Ffmpeg, Quality, VideoWriter, to_frames, to_unit_range};
 use vidtok_report::difference;
 
@@ -71,12 +71,18 @@ pub fn evaluate(
         }
     }
     let instruments = InstrumentSet::load(&protocol.metrics, device)?;
-    let run = Run { protocol, device, options, instruments: &instruments, ffmpeg: Ffmpeg::locate()? };
+    let weights = instruments.weights()?;
+    let ffmpeg = Ffmpeg::locate()?;
+    let run = Run { protocol, device, options, instruments: &instruments, weights: &weights, ffmpeg };
     run.claim_folder()?;
+    // What earlier runs have left in the folder of the results is no input.
+    let own = options.out.canonicalize().map_err(EvalError::file(&options.out))?;
+    let is_own = |path: &Path| path.canonicalize().is_ok_and(|path| path.starts_with(&own));
+    let videos: Vec<&PathBuf> = videos.iter().filter(|path| !is_own(path)).collect();
     let mut measured = Vec::new();
     let mut parts: Vec<Vec<Part>> = codecs.iter().map(|_| Vec::new()).collect();
     let mut unreadable = Vec::new();
-    for path in videos {
+    for &path in &videos {
         let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
         match run.video(codecs, path, &name, tell) {
             Ok(found) => {
@@ -94,7 +100,7 @@ pub fn evaluate(
     if let (true, Some((_, reason))) = (measured.is_empty(), unreadable.first()) {
         return Err(EvalError::NoVideos { videos: videos.len(), reason: reason.clone() });
     }
-    Evaluation::new(protocol, &instruments, codecs, &measured, parts, unreadable)
+    Ok(Evaluation::new(protocol, weights, codecs, &measured, parts, unreadable))
 }
 
 /// The name of a codec's or video's file, whatever its own is made of.
@@ -114,6 +120,8 @@ struct Run<'a> {
     device: Device,
     options: &'a EvaluateOptions,
     instruments: &'a InstrumentSet,
+    /// Hashes of the instruments' weights.
+    weights: &'a BTreeMap<&'static str, String>,
     ffmpeg: Ffmpeg,
 }
 
@@ -152,15 +160,24 @@ impl Run<'_> {
             let stamp = self.stamp(codec.as_ref(), path);
             let player = player_path(&self.options.out, codec.name(), name);
             let shown = !self.options.players || player.is_file();
-            if let Some(part) = Part::read(&file, &stamp).filter(|_| shown) {
-                tell(Progress::Frames(part.about.frames));
-                parts.push(part);
-                continue;
+            let length = if self.protocol.long { PIECE } else { codec.window() };
+            let part = match Part::read(&file, &stamp).filter(|_| shown) {
+                Some(part) => {
+                    tell(Progress::Frames(part.about.frames));
+                    part
+                }
+                None => {
+                    fs::create_dir_all(&folder).map_err(EvalError::file(&folder))?;
+                    let player = self.options.players.then_some(player);
+                    let part =
+                        self.measure(codec.as_ref(), path, stamp, player.as_deref(), known.get(&length), tell)?;
+                    part.write(&file)?;
+                    part
+                }
+            };
+            if let Some([features, _]) = &part.measures.features {
+                known.entry(length).or_insert_with(|| features.to_device(self.device));
             }
-            fs::create_dir_all(&folder).map_err(EvalError::file(&folder))?;
-            let player = self.options.players.then_some(player);
-            let part = self.measure(codec.as_ref(), path, stamp, player.as_deref(), &mut known, tell)?;
-            part.write(&file)?;
             parts.push(part);
         }
         Ok(parts)
@@ -168,7 +185,8 @@ impl Run<'_> {
 
     fn stamp(&self, codec: &dyn Codec, video: &Path) -> String {
         let protocol = serde_json::to_string(self.protocol).unwrap_or_default();
-        hash(&format!("{}\n{:?}\n{protocol}\n{}", codec.name(), codec.settings(), file_state(video)))
+        let weights = self.weights;
+        hash(&format!("{}\n{:?}\n{protocol}\n{weights:?}\n{}", codec.name(), codec.settings(), file_state(video)))
     }
 
     fn measure(
@@ -177,7 +195,7 @@ impl Run<'_> {
         path: &Path,
         stamp: String,
         player: Option<&Path>,
-        known: &mut Known,
+        features: Option<&Tensor>,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Part, EvalError> {
         let mut video = EvaluationVideo::open(&self.ffmpeg, path, &self.protocol.rule())?;
@@ -186,11 +204,9 @@ impl Run<'_> {
         let mut taker = Taker {
             about,
             instruments: self.instruments.start(),
-            features: Vec::new(),
             player: player.map(|path| Player::new(&self.ffmpeg, path, [h, w], rate)).transpose()?,
         };
         let length = if self.protocol.long { PIECE } else { codec.window() };
-        let features = known.get(&length);
         if self.protocol.long {
             let mut stream = codec.start([frames as i64, h, w], rate);
             let mut pieces = Pieces::default();
@@ -224,10 +240,7 @@ impl Run<'_> {
                 tell(Progress::Frames(real));
             }
         }
-        let Taker { about, instruments, features, player } = taker;
-        if let (false, false) = (known.contains_key(&length), features.is_empty()) {
-            known.insert(length, Tensor::cat(&features, 0));
-        }
+        let Taker { about, instruments, player } = taker;
         if let Some(player) = player {
             player.finish()?;
         }
@@ -249,8 +262,6 @@ fn whole(codec: &dyn Codec, clips: &Tensor, coded: Option<Reconstructed>) -> Res
 struct Taker<'a> {
     about: About,
     instruments: Instruments<'a>,
-    /// Features of the input that were computed here.
-    features: Vec<Tensor>,
     player: Option<Player>,
 }
 
@@ -269,12 +280,7 @@ impl Taker<'_> {
         let (target, back) = (to_unit_range(&input), to_unit_range(&reconstruction));
         let (from, count) = (self.about.windows as i64, size[0]);
         let known = known.filter(|known| from + count <= known.size()[0]).map(|known| known.narrow(0, from, count));
-        let features = match known {
-            Some(known) => Some(known),
-            None => self.instruments.target_features(&target)?,
-        };
-        self.features.extend(features.as_ref().map(Tensor::shallow_clone));
-        self.instruments.update(&target, &back, features.as_ref())?;
+        self.instruments.update(&target, &back, known.as_ref())?;
         if let Some(indices) = &indices {
             self.instruments.count(indices);
         }
@@ -361,7 +367,9 @@ impl Player {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(EvalError::file(folder))?;
         }
-        Ok(Self { writer: VideoWriter::create(ffmpeg, path, [h, 3 * w], rate, Quality::Crf(23))? })
+        let writer =
+            VideoWriter::create(ffmpeg, path, [h, 3 * w], rate, Quality::Crf(23)).map_err(EvalError::Player)?;
+        Ok(Self { writer })
     }
 
     fn write(&mut self, input: &Tensor, reconstruction: &Tensor, real: i64) -> Result<(), EvalError> {
@@ -374,13 +382,14 @@ impl Player {
             }
             let [input, reconstruction] = [input, reconstruction].map(|clip| clip.narrow(2, 0, frames));
             let apart = difference(&input, &reconstruction, DIFFERENCE_GAIN)?.unsqueeze(0);
-            self.writer.write(&to_frames(&Tensor::cat(&[input, reconstruction, apart], 4)))?;
+            let frames = to_frames(&Tensor::cat(&[input, reconstruction, apart], 4));
+            self.writer.write(&frames).map_err(EvalError::Player)?;
         }
         Ok(())
     }
 
-    fn finish(self) -> Result<(), VideoError> {
-        Box::new(self.writer).finish()
+    fn finish(self) -> Result<(), EvalError> {
+        Box::new(self.writer).finish().map_err(EvalError::Player)
     }
 }
 

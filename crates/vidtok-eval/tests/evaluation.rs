@@ -109,11 +109,9 @@ fn a_second_run_takes_up_what_is_there_and_files_hold_all_numbers() {
     assert!(read("report.html").contains("player-0-1"));
     // A video that is added is measured; one that cannot be read is passed over.
     fs::write(case.folder.path().join("c.mp4"), "no video").unwrap();
-    case.videos = find_videos(case.folder.path())
-        .unwrap()
-        .into_iter()
-        .filter(|path| !path.starts_with(case.folder.path().join("out")))
-        .collect();
+    // What the first run left in its folder is no video of the data.
+    case.videos = find_videos(case.folder.path()).unwrap();
+    assert!(case.videos.iter().any(|path| path.starts_with(case.folder.path().join("out"))));
     let evaluation = case.run(&codecs, &protocol(), "out", 1).unwrap();
     assert_eq!((evaluation.stamp.videos, evaluation.unreadable.len()), (2, 1));
     assert_eq!(evaluation.unreadable[0].0, "c.mp4");

@@ -3,6 +3,7 @@
 //! This crate knows nothing of libtorch, so that it builds in seconds on a bare machine and can fetch it.
 #![allow(clippy::print_stderr, reason = "a command line program reports there")]
 
+mod agree;
 mod check;
 mod peer;
 mod setup;
@@ -34,7 +35,7 @@ enum Command {
         #[arg(long)]
         cuda: bool,
     },
-    /// Fetch the weights of the perceptual distance LPIPS alone, into .deps/assets
+    /// Fetch the weights of metrics (LPIPS, I3D) alone, into .deps/assets
     Assets,
     /// Set up, build in release and train configs/quickstart.toml
     Train {
@@ -53,6 +54,8 @@ enum Command {
         #[command(subcommand)]
         work: peer::Work,
     },
+    /// Compare our metrics with those of Python packages, on real clips
+    Agree(agree::Options),
     /// Format, project rules, clippy and documentation, all with warnings denied
     Check,
     /// The project's own rules only
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Train { args } => train::command(&workspace, &args),
         Command::Test { args } => test::command(&workspace, &as_typed(args)),
         Command::Peer { work } => peer::command(&workspace, &work),
+        Command::Agree(options) => agree::command(&workspace, &options),
         Command::Check => check::command(&workspace),
         Command::Tidy => tidy::command(&workspace),
     };

@@ -6,7 +6,7 @@ use tch::{Device, Tensor, no_grad};
 use vidtok_core::{FrameSource, fetched};
 use vidtok_data::{Ffmpeg, VideoReader, fit, to_unit_range};
 use vidtok_eval::{EvalError, InstrumentSet, Measured, MetricKind};
-use vidtok_metrics::WeightsError;
+use vidtok_metrics::{I3d, WeightsError};
 
 const METRICS: [MetricKind; 4] = [MetricKind::Psnr, MetricKind::LpipsAlex, MetricKind::Fvd, MetricKind::Flicker];
 const WINDOW: i64 = 9;
@@ -73,4 +73,25 @@ fn distances_grow_with_the_distortion_and_shuffled_frames_move_only_what_sees_ti
     // Each frame beside itself, in another order.
     let [psnr, lpips, _, flicker] = measure(&shuffle(&clips), &shuffle(&clips));
     assert!((psnr - 80.0).abs() < 1e-3 && lpips.abs() < 1e-6 && flicker == 0.0);
+}
+
+/// In the middle of that clip people ride through a wood.
+#[test]
+fn i3d_names_what_is_done_in_a_clip() {
+    let i3d = match I3d::locate(Device::Cpu) {
+        Ok(i3d) if i3d.labels().is_empty() => return eprintln!("skipped, an earlier `cargo xtask assets` was run"),
+        Ok(i3d) => i3d,
+        Err(WeightsError::Missing { .. }) => return eprintln!("skipped, `cargo xtask assets` was not run"),
+        Err(error) => panic!("{error}"),
+    };
+    let path = fetched("clips/bikes.mp4").into_iter().find(|path| path.is_file());
+    let (Ok(ffmpeg), Some(path)) = (Ffmpeg::locate(), path) else {
+        return eprintln!("skipped, the sample clips were not fetched");
+    };
+    let mut reader = VideoReader::open(&ffmpeg, path).unwrap();
+    reader.next_frames(100).unwrap();
+    let frames = reader.next_frames(40).unwrap().unwrap();
+    let logits = i3d.logits(&fit(&frames, [I3d::SIDE; 2])).unwrap();
+    assert_eq!(i3d.labels().len() as i64, I3d::CLASSES);
+    assert_eq!(i3d.labels()[logits.argmax(1, false).int64_value(&[0]) as usize], "riding mountain bike");
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use vidtok_core::Codec;
 use vidtok_metrics::{Fvd, I3d};
 
+use crate::measured::too_few_windows;
 use crate::part::Part;
 use crate::{EvalError, Measured, MetricKind, Protocol};
 
@@ -124,11 +125,7 @@ impl Evaluation {
         let mut remarks = Vec::new();
         let samples = self.codecs.iter().filter_map(|codec| codec.fvd_samples).min();
         match samples {
-            Some(found) if found < Fvd::MIN_CLIPS => remarks.push(format!(
-                "fvd: expected at least {} windows of {} frames or more, found {found}",
-                Fvd::MIN_CLIPS,
-                I3d::MIN_FRAMES
-            )),
+            Some(found) if found < Fvd::MIN_CLIPS => remarks.push(format!("fvd: {}", too_few_windows(found))),
             Some(found) if found <= I3d::CLASSES => remarks.push(format!(
                 "fvd: of {found} windows, too few for its 400 features: compare it only with values of as many windows"
             )),

@@ -62,12 +62,7 @@ impl Measured {
     #[must_use]
     pub fn lacks(&self, kind: MetricKind) -> String {
         match kind {
-            MetricKind::Fvd => format!(
-                "expected at least {} windows of {} frames or more, found {}",
-                Fvd::MIN_CLIPS,
-                I3d::MIN_FRAMES,
-                self.samples()
-            ),
+            MetricKind::Fvd => too_few_windows(self.samples()),
             MetricKind::Seam => "expected a video of more than one window".to_owned(),
             MetricKind::Flicker => "expected a video of more than one frame".to_owned(),
             _ => "expected a video".to_owned(),
@@ -84,5 +79,33 @@ impl Measured {
     #[must_use]
     pub fn codes(&self) -> &CodebookUse {
         &self.codes
+    }
+}
+
+/// That FVD needs more than the windows that it has seen.
+pub(crate) fn too_few_windows(found: i64) -> String {
+    let (windows, frames) = (Fvd::MIN_CLIPS, I3d::MIN_FRAMES);
+    format!("expected at least {windows} windows of {frames} frames or more, found {found}")
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn fvd_of_a_single_window_has_no_value_and_says_what_it_needs() {
+        let mut all = Measured::default();
+        for found in 0..2 {
+            assert_eq!(all.value(MetricKind::Fvd), None);
+            assert_eq!(
+                all.lacks(MetricKind::Fvd),
+                format!("expected at least 2 windows of 9 frames or more, found {found}")
+            );
+            let logits = || Tensor::randn([1, I3d::CLASSES], (Kind::Float, Device::Cpu));
+            all.add(&Measures { features: Some([logits(), logits()]), ..Measures::default() });
+        }
+        assert!(all.value(MetricKind::Fvd).is_some_and(|distance| distance > 0.0));
     }
 }

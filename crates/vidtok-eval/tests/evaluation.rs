@@ -139,6 +139,29 @@ fn whole_videos_have_no_repeated_frames() {
 }
 
 #[test]
+fn a_video_shorter_than_a_window_is_filled_with_its_last_frame_and_said() {
+    let mut case = Case::new();
+    case.videos = case.videos.split_off(1);
+    let codecs: [Box<dyn Codec>; 1] = [Box::new(Jpeg::new(50).unwrap())];
+    let short = |max| Protocol { max_frames: Some(max), ..protocol() };
+    let evaluation = case.run(&codecs, &short(5), "out", 1).unwrap();
+    let codec = &evaluation.codecs[0];
+    assert_eq!((codec.windows, codec.frames, codec.repeated_frames), (1, 5, 12));
+    assert_eq!(codec.metrics["seam"], None);
+    assert_eq!(
+        evaluation.remarks(),
+        ["windows that videos end in are filled with their last frame, which counts (as published)"]
+    );
+    // The mean over 17 frames of which 13 are the fifth.
+    let alone = |from: usize, to: usize| {
+        let frames = case.run(&codecs, &short(to), &format!("out{to}"), 1).unwrap();
+        frames.codecs[0].videos[0].curves[&MetricKind::Psnr][from..to].iter().sum::<f64>()
+    };
+    let expected = (alone(0, 5) + 12.0 * alone(4, 5)) / 17.0;
+    assert!((total(&evaluation, 0, "psnr") - expected).abs() < 1e-9, "{expected}");
+}
+
+#[test]
 fn results_of_another_protocol_are_not_mixed_in() {
     let case = Case::new();
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];

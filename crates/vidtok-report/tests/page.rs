@@ -72,13 +72,11 @@ fn page(player: &[u8]) -> EvaluationPage {
     }
 }
 
-#[test]
-fn the_page_works_in_a_browser_by_keyboard_alone() {
-    let Some(browser) = browser() else { return eprintln!("skipped, there is no browser: {BROWSERS:?}") };
+/// What a script finds out about the page and leaves in an element `found`.
+fn visit(browser: &Path, page: &EvaluationPage, script: &str) -> Value {
     let folder = tempfile::tempdir().unwrap();
-    let Some(player) = player(folder.path()) else { return eprintln!("skipped, there is no ffmpeg") };
     let path = folder.path().join("page.html");
-    let html = page(&player).html().unwrap().replace("</body>", &format!("<script>{VISITOR}</script></body>"));
+    let html = page.html().unwrap().replace("</body>", &format!("<script>{script}</script></body>"));
     std::fs::write(&path, html).unwrap();
     let (out, log) = (folder.path().join("dom"), folder.path().join("log"));
     let mut child = Command::new(browser)
@@ -100,7 +98,15 @@ fn the_page_works_in_a_browser_by_keyboard_alone() {
     let found = dom.split("<pre id=\"found\">").nth(1).and_then(|rest| rest.split("</pre>").next());
     let found = found.unwrap_or_else(|| panic!("no findings: {log}"));
     let found = found.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-    let found: Value = serde_json::from_str(&found).unwrap();
+    serde_json::from_str(&found).unwrap()
+}
+
+#[test]
+fn the_page_works_in_a_browser_by_keyboard_alone() {
+    let Some(browser) = browser() else { return eprintln!("skipped, there is no browser: {BROWSERS:?}") };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(player) = player(folder.path()) else { return eprintln!("skipped, there is no ffmpeg") };
+    let found = visit(&browser, &page(&player), VISITOR);
 
     assert_eq!(found["errors"], json!([]), "{found}");
     assert_eq!(found["best"], json!(["30.00", "0.10"]));
@@ -117,4 +123,38 @@ fn the_page_works_in_a_browser_by_keyboard_alone() {
     assert!((second["time"].as_f64().unwrap() - first["time"].as_f64().unwrap() - 0.2).abs() < 0.01);
     // The wipe shows the input on the left of the reconstruction.
     assert!(found["wiped"]["hidden"] == true && near(&found["wiped"]["left"], 80.0), "{found}");
+}
+
+#[test]
+fn a_page_of_a_thousand_long_videos_works() {
+    let Some(browser) = browser() else { return eprintln!("skipped, there is no browser: {BROWSERS:?}") };
+    let mut large = page(&[]);
+    let videos = (0..1000_u16).map(|place| {
+        let level = |model: u16, frame: u16| f32::from((place * 7 + model * 3 + frame) % 50) + 0.25;
+        PageVideo {
+            name: format!("{place}.mp4"),
+            frames: 300,
+            fps: 30.0,
+            values: (0..2).map(|model| vec![Some(f64::from(level(model, 0))), None]).collect(),
+            curves: (0..2).map(|model| vec![(0..300).map(|frame| level(model, frame)).collect(), vec![]]).collect(),
+            players: vec![None, None],
+        }
+    });
+    large.videos = videos.collect();
+    let script = r##"
+        const key = (key) => document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        const text = (id) => document.getElementById(id).textContent;
+        const first = text("clip");
+        key("ArrowDown");
+        const rows = document.querySelectorAll("\#videos tbody tr").length;
+        const found = { rows, first, second: text("clip"), curve: text("curve-text") };
+        const pre = document.createElement("pre");
+        pre.id = "found";
+        pre.textContent = JSON.stringify(found);
+        document.body.append(pre);"##;
+    let found = visit(&browser, &large, script);
+    assert_eq!(found["rows"], 1000);
+    assert_eq!(found["first"], "0.mp4 by large: PSNR 0.25 dB, LPIPS \u{2013}");
+    assert_eq!(found["second"], "50.mp4 by large: PSNR 0.25 dB, LPIPS \u{2013}");
+    assert_eq!(found["curve"], "PSNR, frame 0: large 0.25, small 3.25");
 }

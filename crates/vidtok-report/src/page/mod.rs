@@ -14,6 +14,9 @@ const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
+/// Digits of a curve's values beyond those that its metric is shown with.
+const CURVE_DIGITS: i32 = 2;
+
 /// Models that were measured on videos, for people to look at.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct EvaluationPage {
@@ -67,6 +70,7 @@ pub struct PageVideo {
     /// By model, a value a metric.
     pub values: Vec<Vec<Option<f64>>>,
     /// By model, for each metric a value a frame; empty where it has none.
+    #[serde(skip)]
     pub curves: Vec<Vec<Vec<f32>>>,
     /// By model, an MP4 of input, reconstruction and difference beside each other, each a third of its width; in one
     /// file, they cannot get out of step.
@@ -91,23 +95,23 @@ impl EvaluationPage {
     /// If a list has another length than there are models or metrics.
     pub fn html(&self) -> Result<String, ReportError> {
         self.check()?;
-        let json = serde_json::to_string(self)
-            .map_err(|error| ReportError::Shape { expected: "numbers and texts".into(), found: error.to_string() })?;
-        // In a script element only "<" can end it.
-        let json = json.replace('<', "\\u003c");
-        let mut players = String::new();
+        let data = json(self)?;
+        // Looked up by the script when they are shown.
+        let mut parts = String::new();
         for (place, video) in self.videos.iter().enumerate() {
+            let curves = json(&rounded(video, &self.metrics))?;
+            parts += &format!("<script type=\"application/json\" id=\"curves-{place}\">{curves}</script>\n");
             for (model, player) in video.players.iter().enumerate() {
                 if let Some(bytes) = player {
                     let text = STANDARD.encode(bytes);
-                    players += &format!("<script type=\"text/plain\" id=\"player-{model}-{place}\">{text}</script>\n");
+                    parts += &format!("<script type=\"text/plain\" id=\"player-{model}-{place}\">{text}</script>\n");
                 }
             }
         }
-        let parts = [("STYLE", STYLE), ("SCRIPT", SCRIPT), ("DATA", &json), ("PLAYERS", &players)];
-        let mut html = String::with_capacity(TEMPLATE.len() + STYLE.len() + SCRIPT.len() + json.len() + players.len());
+        let pieces = [("STYLE", STYLE), ("SCRIPT", SCRIPT), ("DATA", &data), ("PARTS", &parts)];
+        let mut html = String::with_capacity(TEMPLATE.len() + STYLE.len() + SCRIPT.len() + data.len() + parts.len());
         for piece in TEMPLATE.split("@@") {
-            match parts.iter().find(|(name, _)| *name == piece) {
+            match pieces.iter().find(|(name, _)| *name == piece) {
                 Some((_, text)) => html += text,
                 None if piece == "TITLE" => html += &escape(&self.title),
                 None => html += piece,
@@ -135,6 +139,22 @@ impl EvaluationPage {
         }
         Ok(())
     }
+}
+
+/// Text for a script element, in which only "<" can end it.
+fn json(value: &impl Serialize) -> Result<String, ReportError> {
+    let text = serde_json::to_string(value)
+        .map_err(|error| ReportError::Shape { expected: "numbers and texts".into(), found: error.to_string() })?;
+    Ok(text.replace('<', "\\u003c"))
+}
+
+/// The curves of a video, with as many digits as can be seen.
+fn rounded(video: &PageVideo, metrics: &[PageMetric]) -> Vec<Vec<Vec<f64>>> {
+    let round = |(curve, metric): (&Vec<f32>, &PageMetric)| {
+        let scale = 10f64.powi(metric.digits as i32 + CURVE_DIGITS);
+        curve.iter().map(|&value| (f64::from(value) * scale).round() / scale).collect()
+    };
+    video.curves.iter().map(|curves| curves.iter().zip(metrics).map(round).collect()).collect()
 }
 
 fn escape(text: &str) -> String {
@@ -172,6 +192,7 @@ mod tests {
     #[test]
     fn nothing_in_a_name_ends_the_script_and_nothing_is_fetched() {
         let html = page().html().unwrap();
+        assert!(html.contains("id=\"curves-0\">[[[1.0,2.0],[]]]</script>"));
         assert!(!html.contains("</script><b>") && html.contains("\\u003c/script>\\u003cb>\u{e9}.mp4"));
         assert!(html.contains("<title>a &lt;b&gt; &amp; &quot;c&quot;</title>"));
         assert!(html.contains("<script type=\"text/plain\" id=\"player-0-0\">AAEC</script>"));

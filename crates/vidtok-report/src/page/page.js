@@ -19,13 +19,16 @@ function svg(tag, attributes, text) {
 }
 const shown = (value, metric) => (value === null || value === undefined ? "–" : value.toFixed(metric.digits));
 const arrow = (metric) => ({ true: " ↑", false: " ↓" })[metric.higher_is_better] ?? "";
+// Of any number of values, which arguments of a call cannot be.
+const lowest = (values) => values.reduce((a, b) => (b < a ? b : a), Infinity);
+const highest = (values) => values.reduce((a, b) => (b > a ? b : a), -Infinity);
 const known = (values) => values.filter((value) => value !== null && value !== undefined);
 
 // The best of some values, or null where there is no better, or nothing to compare.
 function best(values, metric) {
   const some = known(values);
   if (metric.higher_is_better === null || some.length < 2) return null;
-  return metric.higher_is_better ? Math.max(...some) : Math.min(...some);
+  return metric.higher_is_better ? highest(some) : lowest(some);
 }
 
 function summary() {
@@ -99,7 +102,7 @@ function videos() {
   const title = metric ? `${metric.label}${metric.unit ? ` in ${metric.unit}` : ""}${arrow(metric)}` : "";
   for (const text of ["Video", "Frames", "fps", title]) head.append(element("th", text, { scope: "col" }));
   const all = known(data.videos.flatMap((video) => video.values.map((values) => values[state.metric])));
-  const most = Math.max(...all.map(Math.abs), 1e-12);
+  const most = Math.max(highest(all.map(Math.abs)), 1e-12);
   const body = table.createTBody();
   for (const place of ordered()) {
     const video = data.videos[place];
@@ -135,7 +138,14 @@ function clip() {
   at("clip").textContent = `${video.name} by ${data.models[state.model].name}: ${values.join(", ")}`;
 }
 
-const curveOf = (model) => data.videos[state.video]?.curves[model]?.[state.metric] ?? [];
+// Curves lie in the page as text, video by video, and only the one that is shown is read.
+const read = { video: null, curves: [] };
+function curveOf(model) {
+  if (read.video !== state.video) {
+    Object.assign(read, { video: state.video, curves: JSON.parse(at(`curves-${state.video}`)?.textContent ?? "[]") });
+  }
+  return read.curves[model]?.[state.metric] ?? [];
+}
 
 function curves() {
   const [box, metric] = [at("curve"), data.metrics[state.metric]];
@@ -150,7 +160,7 @@ function curves() {
   box.setAttribute("aria-label", `${metric.label} over the frames of ${data.videos[state.video].name}`);
   const [left, right, top, bottom] = [52, width - 8, 10, height - 24];
   const length = Math.max(...lines.map((line) => line.length));
-  let [low, high] = [Math.min(...values), Math.max(...values)];
+  let [low, high] = [lowest(values), highest(values)];
   if (high - low < 1e-12) [low, high] = [low - 0.5, high + 0.5];
   const x = (frame) => left + ((right - left) * frame) / Math.max(length - 1, 1);
   const y = (value) => bottom - ((bottom - top) * (value - low)) / (high - low);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use vidtok_torch::{ParamPath, TemporalGeometry};
 
-use crate::TimeState;
+use crate::StreamState;
 
 /// What a network does at the ends of the time axis, and how it upsamples it.
 ///
@@ -62,21 +62,21 @@ impl Causality {
 
     /// `x` `[b, t, h, w, c]` with the frames beside it that a window of `kernel` frames needs which moves by `stride`
     /// and gives t / stride outputs.
-    pub(crate) fn extend(self, x: &Tensor, kernel: i64, stride: i64, state: &mut TimeState) -> Tensor {
+    pub(crate) fn extend(self, x: Tensor, kernel: i64, stride: i64, state: &mut StreamState) -> Tensor {
         let missing = Self::missing(kernel, stride);
         if self == Self::NonCausal {
             return match stride {
-                1 => x.shallow_clone(), // the convolution pads both sides itself
-                _ => Tensor::cat(&[x, &zeros(x, missing)], 1),
+                1 => x, // the convolution pads both sides itself
+                _ => Tensor::cat(&[&x, &zeros(&x, missing)], 1),
             };
         }
         let past = state.take();
         let seen = past.seen + x.size()[1];
-        let before = past.frames.unwrap_or_else(|| match self {
-            Self::V1_1 => x.narrow(1, 0, 1).expand(frames(x, missing), false),
-            _ => zeros(x, missing),
+        let before = past.kept.unwrap_or_else(|| match self {
+            Self::V1_1 => x.narrow(1, 0, 1).expand(frames(&x, missing), false),
+            _ => zeros(&x, missing),
         });
-        let extended = Tensor::cat(&[&before, x], 1);
+        let extended = Tensor::cat(&[before, x], 1);
         state.keep(&extended, extended.size()[1] - missing, seen);
         extended
     }
@@ -106,7 +106,7 @@ mod tests {
     fn each_version_fills_the_ends_its_own_way() {
         let x = Tensor::from_slice(&[1.0_f32, 2.0]).view([1, 2, 1, 1, 1]);
         let extend = |causality: Causality, stride| {
-            let extended = causality.extend(&x, 3, stride, &mut TimeState::whole_clip());
+            let extended = causality.extend(x.shallow_clone(), 3, stride, &mut StreamState::whole_clip());
             Vec::<f32>::try_from(extended.flatten(0, -1)).unwrap()
         };
         assert_eq!(extend(Causality::V1_0, 1), [0.0, 0.0, 1.0, 2.0]);

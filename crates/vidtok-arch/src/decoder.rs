@@ -8,9 +8,10 @@ use crate::level::{Level, LevelPaths};
 use crate::middle::Middle;
 use crate::recomputable::Recomputable;
 use crate::spatial_resample::SpatialUpsample;
+use crate::stream_state::is_empty;
 use crate::temporal_resample::TemporalUpsample;
 use crate::time_conv::{Layer, TimeConv3d};
-use crate::{ArchConfig, TimeState};
+use crate::{ArchConfig, StreamState};
 
 /// The decoder network.
 #[derive(Debug)]
@@ -57,17 +58,21 @@ impl Decoder {
     /// `[b, input, t, h, w]` to `[b, 3, t * f_t, h * f_s, w * f_s]`, about in [-1, 1], f_t and f_s being the config's
     /// temporal and spatial factors. In a stream of [`Causality::V1_1`](crate::Causality::V1_1) the frames run behind,
     /// and a chunk may give none.
-    pub fn forward(&self, latent: &Tensor, state: &mut TimeState) -> Tensor {
-        state.rewind();
-        let mut h = self.conv_in.forward(&to_channels_last(latent), state);
-        h = self.middle.forward(&h, state);
-        for level in &self.levels {
-            h = level.forward(&h, state);
-            if h.size()[1] == 0 {
-                return no_frames(latent);
+    pub fn forward(&self, latent: &Tensor, state: &mut StreamState) -> Tensor {
+        state.start_step();
+        let mut h = self.conv_in.forward(to_channels_last(latent), state);
+        h = self.middle.forward(h, state);
+        h = state.over_strips(h, |rows, state| {
+            let mut h = rows;
+            for level in &self.levels {
+                h = level.forward(h, state);
+                if is_empty(&h) {
+                    return h;
+                }
             }
-        }
-        from_channels_last(&self.head.forward(&h, state))
+            self.head.forward(h, state)
+        });
+        if is_empty(&h) { no_frames(latent) } else { from_channels_last(&h) }
     }
 }
 

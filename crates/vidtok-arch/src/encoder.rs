@@ -8,9 +8,10 @@ use crate::level::{Level, LevelPaths};
 use crate::middle::Middle;
 use crate::recomputable::Recomputable;
 use crate::spatial_resample::SpatialDownsample;
+use crate::stream_state::is_empty;
 use crate::temporal_resample::TemporalDownsample;
 use crate::time_conv::{Layer, TimeConv3d};
-use crate::{ArchConfig, TimeState};
+use crate::{ArchConfig, StreamState};
 
 /// The encoder network.
 #[derive(Debug)]
@@ -51,13 +52,19 @@ impl Encoder {
 
     /// `[b, 3, t, h, w]` in [-1, 1] to `[b, output, t / f_t, h / f_s, w / f_s]`, f_t and f_s being the config's
     /// temporal and spatial factors; t, h and w must be multiples of them.
-    pub fn forward(&self, video: &Tensor, state: &mut TimeState) -> Tensor {
-        state.rewind();
-        let mut h = self.conv_in.forward(&to_channels_last(video), state);
-        for level in &self.levels {
-            h = level.forward(&h, state);
-        }
-        h = self.middle.forward(&h, state);
-        from_channels_last(&self.head.forward(&h, state))
+    pub fn forward(&self, video: &Tensor, state: &mut StreamState) -> Tensor {
+        state.start_step();
+        let mut h = state.over_strips(to_channels_last(video), |rows, state| {
+            let mut h = self.conv_in.forward(rows, state);
+            for level in &self.levels {
+                if is_empty(&h) {
+                    break;
+                }
+                h = level.forward(h, state);
+            }
+            h
+        });
+        h = self.middle.forward(h, state);
+        from_channels_last(&self.head.forward(h, state))
     }
 }

@@ -5,7 +5,7 @@ use vidtok_torch::{LayerNorm, ParamPath};
 
 use crate::residual::norm;
 use crate::time_conv::{Layer, TimeConv3d};
-use crate::{Causality, TimeState};
+use crate::{Causality, StreamState};
 
 /// `norm_out` and `conv_out` of the published names.
 #[derive(Clone, Debug)]
@@ -28,7 +28,9 @@ impl Head {
 }
 
 impl Layer for Head {
-    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
-        self.conv_out.forward(&self.norm_out.forward_silu(x), state)
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
+        let h = self.norm_out.forward_silu(&x);
+        drop(x);
+        self.conv_out.forward(h, state)
     }
 }

@@ -2,42 +2,46 @@
 
 use tch::Tensor;
 
-use crate::TimeState;
+use crate::StreamState;
 
 /// `x` `[b, t, h, w, c]` with twice the frames, half-pixel centres. The first 2^stage frames of a clip, which stand for
 /// its first frame, are interpolated apart from the rest; `stage` counts the decoder's temporal upsamplings from 0.
 ///
 /// An output may need the frame after it; in a stream the last frame of a chunk is kept back until that has come.
-pub(crate) fn interpolate(x: &Tensor, stage: usize, state: &mut TimeState) -> Tensor {
+pub(crate) fn interpolate(x: Tensor, stage: usize, state: &mut StreamState) -> Tensor {
     let head = 1 << stage;
     let past = state.take();
     let seen = past.seen + x.size()[1];
     // The frame before the one kept back, if any, and the one kept back.
-    let kept = past.frames.as_ref().map_or(0, |frames| frames.size()[1]);
-    let x = match past.frames {
-        Some(frames) => Tensor::cat(&[&frames, x], 1),
-        None => x.shallow_clone(),
+    let kept = past.kept.as_ref().map_or(0, |frames| frames.size()[1]);
+    let x = match past.kept {
+        Some(frames) => Tensor::cat(&[frames, x], 1),
+        None => x,
     };
     let t = x.size()[1];
-    let in_head = (head - (seen - t)).clamp(0, t);
-    let done = [x.narrow(1, 0, in_head), x.narrow(1, in_head, t - in_head)];
-    let done: Vec<Tensor> = done.iter().filter(|part| part.size()[1] > 0).map(upsample_part).collect();
-    let upsampled = match done.as_slice() {
-        [all] => all.shallow_clone(),
-        parts => Tensor::cat(parts, 1),
-    };
-    let waits = |seen: i64, last: bool| !last && seen != head;
-    let given = if kept > 0 && waits(past.seen, false) { kept - 1 } else { kept };
-    let ready = t - i64::from(waits(seen, state.is_last()));
+    let given = if kept > 0 && waits(past.seen, head, false) { kept - 1 } else { kept };
+    let ready = t - i64::from(waits(seen, head, state.is_last()));
     state.keep(&x, (ready - 1).max(0), seen);
+    let in_head = (head - (seen - t)).clamp(0, t);
+    let parts = [x.narrow(1, 0, in_head), x.narrow(1, in_head, t - in_head)];
+    drop(x);
+    let mut parts: Vec<Tensor> = parts.into_iter().filter(|part| part.size()[1] > 0).map(upsample_part).collect();
+    let upsampled = if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 1) };
+    drop(parts);
     upsampled.narrow(1, 2 * given, 2 * (ready - given))
 }
 
-fn upsample_part(x: &Tensor) -> Tensor {
+/// Whether the last of the frames that were seen needs the one after it.
+fn waits(seen: i64, head: i64, last: bool) -> bool {
+    !last && seen != head
+}
+
+fn upsample_part(x: Tensor) -> Tensor {
     let t = x.size()[1];
-    let before = Tensor::cat(&[x.narrow(1, 0, 1), x.narrow(1, 0, t - 1)], 1);
-    let after = Tensor::cat(&[x.narrow(1, 1, t - 1), x.narrow(1, t - 1, 1)], 1);
-    Tensor::stack(&[x.lerp(&before, 0.25), x.lerp(&after, 0.25)], 2).flatten(1, 2)
+    let extended = Tensor::cat(&[x.narrow(1, 0, 1), x.shallow_clone(), x.narrow(1, t - 1, 1)], 1);
+    drop(x);
+    let [before, middle, after] = [0, 1, 2].map(|start| extended.narrow(1, start, t));
+    Tensor::stack(&[middle.lerp(&before, 0.25), middle.lerp(&after, 0.25)], 2).flatten(1, 2)
 }
 
 #[cfg(test)]
@@ -64,7 +68,7 @@ mod tests {
             };
             let parts = [expected(x.narrow(1, 0, head)), expected(x.narrow(1, head, 7 - head))];
             let expected = Tensor::cat(&parts, 2);
-            let upsampled = interpolate(&x, stage, &mut TimeState::whole_clip());
+            let upsampled = interpolate(x.shallow_clone(), stage, &mut StreamState::whole_clip());
             assert!(upsampled.flatten(0, -1).allclose(&expected.flatten(0, -1), 1e-6, 1e-6, false));
         }
     }
@@ -73,17 +77,17 @@ mod tests {
     fn upsampling_in_chunks_equals_upsampling_the_whole() {
         let x = ramp(9).square();
         for stage in [0, 1, 2] {
-            let whole = interpolate(&x, stage, &mut TimeState::whole_clip());
+            let whole = interpolate(x.shallow_clone(), stage, &mut StreamState::whole_clip());
             for chunks in [vec![9], vec![1; 9], vec![2, 3, 4], vec![4, 1, 4], vec![1, 3, 5], vec![8, 1]] {
-                let mut state = TimeState::streaming();
+                let mut state = StreamState::streaming();
                 let mut start = 0;
                 let mut parts = Vec::new();
                 for &length in &chunks {
                     if start + length == 9 {
                         state.expect_last();
                     }
-                    state.rewind();
-                    parts.push(interpolate(&x.narrow(1, start, length), stage, &mut state));
+                    state.start_step();
+                    parts.push(interpolate(x.narrow(1, start, length), stage, &mut state));
                     start += length;
                 }
                 assert_eq!(values(&Tensor::cat(&parts, 1)), values(&whole), "{stage} {chunks:?}");

@@ -5,8 +5,9 @@ use vidtok_torch::{Conv2d, ParamPath};
 
 use crate::recomputable::Recomputable;
 use crate::residual::Residual;
+use crate::stream_state::is_empty;
 use crate::time_conv::{Layer, TimeConv1d};
-use crate::{Causality, TimeState};
+use crate::{Causality, StreamState};
 
 /// One level, with the resampling layers `S` in space and `T` in time.
 #[derive(Clone, Debug)]
@@ -21,8 +22,9 @@ pub(crate) struct Level<S, T> {
 struct Unit(Residual<Conv2d>, Residual<TimeConv1d>);
 
 impl Layer for Unit {
-    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
-        self.1.forward(&self.0.forward(x, state), state)
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
+        let h = self.0.forward(x, state);
+        if is_empty(&h) { h } else { self.1.forward(h, state) }
     }
 }
 
@@ -65,17 +67,23 @@ impl<S: Layer, T: Layer> Level<S, T> {
 }
 
 impl<S: Layer, T: Layer> Layer for Level<S, T> {
-    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
-        let mut h = x.shallow_clone();
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
+        let mut h = x;
         for unit in &self.units {
-            h = unit.forward(&h, state);
+            h = unit.forward(h, state);
+            if is_empty(&h) {
+                return h;
+            }
         }
         if let Some(resample) = &self.spatial {
-            h = resample.forward(&h, state);
+            h = resample.forward(h, state);
+            if is_empty(&h) {
+                return h;
+            }
         }
-        if let Some(resample) = &self.temporal {
-            h = resample.forward(&h, state);
+        match &self.temporal {
+            Some(resample) => resample.forward(h, state),
+            None => h,
         }
-        h
     }
 }

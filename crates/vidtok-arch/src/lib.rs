@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
-//! use vidtok_arch::{ArchConfig, Causality, Encoder, TimeState};
+//! use vidtok_arch::{ArchConfig, Causality, Encoder, StreamState};
 //! use vidtok_torch::ParamPath;
 //!
 //! let config = ArchConfig {
@@ -24,7 +24,7 @@
 //! let encoder = Encoder::new(&root.sub("encoder"), &config, 4);
 //!
 //! let video = Tensor::zeros([1, 3, 4, 16, 16], (Kind::Float, Device::Cpu));
-//! let encoded = encoder.forward(&video, &mut TimeState::whole_clip());
+//! let encoded = encoder.forward(&video, &mut StreamState::whole_clip());
 //! assert_eq!(encoded.size(), [1, 4, 2, 8, 8]);
 //! # Ok::<(), vidtok_arch::ArchError>(())
 //! ```
@@ -35,6 +35,7 @@ mod causality;
 mod config;
 mod decoder;
 mod encoder;
+mod footprint;
 mod head;
 mod interpolate;
 mod level;
@@ -42,12 +43,13 @@ mod middle;
 mod recomputable;
 mod residual;
 mod spatial_resample;
+mod stream_state;
 mod temporal_resample;
 mod time_conv;
-mod time_state;
 
 pub use causality::Causality;
 pub use config::{ArchConfig, ArchError};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
-pub use time_state::TimeState;
+pub use footprint::Footprint;
+pub use stream_state::StreamState;

@@ -6,7 +6,7 @@ use vidtok_torch::ParamPath;
 use crate::attention::Attention;
 use crate::residual::Residual;
 use crate::time_conv::{Layer, TimeConv3d};
-use crate::{Causality, TimeState};
+use crate::{Causality, StreamState};
 
 /// `mid` of the published names.
 #[derive(Clone, Debug)]
@@ -27,9 +27,9 @@ impl Middle {
 }
 
 impl Layer for Middle {
-    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
         let mut h = self.block_1.forward(x, state);
         h = self.attn_1.forward(&h);
-        self.block_2.forward(&h, state)
+        self.block_2.forward(h, state)
     }
 }

@@ -3,20 +3,20 @@
 use tch::Tensor;
 use vidtok_torch::recompute;
 
-use crate::TimeState;
+use crate::StreamState;
 use crate::time_conv::Layer;
 
-/// A layer of which a step with [`TimeState::recomputed`] keeps only the input.
+/// A layer of which a step with [`StreamState::recomputed`] keeps only the input.
 #[derive(Clone, Debug)]
 pub(crate) struct Recomputable<L>(pub(crate) L);
 
 impl<L: Layer> Layer for Recomputable<L> {
-    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
         if !state.recomputes() {
             return self.0.forward(x, state);
         }
         let layer = self.0.clone();
         // Such a step is of a whole clip, so each of its layers starts from the empty state and leaves none.
-        recompute(x, move |x| layer.forward(x, &mut TimeState::whole_clip()))
+        recompute(&x, move |x| layer.forward(x.shallow_clone(), &mut StreamState::whole_clip()))
     }
 }

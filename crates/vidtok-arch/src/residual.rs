@@ -3,8 +3,9 @@
 use tch::Tensor;
 use vidtok_torch::{Conv2d, ConvInit, LayerNorm, ParamPath, Pointwise, add};
 
+use crate::stream_state::is_empty;
 use crate::time_conv::{Layer, TimeConv1d, TimeConv3d};
-use crate::{Causality, TimeState};
+use crate::{Causality, StreamState};
 
 /// A residual block with convolutions `C`.
 #[derive(Clone, Debug)]
@@ -59,15 +60,22 @@ impl Residual<TimeConv3d> {
 }
 
 impl<C: Layer> Layer for Residual<C> {
-    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
+        let mut h = self.norm1.forward_silu(&x);
+        let straight = state.delay_rows(x, 2 * C::ROW_LAG);
         // One variable throughout: each activation is freed as soon as the next one stands.
-        let mut h = self.norm1.forward_silu(x);
-        h = self.conv1.forward(&h, state);
+        h = self.conv1.forward(h, state);
+        if is_empty(&h) {
+            return h;
+        }
         h = self.norm2.forward_silu(&h);
-        h = self.conv2.forward(&h, state);
+        h = self.conv2.forward(h, state);
+        if is_empty(&h) {
+            return h;
+        }
         match &self.shortcut {
-            Some(shortcut) => add(h, &shortcut.forward(x)),
-            None => add(h, x),
+            Some(shortcut) => add(h, &shortcut.forward(&straight)),
+            None => add(h, &straight),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Halving and doubling height and width of each frame.
 
 use tch::Tensor;
-use vidtok_torch::{Conv2d, ConvInit, ParamPath, SpatialGeometry};
+use vidtok_torch::{Conv2d, ConvInit, ParamPath, RowEdges, SpatialGeometry};
 
-use crate::TimeState;
-use crate::time_conv::Layer;
+use crate::StreamState;
+use crate::time_conv::{Layer, SAME_ROWS};
 
 /// A zero row below and a zero column on the right, then a 3x3 convolution with stride 2.
 #[derive(Clone, Debug)]
@@ -18,9 +18,13 @@ impl SpatialDownsample {
 }
 
 impl Layer for SpatialDownsample {
-    fn forward(&self, x: &Tensor, _state: &mut TimeState) -> Tensor {
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
         // Pairs from the last axis on: channels, width, height.
-        self.0.forward(&x.constant_pad_nd([0, 0, 0, 1, 0, 1]))
+        match state.extend_rows(x, 2, [0, 1]) {
+            Ok((x, RowEdges::Zeros)) => self.0.forward(&x.constant_pad_nd([0, 0, 0, 1, 0, 1])),
+            Ok((x, RowEdges::Given)) => self.0.forward(&x.constant_pad_nd([0, 0, 0, 1])),
+            Err(none) => none,
+        }
     }
 }
 
@@ -35,7 +39,10 @@ impl SpatialUpsample {
 }
 
 impl Layer for SpatialUpsample {
-    fn forward(&self, x: &Tensor, _state: &mut TimeState) -> Tensor {
-        self.0.forward_doubled(x)
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
+        match state.extend_rows(x, 1, SAME_ROWS) {
+            Ok((x, edges)) => self.0.forward_doubled(&x, edges),
+            Err(none) => none,
+        }
     }
 }

@@ -5,8 +5,8 @@ use tch::Tensor;
 use vidtok_torch::{Conv3d, ConvInit, Init, ParamPath, Parameter};
 
 use crate::interpolate::interpolate;
-use crate::time_conv::{KERNEL, Layer};
-use crate::{Causality, TimeState};
+use crate::time_conv::{KERNEL, Layer, SAME_ROWS};
+use crate::{Causality, StreamState};
 
 /// The blend starts at sigmoid(2) = 0.88 of the plain resampling.
 fn mix_factor(path: &ParamPath) -> Parameter {
@@ -53,12 +53,17 @@ impl TemporalDownsample {
 }
 
 impl Layer for TemporalDownsample {
-    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
         let x = self.causality.extend(x, KERNEL, 2, state);
         let every_second = |start| x.slice(1, start, x.size()[1] - (KERNEL - 1 - start), 2);
         let mean = (every_second(0) + every_second(1)).g_add_(&every_second(2)).g_mul_scalar_(1.0 / KERNEL as f64);
+        let mean = state.delay_rows(mean, 1);
+        let (x, edges) = match state.extend_rows(x, 1, SAME_ROWS) {
+            Ok(extended) => extended,
+            Err(none) => return none,
+        };
         let blend = Blend::new(&self.conv, &self.mix_factor);
-        blend.add(&mean, blend.conv.forward(&x))
+        blend.add(&mean, blend.conv.forward_between(&x, edges))
     }
 }
 
@@ -86,18 +91,29 @@ impl TemporalUpsample {
 }
 
 impl Layer for TemporalUpsample {
-    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
         let blend = Blend::new(&self.conv, &self.mix_factor);
         if self.causality.repeats_frames() {
+            let plain = state.delay_rows(x.shallow_clone(), 1);
             let extended = self.causality.extend(x, KERNEL - 1, 1, state);
-            let pairs = blend.conv.forward_doubled(&extended).map(|frames| blend.add(x, frames));
+            let (extended, edges) = match state.extend_rows(extended, 1, SAME_ROWS) {
+                Ok(extended) => extended,
+                Err(none) => return none,
+            };
+            let pairs = blend.conv.forward_doubled(&extended, edges).map(|frames| blend.add(&plain, frames));
+            drop((plain, extended));
             return Tensor::stack(&pairs, 2).flatten(1, 2);
         }
         let x = interpolate(x, self.stage, state);
         if x.size()[1] == 0 {
             return x; // all of the chunk waits for the next one
         }
-        let extended = self.causality.extend(&x, KERNEL, 1, state);
-        blend.add(&x, blend.conv.forward(&extended))
+        let plain = state.delay_rows(x.shallow_clone(), 1);
+        let extended = self.causality.extend(x, KERNEL, 1, state);
+        let (extended, edges) = match state.extend_rows(extended, 1, SAME_ROWS) {
+            Ok(extended) => extended,
+            Err(none) => return none,
+        };
+        blend.add(&plain, blend.conv.forward_between(&extended, edges))
     }
 }

@@ -3,19 +3,31 @@
 use tch::Tensor;
 use vidtok_torch::{Conv1d, Conv2d, Conv3d, ConvInit, ParamPath};
 
-use crate::{Causality, TimeState};
+use crate::{Causality, StreamState};
 
 /// A layer between channels-last activations. Clones share the parameters.
 pub(crate) trait Layer: Clone + std::fmt::Debug + Send + 'static {
-    /// `[b, t, h, w, c]` to the layer's own shape, in the same layout.
-    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor;
+    /// Rows by which the output runs behind the input where frames come in strips.
+    const ROW_LAG: i64 = 0;
+
+    /// `[b, t, h, w, c]` to the layer's own shape, in the same layout; empty if nothing is determined yet. The layer
+    /// lets go of its input as soon as it can.
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor;
 }
 
 impl Layer for Conv2d {
-    fn forward(&self, x: &Tensor, _state: &mut TimeState) -> Tensor {
-        self.forward(x)
+    const ROW_LAG: i64 = 1;
+
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
+        match state.extend_rows(x, 1, SAME_ROWS) {
+            Ok((x, edges)) => self.forward_between(&x, edges),
+            Err(none) => none,
+        }
     }
 }
+
+/// Rows of zeros above and below the frame, for a 3x3 convolution that keeps the size.
+pub(crate) const SAME_ROWS: [i64; 2] = [1, 1];
 
 /// All convolutions over time have this kernel.
 pub(crate) const KERNEL: i64 = 3;
@@ -35,7 +47,7 @@ impl TimeConv1d {
 }
 
 impl Layer for TimeConv1d {
-    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
         self.conv.forward(&self.causality.extend(x, KERNEL, 1, state))
     }
 }
@@ -60,7 +72,13 @@ impl TimeConv3d {
 }
 
 impl Layer for TimeConv3d {
-    fn forward(&self, x: &Tensor, state: &mut TimeState) -> Tensor {
-        self.conv.forward(&self.causality.extend(x, KERNEL, 1, state))
+    const ROW_LAG: i64 = 1;
+
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
+        let x = self.causality.extend(x, KERNEL, 1, state);
+        match state.extend_rows(x, 1, SAME_ROWS) {
+            Ok((x, edges)) => self.conv.forward_between(&x, edges),
+            Err(none) => none,
+        }
     }
 }

@@ -51,6 +51,26 @@ pub struct TemporalGeometry {
     pub padding: i64,
 }
 
+/// What stands above the first and below the last row that a convolution sees which keeps the size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RowEdges {
+    /// Zeros, so that the height stays.
+    #[default]
+    Zeros,
+    /// Rows of the input itself: its first and its last, for which there is no output.
+    Given,
+}
+
+impl RowEdges {
+    /// The padding over height in place of `padding`.
+    pub(crate) fn padding(self, padding: i64) -> i64 {
+        match self {
+            Self::Zeros => padding,
+            Self::Given => 0,
+        }
+    }
+}
+
 /// A convolution of each frame on its own; parameters `weight [out, in, k, k]`, `bias [out]`.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
@@ -80,10 +100,15 @@ impl Conv2d {
 
     /// `[b, t, h, w, in]` to `[b, t, h', w', out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.forward_between(x, RowEdges::Zeros)
+    }
+
+    /// [`forward`](Self::forward) of a part of the rows.
+    pub fn forward_between(&self, x: &Tensor, edges: RowEdges) -> Tensor {
         let size = x.size();
         let SpatialGeometry { stride, padding, .. } = self.geometry;
         let frames = x.reshape([size[0] * size[1], size[2], size[3], size[4]]).permute([0, 3, 1, 2]);
-        let y = convolution(&frames, &self.weight, &self.bias, [stride; 2], [padding; 2]);
+        let y = convolution(&frames, &self.weight, &self.bias, [stride; 2], [edges.padding(padding), padding]);
         let y = y.permute([0, 2, 3, 1]).contiguous();
         let out = y.size();
         y.view([size[0], size[1], out[1], out[2], out[3]])
@@ -158,9 +183,14 @@ impl Conv3d {
 
     /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.forward_between(x, RowEdges::Zeros)
+    }
+
+    /// [`forward`](Self::forward) of a part of the rows.
+    pub fn forward_between(&self, x: &Tensor, edges: RowEdges) -> Tensor {
         let TemporalGeometry { stride, padding, .. } = self.geometry;
         let clips = x.permute([0, 4, 1, 2, 3]);
-        let y = convolution(&clips, &self.weight, &self.bias, [stride, 1, 1], [padding, 1, 1]);
+        let y = convolution(&clips, &self.weight, &self.bias, [stride, 1, 1], [padding, edges.padding(1), 1]);
         y.permute([0, 2, 3, 4, 1]).contiguous()
     }
 }
@@ -272,6 +302,26 @@ mod tests {
             1,
         );
         assert_close(&conv.forward(&x).permute([0, 4, 1, 2, 3]), &expected);
+    }
+
+    #[test]
+    fn parts_of_the_rows_give_those_of_the_whole() {
+        tch::manual_seed(0);
+        let x = random(&[2, 5, 8, 6, 3]);
+        let geometry = TemporalGeometry { kernel: 3, stride: 1, padding: 0 };
+        let conv2d = Conv2d::new(&ParamPath::fresh(Device::Cpu), 3, 4, Conv2d::SAME, ConvInit::Default);
+        let conv3d = Conv3d::new(&ParamPath::fresh(Device::Cpu), 3, 4, geometry, ConvInit::Default);
+        let part = x.narrow(2, 2, 5);
+        assert_close(&conv2d.forward_between(&part, RowEdges::Given), &conv2d.forward(&x).narrow(2, 3, 3));
+        assert_close(&conv3d.forward_between(&part, RowEdges::Given), &conv3d.forward(&x).narrow(2, 3, 3));
+        assert_close(
+            &conv2d.forward_doubled(&part, RowEdges::Given),
+            &conv2d.forward_doubled(&x, RowEdges::Zeros).narrow(2, 6, 6),
+        );
+        let whole = conv3d.forward_doubled(&x, RowEdges::Zeros);
+        for (part, whole) in conv3d.forward_doubled(&part, RowEdges::Given).iter().zip(whole) {
+            assert_close(part, &whole.narrow(2, 3, 3));
+        }
     }
 
     #[test]

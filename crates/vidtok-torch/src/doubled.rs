@@ -6,7 +6,7 @@
 
 use tch::Tensor;
 
-use crate::conv::{Conv2d, Conv3d};
+use crate::conv::{Conv2d, Conv3d, RowEdges};
 use crate::convolution::convolution;
 
 /// Of the three taps, how many meet the earlier source at the first of its two positions, and at the second.
@@ -30,17 +30,19 @@ impl Earlier {
 
 impl Conv2d {
     /// What [`forward`](Self::forward) gives for frames of which every pixel is repeated in both directions:
-    /// `[b, t, h, w, in]` to `[b, t, 2 * h, 2 * w, out]`. For 3x3 kernels as [`SAME`](Self::SAME).
-    pub fn forward_doubled(&self, x: &Tensor) -> Tensor {
+    /// `[b, t, h, w, in]` to `[b, t, 2 * h, 2 * w, out]` (rows that are [given](RowEdges::Given) beside have no
+    /// output). For 3x3 kernels as [`SAME`](Self::SAME).
+    pub fn forward_doubled(&self, x: &Tensor, edges: RowEdges) -> Tensor {
         let size = x.size();
-        let (h, w) = (size[2], size[3]);
-        let frames = x.reshape([size[0] * size[1], h, w, size[4]]).permute([0, 3, 1, 2]);
+        let padding = edges.padding(1);
+        let (h, w) = (size[2] + 2 * padding - 2, size[3]);
+        let frames = x.reshape([size[0] * size[1], size[2], w, size[4]]).permute([0, 3, 1, 2]);
         let rows = Earlier::CENTERED.fold(self.weight(), 2);
         // The kernel of a position also gives a row or a column before its first or after its last.
         let rows = [0, 1].map(|row| {
             let columns = Earlier::CENTERED.fold(&rows[row as usize], 3);
             let columns = [0, 1].map(|column| {
-                let y = convolution(&frames, &columns[column as usize], self.bias(), [1; 2], [1; 2]);
+                let y = convolution(&frames, &columns[column as usize], self.bias(), [1; 2], [padding, 1]);
                 y.permute([0, 2, 3, 1]).narrow(1, row, h).narrow(2, column, w)
             });
             Tensor::stack(&columns, 3)
@@ -55,14 +57,15 @@ impl Conv3d {
     ///
     /// A kernel that pads both ends of time takes `[b, t, h, w, in]`, one that pads none `[b, 1 + t, h, w, in]`: the
     /// frame before comes first. For kernels of three frames.
-    pub fn forward_doubled(&self, x: &Tensor) -> [Tensor; 2] {
+    pub fn forward_doubled(&self, x: &Tensor, edges: RowEdges) -> [Tensor; 2] {
         let centered = self.geometry().padding > 0;
         let (earlier, padding) = if centered { (Earlier::CENTERED, 1) } else { (Earlier::CAUSAL, 0) };
         let kernels = earlier.fold(self.weight(), 2);
         let frames = x.permute([0, 4, 1, 2, 3]);
         [0, 1].map(|second| {
             let kernel = &kernels[second as usize];
-            let y = convolution(&frames, kernel, self.bias(), [1; 3], [padding, 1, 1]).permute([0, 2, 3, 4, 1]);
+            let y = convolution(&frames, kernel, self.bias(), [1; 3], [padding, edges.padding(1), 1])
+                .permute([0, 2, 3, 4, 1]);
             if centered { y.narrow(1, second, x.size()[1]) } else { y.contiguous() }
         })
     }
@@ -111,7 +114,7 @@ mod tests {
             let x = random(&[2, 3, side[0], side[1], 3]).set_requires_grad(true);
             let doubled = x.repeat_interleave_self_int(2, 2, None).repeat_interleave_self_int(2, 3, None);
             let expected = conv.forward(&doubled);
-            assert_equal(&conv.forward_doubled(&x), &expected, &[&x, conv.weight(), conv.bias()]);
+            assert_equal(&conv.forward_doubled(&x, RowEdges::Zeros), &expected, &[&x, conv.weight(), conv.bias()]);
         }
     }
 
@@ -124,7 +127,7 @@ mod tests {
             let x = random(&[2, 5, 4, 6, 3]).set_requires_grad(true);
             let doubled = x.repeat_interleave_self_int(2, 1, None);
             let expected = conv.forward(&doubled);
-            let found = Tensor::stack(&conv.forward_doubled(&x), 2).flatten(1, 2);
+            let found = Tensor::stack(&conv.forward_doubled(&x, RowEdges::Zeros), 2).flatten(1, 2);
             assert_equal(&found, &expected, &[&x, conv.weight(), conv.bias()]);
         }
     }

@@ -27,6 +27,7 @@ unsafe extern "C" {
     fn vidtok_message_new(text: *const c_char, length: usize) -> Status;
     fn vidtok_message_release(message: Status);
     pub(crate) fn vidtok_keep_freed_memory();
+    pub(crate) fn vidtok_return_freed_memory();
     pub(crate) fn vidtok_autocast_enter(cuda: bool, bfloat16: bool, scope: *mut *mut AutocastScope) -> Status;
     pub(crate) fn vidtok_autocast_leave(scope: *mut AutocastScope);
     pub(crate) fn vidtok_recompute(

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tch::Tensor;
-use vidtok::{StreamReconstructor, Tokenizer, chunk_frames};
+use vidtok::{Plan, StreamReconstructor, Tokenizer, Work};
 use vidtok_core::{FrameRate, FrameSink, FrameSource, Reconstructed, VideoError};
 use vidtok_data::{
     Ffmpeg, Quality, Scene, VideoReader, VideoWriter, center_offset, resize_frames, to_frames, to_model_range,
@@ -42,7 +42,7 @@ pub(crate) fn write(
     }
     let size = frames.size();
     let (t, h, w) = (size[0], size[1], size[2]);
-    let chunk = chunk_frames(tokenizer, h, w);
+    let chunk = Plan::fit(tokenizer, Work::Reconstruct, [t, h, w], None, None)?.frames;
     let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], None);
     let enlarged = (SHOWN_SIDE / side).max(1);
     let shown = [h * enlarged, 2 * w * enlarged];

@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 use vidtok_core::{FrameRate, Quantized};
 use vidtok_torch::{TensorFile, write_tensors};
 
-use crate::{Error, Padding};
+use crate::{Error, Padding, Window};
 
 /// A clip as the tokenizer's latent.
 #[derive(Debug)]
@@ -19,13 +19,13 @@ pub struct Encoded {
     pub indices: Option<Tensor>,
     /// What was added to the clip before it was encoded.
     pub padding: Padding,
-    /// Frames that a non-causal model took at a time; `None` for the whole clip.
-    pub window: Option<i64>,
+    /// What a non-causal model took at a time; `None` for the whole clip.
+    pub window: Option<Window>,
 }
 
 impl Encoded {
     /// Joins what the chunks of a clip gave.
-    pub fn join(parts: &[Quantized], padding: Padding, window: Option<i64>) -> Self {
+    pub fn join(parts: &[Quantized], padding: Padding, window: Option<Window>) -> Self {
         let join = |parts: Vec<&Tensor>, axis| Tensor::cat(&parts, axis).contiguous();
         let logvar: Option<Vec<&Tensor>> = parts.iter().map(|part| part.logvar.as_ref()).collect();
         let indices: Option<Vec<&Tensor>> = parts.iter().map(|part| part.indices.as_ref()).collect();
@@ -51,8 +51,8 @@ pub struct EncodedFile {
     pub indices: Option<Tensor>,
     /// What was added to the clip before it was encoded; `None` if the file does not say.
     pub padding: Option<Padding>,
-    /// Frames that a non-causal model took at a time; `None` for the whole clip.
-    pub window: Option<i64>,
+    /// What a non-causal model took at a time; `None` for the whole clip.
+    pub window: Option<Window>,
     /// The name of the model.
     pub model: Option<String>,
     /// The sha256 of the model's weights.
@@ -94,7 +94,14 @@ impl EncodedFile {
     pub fn write(&self, path: &Path, [t, h, w]: [i64; 3]) -> Result<(), Error> {
         let named = [("latent", &self.latent), ("logvar", &self.logvar), ("indices", &self.indices)];
         let tensors = named.into_iter().filter_map(|(name, tensor)| tensor.as_ref().map(|tensor| (name, tensor)));
-        let padding = self.padding.map(|p| format!("front={} bottom={} right={}", p.front, p.bottom, p.right));
+        let padding = self.padding.map(|padding| {
+            let Padding { front, back, bottom, right } = padding;
+            format!("front={front} bottom={bottom} right={right} back={back}")
+        });
+        let window = self.window.map(|window| match window {
+            Window { frames, overlap: 0 } => frames.to_string(),
+            Window { frames, overlap } => format!("{frames} overlap={overlap}"),
+        });
         let texts = [
             (MODEL, self.model.clone()),
             (WEIGHTS, self.weights_sha256.clone()),
@@ -103,7 +110,7 @@ impl EncodedFile {
             (FRAMES, Some(t.to_string())),
             (SIZE, Some(format!("{w}x{h}"))),
             (PADDING, padding),
-            (WINDOW, self.window.map(|frames| frames.to_string())),
+            (WINDOW, window),
         ];
         write_tensors(path, tensors, texts.into_iter().filter_map(|(key, text)| text.map(|text| (key, text))))?;
         Ok(())
@@ -127,7 +134,7 @@ impl EncodedFile {
             .transpose()?;
         let window = file
             .metadata(WINDOW)
-            .map(|text| text.parse().map_err(|_| wrong("the window in the metadata cannot be read")))
+            .map(|text| parse_window(text).ok_or_else(|| wrong("the window in the metadata cannot be read")))
             .transpose()?;
         let frame_rate = file
             .metadata(FPS)
@@ -146,12 +153,21 @@ impl EncodedFile {
     }
 }
 
+/// Numbers with their names, in order; the last may be missing and is 0 then.
 fn parse_padding(text: &str) -> Option<Padding> {
-    let mut values = text
-        .split(' ')
-        .zip(["front=", "bottom=", "right="])
-        .map(|(part, name)| part.strip_prefix(name)?.parse::<i64>().ok().filter(|value| *value >= 0));
-    Some(Padding { front: values.next()??, bottom: values.next()??, right: values.next()?? })
+    let mut parts = text.split(' ');
+    let mut value = |name: &str| parts.next().map(|part| count(part.strip_prefix(name)?));
+    let (front, bottom, right) = (value("front=")??, value("bottom=")??, value("right=")??);
+    Some(Padding { front, bottom, right, back: value("back=").unwrap_or(Some(0))? })
+}
+
+fn parse_window(text: &str) -> Option<Window> {
+    let (frames, overlap) = text.split_once(" overlap=").unwrap_or((text, "0"));
+    Some(Window { frames: count(frames)?, overlap: count(overlap)? })
+}
+
+fn count(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|count| *count >= 0)
 }
 
 /// Whether a tensor's numbers are of a kind that indices may have.

@@ -9,6 +9,7 @@ use vidtok_quant::QuantizerError;
 use vidtok_torch::{ParameterError, TensorFileError};
 
 use crate::checkpoint::CheckpointError;
+use crate::plan::Bytes;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +114,14 @@ pub enum Error {
     /// The encoder gives infinities or no numbers.
     #[error("the encoder's output is not finite: the input or the weights are faulty, or the number type is too small")]
     NotFinite,
+    /// No way to cut the work fits into the memory allowed.
+    #[error("{} of memory are not enough: at least {} are needed", Bytes(*budget), Bytes(*needed))]
+    Memory {
+        /// The smallest budget that would do, in bytes.
+        needed: u64,
+        /// What is allowed, in bytes.
+        budget: u64,
+    },
     /// The networks cannot compute in this precision.
     #[error("mixed precision: {0}")]
     MixedPrecision(#[source] TchError),

@@ -8,6 +8,8 @@ use vidtok_arch::ArchConfig;
 pub struct Padding {
     /// Copies of the first frame in front.
     pub front: i64,
+    /// Copies of the last frame behind: where the length was not known when the first frame was encoded.
+    pub back: i64,
     /// Copies of the last row below.
     pub bottom: i64,
     /// Copies of the last column on the right.
@@ -25,30 +27,30 @@ impl Padding {
         let (f_t, f_s) = (config.temporal_factor(), config.spatial_factor());
         let fill = |n: i64, factor: i64| (factor - n % factor) % factor;
         let front = if config.causality.is_causal() { fill(t - 1, f_t) + f_t - 1 } else { fill(t, f_t) };
-        Self { front, bottom: fill(h, f_s), right: fill(w, f_s) }
+        Self { front, back: 0, bottom: fill(h, f_s), right: fill(w, f_s) }
     }
 
     /// The padding of a clip of natural size, of which only the latent is known.
     #[must_use]
     pub fn natural(config: &ArchConfig) -> Self {
         let front = if config.causality.is_causal() { config.temporal_factor() - 1 } else { 0 };
-        Self { front, bottom: 0, right: 0 }
+        Self { front, back: 0, bottom: 0, right: 0 }
     }
 
     /// `[b, c, t, h, w]` with the padding.
     pub fn pad(&self, video: &Tensor) -> Tensor {
-        let none = [self.front, self.bottom, self.right] == [0; 3];
+        let none = [self.front, self.back, self.bottom, self.right] == [0; 4];
         if none {
             video.shallow_clone()
         } else {
-            video.replication_pad3d([0, self.right, 0, self.bottom, self.front, 0])
+            video.replication_pad3d([0, self.right, 0, self.bottom, self.front, self.back])
         }
     }
 
     /// `[b, c, t, h, w]` without the padding.
     pub fn crop(&self, video: &Tensor) -> Tensor {
         let size = video.size();
-        video.narrow(2, self.front, size[2] - self.front).narrow(3, 0, size[3] - self.bottom).narrow(
+        video.narrow(2, self.front, size[2] - self.front - self.back).narrow(3, 0, size[3] - self.bottom).narrow(
             4,
             0,
             size[4] - self.right,

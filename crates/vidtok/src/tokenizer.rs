@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
-use vidtok_arch::{Decoder, Encoder, TimeState};
+use vidtok_arch::{Decoder, Encoder, StreamState};
 use vidtok_core::{Quantized, Quantizer};
 use vidtok_torch::{ParamPath, ParameterError, Parameters, write_tensors};
 
@@ -239,11 +239,11 @@ impl Tokenizer {
         padding.pad(&video.to_device(self.device).to_kind(self.kind))
     }
 
-    pub(crate) fn run_encoder(&self, padded: &Tensor, state: &mut TimeState) -> Tensor {
+    pub(crate) fn run_encoder(&self, padded: &Tensor, state: &mut StreamState) -> Tensor {
         self.encoder.forward(padded, state)
     }
 
-    pub(crate) fn run_decoder(&self, latent: &Tensor, state: &mut TimeState) -> Tensor {
+    pub(crate) fn run_decoder(&self, latent: &Tensor, state: &mut StreamState) -> Tensor {
         self.decoder.forward(latent, state)
     }
 
@@ -263,13 +263,14 @@ impl Tokenizer {
         let (f_t, f_s) = (self.config.model.temporal_factor(), self.config.model.spatial_factor());
         let size = latent.size();
         let room = [size[2] * f_t, size[3] * f_s, size[4] * f_s];
-        let cut = [padding.front, padding.bottom, padding.right];
-        if room.iter().zip(cut).all(|(room, cut)| (0..*room).contains(&cut)) {
+        let cut = [padding.front + padding.back, padding.bottom, padding.right];
+        if room.iter().zip(cut).all(|(room, cut)| (0..*room).contains(&cut)) && padding.back >= 0 && padding.front >= 0
+        {
             return Ok(());
         }
         Err(Error::Shape {
             what: "the padding",
-            expected: format!("less than the decoded {room:?} (front, bottom, right)"),
+            expected: format!("less than the decoded {room:?} (front and back, bottom, right)"),
             found: format!("{cut:?}"),
         })
     }

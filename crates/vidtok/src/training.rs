@@ -1,7 +1,7 @@
 //! A training step's forward pass.
 
 use tch::{Kind, Tensor};
-use vidtok_arch::TimeState;
+use vidtok_arch::StreamState;
 use vidtok_core::Regularized;
 use vidtok_torch::autocast;
 
@@ -32,8 +32,8 @@ pub struct TrainingPass {
 }
 
 impl TrainingOptions {
-    fn state(&self) -> TimeState {
-        if self.recompute { TimeState::recomputed() } else { TimeState::whole_clip() }
+    fn state(&self) -> StreamState {
+        if self.recompute { StreamState::recomputed() } else { StreamState::whole_clip() }
     }
 }
 

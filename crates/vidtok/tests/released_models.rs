@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use tch::{Device, Kind, Tensor};
 use vidtok::{Config, EncodeOptions, Padding, Tokenizer, Weights};
-use vidtok_arch::{Encoder, TimeState};
+use vidtok_arch::{Encoder, StreamState};
 use vidtok_golden::{golden, keys, names, unit, weight};
 use vidtok_torch::{ParamPath, write_tensors};
 
@@ -37,7 +37,7 @@ fn encoder_output(model: &Tokenizer, padded: &Tensor) -> Tensor {
     let root = ParamPath::loaded(tensors, Device::Cpu, Kind::Float);
     let channels = model.quantizer().encoder_channels();
     let encoder = Encoder::new(&root.sub("encoder"), &model.config().model, channels);
-    encoder.forward(padded, &mut TimeState::whole_clip())
+    encoder.forward(padded, &mut StreamState::whole_clip())
 }
 
 fn worst(a: &Tensor, b: &Tensor) -> f64 {

@@ -6,14 +6,32 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::Tensor;
 
+/// Words of the generator that a number takes: two uniform numbers.
+const WORDS: u128 = 2;
+
 /// Standard normal numbers from a seed: the same on every device and for every chunking of a clip. They have their own
 /// generator, so that encoding does not disturb libtorch's.
 #[derive(Debug)]
-pub(crate) struct Noise(ChaCha8Rng);
+pub(crate) struct Noise {
+    rng: ChaCha8Rng,
+    drawn: u64,
+}
 
 impl Noise {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(ChaCha8Rng::seed_from_u64(seed))
+        Self::after(seed, 0)
+    }
+
+    /// The numbers of a seed after the first `drawn`.
+    pub(crate) fn after(seed: u64, drawn: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_word_pos(WORDS * u128::from(drawn));
+        Self { rng, drawn }
+    }
+
+    /// Numbers that were drawn.
+    pub(crate) fn drawn(&self) -> u64 {
+        self.drawn
     }
 
     /// The noise of the next frames of a clip, for what the encoder gave `[b, c, t, h, w]`: `[b, channels, t, h, w]`.
@@ -28,8 +46,9 @@ impl Noise {
 
     /// Box and Muller's transform of two uniform numbers.
     fn normal(&mut self) -> f32 {
-        let radius = (-2.0 * (1.0 - self.0.random::<f32>()).ln()).sqrt();
-        radius * (TAU * self.0.random::<f32>()).cos()
+        self.drawn += 1;
+        let radius = (-2.0 * (1.0 - self.rng.random::<f32>()).ln()).sqrt();
+        radius * (TAU * self.rng.random::<f32>()).cos()
     }
 }
 
@@ -47,5 +66,8 @@ mod tests {
         assert!((noise.std(false).double_value(&[]) - 1.0).abs() < 0.03);
         assert!(noise.equal(&Noise::new(3).like(&encoded, 8)));
         assert!(!noise.equal(&Noise::new(4).like(&encoded, 8)));
+        let first = encoded.narrow(2, 0, 3);
+        let rest = Noise::after(3, 8 * 3 * 16 * 16).like(&encoded.narrow(2, 3, 1), 8);
+        assert!(noise.equal(&Tensor::cat(&[Noise::new(3).like(&first, 8), rest], 2)));
     }
 }

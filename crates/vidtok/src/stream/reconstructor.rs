@@ -3,7 +3,8 @@
 use tch::{Kind, Tensor};
 use vidtok_core::{Codec, CodecError, FrameRate, Reconstructed, Reconstructor};
 
-use crate::{EncodeOptions, Error, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, Tokenizer};
+use super::{EncodeOptions, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, Window};
+use crate::{Error, Tokenizer};
 
 /// Encodes and decodes a clip that comes in chunks.
 #[derive(Debug)]
@@ -20,10 +21,16 @@ pub struct StreamReconstructor<'a> {
 impl<'a> StreamReconstructor<'a> {
     /// For a clip of t frames of h x w in all.
     #[must_use]
-    pub fn new(tokenizer: &'a Tokenizer, clip: [i64; 3], window: Option<i64>) -> Self {
+    pub fn new(tokenizer: &'a Tokenizer, clip: [i64; 3], window: Option<Window>) -> Self {
         let encoder = StreamEncoder::new(tokenizer, clip, EncodeOptions { seed: None, window });
-        let decoder = StreamDecoder::new(tokenizer, encoder.latent_frames(), encoder.padding(), window);
+        let decoder = StreamDecoder::start(tokenizer, encoder.latent_frames(), encoder.padding(), window);
         Self { encoder, decoder, tokenizer, waiting: None, codes: Vec::new() }
+    }
+
+    /// Computes so many rows of the frames at a time, to need less memory; the result is the same.
+    #[must_use]
+    pub fn in_strips(self, rows: i64) -> Self {
+        Self { encoder: self.encoder.in_strips(rows), decoder: self.decoder.in_strips(rows), ..self }
     }
 
     /// Takes the next frames `[b, 3, t, h, w]` in [-1, 1]; gives those whose reconstruction is determined now. The
@@ -81,7 +88,7 @@ impl Codec for Tokenizer {
     }
 
     fn start(&self, clip: [i64; 3], _frame_rate: FrameRate) -> Box<dyn Reconstructor + '_> {
-        Box::new(StreamReconstructor::new(self, clip, Some(PUBLISHED_WINDOW)))
+        Box::new(StreamReconstructor::new(self, clip, Some(Window::PUBLISHED)))
     }
 }
 

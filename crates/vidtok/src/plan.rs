@@ -1,0 +1,234 @@
+//! How the work on a clip is cut, so that it stays within a memory budget.
+
+use std::fmt;
+use std::fs;
+
+use tch::Kind;
+use vidtok_arch::{ArchConfig, Footprint};
+
+use crate::{Error, Tokenizer, Window};
+
+/// Frames are pushed so many at a time that an activation at full resolution takes no more than this, in bytes; more
+/// would not be faster.
+const ACTIVATION_BYTES: i64 = 256 << 20;
+/// And no more frames than this.
+const MOST_FRAMES: i64 = 32;
+/// Copies of the chunk's frames in float32 outside of the networks: read, waiting, decoded, measured, in queues.
+const COPIES: i64 = 8;
+/// What libtorch takes when it first computes, and what its allocations do not use, in bytes.
+const OVERHEAD: i64 = 64 << 20;
+
+/// What is done with a clip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Frames become latents.
+    Encode,
+    /// Latents become frames.
+    Decode,
+    /// Both, chunk by chunk.
+    Reconstruct,
+}
+
+/// How many frames and rows are computed at a time. For causal models it changes nothing in the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Frames of a chunk, a multiple of the temporal factor.
+    pub frames: i64,
+    /// Rows of a strip, a multiple of the spatial factor; `None` for the whole height.
+    pub rows: Option<i64>,
+    /// The most memory that the process is expected to hold, in bytes, with what it holds now.
+    pub bytes: u64,
+    /// What it may hold, in bytes; `None` if there is no limit.
+    pub budget: Option<u64>,
+}
+
+impl Plan {
+    /// The quickest plan for a clip of t frames of h x w within `budget` bytes. A model that is not causal takes all frames of a
+    /// window together, so that only strips save memory there.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] with the smallest budget that would do.
+    pub fn fit(
+        tokenizer: &Tokenizer,
+        work: Work,
+        [t, h, w]: [i64; 3],
+        window: Option<Window>,
+        budget: Option<u64>,
+    ) -> Result<Self, Error> {
+        let model = &tokenizer.config().model;
+        let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
+        let whole = t.div_ceil_by(f_t) * f_t;
+        let most = match (model.causality.is_causal(), window) {
+            (true, _) => preferred_frames(model, h, w).min(whole),
+            (false, window) => window.map_or(whole, |window| window.frames.min(whole)),
+        };
+        let least = if model.causality.is_causal() { f_t } else { most };
+        let held = resident_bytes().unwrap_or(0);
+        let plan = |frames: i64, rows: Option<i64>| {
+            let bytes = held + step_bytes(tokenizer, work, [frames, h, w], rows);
+            Self { frames, rows, bytes, budget }
+        };
+        let fits = |plan: &Self| budget.is_none_or(|budget| plan.bytes <= budget);
+        // Shorter chunks first, as they cost least, then ever lower strips of the shortest.
+        let chunks = (least / f_t..=most / f_t).rev().map(|chunk| plan(chunk * f_t, None));
+        let heights = (2..=h.div_ceil_by(f_s)).map(|parts| h.div_ceil_by(parts).div_ceil_by(f_s) * f_s);
+        let mut strips = heights.filter(|&rows| rows < h).map(|rows| plan(least, Some(rows)));
+        let smallest = plan(least, (f_s < h).then_some(f_s));
+        chunks
+            .chain(&mut strips)
+            .find(fits)
+            .ok_or(Error::Memory { needed: smallest.bytes, budget: budget.unwrap_or(0) })
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} frames at a time", self.frames)?;
+        if let Some(rows) = self.rows {
+            write!(f, " in strips of {rows} rows")?;
+        }
+        write!(f, ", about {}", Bytes(self.bytes))?;
+        match self.budget {
+            Some(budget) => write!(f, " of {} memory", Bytes(budget)),
+            None => write!(f, " of memory"),
+        }
+    }
+}
+
+/// Memory as people read it.
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mebibytes = self.0 as f64 / f64::from(1 << 20);
+        if mebibytes < 1024.0 { write!(f, "{mebibytes:.0} MiB") } else { write!(f, "{:.2} GiB", mebibytes / 1024.0) }
+    }
+}
+
+/// Many enough to keep the machine busy, few enough for its memory.
+fn preferred_frames(model: &ArchConfig, h: i64, w: i64) -> i64 {
+    let frame = h * w * model.ch * model.ch_mult[0] * size_of::<f32>() as i64;
+    let frames = (ACTIVATION_BYTES / frame.max(1)).min(MOST_FRAMES);
+    let factor = model.temporal_factor();
+    (frames / factor * factor).max(factor)
+}
+
+/// What the work takes beside what is held before it.
+fn step_bytes(tokenizer: &Tokenizer, work: Work, [t, h, w]: [i64; 3], rows: Option<i64>) -> u64 {
+    let model = &tokenizer.config().model;
+    let f_s = model.spatial_factor();
+    let padded = [t, h.div_ceil_by(f_s) * f_s, w.div_ceil_by(f_s) * f_s];
+    let rows = rows.unwrap_or(padded[1]);
+    let both = [model.encoder_footprint(padded, rows), model.decoder_footprint(padded, rows)];
+    let footprint = match work {
+        Work::Encode => both[0],
+        Work::Decode => both[1],
+        // One after the other, each with its own state.
+        Work::Reconstruct => {
+            let [Footprint { state: a, step: b }, Footprint { state: c, step: d }] = both;
+            Footprint { state: a + c, step: b.max(d) }
+        }
+    };
+    let number = match tokenizer.kind() {
+        Kind::BFloat16 | Kind::Half => 2,
+        _ => 4,
+    };
+    let frames = COPIES * 3 * size_of::<f32>() as i64 * padded.iter().product::<i64>();
+    (OVERHEAD + number * (footprint.state + footprint.step) + frames).unsigned_abs()
+}
+
+/// Division that rounds up.
+trait DivCeil {
+    fn div_ceil_by(self, by: i64) -> i64;
+}
+
+impl DivCeil for i64 {
+    fn div_ceil_by(self, by: i64) -> i64 {
+        (self + by - 1) / by
+    }
+}
+
+/// Memory that this process holds, in bytes (`proc_pid_status(5)`); `None` where the system does not tell.
+#[must_use]
+pub fn resident_bytes() -> Option<u64> {
+    kibibytes("/proc/self/status", "VmRSS:")
+}
+
+/// Memory that programs can still take without swapping, in bytes: what the system has available (`proc_meminfo(5)`),
+/// or what is left in this process's control group; `None` where the system does not tell.
+#[must_use]
+pub fn available_bytes() -> Option<u64> {
+    let number = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok();
+    let system = kibibytes("/proc/meminfo", "MemAvailable:")?;
+    let group = number("memory.max").zip(number("memory.current")).map(|(max, current)| max.saturating_sub(current));
+    Some(group.map_or(system, |group| group.min(system)))
+}
+
+fn kibibytes(path: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::{Causality, Config, config::tests::TINY};
+
+    fn tokenizer(causality: Causality) -> Tokenizer {
+        let mut config = Config::parse(TINY).unwrap();
+        config.model.causality = causality;
+        Tokenizer::init(config, 0, Device::Cpu).unwrap()
+    }
+
+    fn fit(causality: Causality, budget: Option<u64>) -> Result<Plan, Error> {
+        let window = (causality == Causality::NonCausal).then_some(Window::PUBLISHED);
+        Plan::fit(&tokenizer(causality), Work::Reconstruct, [100, 720, 1280], window, budget)
+    }
+
+    #[test]
+    fn a_smaller_budget_gives_shorter_chunks_then_lower_strips_then_the_smallest_budget() {
+        let free = fit(Causality::V1_1, None).unwrap();
+        assert!(free.rows.is_none() && free.frames > 2);
+        let mut last = free;
+        let mut budget = free.bytes;
+        let error = loop {
+            budget = budget / 10 * 9;
+            match fit(Causality::V1_1, Some(budget)) {
+                Ok(plan) => {
+                    assert!(plan.bytes <= budget && plan.frames <= last.frames);
+                    assert!(plan.rows.is_none() || plan.frames == 2);
+                    assert!(plan.rows.unwrap_or(720) <= last.rows.unwrap_or(720));
+                    last = plan;
+                }
+                Err(error) => break error,
+            }
+        };
+        assert!(last.rows.is_some_and(|rows| rows < 360));
+        let Error::Memory { needed, .. } = error else { panic!("{error}") };
+        // What the process holds may have changed by a little.
+        assert!(fit(Causality::V1_1, Some(needed + (8 << 20))).is_ok());
+    }
+
+    #[test]
+    fn windows_are_never_cut() {
+        let free = fit(Causality::NonCausal, None).unwrap();
+        assert_eq!((free.frames, free.rows), (16, None));
+        let small = fit(Causality::NonCausal, Some(free.bytes / 10 * 8)).unwrap();
+        assert!(small.frames == 16 && small.rows.is_some());
+    }
+
+    #[test]
+    fn a_short_clip_is_one_chunk() {
+        let plan = Plan::fit(&tokenizer(Causality::V1_0), Work::Encode, [5, 8, 8], None, None).unwrap();
+        assert_eq!((plan.frames, plan.rows), (6, None));
+    }
+
+    #[test]
+    fn a_plan_is_one_line() {
+        let plan = Plan { frames: 8, rows: Some(96), bytes: 3 << 29, budget: Some(2 << 30) };
+        assert_eq!(plan.to_string(), "8 frames at a time in strips of 96 rows, about 1.50 GiB of 2.00 GiB memory");
+    }
+}

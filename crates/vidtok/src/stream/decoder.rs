@@ -1,0 +1,133 @@
+//! From latents to frames, chunk by chunk.
+
+use tch::{Kind, Tensor};
+use vidtok_arch::StreamState;
+
+use super::blend::Blend;
+use super::steps::{Cut, Step, Steps};
+use super::{EncodeOptions, Window, encoder, start_step};
+use crate::{Error, Padding, Tokenizer};
+
+/// Decodes a clip whose latent comes in chunks of any length.
+#[derive(Debug)]
+pub struct StreamDecoder<'a> {
+    pub(super) tokenizer: &'a Tokenizer,
+    pub(super) padding: Padding,
+    pub(super) window: Option<Window>,
+    pub(super) steps: Steps,
+    pub(super) state: StreamState,
+    pub(super) strip_rows: Option<i64>,
+    pub(super) blend: Blend,
+    /// Frames of the front padding that are still to be dropped.
+    pub(super) to_drop: i64,
+}
+
+impl<'a> StreamDecoder<'a> {
+    /// For a clip of so many latent frames in all, with this padding, encoded with this window.
+    #[must_use]
+    pub fn new(tokenizer: &'a Tokenizer, latent_frames: i64, padding: Padding, window: Option<Window>) -> Self {
+        Self::start(tokenizer, Some(latent_frames), padding, window)
+    }
+
+    /// For a latent that ends with [`finish`](Self::finish). The newest latent frame waits for the next one, as it could
+    /// be the last.
+    #[must_use]
+    pub fn open_ended(tokenizer: &'a Tokenizer, padding: Padding, window: Option<Window>) -> Self {
+        Self::start(tokenizer, None, padding, window)
+    }
+
+    pub(super) fn start(
+        tokenizer: &'a Tokenizer,
+        latent_frames: Option<i64>,
+        padding: Padding,
+        window: Option<Window>,
+    ) -> Self {
+        let factor = tokenizer.config().model.temporal_factor();
+        // In windows as the encoder's, each with latent frames of its own.
+        let (step, overlap) = match encoder::step(tokenizer, EncodeOptions { seed: None, window }) {
+            Step::Multiple(_) => (Step::Multiple(1), 0),
+            Step::Window(Window { frames, overlap }) => {
+                (Step::Window(Window { frames: frames / factor, overlap: 0 }), overlap)
+            }
+        };
+        Self {
+            tokenizer,
+            padding,
+            window,
+            steps: Steps::new(step, latent_frames, 1),
+            state: StreamState::streaming(),
+            strip_rows: None,
+            blend: Blend::new(overlap),
+            to_drop: padding.front,
+        }
+    }
+
+    /// Computes so many rows of the frames at a time, to need less memory; the result is the same.
+    #[must_use]
+    pub fn in_strips(mut self, rows: i64) -> Self {
+        let rows = (rows / self.tokenizer.config().model.spatial_factor()).max(1);
+        self.strip_rows = Some(rows);
+        self.state = std::mem::take(&mut self.state).in_strips(rows);
+        self
+    }
+
+    /// Bytes that are kept for the latents to come.
+    #[must_use]
+    pub fn state_bytes(&self) -> usize {
+        self.state.bytes()
+    }
+
+    /// Takes the next latent frames `[b, z, t, h, w]` and gives the frames that are determined now, float32
+    /// `[b, 3, t', h', w']`, if any. The last latent frame of a clip of known length determines all.
+    ///
+    /// # Errors
+    /// If the latent is of another shape than the model's or the chunks before, or longer than was announced.
+    pub fn push(&mut self, latent: &Tensor) -> Result<Option<Tensor>, Error> {
+        self.tokenizer.check_latent(latent)?;
+        self.tokenizer.check_padding(latent, Padding { front: 0, back: 0, ..self.padding })?;
+        let cuts = self.steps.push(latent)?;
+        Ok(self.run(cuts))
+    }
+
+    /// Ends a latent of which the length was not known; gives the frames that waited for its end but for the last `back`
+    /// ones, with which the encoder filled the clip up.
+    ///
+    /// # Errors
+    /// If a latent frame stands for no more than `back` frames.
+    pub fn finish(&mut self, back: i64) -> Result<Option<Tensor>, Error> {
+        let factor = self.tokenizer.config().model.temporal_factor();
+        if !(0..factor).contains(&back) {
+            let (expected, found) = (format!("less than {factor} frames"), back.to_string());
+            return Err(Error::Shape { what: "the padding at the end", expected, found });
+        }
+        self.padding.back = back;
+        let (cuts, _) = self.steps.finish(1);
+        Ok(self.run(cuts))
+    }
+
+    fn run(&mut self, cuts: Vec<Cut>) -> Option<Tensor> {
+        let tokenizer = self.tokenizer;
+        let ended = cuts.last().is_some_and(|cut| cut.is_last);
+        let parts: Vec<Tensor> = tch::no_grad(|| {
+            let run = |Cut { frames, is_last }: Cut| {
+                start_step(tokenizer, &mut self.state, is_last, self.strip_rows);
+                self.blend.push(tokenizer.run_decoder(&frames, &mut self.state), is_last)
+            };
+            cuts.into_iter().map(run).filter(|part| part.size()[2] > 0).collect()
+        });
+        let decoded = match parts.as_slice() {
+            [] => return None,
+            [part] => part.shallow_clone(),
+            parts => Tensor::cat(parts, 2),
+        };
+        let t = decoded.size()[2];
+        let front = self.to_drop.min(t);
+        self.to_drop -= front;
+        let back = if ended { self.padding.back.min(t - front) } else { 0 };
+        if front + back == t {
+            return None;
+        }
+        let cropped = Padding { front, back, ..self.padding }.crop(&decoded);
+        Some(cropped.to_kind(Kind::Float).contiguous())
+    }
+}

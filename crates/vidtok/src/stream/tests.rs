@@ -1,0 +1,306 @@
+//! Streams beside whole clips.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, Kind, Tensor};
+
+use super::*;
+use crate::{Causality, Config, Encoded, config::tests::TINY};
+use crate::{Error, Padding};
+
+const WHOLE: EncodeOptions = EncodeOptions { seed: None, window: None };
+
+/// A model with a temporal factor of 2^halvings and no weight at zero.
+fn tokenizer(causality: Causality, halvings: usize) -> Tokenizer {
+    let mut config = Config::parse(TINY).unwrap();
+    config.model.causality = causality;
+    config.model.ch_mult = vec![1; halvings.max(1) + 1];
+    config.model.temporal_down = (0..halvings).collect();
+    config.model.temporal_up = (1..=halvings).collect();
+    let tokenizer = Tokenizer::init(config, 0, Device::Cpu).unwrap();
+    tch::no_grad(|| {
+        for (_, parameter) in tokenizer.parameters().iter() {
+            let noise = parameter.randn_like() * 0.1;
+            let _ = parameter.shallow_clone().g_add_(&noise);
+        }
+    });
+    tokenizer
+}
+
+fn worst(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.size(), b.size());
+    (a - b).abs().max().double_value(&[])
+}
+
+/// `take` on consecutive parts of `x`, of these lengths in turn; what they give, joined.
+fn in_chunks(x: &Tensor, lengths: &[i64], mut take: impl FnMut(&Tensor) -> Option<Tensor>) -> Tensor {
+    let (t, mut start) = (x.size()[2], 0);
+    let mut parts = Vec::new();
+    for length in lengths.iter().cycle() {
+        let length = *length.min(&(t - start));
+        parts.extend(take(&x.narrow(2, start, length)));
+        start += length;
+        if start == t {
+            break;
+        }
+    }
+    Tensor::cat(&parts, 2)
+}
+
+fn encode(tokenizer: &Tokenizer, video: &Tensor, lengths: &[i64], options: EncodeOptions) -> Tensor {
+    let size = video.size();
+    let mut encoder = StreamEncoder::new(tokenizer, [size[2], size[3], size[4]], options);
+    in_chunks(video, lengths, |frames| encoder.push(frames).unwrap().map(|quantized| quantized.latent))
+}
+
+fn decode(tokenizer: &Tokenizer, latent: &Tensor, padding: Padding, lengths: &[i64], window: Option<Window>) -> Tensor {
+    let mut decoder = StreamDecoder::new(tokenizer, latent.size()[2], padding, window);
+    in_chunks(latent, lengths, |part| decoder.push(part).unwrap())
+}
+
+fn random_video(t: i64, h: i64, w: i64) -> Tensor {
+    Tensor::rand([1, 3, t, h, w], (Kind::Float, Device::Cpu)) * 2.0 - 1.0
+}
+
+#[test]
+fn a_causal_stream_equals_the_whole_clip_whatever_the_chunks() {
+    for causality in [Causality::V1_0, Causality::V1_1] {
+        for halvings in [0, 1, 2, 3] {
+            let tokenizer = tokenizer(causality, halvings);
+            let video = random_video(19, 7, 10);
+            let whole = tokenizer.encode(&video, WHOLE).unwrap();
+            let reconstruction = tokenizer.decode(&whole).unwrap();
+            for lengths in [&[1][..], &[2, 5, 1], &[18, 1]] {
+                let error = worst(&encode(&tokenizer, &video, lengths, WHOLE), &whole.latent);
+                assert!(error < 1e-5, "{causality} 2^{halvings} {lengths:?}: {error}");
+                let decoded = decode(&tokenizer, &whole.latent, whole.padding, lengths, None);
+                let error = worst(&decoded, &reconstruction);
+                assert!(error < 1e-5, "{causality} 2^{halvings} {lengths:?}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_non_causal_clip_is_taken_whole_unless_a_window_is_asked_for() {
+    let tokenizer = tokenizer(Causality::NonCausal, 1);
+    let video = random_video(22, 8, 8);
+    let whole = tokenizer.encode(&video, WHOLE).unwrap();
+    for lengths in [&[22][..], &[3]] {
+        assert!(worst(&encode(&tokenizer, &video, lengths, WHOLE), &whole.latent) < 1e-6);
+    }
+    let windowed = EncodeOptions { window: Some(Window::PUBLISHED), seed: None };
+    let first = tokenizer.encode(&video.narrow(2, 0, 16), WHOLE).unwrap();
+    for lengths in [&[22][..], &[3]] {
+        let latent = encode(&tokenizer, &video, lengths, windowed);
+        assert_eq!(latent.size(), whole.latent.size());
+        assert!(worst(&latent.narrow(2, 0, 8), &first.latent) < 1e-6);
+        let frames = decode(&tokenizer, &latent, whole.padding, &[5, 2], windowed.window);
+        assert_eq!(frames.size(), video.size());
+        assert!(worst(&frames.narrow(2, 0, 16), &tokenizer.decode(&first).unwrap()) < 1e-6);
+    }
+}
+
+#[test]
+fn a_seed_draws_the_same_latent_in_a_stream_and_from_the_whole_clip() {
+    let tokenizer = tokenizer(Causality::V1_0, 1);
+    let video = random_video(9, 8, 8);
+    let seeded = EncodeOptions { seed: Some(7), window: None };
+    let whole = tokenizer.encode(&video, seeded).unwrap().latent;
+    assert!(worst(&encode(&tokenizer, &video, &[3], seeded), &whole) < 1e-5);
+    assert!(worst(&tokenizer.encode(&video, WHOLE).unwrap().latent, &whole) > 1e-3);
+}
+
+#[test]
+fn the_memory_of_a_stream_does_not_grow_and_a_whole_clip_keeps_none() {
+    let tokenizer = tokenizer(Causality::V1_1, 2);
+    let padding = Padding { front: 3, back: 0, bottom: 0, right: 0 };
+    let latent = Tensor::rand([1, 4, 2, 4, 4], (Kind::Float, Device::Cpu));
+    let mut decoder = StreamDecoder::new(&tokenizer, 12, padding, None);
+    let bytes: Vec<usize> = (0..6)
+        .map(|_| {
+            let _ = decoder.push(&latent).unwrap();
+            decoder.state_bytes()
+        })
+        .collect();
+    assert!(bytes[1] > 0 && bytes[1..5].iter().all(|&n| n == bytes[1]) && bytes[5] == 0, "{bytes:?}");
+    let mut whole = StreamDecoder::new(&tokenizer, 2, padding, None);
+    let _ = whole.push(&latent).unwrap();
+    assert_eq!(whole.state_bytes(), 0);
+}
+
+#[test]
+fn any_size_comes_back_as_it_went_in() {
+    for causality in [Causality::V1_0, Causality::V1_1, Causality::NonCausal] {
+        let tokenizer = tokenizer(causality, 2);
+        for [t, h, w] in [[1, 1, 1], [2, 3, 5], [5, 8, 8], [8, 7, 2]] {
+            let video = random_video(t, h, w);
+            let encoded: Encoded = tokenizer.encode(&video, WHOLE).unwrap();
+            assert_eq!(tokenizer.decode(&encoded).unwrap().size(), video.size(), "{causality}");
+        }
+    }
+}
+
+#[test]
+fn frames_that_do_not_belong_to_the_clip_are_refused() {
+    let tokenizer = tokenizer(Causality::V1_0, 1);
+    let mut encoder = StreamEncoder::new(&tokenizer, [4, 8, 8], WHOLE);
+    assert!(encoder.push(&random_video(2, 8, 9)).is_err());
+    assert!(encoder.push(&random_video(2, 8, 8)).is_ok());
+    assert!(encoder.push(&random_video(3, 8, 8)).is_err());
+    assert!(encoder.push(&Tensor::cat(&[random_video(1, 8, 8), random_video(1, 8, 8)], 0)).is_err());
+    let padding = Padding::natural(&tokenizer.config().model);
+    let mut decoder = StreamDecoder::new(&tokenizer, 1, padding, None);
+    assert!(decoder.push(&Tensor::zeros([1, 4, 2, 4, 4], (Kind::Float, Device::Cpu))).is_err());
+    assert!(decoder.push(&Tensor::zeros([1, 3, 1, 4, 4], (Kind::Float, Device::Cpu))).is_err());
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused_not_encoded() {
+    let tokenizer = tokenizer(Causality::V1_0, 1);
+    let video = random_video(3, 8, 8) * f64::NAN;
+    assert!(matches!(tokenizer.encode(&video, WHOLE), Err(Error::NotFinite)));
+}
+
+/// A random partition of `t`.
+fn random_lengths(t: i64, rng: &mut ChaCha8Rng) -> Vec<i64> {
+    let mut lengths = Vec::new();
+    while lengths.iter().sum::<i64>() < t {
+        lengths.push(rng.random_range(1..=t / 2 + 1));
+    }
+    lengths
+}
+
+#[test]
+fn any_chunks_and_strips_of_any_clip_give_the_whole_clips_numbers() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for causality in [Causality::V1_0, Causality::V1_1, Causality::NonCausal] {
+        for halvings in [1, 2, 3] {
+            let tokenizer = tokenizer(causality, halvings);
+            for _ in 0..3 {
+                let [t, h, w] = [rng.random_range(1..22), rng.random_range(1..40), rng.random_range(1..24)];
+                let video = random_video(t, h, w);
+                let whole = tokenizer.encode(&video, WHOLE).unwrap();
+                let reconstruction = tokenizer.decode(&whole).unwrap();
+                let (lengths, rows) = (random_lengths(t, &mut rng), rng.random_range(1..=h));
+                let mut encoder = StreamEncoder::new(&tokenizer, [t, h, w], WHOLE).in_strips(rows);
+                let latent = in_chunks(&video, &lengths, |frames| encoder.push(frames).unwrap().map(|q| q.latent));
+                let error = worst(&latent, &whole.latent);
+                assert!(error < 1e-5, "{causality} 2^{halvings} {t}x{h}x{w} {lengths:?} {rows}: {error}");
+                let count = whole.latent.size()[2];
+                let mut decoder = StreamDecoder::new(&tokenizer, count, whole.padding, None).in_strips(rows);
+                let lengths = random_lengths(count, &mut rng);
+                let frames = in_chunks(&whole.latent, &lengths, |part| decoder.push(part).unwrap());
+                let error = worst(&frames, &reconstruction);
+                assert!(error < 1e-5, "{causality} 2^{halvings} {t}x{h}x{w} {lengths:?} {rows}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clip_whose_end_is_not_known_comes_back_as_it_went_in() {
+    for causality in [Causality::V1_0, Causality::V1_1, Causality::NonCausal] {
+        let tokenizer = tokenizer(causality, 2);
+        let window = (causality == Causality::NonCausal).then_some(Window { frames: 8, overlap: 4 });
+        let natural = if causality.is_causal() { 13 } else { 12 };
+        for t in [natural, natural + 1, natural + 2] {
+            let video = random_video(t, 8, 6);
+            let options = EncodeOptions { seed: None, window };
+            let mut encoder = StreamEncoder::open_ended(&tokenizer, [8, 6], options);
+            let mut latents = Vec::new();
+            for start in 0..t {
+                latents.extend(encoder.push(&video.narrow(2, start, 1)).unwrap().map(|q| q.latent));
+            }
+            let before = latents.len();
+            latents.extend(encoder.finish().unwrap().map(|q| q.latent));
+            assert!(before > 1, "latents come before the end");
+            let latent = Tensor::cat(&latents, 2);
+            let padding = encoder.padding();
+            if t == natural {
+                assert_eq!(padding.back, 0);
+                let whole = tokenizer.encode(&video, options).unwrap().latent;
+                assert!(worst(&latent, &whole) < 1e-5);
+            }
+            let mut decoder = StreamDecoder::open_ended(&tokenizer, Padding { back: 0, ..padding }, window);
+            let mut frames = Vec::new();
+            for start in 0..latent.size()[2] {
+                frames.extend(decoder.push(&latent.narrow(2, start, 1)).unwrap());
+            }
+            frames.extend(decoder.finish(padding.back).unwrap());
+            let frames = Tensor::cat(&frames, 2);
+            assert_eq!(frames.size(), video.size(), "{causality} {t}");
+            let known = decode(&tokenizer, &latent, padding, &[100], window);
+            assert!(worst(&frames, &known) < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn windows_that_overlap_agree_with_single_windows_outside_of_the_overlap() {
+    let tokenizer = tokenizer(Causality::NonCausal, 1);
+    let video = random_video(20, 8, 8);
+    let window = Some(Window { frames: 8, overlap: 2 });
+    let encoded = tokenizer.encode(&video, EncodeOptions { seed: None, window }).unwrap();
+    // Frames 0 to 8, 6 to 14, 12 to 20.
+    assert_eq!(encoded.latent.size()[2], 12);
+    let decoded = tokenizer.decode(&encoded).unwrap();
+    let second = tokenizer.reconstruct(&video.narrow(2, 6, 8)).unwrap();
+    assert!(worst(&decoded.narrow(2, 8, 4), &second.narrow(2, 2, 4)) < 1e-5);
+    let first = tokenizer.reconstruct(&video.narrow(2, 0, 8)).unwrap();
+    let faded = first.narrow(2, 6, 1) * (2.0 / 3.0) + second.narrow(2, 0, 1) * (1.0 / 3.0);
+    assert!(worst(&decoded.narrow(2, 6, 1), &faded) < 1e-5);
+    let again = decode(&tokenizer, &encoded.latent, encoded.padding, &[1, 3], window);
+    assert!(worst(&again, &decoded) < 1e-6);
+}
+
+#[test]
+fn a_saved_stream_goes_on_with_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    for (causality, strips) in [(Causality::V1_0, 4), (Causality::V1_1, 100), (Causality::NonCausal, 4)] {
+        let tokenizer = tokenizer(causality, 2);
+        let window = (causality == Causality::NonCausal).then_some(Window { frames: 8, overlap: 4 });
+        let options = EncodeOptions { seed: Some(3), window };
+        let video = random_video(19, 12, 8);
+        let start = || StreamEncoder::new(&tokenizer, [19, 12, 8], options).in_strips(strips);
+        let mut without = start();
+        let expected =
+            in_chunks(&video, &[11, 8], |frames| without.push(frames).unwrap().map(|quantized| quantized.latent));
+        let mut first = start();
+        let before = first.push(&video.narrow(2, 0, 11)).unwrap().unwrap().latent;
+        first.save(&path).unwrap();
+        let mut second = StreamEncoder::restore(&tokenizer, &path).unwrap();
+        let after = second.push(&video.narrow(2, 11, 8)).unwrap().unwrap().latent;
+        assert!(Tensor::cat(&[before, after], 2).equal(&expected), "{causality}");
+        assert!(StreamDecoder::restore(&tokenizer, &path).is_err());
+
+        let (padding, count) = (without.padding(), expected.size()[2]);
+        let start = || StreamDecoder::new(&tokenizer, count, padding, window).in_strips(strips);
+        let mut without = start();
+        let frames = in_chunks(&expected, &[3, count - 3], |part| without.push(part).unwrap());
+        let mut first = start();
+        let before = first.push(&expected.narrow(2, 0, 3)).unwrap();
+        first.save(&path).unwrap();
+        let mut second = StreamDecoder::restore(&tokenizer, &path).unwrap();
+        let after = second.push(&expected.narrow(2, 3, count - 3)).unwrap();
+        let parts: Vec<Tensor> = before.into_iter().chain(after).collect();
+        assert!(Tensor::cat(&parts, 2).equal(&frames), "{causality}");
+        let other = super::tests::tokenizer(causality, 1);
+        let error = StreamDecoder::restore(&other, &path).unwrap_err().to_string();
+        assert!(error.ends_with("the state is of a model with other weights"), "{error}");
+    }
+}
+
+#[test]
+fn the_state_holds_two_frames_of_each_layer_that_looks_back() {
+    // One residual block a level, no temporal resampling: 2 + 2 * 2 layers look back before the middle, then 5.
+    let tokenizer = tokenizer(Causality::V1_0, 0);
+    let model = &tokenizer.config().model;
+    let mut encoder = StreamEncoder::open_ended(&tokenizer, [16, 16], WHOLE);
+    let _ = encoder.push(&random_video(9, 16, 16)).unwrap();
+    let layer = |side: i64| 2 * side * side * model.ch * 4;
+    // conv_in sees colours; two layers at each level; four in the middle and one at the end.
+    let expected = 2 * 16 * 16 * 3 * 4 + 2 * layer(16) + 2 * layer(8) + 5 * layer(8);
+    assert_eq!(encoder.state_bytes() as i64, expected);
+}

@@ -78,7 +78,8 @@ impl Clip {
         let reader = VideoReader::open(&Ffmpeg::locate()?, path)?;
         let info = reader.info().clone();
         let stride = arguments.stride(info.frame_rate);
-        let timeline = u32::try_from(stride).ok().and_then(|stride| reader.timeline().clone().every(stride));
+        let timeline = reader.timeline()?;
+        let timeline = u32::try_from(stride).ok().and_then(|stride| timeline.every(stride));
         let timeline = timeline.with_context(|| format!("--fps: every {stride}-th frame is too few"))?;
         let [h, w] = arguments.size([info.height, info.width]);
         let t = (info.frames as i64 + stride - 1) / stride;

@@ -519,7 +519,7 @@ fn a_closed_pipe_ends_the_work_in_one_line() {
 #[test]
 fn a_killed_run_leaves_nothing_under_the_final_name() {
     let bench = Bench::new("v1.0", KL);
-    bench.video("in.mp4", 400, [96, 128], "25");
+    bench.video("in.mp4", 200, [96, 128], "25");
     let before = bench.files();
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_vidtok"))
         .args(["reconstruct", "--model", "model.safetensors", "in.mp4", "out.mp4"])

@@ -74,7 +74,7 @@ pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path) -> Result<(VideoInfo, Timeline
     let Some(frame_rate) = frame_rate(&listing, &log) else {
         return Err(decode_error("ffmpeg did not tell the frame rate"));
     };
-    let timeline = timeline(&listing.stored, frame_rate, |lead| Sound::of(path, lead, &log.description));
+    let timeline = timeline(&listing.stored, frame_rate, Sound::of(path, &log.description));
     Ok((VideoInfo { width, height, frame_rate, frames }, timeline))
 }
 
@@ -99,16 +99,29 @@ fn read_listing(output: impl Read) -> io::Result<Listing> {
 }
 
 /// Frames are uneven where their stored times say so; without usable ones their rate must do.
-fn timeline(stored: &Times, rate: FrameRate, sound: impl FnOnce(i64) -> Option<Sound>) -> Timeline {
-    let first = stored.ticks.first().copied().flatten();
-    let lead = stored.tick.zip(first).and_then(|((seconds, ticks), first)| {
-        let micros = i128::from(first) * i128::from(seconds) * 1_000_000;
-        i64::try_from(micros.checked_div(ticks.into())?).ok()
-    });
+fn timeline(stored: &Times, rate: FrameRate, sound: Option<Sound>) -> Timeline {
     let listed = stored.tick.zip(stored.ticks.iter().copied().collect::<Option<_>>());
     let times = listed.and_then(|(tick, ticks)| FrameTimes::listed(tick, ticks));
-    let uneven = times.filter(|times| !times.are_steady(rate));
-    Timeline::new(rate, uneven, sound(lead.unwrap_or(0)))
+    Timeline::new(rate, times.filter(|times| !times.are_steady(rate)), sound)
+}
+
+/// Microseconds from the start of the sound and the video of `path`, whichever is first, to the video's first frame.
+pub(super) fn lead(ffmpeg: &Ffmpeg, path: &Path, sound: &Sound) -> Result<i64, VideoError> {
+    let io_error = |source| VideoError::Io { path: path.to_owned(), source };
+    let mut command = ffmpeg.command("warning");
+    command.args(input_options()).arg("-i").arg(file_url(path));
+    command.args(["-map", "0:V:0"]).args(ffmpeg.passthrough());
+    command.args(["-frames:v", "1", "-c:v", "wrapped_avframe", "-enc_time_base:v", "1:1000000"]);
+    command.args(["-f", "framecrc", "pipe:1"]);
+    // An output of its own: within one, the first stream to have its frames ends the others.
+    command.args(sound.maps(0)).args(["-frames:a", "1", "-c", "copy", "-f", "null", "-"]);
+    let mut process = Process::start(ffmpeg, &mut command)?;
+    let listing = process.output().map(read_listing).transpose().map_err(io_error)?.unwrap_or_default();
+    let (status, log) = process.end().map_err(io_error)?;
+    match listing.guessed.ticks[..] {
+        [Some(micros)] if status.success() => Ok(micros),
+        _ => Err(decode_error(path, log.complaint.as_deref().unwrap_or("its sound cannot be read"))),
+    }
 }
 
 fn pair(text: &str, separator: char) -> Option<(u32, u32)> {
@@ -186,7 +199,7 @@ mod tests {
         let rate = FrameRate::new(25, 1).unwrap();
         let pace = |stored: &str| {
             let times = listing(&format!("#tb 0: 1/25\n#tb 1: 1/1000\n{stored}")).stored;
-            timeline(&times, rate, |_| None).pace(Some(0.001))
+            timeline(&times, rate, None).pace(Some(0.001))
         };
         assert_eq!(pace("1, 41, 41, 40, 4, 0x0\n1, 80, 80, 40, 4, 0x0\n"), Pace::Even(rate));
         assert!(matches!(pace("1, 41, 41, 40, 4, 0x0\n1, 84, 84, 40, 4, 0x0\n"), Pace::Times(_)));

@@ -18,7 +18,7 @@ use std::process::ChildStdout;
 use tch::{Kind, Tensor};
 use vidtok_core::{FrameSource, VideoError, VideoInfo};
 
-use super::probe::probe;
+use super::probe::{lead, probe};
 use super::process::Process;
 use super::timeline::Timeline;
 use super::{Ffmpeg, file_url, frame_bytes};
@@ -66,9 +66,15 @@ impl VideoReader {
     }
 
     /// When its frames are shown, and its sound.
-    #[must_use]
-    pub fn timeline(&self) -> &Timeline {
-        &self.timeline
+    ///
+    /// # Errors
+    /// If there is sound that cannot be read.
+    pub fn timeline(&self) -> Result<Timeline, VideoError> {
+        let timeline = self.timeline.clone();
+        match self.timeline.sound() {
+            Some(sound) => Ok(timeline.with_lead(lead(&self.ffmpeg, &self.path, sound)?)),
+            None => Ok(timeline),
+        }
     }
 
     fn tensor(&self, frames: u64, pixels: &[u8]) -> Tensor {

@@ -51,6 +51,14 @@ impl Timeline {
         self.uneven.is_none()
     }
 
+    /// The same with the video so many microseconds behind the sound's start.
+    pub(super) fn with_lead(mut self, lead: i64) -> Self {
+        if let Some(sound) = &mut self.sound {
+            sound.lead = lead;
+        }
+        self
+    }
+
     /// The same without sound.
     pub(super) fn silent(self) -> Self {
         Self { sound: None, ..self }
@@ -165,38 +173,43 @@ impl FrameTimes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sound {
     path: PathBuf,
-    /// Microseconds from the start of the file to the first frame of its video.
+    /// Microseconds from the start of the sound and the video, whichever is first, to the video's first frame.
     lead: i64,
     /// Each track's stream and ffmpeg's name of its codec.
     tracks: Vec<(u32, String)>,
 }
 
 impl Sound {
-    /// The tracks that ffmpeg lists in its description of the input `path`, if any.
-    pub(super) fn of(path: &Path, lead: i64, description: &[String]) -> Option<Self> {
+    /// The tracks that ffmpeg lists in its description of the input `path`, if any; they are taken to start with the
+    /// video.
+    pub(super) fn of(path: &Path, description: &[String]) -> Option<Self> {
         let input = description.iter().take_while(|line| line.trim() != "Stream mapping:");
         let mut tracks: Vec<_> = input.filter_map(|line| track(line)).collect();
         // A stream is listed under each of its programs.
         tracks.sort();
         tracks.dedup();
-        (!tracks.is_empty()).then(|| Self { path: path.to_owned(), lead, tracks })
+        (!tracks.is_empty()).then(|| Self { path: path.to_owned(), lead: 0, tracks })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Microseconds from the start of the file to the first frame of its video.
+    /// Microseconds from the start of the sound and the video, whichever is first, to the video's first frame.
     pub(super) fn lead(&self) -> i64 {
         self.lead
     }
 
-    /// The options that take the tracks from ffmpeg's input number `input`: as they are where the container holds such
-    /// a codec, else encoded anew by what ffmpeg prefers for the container.
-    pub(super) fn options(&self, input: usize, container: Container) -> Vec<String> {
+    /// The options that take the tracks from ffmpeg's input number `input`.
+    pub(super) fn maps(&self, input: usize) -> impl Iterator<Item = String> {
+        self.tracks.iter().flat_map(move |(stream, _)| ["-map".to_owned(), format!("{input}:{stream}")])
+    }
+
+    /// The options that keep the tracks as they are where the container holds such a codec, and encode them anew
+    /// elsewhere, by what ffmpeg prefers for the container.
+    pub(super) fn codecs(&self, container: Container) -> Vec<String> {
         let mut options = Vec::new();
-        for (place, (stream, codec)) in self.tracks.iter().enumerate() {
-            options.extend(["-map".to_owned(), format!("{input}:{stream}")]);
+        for (place, (_, codec)) in self.tracks.iter().enumerate() {
             if container.holds(codec) {
                 options.extend([format!("-c:a:{place}"), "copy".to_owned()]);
             } else if let Some(filter) = container.audio_filter() {
@@ -272,8 +285,8 @@ mod tests {
             "Stream mapping:",
             "  Stream #0:4: Audio: opus",
         ];
-        let sound = Sound::of(Path::new("a"), 0, &lines.map(str::to_owned)).unwrap();
-        let options = sound.options(1, Container::Mp4).join(" ");
-        assert_eq!(options, "-map 1:1 -c:a:0 copy -map 1:12");
+        let sound = Sound::of(Path::new("a"), &lines.map(str::to_owned)).unwrap();
+        assert_eq!(sound.maps(1).collect::<Vec<_>>().join(" "), "-map 1:1 -map 1:12");
+        assert_eq!(sound.codecs(Container::Mp4), ["-c:a:0", "copy"]);
     }
 }

@@ -107,7 +107,7 @@ impl VideoWriter {
         };
         let pace = timeline.pace(container.finest());
         let encoding = container.options(size, &pace, quality).map_err(|message| encode_error(&named, message))?;
-        let sound = timeline.sound().map(|sound| (sound, sound.options(1, container)));
+        let sound = timeline.sound().map(|sound| (sound, sound.codecs(container)));
         Self::start(ffmpeg, destination, size, pace, sound, &encoding)
     }
 
@@ -141,9 +141,11 @@ impl VideoWriter {
             }
         };
         command.args(["-i", "pipe:0"]);
-        if let Some((sound, options)) = sound {
+        if let Some((sound, codecs)) = sound {
             command.args(NO_CONNECTIONS).arg("-i").arg(file_url(sound.path()));
-            command.args(["-map", "0:v"]).args(options);
+            // Of some formats ffmpeg sets the clock by the streams that are used: the video must be one of them.
+            command.args(["-map", "1:V:0", "-c", "copy", "-f", "null", "-"]);
+            command.args(["-map", "0:v"]).args(sound.maps(1)).args(codecs);
         }
         if let Some((seconds, ticks)) = times.as_ref().map(FrameTimes::tick) {
             command.args(["-enc_time_base:v", &format!("{seconds}:{ticks}")]);

@@ -1,6 +1,5 @@
 //! Inputs and outputs of the commands: video files through ffmpeg, or tensors in `.safetensors` files.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -8,11 +7,15 @@ use clap::Args;
 use tch::{Kind, Tensor};
 use vidtok::PUBLISHED_WINDOW;
 use vidtok_core::{FrameRate, FrameSink, FrameSource, temporary_beside};
-use vidtok_data::{Ffmpeg, Quality, VideoReader, VideoWriter, cover, interval, to_frames, to_model_range};
+use vidtok_data::{
+    Destination, Ffmpeg, Quality, Timeline, VideoReader, VideoWriter, cover, interval, to_frames, to_model_range,
+};
 use vidtok_torch::{TensorFile, write_tensors};
 
+use crate::standard::{self, Input, is_standard, is_tensor_name};
+
 /// Size and rate that an input is brought to before it is encoded.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct FrameArgs {
     /// Resize and centre-crop to this height; the video's own without it
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=16384))]
@@ -55,31 +58,34 @@ pub(crate) struct Clip {
     stride: i64,
     /// Source frames that were read.
     read: i64,
-    frame_rate: Option<FrameRate>,
+    /// None if nothing says how fast the frames follow each other.
+    timeline: Option<Timeline>,
 }
 
 enum Source {
-    Video(Box<dyn FrameSource>),
+    Video(Box<dyn FrameSource + Send>),
     /// `[b, 3, t, h, w]`.
     Tensor(Tensor),
 }
 
 impl Clip {
-    pub(crate) fn open(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
-        if is_tensor_file(path) { Self::open_tensor(path, arguments) } else { Self::open_video(path, arguments) }
+    pub(crate) fn open(input: &Input, arguments: &FrameArgs) -> anyhow::Result<Self> {
+        let path = input.path();
+        if input.is_tensor_file() { Self::open_tensor(path, arguments) } else { Self::open_video(path, arguments) }
     }
 
     fn open_video(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
         let reader = VideoReader::open(&Ffmpeg::locate()?, path)?;
         let info = reader.info().clone();
         let stride = arguments.stride(info.frame_rate);
+        let timeline = reader.timeline()?;
+        let timeline = u32::try_from(stride).ok().and_then(|stride| timeline.every(stride));
+        let timeline = timeline.with_context(|| format!("--fps: every {stride}-th frame is too few"))?;
         let [h, w] = arguments.size([info.height, info.width]);
         let t = (info.frames as i64 + stride - 1) / stride;
-        let rate = info.frame_rate.as_f64() / stride as f64;
         let most = (READ_BYTES / (info.height * info.width * 3 * size_of::<f32>() as i64)).max(1);
-        let frame_rate = if stride == 1 { Some(info.frame_rate) } else { FrameRate::from_f64(rate) };
         let source = Source::Video(Box::new(reader));
-        Ok(Self { source, most, size: [t, h, w], stride, read: 0, frame_rate })
+        Ok(Self { source, most, size: [t, h, w], stride, read: 0, timeline: Some(timeline) })
     }
 
     fn open_tensor(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
@@ -95,7 +101,7 @@ impl Clip {
         };
         let [h, w] = arguments.size([h, w]);
         let source = Source::Tensor(video.to_kind(Kind::Float));
-        Ok(Self { source, most: t, size: [t, h, w], stride: 1, read: 0, frame_rate: arguments.fps })
+        Ok(Self { source, most: t, size: [t, h, w], stride: 1, read: 0, timeline: arguments.fps.map(Timeline::even) })
     }
 
     /// t, h and w.
@@ -103,8 +109,13 @@ impl Clip {
         self.size
     }
 
+    /// When its frames are shown, and its sound.
+    pub(crate) fn timeline(&self) -> Option<&Timeline> {
+        self.timeline.as_ref()
+    }
+
     pub(crate) fn frame_rate(&self) -> Option<FrameRate> {
-        self.frame_rate
+        self.timeline().map(Timeline::frame_rate)
     }
 
     /// The window in which a non-causal model takes the clip: videos can be of any length, tensors are in memory anyway.
@@ -155,19 +166,19 @@ pub(crate) struct Output {
 enum Sink {
     Tensor(Vec<Tensor>),
     /// Starts with the first frames, which have the size.
-    Video(Option<Box<dyn FrameSink>>, FrameRate),
+    Video(Option<Box<dyn FrameSink + Send>>, Timeline),
 }
 
 impl Output {
-    /// Checks that the file can be written. `frame_rate` is needed for a video file.
-    pub(crate) fn new(path: &Path, frame_rate: Option<FrameRate>) -> anyhow::Result<Self> {
+    /// Checks that the file can be written. A video file needs a `timeline`; standard output becomes a video if there
+    /// is one.
+    pub(crate) fn new(path: &Path, timeline: Option<Timeline>) -> anyhow::Result<Self> {
         check_writable(path)?;
-        let sink = if is_tensor_file(path) {
-            Sink::Tensor(Vec::new())
-        } else {
-            let rate = frame_rate
-                .context("the input has no frame rate, which a video file needs: give --fps, or write .safetensors")?;
-            Sink::Video(None, rate)
+        let sink = match timeline {
+            _ if is_tensor_name(path) => Sink::Tensor(Vec::new()),
+            None if is_standard(path) => Sink::Tensor(Vec::new()),
+            Some(timeline) => Sink::Video(None, timeline),
+            None => bail!("the input has no frame rate, which a video file needs: give --fps, or write .safetensors"),
         };
         Ok(Self { path: path.to_owned(), sink })
     }
@@ -176,7 +187,7 @@ impl Output {
     pub(crate) fn write(&mut self, frames: &Tensor) -> anyhow::Result<()> {
         match &mut self.sink {
             Sink::Tensor(parts) => parts.push(frames.shallow_clone()),
-            Sink::Video(sink, rate) => {
+            Sink::Video(sink, timeline) => {
                 let size = frames.size();
                 if size[0] != 1 {
                     bail!("a video file holds one clip, here are {}: write .safetensors", size[0]);
@@ -186,7 +197,11 @@ impl Output {
                     None => {
                         let ffmpeg = Ffmpeg::locate()?;
                         let size = [size[3], size[4]];
-                        let writer = VideoWriter::create(&ffmpeg, &self.path, size, *rate, Quality::default())?;
+                        let destination = match is_standard(&self.path) {
+                            true => Destination::StandardOutput,
+                            false => Destination::File(self.path.clone()),
+                        };
+                        let writer = VideoWriter::retell(&ffmpeg, destination, size, timeline, Quality::default())?;
                         sink.insert(Box::new(writer))
                     }
                 };
@@ -201,7 +216,7 @@ impl Output {
             Sink::Tensor(parts) if parts.is_empty() => bail!("{}: no frame was decoded", self.path.display()),
             Sink::Tensor(parts) => {
                 let video = Tensor::cat(&parts, 2).contiguous();
-                write_tensors(&self.path, [("video", &video)], [])?;
+                standard::write_file(&self.path, |path| Ok(write_tensors(path, [("video", &video)], [])?))?;
             }
             Sink::Video(Some(sink), _) => sink.finish()?,
             Sink::Video(None, _) => bail!("{}: no frame was decoded", self.path.display()),
@@ -212,9 +227,8 @@ impl Output {
 
 /// Checks that a file can be written beside `path`, before any work is done for it.
 pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
+    if is_standard(path) {
+        return Ok(());
+    }
     temporary_beside(path).map(drop).with_context(|| format!("{}: cannot be written", path.display()))
-}
-
-fn is_tensor_file(path: &Path) -> bool {
-    path.extension() == Some(OsStr::new("safetensors"))
 }

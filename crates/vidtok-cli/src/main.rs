@@ -6,7 +6,9 @@
 mod args;
 mod clip;
 mod commands;
+mod pipeline;
 mod progress;
+mod standard;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;

@@ -4,6 +4,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use tch::{Device, Kind, Tensor};
@@ -60,6 +62,47 @@ impl Bench {
         writer.write(&Scene::new(1).frames(&times, size)).unwrap();
         Box::new(writer).finish().unwrap();
         path
+    }
+
+    /// Runs ffmpeg itself on files of the folder.
+    fn ffmpeg(&self, arguments: &str) -> String {
+        let mut command = std::process::Command::new(Ffmpeg::locate().unwrap().program());
+        command.args(["-v", "error", "-nostdin", "-y"]).args(arguments.split(' ')).current_dir(self.folder.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Two seconds of frames that last 60 and 40 ms in turn, with sound.
+    fn uneven(&self, name: &str) {
+        self.ffmpeg(&format!(
+            "-f lavfi -i testsrc=size=48x32:rate=25:d=1.6 -f lavfi -i sine=beep_factor=4:d=2 -fps_mode passthrough \
+             -vf settb=1/1000,setpts='50*N+10*mod(N,2)' -enc_time_base:v 1:1000 -c:a aac {name}"
+        ));
+    }
+
+    /// Packets of a stream: ticks of 1 ms from the start of the file, and checksum; in the order of time.
+    fn packets(&self, name: &str, stream: &str) -> Vec<(i64, String)> {
+        let listing = self.ffmpeg(&format!("-i {name} -map 0:{stream} -c copy -f framecrc pipe:1"));
+        let tick = listing.lines().find_map(|line| line.strip_prefix("#tb 0: ")).unwrap().split_once('/').unwrap();
+        let tick = tick.0.parse::<f64>().unwrap() / tick.1.parse::<f64>().unwrap();
+        let packet = |line: &str| {
+            let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+            ((fields[2].parse::<f64>().unwrap() * tick * 1000.0).round() as i64, fields[5].to_owned())
+        };
+        let mut packets: Vec<_> = listing.lines().filter(|line| !line.starts_with('#')).map(packet).collect();
+        packets.sort();
+        packets
+    }
+
+    fn times(&self, name: &str) -> Vec<i64> {
+        self.packets(name, "V:0").into_iter().map(|(time, _)| time).collect()
+    }
+
+    /// All frames, uint8 `[t, h, w, 3]`.
+    fn frames(&self, name: &str) -> Tensor {
+        let mut reader = VideoReader::open(&Ffmpeg::locate().unwrap(), self.path(name)).unwrap();
+        reader.next_frames(1000).unwrap().unwrap()
     }
 
     fn info(&self, name: &str) -> VideoInfo {
@@ -338,4 +381,167 @@ fn a_model_is_evaluated_beside_baselines() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(error.contains(word), "{error}");
     }
+}
+
+#[test]
+fn audio_and_uneven_times_stay_with_a_reconstruction() {
+    let bench = Bench::new("v1.1", KL);
+    bench.uneven("in.mp4");
+    let source = bench.times("in.mp4");
+    assert_eq!(source[..4], [0, 60, 100, 160]);
+    let reconstruct = |arguments: &[&str]| {
+        let all = [&["reconstruct", "--model", "model.safetensors"][..], arguments].concat();
+        bench.vidtok(&all).assert().success();
+    };
+    reconstruct(&["in.mp4", "out.mp4"]);
+    assert_eq!(bench.times("out.mp4"), source);
+    assert_eq!(bench.packets("out.mp4", "a"), bench.packets("in.mp4", "a"));
+    // Every second frame at its time; the sound is untouched.
+    reconstruct(&["--fps", "10", "in.mp4", "half.mp4"]);
+    assert_eq!(bench.times("half.mp4"), source.iter().copied().step_by(2).collect::<Vec<_>>());
+    assert_eq!(bench.packets("half.mp4", "a"), bench.packets("in.mp4", "a"));
+    // WebM cannot hold AAC.
+    reconstruct(&["in.mp4", "out.webm"]);
+    assert_eq!(bench.times("out.webm").len(), source.len());
+    let loud = |name: &str| {
+        bench.ffmpeg(&format!("-i {name} -map 0:a -ac 1 -ar 1000 -f s16le raw"));
+        let bytes = fs::read(bench.path("raw")).unwrap();
+        bytes.chunks_exact(2).map(|two| f32::from(i16::from_le_bytes([two[0], two[1]]))).collect::<Vec<_>>()
+    };
+    let [before, after] = ["in.mp4", "out.webm"].map(loud);
+    let length = before.len().min(after.len());
+    let [x, y] = [&before, &after].map(|samples| Tensor::from_slice(&samples[..length]));
+    let alike = (&x * &y).sum(Kind::Float) / (x.norm() * y.norm());
+    assert!(length > 1900 && alike.double_value(&[]) > 0.95, "{length} samples, {alike:?}");
+    reconstruct(&["in.mp4", "out.gif"]);
+    assert_eq!(bench.times("out.gif"), source);
+}
+
+#[test]
+fn turned_and_odd_sized_videos_are_reconstructed_as_they_are_shown() {
+    let bench = Bench::new("v1.0", KL);
+    bench.video("plain.mp4", 6, [34, 50], "25");
+    bench.ffmpeg("-display_rotation 90 -i plain.mp4 -c copy turned.mp4");
+    bench.video("odd.mp4", 5, [33, 47], "25");
+    for (name, size) in [("turned.mp4", [50, 34]), ("odd.mp4", [33, 47])] {
+        let arguments = ["reconstruct", "--model", "model.safetensors", "--side-by-side", name, "out.mp4"];
+        bench.vidtok(&arguments).assert().success();
+        let (source, both) = (bench.frames(name), bench.frames("out.mp4"));
+        assert_eq!(both.size(), [source.size()[0], size[0], 2 * size[1], 3], "{name}");
+        let left = both.narrow(2, 0, size[1]);
+        let far = (left.to_kind(Kind::Float) - source.to_kind(Kind::Float)).abs().mean(None).double_value(&[]);
+        assert!(far < 6.0, "{name}: the input is {far} levels away on average");
+    }
+}
+
+#[test]
+fn everything_goes_through_standard_input_and_output() {
+    let bench = Bench::new("v1.0", FSQ);
+    bench.uneven("in.mp4");
+    let pipe = |arguments: &[&str], input: &str| {
+        let arguments = [&arguments[..1], &["--model", "model.safetensors"], &arguments[1..]].concat();
+        let mut command = bench.vidtok(&arguments);
+        let output = command.write_stdin(fs::read(bench.path(input)).unwrap()).assert().success().get_output().clone();
+        (output.stdout, String::from_utf8(output.stderr).unwrap())
+    };
+    let file = |arguments: &[&str], output: &str| {
+        let all = [&arguments[..1], &["--model", "model.safetensors"], &arguments[1..], &[output]].concat();
+        bench.vidtok(&all).assert().success();
+        fs::read(bench.path(output)).unwrap()
+    };
+    let save = |name: &str, bytes: &[u8]| fs::write(bench.path(name), bytes).unwrap();
+    let tensor = |name: &str, tensor: &str| TensorFile::open(&bench.path(name)).unwrap().tensor(tensor).unwrap();
+
+    let (encoded, said) = pipe(&["encode", "-", "-"], "in.mp4");
+    assert_eq!(said, "");
+    save("piped.safetensors", &encoded);
+    file(&["encode", "in.mp4"], "z.safetensors");
+    assert!(tensor("piped.safetensors", "indices").equal(&tensor("z.safetensors", "indices")));
+
+    let (decoded, _) = pipe(&["decode", "-", "-"], "z.safetensors");
+    save("piped.mkv", &decoded);
+    file(&["decode", "z.safetensors"], "y.mkv");
+    assert!(bench.frames("piped.mkv").equal(&bench.frames("y.mkv")));
+
+    let (reconstructed, said) = pipe(&["reconstruct", "-", "-"], "in.mp4");
+    assert!(said.starts_with("40 frames of 48x32, PSNR") && said.lines().count() == 1, "{said}");
+    save("piped.mkv", &reconstructed);
+    file(&["reconstruct", "in.mp4"], "r.mkv");
+    assert!(bench.frames("piped.mkv").equal(&bench.frames("r.mkv")));
+    for stream in ["V:0", "a"] {
+        assert_eq!(bench.packets("piped.mkv", stream), bench.packets("r.mkv", stream));
+    }
+
+    write_tensors(&bench.path("x.safetensors"), [("video", &random_video([2, 3, 5, 8, 8]))], []).unwrap();
+    let (reconstructed, _) = pipe(&["reconstruct", "-", "-"], "x.safetensors");
+    save("piped.safetensors", &reconstructed);
+    file(&["reconstruct", "x.safetensors"], "r.safetensors");
+    assert!(tensor("piped.safetensors", "video").equal(&tensor("r.safetensors", "video")));
+}
+
+#[test]
+fn what_is_wrong_with_standard_input_is_said_of_standard_input() {
+    let bench = Bench::new("v1.0", KL);
+    for (command, input, word) in [
+        ("encode", "This is no video.\n", "cannot decode"),
+        ("reconstruct", "", "empty"),
+        ("decode", "This is no clip.\n", "safetensors"),
+    ] {
+        let arguments = [command, "--model", "model.safetensors", "-", "-"];
+        let output = bench.vidtok(&arguments).write_stdin(input).assert().code(1).get_output().clone();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.starts_with("error: standard input: ") && said.contains(word), "{said}");
+        assert!(said.lines().count() == 1 && !said.contains("/proc/") && output.stdout.is_empty(), "{said}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_the_work_in_one_line() {
+    let bench = Bench::new("v1.0", KL);
+    bench.video("in.mp4", 60, [48, 64], "25");
+    bench.vidtok(&["encode", "--model", "model.safetensors", "in.mp4", "z.safetensors"]).assert().success();
+    for (command, input) in [("encode", "in.mp4"), ("reconstruct", "in.mp4"), ("decode", "z.safetensors")] {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_vidtok"))
+            .args([command, "--model", "model.safetensors", input, "-"])
+            .current_dir(bench.folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+        assert!(said.starts_with("error: standard output: ") && said.lines().count() == 1, "{command}: {said}");
+    }
+}
+
+#[test]
+fn a_killed_run_leaves_nothing_under_the_final_name() {
+    let bench = Bench::new("v1.0", KL);
+    bench.video("in.mp4", 200, [96, 128], "25");
+    let before = bench.files();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_vidtok"))
+        .args(["reconstruct", "--model", "model.safetensors", "in.mp4", "out.mp4"])
+        .current_dir(bench.folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let partial = |name: &String| name.starts_with(".partial-");
+    // Empty until the encoder has written: then the work is in full swing.
+    let writing = || {
+        bench
+            .files()
+            .iter()
+            .any(|name| partial(name) && fs::metadata(bench.path(name)).is_ok_and(|file| file.len() > 0))
+    };
+    let begin = Instant::now();
+    while !writing() && child.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left: Vec<String> = bench.files().into_iter().filter(|name| !partial(name)).collect();
+    assert_eq!(left, before);
 }

@@ -45,6 +45,26 @@ impl FrameRate {
     pub fn as_f64(self) -> f64 {
         f64::from(self.num) / f64::from(self.den)
     }
+
+    /// Frames and the seconds that they take, as they were given.
+    #[must_use]
+    pub fn fraction(self) -> (u32, u32) {
+        (self.num, self.den)
+    }
+
+    /// The exact rate of every n-th frame, in lowest terms; `None` if `n` is 0 or the fraction too large.
+    #[must_use]
+    pub fn every(self, n: u32) -> Option<Self> {
+        if n == 1 {
+            return Some(self);
+        }
+        let (num, den) = (u64::from(self.num), u64::from(self.den) * u64::from(n));
+        let (mut divisor, mut rest) = (num, den);
+        while rest > 0 {
+            (divisor, rest) = (rest, divisor % rest);
+        }
+        Self::new((num / divisor) as u32, u32::try_from(den / divisor).ok()?)
+    }
 }
 
 impl fmt::Display for FrameRate {
@@ -134,6 +154,15 @@ mod tests {
             assert_eq!(text.parse::<FrameRate>().unwrap().to_string(), text);
         }
         assert_eq!("12.5".parse::<FrameRate>().unwrap(), FrameRate::new(12500, 1000).unwrap());
+    }
+
+    #[test]
+    fn every_nth_frame_comes_at_an_exact_fraction_of_the_rate() {
+        let rate = FrameRate::new(30000, 1001).unwrap();
+        assert_eq!(rate.every(2), FrameRate::new(15000, 1001));
+        assert_eq!(rate.every(7), FrameRate::new(30000, 7007));
+        assert_eq!(FrameRate::new(30, 1).unwrap().every(3), FrameRate::new(10, 1));
+        assert_eq!((rate.every(0), rate.every(u32::MAX)), (None, None));
     }
 
     #[test]

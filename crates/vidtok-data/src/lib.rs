@@ -63,7 +63,7 @@ pub use clip_set::{Batch, ClipSet, ClipSpec, Crop, HeldOut, Source};
 pub use dataset::{DatasetError, find_videos, read_video_list};
 pub use error::LoadError;
 pub use evaluation::{EvaluationRule, EvaluationVideo};
-pub use ffmpeg::{Ffmpeg, Quality, VideoReader, VideoWriter, save_png};
+pub use ffmpeg::{Destination, Ffmpeg, Quality, Timeline, VideoReader, VideoWriter, save_png};
 pub use library::{Library, LibraryOptions};
 pub use loader::{Loader, LoaderOptions};
 pub use mixture::Mixture;

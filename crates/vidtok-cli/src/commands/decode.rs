@@ -1,15 +1,18 @@
 //! `vidtok decode`: a latent or tokens to a video.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
 use vidtok::{EncodedFile, StreamDecoder, chunk_frames};
 use vidtok_core::FrameRate;
+use vidtok_data::Timeline;
 
 use crate::args::{ComputeArgs, ModelArgs};
 use crate::clip::Output;
+use crate::pipeline::Writing;
 use crate::progress;
+use crate::standard::with_input;
 
 /// Arguments of `vidtok decode`.
 #[derive(Debug, Args)]
@@ -21,32 +24,38 @@ pub(crate) struct DecodeArgs {
     /// Frames per second of the video; the source's without it
     #[arg(long)]
     fps: Option<FrameRate>,
-    /// Encoded clip (of `vidtok encode`)
+    /// Encoded clip (of `vidtok encode`); - for standard input
     input: PathBuf,
-    /// Video file to write, or .safetensors for a tensor "video" [b, 3, t, h, w] in [-1, 1]
+    /// Video file to write, or .safetensors for a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard output: a
+    /// video (Matroska) if its frame rate is known, else the tensor
     output: PathBuf,
 }
 
 pub(crate) fn run(arguments: &DecodeArgs) -> anyhow::Result<()> {
-    let file = EncodedFile::read(&arguments.input)?;
-    let mut output = Output::new(&arguments.output, arguments.fps.or(file.frame_rate))?;
+    with_input(&arguments.input, |input| decode(arguments, input.path()))
+}
+
+fn decode(arguments: &DecodeArgs, input: &Path) -> anyhow::Result<()> {
+    let file = EncodedFile::read(input)?;
+    let output = Output::new(&arguments.output, arguments.fps.or(file.frame_rate).map(Timeline::even))?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     if file.weights_sha256.as_deref().is_some_and(|sha256| sha256 != tokenizer.weights_sha256()) {
         let encoder = file.model.as_deref().unwrap_or("another model");
         eprintln!("warning: the clip was encoded by {encoder} with other weights than these");
     }
-    let encoded = tokenizer.read_encoded(&file).with_context(|| arguments.input.display().to_string())?;
+    let encoded = tokenizer.read_encoded(&file).with_context(|| input.display().to_string())?;
     let latent = &encoded.latent;
     let size = latent.size();
     let model = &tokenizer.config().model;
     let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
     let chunk = (chunk_frames(&tokenizer, size[3] * f_s, size[4] * f_s) / f_t).max(1);
     let mut decoder = StreamDecoder::new(&tokenizer, size[2], encoded.padding, encoded.window);
+    let mut output = Writing::start(output)?;
     let bar = progress::bar(size[2] as u64, "latent frames");
     for start in (0..size[2]).step_by(chunk as usize) {
         let length = chunk.min(size[2] - start);
         if let Some(frames) = decoder.push(&latent.narrow(2, start, length))? {
-            output.write(&frames)?;
+            output.write(frames)?;
         }
         bar.inc(length as u64);
     }

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use vidtok::{EncodeOptions, Encoded, EncodedFile, StreamEncoder, chunk_frames};
+use vidtok::{EncodeOptions, Encoded, EncodedFile, StreamEncoder, Tokenizer, chunk_frames};
 
 use crate::args::{ComputeArgs, ModelArgs};
 use crate::clip::{Clip, FrameArgs};
+use crate::pipeline::Reading;
 use crate::progress;
+use crate::standard::{Input, is_standard, with_input, write_file};
 
 /// Arguments of `vidtok encode`.
 #[derive(Debug, Args)]
@@ -21,30 +23,36 @@ pub(crate) struct EncodeArgs {
     /// Draw a continuous latent with this seed; its mean without it
     #[arg(long)]
     seed: Option<u64>,
-    /// Video file, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1]
+    /// Video file, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard input
     input: PathBuf,
-    /// The encoded clip to write (.safetensors)
+    /// The encoded clip to write (.safetensors); - for standard output
     output: PathBuf,
 }
 
 pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
-    super::convert::check_tensor_name(&arguments.output)?;
+    if !is_standard(&arguments.output) {
+        super::convert::check_tensor_name(&arguments.output)?;
+    }
     let tokenizer = arguments.model.load(&arguments.compute)?;
-    let mut clip = progress::during("reading the clip", || Clip::open(&arguments.input, &arguments.frames))?;
-    let [t, h, w] = clip.size();
-    let chunk = chunk_frames(&tokenizer, h, w);
+    with_input(&arguments.input, |input| encode(arguments, &tokenizer, input))
+}
+
+fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
+    let clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
+    let ([t, h, w], frame_rate) = (clip.size(), clip.frame_rate());
+    let chunk = chunk_frames(tokenizer, h, w);
     let options = EncodeOptions { seed: arguments.seed, window: clip.window() };
-    let mut encoder = StreamEncoder::new(&tokenizer, [t, h, w], options);
+    let mut encoder = StreamEncoder::new(tokenizer, [t, h, w], options);
     let mut parts = Vec::new();
     let bar = progress::bar(t as u64, "frames");
-    while let Some(frames) = clip.next(chunk)? {
+    for frames in Reading::start(clip, chunk)? {
+        let frames = frames?;
         parts.extend(encoder.push(&frames)?);
         bar.inc(frames.size()[2] as u64);
     }
     bar.finish_and_clear();
     let encoded = Encoded::join(&parts, encoder.padding(), options.window);
     let name = &tokenizer.config().name;
-    let file = EncodedFile::new(encoded, name, tokenizer.weights_sha256(), clip.frame_rate());
-    file.write(&arguments.output, [t, h, w])?;
-    Ok(())
+    let file = EncodedFile::new(encoded, name, tokenizer.weights_sha256(), frame_rate);
+    write_file(&arguments.output, |path| Ok(file.write(path, [t, h, w])?))
 }

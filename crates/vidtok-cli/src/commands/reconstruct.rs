@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tch::Tensor;
-use vidtok::{StreamReconstructor, chunk_frames};
+use vidtok::{StreamReconstructor, Tokenizer, chunk_frames};
 use vidtok_core::{Metric, Reconstructed};
 use vidtok_data::to_unit_range;
 use vidtok_metrics::Psnr;
 
 use crate::args::{ComputeArgs, ModelArgs};
 use crate::clip::{Clip, FrameArgs, Output};
+use crate::pipeline::{Reading, Writing};
 use crate::progress;
+use crate::standard::{Input, print_beside, with_input};
 
 /// Arguments of `vidtok reconstruct`.
 #[derive(Debug, Args)]
@@ -25,19 +27,24 @@ pub(crate) struct ReconstructArgs {
     /// Put the input on the left of its reconstruction
     #[arg(long)]
     side_by_side: bool,
-    /// Video file, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1]
+    /// Video file, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard input
     input: PathBuf,
-    /// Video file to write, or .safetensors for a tensor "video" [b, 3, t, h, w] in [-1, 1]
+    /// Video file to write, with the sound and timing of the input, or .safetensors for a tensor "video"
+    /// [b, 3, t, h, w] in [-1, 1]; - for standard output: a video (Matroska) if its frame rate is known, else the tensor
     output: PathBuf,
 }
 
 pub(crate) fn run(arguments: &ReconstructArgs) -> anyhow::Result<()> {
     let tokenizer = arguments.model.load(&arguments.compute)?;
-    let mut clip = progress::during("reading the clip", || Clip::open(&arguments.input, &arguments.frames))?;
-    let mut output = Output::new(&arguments.output, clip.frame_rate())?;
+    with_input(&arguments.input, |input| reconstruct(arguments, &tokenizer, input))
+}
+
+fn reconstruct(arguments: &ReconstructArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
+    let clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
+    let mut output = Writing::start(Output::new(&arguments.output, clip.timeline().cloned())?)?;
     let [t, h, w] = clip.size();
-    let chunk = chunk_frames(&tokenizer, h, w);
-    let mut stream = StreamReconstructor::new(&tokenizer, [t, h, w], clip.window());
+    let chunk = chunk_frames(tokenizer, h, w);
+    let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], clip.window());
     let mut psnr = Psnr::default();
     let bar = progress::bar(t as u64, "frames");
     let mut take = |pair: Option<Reconstructed>| -> anyhow::Result<()> {
@@ -46,17 +53,17 @@ pub(crate) fn run(arguments: &ReconstructArgs) -> anyhow::Result<()> {
         psnr.update(&to_unit_range(&input), &to_unit_range(&reconstruction))?;
         bar.inc(reconstruction.size()[2] as u64);
         match arguments.side_by_side {
-            true => output.write(&Tensor::cat(&[input, reconstruction], 4)),
-            false => output.write(&reconstruction),
+            true => output.write(Tensor::cat(&[input, reconstruction], 4)),
+            false => output.write(reconstruction),
         }
     };
-    while let Some(frames) = clip.next(chunk)? {
-        take(stream.push(&frames)?)?;
+    for frames in Reading::start(clip, chunk)? {
+        take(stream.push(&frames?)?)?;
     }
     bar.finish_and_clear();
     output.finish()?;
     if let Some(psnr) = psnr.value() {
-        println!("{t} frames of {w}x{h}, PSNR {psnr:.2} dB");
+        print_beside(&arguments.output, &format!("{t} frames of {w}x{h}, PSNR {psnr:.2} dB"))?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use super::Stop;
 pub struct Ffmpeg {
     program: PathBuf,
     passthrough: [&'static str; 2],
+    demuxer_ticks: &'static str,
     stop: Stop,
 }
 
@@ -53,8 +54,10 @@ impl Ffmpeg {
             return Err(backend(io::Error::other("it does not answer as ffmpeg does")));
         };
         // 5.1 gave the option its present name; later releases dropped the old one.
-        let passthrough = if is_before_5_1(version) { ["-vsync", "0"] } else { ["-fps_mode", "passthrough"] };
-        Ok(Self { program, passthrough, stop: Stop::default() })
+        let passthrough = if is_before(version, (5, 1)) { ["-vsync", "0"] } else { ["-fps_mode", "passthrough"] };
+        // 6.1 gave the value its present name.
+        let demuxer_ticks = if is_before(version, (6, 1)) { "-1" } else { "demux" };
+        Ok(Self { program, passthrough, demuxer_ticks, stop: Stop::default() })
     }
 
     /// Where the program lies.
@@ -83,6 +86,11 @@ impl Ffmpeg {
     pub(super) fn passthrough(&self) -> [&'static str; 2] {
         self.passthrough
     }
+
+    /// The value of `-enc_time_base` that keeps the ticks in which the container tells times.
+    pub(super) fn demuxer_ticks(&self) -> &'static str {
+        self.demuxer_ticks
+    }
 }
 
 fn executable() -> String {
@@ -101,12 +109,12 @@ fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// Whether `version` ("4.4.2-0ubuntu0.22.04.1 ...", "n7.1 ...") is a release before 5.1; development builds are not.
-fn is_before_5_1(version: &str) -> bool {
+/// Whether `version` ("4.4.2-0ubuntu0.22.04.1 ...", "n7.1 ...") is a release before another; development builds are not.
+fn is_before(version: &str, release: (u32, u32)) -> bool {
     let mut parts = version.trim_start_matches('n').split(|c: char| !c.is_ascii_digit());
     let mut part = || parts.next().and_then(|part| part.parse::<u32>().ok());
     match part() {
-        Some(major) => (major, part().unwrap_or(0)) < (5, 1),
+        Some(major) => (major, part().unwrap_or(0)) < release,
         None => false,
     }
 }
@@ -118,10 +126,10 @@ mod tests {
     #[test]
     fn old_releases_are_told_from_new_ones() {
         for old in ["4.2.2-static https://example.org", "4.4.2-0ubuntu0.22.04.1 Copyright", "5.0 x", "n4.4"] {
-            assert!(is_before_5_1(old), "{old}");
+            assert!(is_before(old, (5, 1)), "{old}");
         }
         for new in ["5.1.6-0+deb12u1", "n9.0.2-17-g2a571b6068", "7.1", "N-112515-g1c2c6ef", "git-2024"] {
-            assert!(!is_before_5_1(new), "{new}");
+            assert!(!is_before(new, (5, 1)), "{new}");
         }
     }
 

@@ -3,17 +3,21 @@
 //! A process of its own costs one copy of the pixels through a pipe and buys isolation: a decoder that crashes on a
 //! broken file cannot take the trainer with it, and nothing has to be linked.
 
+mod container;
+mod ivf;
 mod locate;
 mod probe;
 mod process;
 mod reader;
 mod stop;
+mod timeline;
 mod writer;
 
 pub use locate::Ffmpeg;
 pub use reader::VideoReader;
 pub(crate) use stop::Stop;
-pub use writer::{Quality, VideoWriter, save_png};
+pub use timeline::Timeline;
+pub use writer::{Destination, Quality, VideoWriter, save_png};
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -35,9 +35,13 @@ pub(super) struct Process {
 impl Process {
     /// Starts `command` with all three channels piped.
     pub(super) fn start(ffmpeg: &Ffmpeg, command: &mut Command) -> Result<Self, VideoError> {
+        Self::start_into(ffmpeg, command, Stdio::piped())
+    }
+
+    /// Starts `command` with its output going somewhere, the other channels piped.
+    pub(super) fn start_into(ffmpeg: &Ffmpeg, command: &mut Command, output: Stdio) -> Result<Self, VideoError> {
         let backend = |source| VideoError::Backend { program: ffmpeg.program().to_owned(), source };
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(backend)?;
+        let mut child = command.stdin(Stdio::piped()).stdout(output).stderr(Stdio::piped()).spawn().map_err(backend)?;
         let (input, output, messages) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let mut process = Self { child: Arc::new(Mutex::new(child)), input, output, log: None };
         ffmpeg.stop().watch(&process.child);

@@ -18,8 +18,9 @@ use std::process::ChildStdout;
 use tch::{Kind, Tensor};
 use vidtok_core::{FrameSource, VideoError, VideoInfo};
 
-use super::probe::probe;
+use super::probe::{lead, probe};
 use super::process::Process;
+use super::timeline::Timeline;
 use super::{Ffmpeg, file_url, frame_bytes};
 
 /// The most ranges of frames in one filter expression; ffmpeg evaluates all of it for each frame.
@@ -33,6 +34,7 @@ pub struct VideoReader {
     ffmpeg: Ffmpeg,
     path: PathBuf,
     info: VideoInfo,
+    timeline: Timeline,
     /// The running sequential read, from the first call to the end.
     stream: Option<FrameStream>,
     /// Frames that were handed out in order.
@@ -49,16 +51,30 @@ impl VideoReader {
     /// or is damaged anywhere, [`VideoError::Empty`] if it has no frame.
     pub fn open(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>) -> Result<Self, VideoError> {
         let path = path.into();
-        let info = probe(ffmpeg, &path)?;
-        Ok(Self::with_info(ffmpeg, path, info))
+        let (info, timeline) = probe(ffmpeg, &path)?;
+        Ok(Self { timeline, ..Self::with_info(ffmpeg, path, info) })
     }
 
     /// A video whose description is known from an earlier [`open`](Self::open) of the same file; nothing is read yet.
     ///
-    /// Frames that turn out to be missing are errors when they are read.
+    /// Frames that turn out to be missing are errors when they are read. Its [`timeline`](Self::timeline) is taken to be
+    /// even and silent.
     #[must_use]
     pub fn with_info(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, info: VideoInfo) -> Self {
-        Self { ffmpeg: ffmpeg.clone(), path: path.into(), info, stream: None, position: 0 }
+        let timeline = Timeline::even(info.frame_rate);
+        Self { ffmpeg: ffmpeg.clone(), path: path.into(), info, timeline, stream: None, position: 0 }
+    }
+
+    /// When its frames are shown, and its sound.
+    ///
+    /// # Errors
+    /// If there is sound that cannot be read.
+    pub fn timeline(&self) -> Result<Timeline, VideoError> {
+        let timeline = self.timeline.clone();
+        match self.timeline.sound() {
+            Some(sound) => Ok(timeline.with_lead(lead(&self.ffmpeg, &self.path, sound)?)),
+            None => Ok(timeline),
+        }
     }
 
     fn tensor(&self, frames: u64, pixels: &[u8]) -> Tensor {
@@ -199,11 +215,14 @@ impl FrameStream {
     }
 }
 
-/// The options that go before every input.
+/// Before every input: a playlist must not make us open connections.
+pub(super) const NO_CONNECTIONS: [&str; 2] = ["-protocol_whitelist", "file,pipe"];
+
+/// The options that go before every video that is read.
 pub(super) fn input_options() -> [&'static str; 4] {
-    // A playlist must not make us open connections. Filters count frames, so they must live as long as the video,
-    // even where its size or colours change.
-    ["-protocol_whitelist", "file,pipe", "-reinit_filter", "0"]
+    let [option, value] = NO_CONNECTIONS;
+    // Filters count frames, so they must live as long as the video, even where its size or colours change.
+    [option, value, "-reinit_filter", "0"]
 }
 
 /// Refuses what is no file with bytes in it, before ffmpeg guesses.

@@ -1,18 +1,19 @@
 //! Writing videos and pictures.
-//!
-//! Colours go out as BT.709, limited range, and are marked so, except in lossless files and GIFs, which hold RGB.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ChildStdin;
+use std::process::{ChildStdin, Stdio};
 
 use tch::{Device, Kind, Tensor};
 use tempfile::TempPath;
 use vidtok_core::{FrameRate, FrameSink, VideoError, temporary_beside};
 
+use super::container::Container;
 use super::process::Process;
-use super::{Ffmpeg, file_url, frame_bytes};
+use super::reader::NO_CONNECTIONS;
+use super::timeline::{FrameTimes, Pace, Sound, Timeline};
+use super::{Ffmpeg, file_url, frame_bytes, ivf};
 
 /// How much of the picture a video keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,15 @@ impl Default for Quality {
     }
 }
 
+/// Where a video goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A file; the extension chooses the format, as [`VideoWriter::create`] says.
+    File(PathBuf),
+    /// This process's standard output, as Matroska. Nothing can be taken back there: a failure leaves a part.
+    StandardOutput,
+}
+
 /// A video file that is written through ffmpeg.
 ///
 /// The frames go to a temporary file in the same folder, which [`finish`](FrameSink::finish) renames; a writer that
@@ -40,9 +50,13 @@ pub struct VideoWriter {
     // Fields drop in this order: the child must be gone before its file is removed.
     input: Option<ChildStdin>,
     process: Process,
-    temporary: TempPath,
+    /// None on standard output.
+    temporary: Option<TempPath>,
+    /// For messages on standard output.
     path: PathBuf,
     size: [i64; 2],
+    /// Sent with each frame where the rate is not constant.
+    times: Option<FrameTimes>,
     frames: u64,
 }
 
@@ -63,31 +77,105 @@ impl VideoWriter {
         frame_rate: FrameRate,
         quality: Quality,
     ) -> Result<Self, VideoError> {
-        let path = path.into();
-        let encoding = encoding(&path, size, frame_rate, quality).map_err(|message| encode_error(&path, message))?;
-        Self::start(ffmpeg, path, size, frame_rate, &encoding)
+        Self::retell(ffmpeg, Destination::File(path.into()), size, &Timeline::even(frame_rate), quality)
+    }
+
+    /// Starts a video that shows its frames when another did, with the sound of that one. `timeline` is that of the
+    /// frames to be written, from [`VideoReader::timeline`](crate::VideoReader::timeline); its file must still be there.
+    ///
+    /// Audio is copied where the format holds its codec and encoded anew elsewhere; a GIF has none. Times are exact
+    /// but for the format's unit: none in `.mp4` and `.mov`, 1 ms in `.mkv` and `.webm`, 10 ms in `.gif`. If frames
+    /// come closer than that, and in `.avi`, all last as long as the average.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and if more frames come than `timeline` has times for.
+    pub fn retell(
+        ffmpeg: &Ffmpeg,
+        destination: Destination,
+        size: [i64; 2],
+        timeline: &Timeline,
+        quality: Quality,
+    ) -> Result<Self, VideoError> {
+        let named = destination.name();
+        let container = destination.container().map_err(|message| encode_error(&named, message))?;
+        let silent;
+        let timeline = if container.has_sound() {
+            timeline
+        } else {
+            silent = timeline.clone().silent();
+            &silent
+        };
+        let pace = timeline.pace(container.finest());
+        let encoding = container.options(size, &pace, quality).map_err(|message| encode_error(&named, message))?;
+        let sound = timeline.sound().map(|sound| (sound, sound.codecs(container)));
+        Self::start(ffmpeg, destination, size, pace, sound, &encoding)
     }
 
     fn start(
         ffmpeg: &Ffmpeg,
-        path: PathBuf,
+        destination: Destination,
         size: [i64; 2],
-        frame_rate: FrameRate,
+        pace: Pace,
+        sound: Option<(&Sound, Vec<String>)>,
         encoding: &[String],
     ) -> Result<Self, VideoError> {
+        let path = destination.name();
         let [height, width] = size;
         if height < 1 || width < 1 {
             return Err(encode_error(&path, format!("a frame of {width}x{height} pixels is empty")));
         }
-        let temporary = temporary_beside(&path).map_err(|source| VideoError::Io { path: path.clone(), source })?;
         let mut command = ffmpeg.command("warning");
-        command.args(["-f", "rawvideo", "-pixel_format", "rgb24"]);
-        command.args(["-video_size", &format!("{width}x{height}"), "-framerate", &frame_rate.to_string()]);
-        command.args(["-i", "pipe:0"]).args(ffmpeg.passthrough()).args(encoding);
-        command.arg("-y").arg(file_url(&temporary));
-        let mut process = Process::start(ffmpeg, &mut command)?;
+        if let Some((sound, _)) = &sound {
+            command.args(["-itsoffset", &format!("{}us", sound.lead())]);
+        }
+        let (head, times) = match pace {
+            Pace::Even(rate) => {
+                command.args(["-f", "rawvideo", "-pixel_format", "rgb24"]);
+                command.args(["-video_size", &format!("{width}x{height}"), "-framerate", &rate.to_string()]);
+                (Vec::new(), None)
+            }
+            Pace::Times(times) => {
+                command.args(["-f", "ivf"]);
+                let too_large = || encode_error(&path, format!("a frame of {width}x{height} pixels is too large"));
+                (ivf::header(size, &times).ok_or_else(too_large)?, Some(times))
+            }
+        };
+        command.args(["-i", "pipe:0"]);
+        if let Some((sound, codecs)) = sound {
+            command.args(NO_CONNECTIONS).arg("-i").arg(file_url(sound.path()));
+            // Of some formats ffmpeg sets the clock by the streams that are used: the video must be one of them.
+            command.args(["-map", "1:V:0", "-c", "copy", "-f", "null", "-"]);
+            command.args(["-map", "0:v"]).args(sound.maps(1)).args(codecs);
+        }
+        if let Some((seconds, ticks)) = times.as_ref().map(FrameTimes::tick) {
+            command.args(["-enc_time_base:v", &format!("{seconds}:{ticks}")]);
+        }
+        command.args(ffmpeg.passthrough()).args(encoding).arg("-y");
+        let (temporary, output) = match destination {
+            Destination::File(path) => {
+                let temporary = temporary_beside(&path).map_err(|source| VideoError::Io { path, source })?;
+                command.arg(file_url(&temporary));
+                (Some(temporary), Stdio::piped())
+            }
+            Destination::StandardOutput => {
+                command.arg("pipe:1");
+                (None, Stdio::inherit())
+            }
+        };
+        let mut process = Process::start_into(ffmpeg, &mut command, output)?;
         let input = process.input();
-        Ok(Self { input, process, temporary, path, size, frames: 0 })
+        let mut writer = Self { input, process, temporary, path, size, times, frames: 0 };
+        writer.send(&head)?;
+        Ok(writer)
+    }
+
+    /// Sends bytes to the child, or says why it has ended.
+    fn send(&mut self, bytes: &[u8]) -> Result<(), VideoError> {
+        let sent = match &mut self.input {
+            Some(input) => input.write_all(bytes),
+            None => Err(std::io::ErrorKind::BrokenPipe.into()),
+        };
+        sent.map_err(|error| self.failure(&error.to_string()))
     }
 
     /// Ends the child and says what went wrong.
@@ -95,6 +183,23 @@ impl VideoWriter {
         self.input = None;
         let said = self.process.end().ok().and_then(|(_, log)| log.complaint);
         encode_error(&self.path, said.unwrap_or_else(|| otherwise.to_owned()))
+    }
+}
+
+impl Destination {
+    /// For messages.
+    fn name(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.clone(),
+            Self::StandardOutput => "standard output".into(),
+        }
+    }
+
+    fn container(&self) -> Result<Container, String> {
+        match self {
+            Self::File(path) => Container::of(path),
+            Self::StandardOutput => Ok(Container::Matroska),
+        }
     }
 }
 
@@ -112,12 +217,13 @@ impl FrameSink for VideoWriter {
         for index in 0..shape[0] {
             let frame = frames.get(index).to_device(Device::Cpu).contiguous();
             frame.copy_data_u8(&mut pixels, frame.numel());
-            let written = match &mut self.input {
-                Some(input) => input.write_all(&pixels),
-                None => Err(std::io::ErrorKind::BrokenPipe.into()),
-            };
-            if let Err(error) = written {
-                return Err(self.failure(&error.to_string()));
+            match &self.times {
+                Some(times) => {
+                    let untimed = || encode_error(&self.path, format!("there is no time for frame {}", self.frames));
+                    let tick = times.get(self.frames).ok_or_else(untimed)?;
+                    self.send(&ivf::frame(tick, &pixels))?;
+                }
+                None => self.send(&pixels)?,
             }
             self.frames += 1;
         }
@@ -136,6 +242,7 @@ impl FrameSink for VideoWriter {
             return Err(encode_error(&self.path, message));
         }
         let Self { temporary, path, .. } = *self;
+        let Some(temporary) = temporary else { return Ok(()) };
         // As `vidtok_core::write_atomically` does: the new name must never stand for half a file.
         File::open(&temporary).and_then(|file| file.sync_all()).map_err(|source| io_error(&path, source))?;
         temporary.persist(&path).map_err(|failed| io_error(&path, failed.error))
@@ -152,62 +259,12 @@ pub fn save_png(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, frame: &Tensor) -> Re
         return Err(encode_error(&path, format!("expected a frame [h, w, 3], got {:?}", frame.size())));
     };
     let encoding = ["-c:v", "png", "-f", "image2pipe"].map(String::from);
-    let mut writer = VideoWriter::start(ffmpeg, path, [height, width], rate, &encoding)?;
+    let (file, pace) = (Destination::File(path), Pace::Even(rate));
+    let mut writer = VideoWriter::start(ffmpeg, file, [height, width], pace, None, &encoding)?;
     writer.write(&frame.unsqueeze(0))?;
     Box::new(writer).finish()
 }
 
 fn encode_error(path: &Path, message: impl Into<String>) -> VideoError {
     VideoError::Encode { path: path.to_owned(), message: message.into() }
-}
-
-/// The options of the output: filters, codec and container.
-fn encoding(path: &Path, size: [i64; 2], rate: FrameRate, quality: Quality) -> Result<Vec<String>, String> {
-    const TO_YUV: &str = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_inp";
-    // Newer releases take the marks from the frames, older ones from the options of the encoder.
-    const MARK: &str = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709 \
-                        -color_range tv -colorspace bt709 -color_primaries bt709 -color_trc bt709";
-    // One palette a frame: a palette for all of them would hold the whole video in memory.
-    const PALETTES: &str = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1";
-
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let (codec, container): (_, &[&str]) = match extension.as_str() {
-        "mp4" | "m4v" => (Codec::H264, &["-f", "mp4", "-movflags", "+faststart"]),
-        "mov" => (Codec::H264, &["-f", "mov", "-movflags", "+faststart"]),
-        "mkv" => (Codec::H264, &["-f", "matroska"]),
-        // AVI has no place for the order of frames that are stored out of order.
-        "avi" => (Codec::H264, &["-f", "avi", "-bf", "0"]),
-        "webm" => (Codec::Vp9, &["-f", "webm", "-cpu-used", "4", "-row-mt", "1"]),
-        "gif" => (Codec::Gif, &["-f", "gif"]),
-        other => {
-            return Err(format!("unknown format {other:?}: expected .mp4, .m4v, .mov, .mkv, .avi, .webm or .gif"));
-        }
-    };
-    let pixels = if size.iter().all(|side| side % 2 == 0) { "yuv420p" } else { "yuv444p" };
-    let yuv = format!("{TO_YUV},format={pixels},{MARK}");
-    let worst = if matches!(codec, Codec::Vp9) { 63 } else { 51 };
-    let options = match (codec, quality) {
-        (_, Quality::Crf(crf)) if crf > worst => {
-            return Err(format!("a rate factor of {crf} is too large, {worst} is the worst"));
-        }
-        (Codec::H264, Quality::Crf(crf)) => format!("-c:v libx264 -crf {crf} -vf {yuv}"),
-        (_, Quality::Bitrate(0)) => return Err("a bitrate of 0 holds no video".into()),
-        (Codec::H264, Quality::Bitrate(rate)) => format!("-c:v libx264 -b:v {rate}k -vf {yuv}"),
-        (Codec::Vp9, Quality::Bitrate(rate)) => format!("-c:v libvpx-vp9 -b:v {rate}k -vf {yuv}"),
-        (Codec::H264, Quality::Lossless) => "-c:v libx264rgb -qp 0".into(),
-        (Codec::Vp9, Quality::Crf(crf)) => format!("-c:v libvpx-vp9 -b:v 0 -crf {crf} -vf {yuv}"),
-        (Codec::Vp9, Quality::Lossless) => "-c:v libvpx-vp9 -lossless 1 -vf format=gbrp".into(),
-        (Codec::Gif, Quality::Lossless) => return Err("a GIF cannot be lossless".into()),
-        (Codec::Gif, _) if rate.as_f64() > 100.0 => {
-            return Err(format!("a GIF cannot hold {rate} frames per second, only up to 100"));
-        }
-        (Codec::Gif, _) => format!("-vf {PALETTES}"),
-    };
-    Ok(options.split(' ').chain(container.iter().copied()).map(str::to_owned).collect())
-}
-
-enum Codec {
-    H264,
-    Vp9,
-    Gif,
 }

@@ -1,0 +1,205 @@
+//! Videos that are made from others keep the times of frames, and the sound.
+
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+use tempfile::TempDir;
+use vidtok_core::{FrameRate, FrameSink, FrameSource};
+use vidtok_data::{Destination, Ffmpeg, Quality, VideoReader, VideoWriter};
+
+/// Runs ffmpeg itself.
+fn run(folder: &TempDir, arguments: &str) -> String {
+    let mut command = Command::new(Ffmpeg::locate().unwrap().program());
+    command.args(["-v", "error", "-nostdin", "-y"]).args(arguments.split(' ')).current_dir(folder.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Packets of a stream as they are stored: seconds from the start of the file, and checksum.
+fn packets(folder: &TempDir, name: &str, stream: &str) -> Vec<(f64, String)> {
+    let listing = run(folder, &format!("-i {name} -map 0:{stream} -c copy -f framecrc pipe:1"));
+    let tick = listing.lines().find_map(|line| line.strip_prefix("#tb 0: ")).unwrap().split_once('/').unwrap();
+    let tick = tick.0.parse::<f64>().unwrap() / tick.1.parse::<f64>().unwrap();
+    let packet = |line: &str| {
+        let fields: Vec<&str> = line.split(',').map(str::trim).collect();
+        (fields[2].parse::<f64>().unwrap() * tick, fields[5].to_owned())
+    };
+    listing.lines().filter(|line| !line.starts_with('#')).map(packet).collect()
+}
+
+/// When frames are shown, in order.
+fn times(folder: &TempDir, name: &str) -> Vec<f64> {
+    let mut times: Vec<f64> = packets(folder, name, "V:0").into_iter().map(|(time, _)| time).collect();
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+/// The loudness of each hundredth of a second.
+fn loudness(folder: &TempDir, name: &str, track: usize) -> Vec<f64> {
+    let raw = folder.path().join("raw");
+    // Silence where the track has gaps and before it starts.
+    run(folder, &format!("-i {name} -map 0:a:{track} -af aresample=async=1:first_pts=0 -ac 1 -ar 8000 -f s16le raw"));
+    let bytes = std::fs::read(raw).unwrap();
+    let samples: Vec<f64> = bytes.chunks_exact(2).map(|b| f64::from(i16::from_le_bytes([b[0], b[1]]))).collect();
+    samples.chunks(80).map(|part| (part.iter().map(|x| x * x).sum::<f64>() / part.len() as f64).sqrt()).collect()
+}
+
+fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}: {found:?}");
+    let far = found.iter().zip(expected).find(|(a, b)| (**a - **b).abs() > tolerance);
+    assert!(far.is_none(), "{what}: {far:?} in {found:?}, expected {expected:?}");
+}
+
+/// Writes every `stride`-th frame of one video to another.
+fn retell(folder: &TempDir, from: &str, to: &str, stride: usize) {
+    let ffmpeg = Ffmpeg::locate().unwrap();
+    let mut reader = VideoReader::open(&ffmpeg, folder.path().join(from)).unwrap();
+    let timeline = reader.timeline().unwrap().every(stride as u32).unwrap();
+    let size = [reader.info().height, reader.info().width];
+    let destination = Destination::File(folder.path().join(to));
+    let mut writer = VideoWriter::retell(&ffmpeg, destination, size, &timeline, Quality::default()).unwrap();
+    for index in 0.. {
+        let Some(frame) = reader.next_frames(1).unwrap() else { break };
+        if index % stride == 0 {
+            writer.write(&frame).unwrap();
+        }
+    }
+    Box::new(writer).finish().unwrap();
+}
+
+/// Frames after 40 and 45 to 200 ms, and a pause of 30 s; a beep in every second.
+fn uneven(folder: &TempDir, name: &str, audio: &str) -> Vec<f64> {
+    let shown = "settb=1/90000,setpts='(N*40+if(mod(N,3),5,0)+100*floor(N/5)+30000*gte(N,20))/1000/TB'";
+    run(
+        folder,
+        &format!(
+            "-f lavfi -i testsrc=size=48x32:rate=25:d=1 -f lavfi -i sine=beep_factor=4:d=3 -vf {shown} {audio} \
+             -fps_mode passthrough -enc_time_base:v 1:90000 {name}"
+        ),
+    );
+    let ms = |n: i32| n * 40 + if n % 3 > 0 { 5 } else { 0 } + 100 * (n / 5) + if n >= 20 { 30_000 } else { 0 };
+    let asked: Vec<f64> = (0..25).map(|n| f64::from(ms(n)) / 1000.0).collect();
+    let made = times(folder, name);
+    assert_close(&made, &asked, 1.01 / 90_000.0, "the source");
+    made
+}
+
+#[test]
+fn uneven_frames_keep_their_times_to_the_formats_unit() {
+    let folder = TempDir::new().unwrap();
+    let expected = uneven(&folder, "in.mp4", "-an");
+    for (name, unit) in [("a.mp4", 1e-9), ("a.mov", 1e-9), ("a.mkv", 0.0006), ("a.webm", 0.0006), ("a.gif", 0.00501)] {
+        retell(&folder, "in.mp4", name, 1);
+        assert_close(&times(&folder, name), &expected, unit, name);
+    }
+    retell(&folder, "in.mp4", "second.mp4", 2);
+    let every_second: Vec<f64> = expected.iter().copied().step_by(2).collect();
+    assert_close(&times(&folder, "second.mp4"), &every_second, 1e-9, "every second frame");
+    // A constant rate that ends with the last frame.
+    retell(&folder, "in.mp4", "a.avi", 1);
+    assert_eq!(VideoReader::open(&Ffmpeg::locate().unwrap(), folder.path().join("a.avi")).unwrap().info().frames, 25);
+    assert!((times(&folder, "a.avi").last().unwrap() - expected[24]).abs() < 0.01);
+}
+
+#[test]
+fn steady_videos_stay_steady_whatever_their_container_rounds() {
+    let folder = TempDir::new().unwrap();
+    run(&folder, "-f lavfi -i testsrc=size=48x32:rate=30000/1001:d=3 -f lavfi -i sine=d=3 in.mkv");
+    for (name, stride, rate) in [("a.mp4", 1, (30000, 1001)), ("b.mp4", 2, (15000, 1001))] {
+        retell(&folder, "in.mkv", name, stride);
+        let again = VideoReader::open(&Ffmpeg::locate().unwrap(), folder.path().join(name)).unwrap();
+        assert!(again.timeline().unwrap().is_even());
+        assert_eq!(Some(again.info().frame_rate), FrameRate::new(rate.0, rate.1));
+        assert_eq!(again.info().frames as usize, 90_usize.div_ceil(stride));
+    }
+}
+
+#[test]
+fn sound_is_copied_where_the_format_holds_it() {
+    let folder = TempDir::new().unwrap();
+    uneven(&folder, "in.mp4", "-c:a aac -metadata:s:a language=fin");
+    for name in ["a.mp4", "a.mov", "a.mkv"] {
+        retell(&folder, "in.mp4", name, 1);
+        let (before, after) = (packets(&folder, "in.mp4", "a:0"), packets(&folder, name, "a:0"));
+        assert!(before.len() > 100);
+        assert!(before.iter().map(|(_, sum)| sum).eq(after.iter().map(|(_, sum)| sum)), "{name}: other packets");
+        // Matroska's clock starts with the samples that AAC needs to get going; frames and sound move together.
+        let moved = times(&folder, name)[0] - times(&folder, "in.mp4")[0];
+        let far = before.iter().zip(&after).find(|(a, b)| (b.0 - a.0 - moved).abs() > 0.0011);
+        assert!(far.is_none(), "{name}: {far:?}, frames moved by {moved}");
+    }
+    retell(&folder, "in.mp4", "a.gif", 1);
+    assert_eq!(times(&folder, "a.gif").len(), 25);
+}
+
+#[test]
+fn other_sound_is_encoded_anew_and_stays_in_time() {
+    let folder = TempDir::new().unwrap();
+    run(
+        &folder,
+        "-f lavfi -i testsrc=size=48x32:rate=25:d=2 -f lavfi -i sine=beep_factor=4:d=2 -f lavfi -i anoisesrc=d=2 \
+         -map 0 -map 1 -map 2 -c:a:0 flac -c:a:1 ac3 -filter:a:1 aformat=channel_layouts=5.1(side) in.mkv",
+    );
+    for name in ["a.mp4", "a.webm", "a.avi", "a.mov", "a.mkv"] {
+        retell(&folder, "in.mkv", name, 2);
+        for track in [0, 1] {
+            let (before, after) = (loudness(&folder, "in.mkv", track), loudness(&folder, name, track));
+            assert!(after.len().abs_diff(before.len()) <= 10, "{name}: {} for {}", after.len(), before.len());
+            if track == 0 {
+                // The beep of the second second is far louder than the tone.
+                let onset = |of: &[f64]| (50..120).find(|i| of[*i] > 2.0 * of[60]).unwrap();
+                assert!(onset(&after).abs_diff(onset(&before)) <= 4, "{name}: {} {}", onset(&after), onset(&before));
+            }
+        }
+    }
+}
+
+/// Seconds from the first packet of sound to the first frame.
+fn gap(folder: &TempDir, name: &str) -> f64 {
+    let listing = run(folder, &format!("-i {name} -map 0:V:0 -map 0:a:0 -c copy -f framecrc pipe:1"));
+    let first = |stream: &str| {
+        let tick = listing.lines().find_map(|line| line.strip_prefix(&format!("#tb {stream}: "))).unwrap();
+        let (seconds, ticks) = tick.split_once('/').unwrap();
+        let of_stream = listing.lines().filter_map(|line| line.strip_prefix(&format!("{stream}, ")));
+        let first = of_stream.filter_map(|line| line.split(',').nth(1)?.trim().parse::<f64>().ok()).reduce(f64::min);
+        first.unwrap() * seconds.parse::<f64>().unwrap() / ticks.parse::<f64>().unwrap()
+    };
+    first("0") - first("1")
+}
+
+#[test]
+fn what_lies_between_the_start_of_frames_and_of_sound_stays() {
+    let folder = TempDir::new().unwrap();
+    let make = |video: &str, sound: &str, name: &str| {
+        run(
+            &folder,
+            &format!(
+                "-f lavfi -i testsrc=size=48x32:rate=25:d=1 -f lavfi -i sine=d=2 -vf settb=1/1000,setpts=PTS+{video} \
+                 -af asetpts=PTS+{sound}/TB -c:a mp2 -fps_mode passthrough -enc_time_base:v 1:1000 {name}"
+            ),
+        );
+        // Of such a file ffmpeg takes the clock from the streams that are used.
+        run(&folder, &format!("-i {name} -c copy -bsf:v h264_mp4toannexb {name}.ts"));
+    };
+    make("510", "0", "sound-first.mkv");
+    make("0", "0.3", "frames-first.mkv");
+    for (source, about) in [("sound-first.mkv", 0.51), ("frames-first.mkv", -0.3)] {
+        for source in [source, &format!("{source}.ts")] {
+            let before = gap(&folder, source);
+            assert!((before - about).abs() < 0.03, "{source}: {before}");
+            // AAC, which QuickTime gets, begins with 1024 samples that are dropped.
+            for (name, unit) in [("a.mkv", 0.0015), ("a.mov", 0.024)] {
+                retell(&folder, source, name, 1);
+                let after = gap(&folder, name);
+                assert!((after - before).abs() < unit, "{name} of {source}: {after} for {before}");
+                let step: Vec<f64> = times(&folder, name).windows(2).map(|pair| pair[1] - pair[0]).collect();
+                assert_close(&step, &[0.04; 24], 0.0011, name);
+            }
+        }
+    }
+    // AVI fills the time before the second frame with the first one.
+    retell(&folder, "sound-first.mkv", "a.avi", 1);
+    assert!((times(&folder, "a.avi")[1] - 0.55).abs() < 0.04);
+}

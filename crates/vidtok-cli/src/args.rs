@@ -1,11 +1,12 @@
 //! The arguments of every command, and the flags that several share.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tch::{Device, Kind};
-use vidtok::{Config, Tokenizer, Weights};
+use vidtok::{Config, Plan, Tokenizer, Weights, Window, Work, available_bytes, resident_bytes};
 
 use crate::progress;
 
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Evaluate(crate::commands::evaluate::EvaluateArgs),
     /// Measure how far two videos, or two folders of them, are apart
     Metrics(crate::commands::metrics::MetricsArgs),
+    /// Compare work in chunks and strips with the whole clip
+    Verify(crate::commands::verify::VerifyArgs),
     /// Train a model
     Train(crate::commands::train::TrainArgs),
 }
@@ -71,6 +74,49 @@ pub(crate) struct ComputeArgs {
     /// CPU threads; all cores without it
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) threads: Option<i32>,
+}
+
+/// How much memory the work may take.
+#[derive(Debug, Args)]
+pub(crate) struct MemoryArgs {
+    /// The most memory to hold, such as 2GiB or 800MiB: the work is cut into shorter chunks and lower strips of rows,
+    /// which changes nothing in the result; nearly all that is free without it
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    max_memory: Option<u64>,
+}
+
+impl MemoryArgs {
+    /// How the work on a clip of t frames of h x w is cut; told to the user.
+    pub(crate) fn plan(
+        &self,
+        tokenizer: &Tokenizer,
+        work: Work,
+        clip: [i64; 3],
+        window: Option<Window>,
+    ) -> anyhow::Result<Plan> {
+        if self.max_memory.is_some() {
+            vidtok_torch::return_freed_memory();
+        }
+        // Nobody tells what a GPU has free.
+        let free = || available_bytes().filter(|_| tokenizer.device() == Device::Cpu);
+        let most = || free().map(|free| free / 10 * 9 + resident_bytes().unwrap_or(0));
+        let plan = Plan::fit(tokenizer, work, clip, window, self.max_memory.or_else(most))?;
+        // As progress bars, nothing for programs that did not ask.
+        if self.max_memory.is_some() || io::stderr().is_terminal() {
+            eprintln!("plan: {plan}");
+        }
+        Ok(plan)
+    }
+}
+
+/// "2GiB", "800MiB" or a number of bytes.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("", 0)];
+    let parse = |(unit, shift): (&str, u32)| {
+        let number: f64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+        (number >= 0.0 && number.is_finite()).then_some((number * 2f64.powi(shift as i32)) as u64)
+    };
+    units.into_iter().find_map(parse).ok_or_else(|| "expected a size such as 2GiB or 800MiB".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

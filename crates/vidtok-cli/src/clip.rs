@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use tch::{Kind, Tensor};
-use vidtok::PUBLISHED_WINDOW;
+use vidtok::Window;
 use vidtok_core::{FrameRate, FrameSink, FrameSource, temporary_beside};
 use vidtok_data::{
     Destination, Ffmpeg, Quality, Timeline, VideoReader, VideoWriter, cover, interval, to_frames, to_model_range,
@@ -26,6 +26,10 @@ pub(crate) struct FrameArgs {
     /// Take every n-th frame of a video file, to come close to this many a second; for a tensor: its frames per second
     #[arg(long)]
     fps: Option<FrameRate>,
+    /// For models that are not causal: frames that a window of 16 shares with the one before, which fade into each
+    /// other; about as many more tokens
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=12))]
+    overlap: i64,
 }
 
 impl FrameArgs {
@@ -58,6 +62,7 @@ pub(crate) struct Clip {
     stride: i64,
     /// Source frames that were read.
     read: i64,
+    window: Option<Window>,
     /// None if nothing says how fast the frames follow each other.
     timeline: Option<Timeline>,
 }
@@ -85,7 +90,9 @@ impl Clip {
         let t = (info.frames as i64 + stride - 1) / stride;
         let most = (READ_BYTES / (info.height * info.width * 3 * size_of::<f32>() as i64)).max(1);
         let source = Source::Video(Box::new(reader));
-        Ok(Self { source, most, size: [t, h, w], stride, read: 0, timeline: Some(timeline) })
+        // Videos can be of any length, tensors are in memory anyway.
+        let window = Some(Window { overlap: arguments.overlap, ..Window::PUBLISHED });
+        Ok(Self { source, most, size: [t, h, w], stride, read: 0, window, timeline: Some(timeline) })
     }
 
     fn open_tensor(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
@@ -101,7 +108,9 @@ impl Clip {
         };
         let [h, w] = arguments.size([h, w]);
         let source = Source::Tensor(video.to_kind(Kind::Float));
-        Ok(Self { source, most: t, size: [t, h, w], stride: 1, read: 0, timeline: arguments.fps.map(Timeline::even) })
+        let timeline = arguments.fps.map(Timeline::even);
+        let window = (arguments.overlap > 0).then_some(Window { overlap: arguments.overlap, ..Window::PUBLISHED });
+        Ok(Self { source, most: t, size: [t, h, w], stride: 1, read: 0, window, timeline })
     }
 
     /// t, h and w.
@@ -118,12 +127,9 @@ impl Clip {
         self.timeline().map(Timeline::frame_rate)
     }
 
-    /// The window in which a non-causal model takes the clip: videos can be of any length, tensors are in memory anyway.
-    pub(crate) fn window(&self) -> Option<i64> {
-        match self.source {
-            Source::Video(_) => Some(PUBLISHED_WINDOW),
-            Source::Tensor(_) => None,
-        }
+    /// The window in which a non-causal model takes the clip; `None` for the whole clip.
+    pub(crate) fn window(&self) -> Option<Window> {
+        self.window
     }
 
     /// The next frames, at least one and at most `max`: `[b, 3, t, h, w]` in [-1, 1].

@@ -40,6 +40,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Reconstruct(arguments) => commands::reconstruct::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Metrics(arguments) => commands::metrics::run(&arguments),
+        Command::Verify(arguments) => commands::verify::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
     }
 }

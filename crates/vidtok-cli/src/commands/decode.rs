@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use vidtok::{EncodedFile, StreamDecoder, chunk_frames};
+use vidtok::{EncodedFile, StreamDecoder, Work};
 use vidtok_core::FrameRate;
 use vidtok_data::Timeline;
 
-use crate::args::{ComputeArgs, ModelArgs};
+use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
 use crate::clip::Output;
 use crate::pipeline::Writing;
 use crate::progress;
@@ -21,6 +21,8 @@ pub(crate) struct DecodeArgs {
     model: ModelArgs,
     #[command(flatten)]
     compute: ComputeArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
     /// Frames per second of the video; the source's without it
     #[arg(long)]
     fps: Option<FrameRate>,
@@ -48,8 +50,10 @@ fn decode(arguments: &DecodeArgs, input: &Path) -> anyhow::Result<()> {
     let size = latent.size();
     let model = &tokenizer.config().model;
     let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
-    let chunk = (chunk_frames(&tokenizer, size[3] * f_s, size[4] * f_s) / f_t).max(1);
-    let mut decoder = StreamDecoder::new(&tokenizer, size[2], encoded.padding, encoded.window);
+    let clip = [size[2] * f_t, size[3] * f_s, size[4] * f_s];
+    let plan = arguments.memory.plan(&tokenizer, Work::Decode, clip, encoded.window)?;
+    let chunk = (plan.frames / f_t).max(1);
+    let mut decoder = StreamDecoder::new(&tokenizer, size[2], encoded.padding, encoded.window).planned(&plan);
     let mut output = Writing::start(output)?;
     let bar = progress::bar(size[2] as u64, "latent frames");
     for start in (0..size[2]).step_by(chunk as usize) {

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use vidtok::{EncodeOptions, Encoded, EncodedFile, StreamEncoder, Tokenizer, chunk_frames};
+use vidtok::{EncodeOptions, Encoded, EncodedFile, StreamEncoder, Tokenizer, Work};
 
-use crate::args::{ComputeArgs, ModelArgs};
+use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
 use crate::clip::{Clip, FrameArgs};
 use crate::pipeline::Reading;
 use crate::progress;
@@ -18,6 +18,8 @@ pub(crate) struct EncodeArgs {
     model: ModelArgs,
     #[command(flatten)]
     compute: ComputeArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
     #[command(flatten)]
     frames: FrameArgs,
     /// Draw a continuous latent with this seed; its mean without it
@@ -40,12 +42,12 @@ pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
 fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
     let clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
     let ([t, h, w], frame_rate) = (clip.size(), clip.frame_rate());
-    let chunk = chunk_frames(tokenizer, h, w);
     let options = EncodeOptions { seed: arguments.seed, window: clip.window() };
-    let mut encoder = StreamEncoder::new(tokenizer, [t, h, w], options);
+    let plan = arguments.memory.plan(tokenizer, Work::Encode, [t, h, w], options.window)?;
+    let mut encoder = StreamEncoder::new(tokenizer, [t, h, w], options).planned(&plan);
     let mut parts = Vec::new();
     let bar = progress::bar(t as u64, "frames");
-    for frames in Reading::start(clip, chunk)? {
+    for frames in Reading::start(clip, plan.frames)? {
         let frames = frames?;
         parts.extend(encoder.push(&frames)?);
         bar.inc(frames.size()[2] as u64);

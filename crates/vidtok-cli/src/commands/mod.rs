@@ -9,3 +9,4 @@ pub(crate) mod init;
 pub(crate) mod metrics;
 pub(crate) mod reconstruct;
 pub(crate) mod train;
+pub(crate) mod verify;

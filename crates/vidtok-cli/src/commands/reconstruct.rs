@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tch::Tensor;
-use vidtok::{StreamReconstructor, Tokenizer, chunk_frames};
+use vidtok::{StreamReconstructor, Tokenizer, Work};
 use vidtok_core::{Metric, Reconstructed};
 use vidtok_data::to_unit_range;
 use vidtok_metrics::Psnr;
 
-use crate::args::{ComputeArgs, ModelArgs};
+use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
 use crate::clip::{Clip, FrameArgs, Output};
 use crate::pipeline::{Reading, Writing};
 use crate::progress;
@@ -22,6 +22,8 @@ pub(crate) struct ReconstructArgs {
     model: ModelArgs,
     #[command(flatten)]
     compute: ComputeArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
     #[command(flatten)]
     frames: FrameArgs,
     /// Put the input on the left of its reconstruction
@@ -43,8 +45,8 @@ fn reconstruct(arguments: &ReconstructArgs, tokenizer: &Tokenizer, input: &Input
     let clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
     let mut output = Writing::start(Output::new(&arguments.output, clip.timeline().cloned())?)?;
     let [t, h, w] = clip.size();
-    let chunk = chunk_frames(tokenizer, h, w);
-    let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], clip.window());
+    let plan = arguments.memory.plan(tokenizer, Work::Reconstruct, [t, h, w], clip.window())?;
+    let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], clip.window()).planned(&plan);
     let mut psnr = Psnr::default();
     let bar = progress::bar(t as u64, "frames");
     let mut take = |pair: Option<Reconstructed>| -> anyhow::Result<()> {
@@ -57,7 +59,7 @@ fn reconstruct(arguments: &ReconstructArgs, tokenizer: &Tokenizer, input: &Input
             false => output.write(reconstruction),
         }
     };
-    for frames in Reading::start(clip, chunk)? {
+    for frames in Reading::start(clip, plan.frames)? {
         take(stream.push(&frames?)?)?;
     }
     bar.finish_and_clear();

@@ -6,7 +6,7 @@ use vidtok_arch::StreamState;
 use super::blend::Blend;
 use super::steps::{Cut, Step, Steps};
 use super::{EncodeOptions, Window, encoder, start_step};
-use crate::{Error, Padding, Tokenizer};
+use crate::{Error, Padding, Plan, Tokenizer};
 
 /// Decodes a clip whose latent comes in chunks of any length.
 #[derive(Debug)]
@@ -59,6 +59,15 @@ impl<'a> StreamDecoder<'a> {
             strip_rows: None,
             blend: Blend::new(overlap),
             to_drop: padding.front,
+        }
+    }
+
+    /// In strips as planned. Chunks are what is pushed.
+    #[must_use]
+    pub fn planned(self, plan: &Plan) -> Self {
+        match plan.rows {
+            Some(rows) => self.in_strips(rows),
+            None => self,
         }
     }
 

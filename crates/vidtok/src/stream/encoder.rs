@@ -8,7 +8,7 @@ use super::noise::Noise;
 use super::steps::{Cut, Step, Steps};
 use super::{EncodeOptions, start_step};
 use crate::tokenizer::clip_size;
-use crate::{Error, Padding, Tokenizer};
+use crate::{Error, Padding, Plan, Tokenizer};
 
 /// Encodes a clip that comes in chunks of any length.
 #[derive(Debug)]
@@ -58,6 +58,15 @@ impl<'a> StreamEncoder<'a> {
         let noise = tokenizer.quantizer().codebook_size().is_none().then_some(options.seed).flatten().map(Noise::new);
         let state = StreamState::streaming();
         Self { tokenizer, frames, size, options, padding, steps, state, strip_rows: None, pushed: 0, noise }
+    }
+
+    /// In strips as planned. Chunks are what is pushed.
+    #[must_use]
+    pub fn planned(self, plan: &Plan) -> Self {
+        match plan.rows {
+            Some(rows) => self.in_strips(rows),
+            None => self,
+        }
     }
 
     /// Computes so many rows of the frames at a time, to need less memory; the result is the same.

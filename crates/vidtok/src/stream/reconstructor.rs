@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 use vidtok_core::{Codec, CodecError, FrameRate, Reconstructed, Reconstructor};
 
 use super::{EncodeOptions, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, Window};
-use crate::{Error, Tokenizer};
+use crate::{Error, Plan, Tokenizer};
 
 /// Encodes and decodes a clip that comes in chunks.
 #[derive(Debug)]
@@ -25,6 +25,15 @@ impl<'a> StreamReconstructor<'a> {
         let encoder = StreamEncoder::new(tokenizer, clip, EncodeOptions { seed: None, window });
         let decoder = StreamDecoder::start(tokenizer, encoder.latent_frames(), encoder.padding(), window);
         Self { encoder, decoder, tokenizer, waiting: None, codes: Vec::new() }
+    }
+
+    /// In strips as planned. Chunks are what is pushed.
+    #[must_use]
+    pub fn planned(self, plan: &Plan) -> Self {
+        match plan.rows {
+            Some(rows) => self.in_strips(rows),
+            None => self,
+        }
     }
 
     /// Computes so many rows of the frames at a time, to need less memory; the result is the same.

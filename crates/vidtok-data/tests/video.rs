@@ -141,7 +141,9 @@ fn the_sample_clips_are_described_as_they_are() {
         ("carphone_pristine.mp4", 176, 144, rate(30000, 1001), 120),
         ("bigbuckbunny.mp4", 1280, 720, rate(25, 1), 132),
     ] {
-        assert_eq!(open(&clips.join(name)).info(), &VideoInfo { width, height, frame_rate, frames }, "{name}");
+        let clip = open(&clips.join(name));
+        assert_eq!(clip.info(), &VideoInfo { width, height, frame_rate, frames }, "{name}");
+        assert!(clip.timeline().unwrap().is_even(), "{name}");
     }
     // Releases of ffmpeg differ in the rate that they state for a GIF whose frames last unequally long.
     let gif = open(&clips.join("newtonscradle.gif")).info().clone();

@@ -8,7 +8,7 @@ use crate::level::{Level, LevelPaths};
 use crate::middle::Middle;
 use crate::recomputable::Recomputable;
 use crate::spatial_resample::SpatialUpsample;
-use crate::stream_state::is_empty;
+use crate::stream_state::{Run, is_empty};
 use crate::temporal_resample::TemporalUpsample;
 use crate::time_conv::{Layer, TimeConv3d};
 use crate::{ArchConfig, StreamState};
@@ -62,16 +62,9 @@ impl Decoder {
         state.start_step();
         let mut h = self.conv_in.forward(to_channels_last(latent), state);
         h = self.middle.forward(h, state);
-        h = state.over_strips(h, |rows, state| {
-            let mut h = rows;
-            for level in &self.levels {
-                h = level.forward(h, state);
-                if is_empty(&h) {
-                    return h;
-                }
-            }
-            self.head.forward(h, state)
-        });
+        let levels = self.levels.iter().map(|level| level as &dyn Run);
+        let stages: Vec<&dyn Run> = levels.chain([&self.head as &dyn Run]).collect();
+        h = state.over_strips(h, 1, &stages);
         if is_empty(&h) { no_frames(latent) } else { from_channels_last(&h) }
     }
 }

@@ -8,7 +8,7 @@ use crate::level::{Level, LevelPaths};
 use crate::middle::Middle;
 use crate::recomputable::Recomputable;
 use crate::spatial_resample::SpatialDownsample;
-use crate::stream_state::is_empty;
+use crate::stream_state::Run;
 use crate::temporal_resample::TemporalDownsample;
 use crate::time_conv::{Layer, TimeConv3d};
 use crate::{ArchConfig, StreamState};
@@ -54,16 +54,10 @@ impl Encoder {
     /// temporal and spatial factors; t, h and w must be multiples of them.
     pub fn forward(&self, video: &Tensor, state: &mut StreamState) -> Tensor {
         state.start_step();
-        let mut h = state.over_strips(to_channels_last(video), |rows, state| {
-            let mut h = self.conv_in.forward(rows, state);
-            for level in &self.levels {
-                if is_empty(&h) {
-                    break;
-                }
-                h = level.forward(h, state);
-            }
-            h
-        });
+        let levels = self.levels.iter().map(|level| level as &dyn Run);
+        let stages: Vec<&dyn Run> = [&self.conv_in as &dyn Run].into_iter().chain(levels).collect();
+        let mut h = state.over_strips(to_channels_last(video), 0, &stages);
+        state.start_stage(stages.len());
         h = self.middle.forward(h, state);
         from_channels_last(&self.head.forward(h, state))
     }

@@ -114,8 +114,17 @@ impl<'a> Walk<'a> {
         self.holds(2 * self.activation(channels));
     }
 
+    /// Rows of the highest strips: they are cut to the nearest number of pieces, and the last brings the rows that
+    /// waited within a level.
+    fn height(&self) -> i64 {
+        match self.in_strips() {
+            true => (self.rows * 3 / 2 + 2 * self.config.num_res_blocks + 3).min(self.h),
+            false => self.h,
+        }
+    }
+
     fn activation(&self, channels: i64) -> i64 {
-        self.t * self.rows * self.w * channels
+        self.t * self.height() * self.w * channels
     }
 
     /// Rows that a strip's kernels see beside it.
@@ -125,7 +134,7 @@ impl<'a> Walk<'a> {
 
     /// Frames before the chunk, of a strip.
     fn before(&self, frames: i64, channels: i64) -> i64 {
-        if self.config.causality.is_causal() { frames * self.rows * self.w * channels } else { 0 }
+        if self.config.causality.is_causal() { frames * self.height() * self.w * channels } else { 0 }
     }
 
     fn holds(&mut self, numbers: i64) {
@@ -178,15 +187,15 @@ impl<'a> Walk<'a> {
     }
 
     fn temporal_upsample(&mut self, channels: i64) {
-        let x = self.activation(channels) + self.edges(channels);
         if self.config.causality.repeats_frames() {
             // The input, the same with frames before it, both frames of each pair; then these and all of them joined.
             self.keeps(1, channels);
-            self.holds(4 * x + self.before(1, channels));
+            self.holds(4 * (self.activation(channels) + self.edges(channels)) + self.before(1, channels));
         } else {
-            // Doubled frames: as they are, with frames before them, and convolved.
+            // Frames with the two that were kept, and one more on both sides; blends with the frames before and after;
+            // and both joined.
             self.keeps(2 + 2, channels);
-            self.holds(6 * x + self.before(2, channels));
+            self.holds((5 * (self.t + 2) + 2) * (self.activation(channels) + self.edges(channels)) / self.t.max(1));
         }
         self.t *= 2;
     }

@@ -6,15 +6,18 @@ use std::collections::BTreeMap;
 use tch::Tensor;
 use vidtok_torch::RowEdges;
 
+use crate::time_conv::Layer;
+
 /// Axes of `[b, t, h, w, c]`.
 const TIME: i64 = 1;
 const ROWS: i64 = 2;
+const COLUMNS: i64 = 3;
 
 /// All kernels over height have three rows.
 const KERNEL: i64 = 3;
 
-/// No frame has more; a file that says so is no state.
-const MOST_STRIPS: usize = 1 << 16;
+/// No network has more stages, strips or layers; a file that says so is no state.
+const MOST: usize = 1 << 16;
 
 /// What the layers of one network keep for the chunk, or the strip, that follows.
 ///
@@ -27,16 +30,25 @@ const MOST_STRIPS: usize = 1 << 16;
 /// twice, and the result is that of the whole frame. What sees whole frames (the middle's attention) gets them joined.
 #[derive(Debug, Default)]
 pub struct StreamState {
-    /// Of layers that look back in time: on the whole frame first, then on each strip.
-    frames: Vec<Memory>,
-    /// Of layers that look up: from the strip above.
-    rows: Memory,
-    /// The place in `frames` of the strip that is computed; 0 for the whole frame.
-    strip: usize,
+    /// By stage, what layers keep.
+    stages: Vec<Stage>,
+    /// The stage that is computed.
+    stage: usize,
     strip_rows: Option<i64>,
     edge: Edge,
     last: bool,
     recompute: bool,
+}
+
+/// The memory of some layers that are run one after the other.
+#[derive(Debug, Default)]
+struct Stage {
+    /// Of those that look back in time, for each strip on its own, in the order of the strips.
+    frames: Vec<Memory>,
+    /// Of those that look up, from the strip above.
+    rows: Memory,
+    /// Strips that were begun in this step.
+    strips: usize,
 }
 
 /// Which part of the frame's height is computed.
@@ -120,7 +132,8 @@ impl StreamState {
     /// Bytes that the state holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let slots = self.frames.iter().chain([&self.rows]).flat_map(|memory| &memory.slots);
+        let memories = self.stages.iter().flat_map(|stage| stage.frames.iter().chain([&stage.rows]));
+        let slots = memories.flat_map(|memory| &memory.slots);
         let kept = slots.filter_map(|slot| slot.kept.as_ref());
         kept.map(|kept| kept.numel() * kept.kind().elt_size_in_bytes()).sum()
     }
@@ -128,46 +141,36 @@ impl StreamState {
     /// What layers keep between two steps, by names for a file.
     #[must_use]
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
-        let memories = self.frames.iter().enumerate();
-        let slots = memories.flat_map(|(strip, memory)| {
-            memory.slots.iter().enumerate().map(move |(slot, kept)| (format!("frames.{strip}.{slot}"), kept))
-        });
-        let named = slots.flat_map(|(name, Slot { kept, seen })| {
-            let seen = (format!("{name}.seen"), Tensor::from(*seen));
-            let kept = kept.as_ref().map(|kept| (format!("{name}.kept"), kept.shallow_clone()));
-            [Some(seen), kept].into_iter().flatten()
-        });
-        named.collect()
+        let mut tensors = Vec::new();
+        for (stage, Stage { frames, .. }) in self.stages.iter().enumerate() {
+            for (strip, memory) in frames.iter().enumerate() {
+                for (slot, Slot { kept, seen }) in memory.slots.iter().enumerate() {
+                    let name = format!("frames.{stage}.{strip}.{slot}");
+                    tensors.extend(kept.as_ref().map(|kept| (format!("{name}.kept"), kept.shallow_clone())));
+                    tensors.push((format!("{name}.seen"), Tensor::from(*seen)));
+                }
+            }
+        }
+        tensors
     }
 
-    /// The state of which these are the [`tensors`](Self::tensors), among others maybe; `None` if some are missing.
+    /// The state of which these are the [`tensors`](Self::tensors), among others maybe; `None` if some make no sense.
     #[must_use]
     pub fn from_tensors(tensors: &BTreeMap<String, Tensor>) -> Option<Self> {
-        let mut frames: Vec<Memory> = Vec::new();
-        let seen = tensors.iter().filter_map(|(name, seen)| Some((name.strip_suffix(".seen")?, seen)));
-        let mut places = Vec::new();
-        for (name, seen) in seen.filter(|(name, _)| name.starts_with("frames.")) {
-            let (strip, slot) = name.strip_prefix("frames.")?.split_once('.')?;
-            places.push((strip.parse::<usize>().ok()?, slot.parse::<usize>().ok()?, name, seen));
-        }
-        // By number, not by name.
-        places.sort_unstable_by_key(|&(strip, slot, ..)| (strip, slot));
-        for (strip, slot, name, seen) in places {
-            // A strip whose rows all wait for the next one has no slots.
-            if strip >= MOST_STRIPS {
-                return None;
-            }
-            if strip >= frames.len() {
-                frames.resize_with(strip + 1, Memory::default);
-            }
-            let slots = &mut frames[strip].slots;
+        let mut state = Self::streaming();
+        for (name, seen) in tensors {
+            let Some(name) = name.strip_suffix(".seen").filter(|name| name.starts_with("frames.")) else { continue };
+            let place: Vec<usize> = name.split('.').skip(1).map(|part| part.parse().ok()).collect::<Option<_>>()?;
+            let &[stage, strip, slot] = place.as_slice() else { return None };
             let kept = tensors.get(&format!("{name}.kept"));
-            if slot != slots.len() || seen.numel() != 1 || kept.is_some_and(|kept| kept.dim() != 5) {
+            if place.iter().any(|&place| place >= MOST) || seen.numel() != 1 || kept.is_some_and(|kept| kept.dim() != 5)
+            {
                 return None;
             }
-            slots.push(Slot { kept: kept.map(Tensor::shallow_clone), seen: i64::try_from(seen).ok()? });
+            let slots = &mut at(&mut at(&mut state.stages, stage).frames, strip).slots;
+            *at(slots, slot) = Slot { kept: kept.map(Tensor::shallow_clone), seen: i64::try_from(seen).ok()? };
         }
-        Some(Self { frames, ..Self::streaming() })
+        Some(state)
     }
 
     pub(crate) fn is_last(&self) -> bool {
@@ -178,57 +181,105 @@ impl StreamState {
         self.recompute
     }
 
-    /// Starts a step, with layers on the whole frame.
+    /// Starts a step.
     pub(crate) fn start_step(&mut self) {
-        self.frames.iter_mut().for_each(|memory| memory.next = 0);
-        self.rows = Memory::default();
+        for stage in &mut self.stages {
+            stage.strips = 0;
+            stage.rows = Memory::default();
+        }
         self.enter(0, Edge::Whole);
     }
 
-    fn enter(&mut self, strip: usize, edge: Edge) {
-        self.strip = strip;
-        self.edge = edge;
-        self.rows.next = 0;
-        if self.frames.len() <= strip {
-            self.frames.resize_with(strip + 1, Memory::default);
-        }
+    /// The layers of a stage are next, on the whole frame.
+    pub(crate) fn start_stage(&mut self, stage: usize) {
+        self.enter(stage, Edge::Whole);
     }
 
-    /// `layers` on all strips of `x` `[b, t, h, w, c]`, and what they give joined again. They may give nothing (no row,
-    /// or no frame) for a strip, and must go no further then.
-    pub(crate) fn over_strips(&mut self, x: Tensor, mut layers: impl FnMut(Tensor, &mut Self) -> Tensor) -> Tensor {
+    /// The layers of a stage are next, on the next strip.
+    fn enter(&mut self, place: usize, edge: Edge) {
+        (self.stage, self.edge) = (place, edge);
+        let stage = at(&mut self.stages, place);
+        stage.rows.next = 0;
+        at(&mut stage.frames, stage.strips).next = 0;
+        stage.strips += 1;
+    }
+
+    /// `stages`, of which the first is number `first`, on all strips of `x` `[b, t, h, w, c]`, and what they give joined
+    /// again. A stage may give nothing (no row, or no frame) for a strip; the next one does not see it then.
+    pub(crate) fn over_strips(&mut self, x: Tensor, first: usize, stages: &[&dyn Run]) -> Tensor {
         let h = x.size()[ROWS as usize];
-        let rows = self.strip_rows.unwrap_or(h).clamp(1, h.max(1));
-        if rows == h {
-            return layers(x, self);
-        }
-        let mut parts: Vec<Tensor> = Vec::new();
-        for (place, start) in (0..h).step_by(rows as usize).enumerate() {
-            let length = rows.min(h - start);
-            self.enter(place + 1, if start + length == h { Edge::LastStrip } else { Edge::Strip });
-            let part = layers(x.narrow(ROWS, start, length).contiguous(), self);
-            if !is_empty(&part) || start + length == h {
-                parts.push(part);
+        match self.strip_rows.filter(|&rows| rows < h) {
+            Some(rows) => {
+                let mut parts = Vec::new();
+                self.descend(x, rows, true, first, stages, &mut parts);
+                // The last one stands for all where there are no frames.
+                let full: Vec<&Tensor> = parts.iter().filter(|part| !is_empty(part)).collect();
+                if full.is_empty() { parts.remove(parts.len() - 1) } else { Tensor::cat(&full, ROWS) }
             }
+            None => stages.iter().enumerate().fold(x, |x, (place, stage)| {
+                if is_empty(&x) {
+                    return x;
+                }
+                self.enter(first + place, Edge::Whole);
+                stage.run(x, self)
+            }),
         }
-        self.enter(0, Edge::Whole);
-        Tensor::cat(&parts, ROWS)
+    }
+
+    /// All of `x` through `stages` in strips of about `rows` rows. Rows that wait in one stage come out with its last
+    /// strip, which is cut again for the next, lest the last strip grow from stage to stage.
+    fn descend(
+        &mut self,
+        x: Tensor,
+        rows: i64,
+        is_last: bool,
+        place: usize,
+        stages: &[&dyn Run],
+        parts: &mut Vec<Tensor>,
+    ) {
+        let Some((stage, rest)) = stages.split_first().filter(|_| !is_empty(&x)) else { return parts.push(x) };
+        let (h, w) = (x.size()[ROWS as usize], x.size()[COLUMNS as usize]);
+        // To the nearest number of strips of that height, all about equally high.
+        let count = ((2 * h + rows) / (2 * rows)).max(1);
+        let ends = (1..=count).map(|strip| strip * h / count);
+        let strips: Vec<Tensor> = ends
+            .scan(0, |start, end| {
+                let strip = x.narrow(ROWS, *start, end - *start);
+                *start = end;
+                Some(strip)
+            })
+            .collect();
+        drop(x);
+        let last = strips.len() - 1;
+        for (number, strip) in strips.into_iter().enumerate() {
+            let is_last = is_last && number == last;
+            self.enter(place, if is_last { Edge::LastStrip } else { Edge::Strip });
+            let y = stage.run(strip.contiguous(), self);
+            let rows = (rows * y.size()[COLUMNS as usize] / w).max(1);
+            self.descend(y, rows, is_last, place + 1, rest, parts);
+        }
     }
 
     /// What the next layer kept of earlier frames; empty at the start of a clip.
     pub(crate) fn take(&mut self) -> Slot {
-        if self.frames.is_empty() {
-            self.frames.push(Memory::default());
-        }
-        self.frames[self.strip].take()
+        self.frames().take()
     }
 
     /// Keeps the frames of `x` from `start` on for the layer that called [`take`](Self::take) last, after `seen`
     /// frames in all.
     pub(crate) fn keep(&mut self, x: &Tensor, start: i64, seen: i64) {
         if !self.last {
-            self.frames[self.strip].keep(x, TIME, start, seen);
+            self.frames().keep(x, TIME, start, seen);
         }
+    }
+
+    fn frames(&mut self) -> &mut Memory {
+        let stage = at(&mut self.stages, self.stage);
+        at(&mut stage.frames, stage.strips.saturating_sub(1))
+    }
+
+    fn rows(&mut self) -> &mut Memory {
+        &mut at(&mut self.stages, self.stage).rows
     }
 
     /// `x` with the rows beside it that a kernel of three rows needs which moves by `stride`, the frame having so many
@@ -249,14 +300,14 @@ impl StreamState {
             shape[ROWS as usize] = rows;
             (rows > 0).then(|| Tensor::zeros(shape, (x.kind(), x.device())))
         };
-        let above = self.rows.take().kept.or_else(|| black(zeros[0]));
+        let above = self.rows().take().kept.or_else(|| black(zeros[0]));
         let below = if self.edge == Edge::Strip { None } else { black(zeros[1]) };
         let parts: Vec<Tensor> = above.into_iter().chain([x]).chain(below).collect();
         let all = Tensor::cat(&parts, ROWS);
         drop(parts);
         let outputs = ((all.size()[ROWS as usize] - KERNEL).div_euclid(stride) + 1).max(0);
         if self.edge == Edge::Strip {
-            self.rows.keep(&all, ROWS, outputs * stride, 0);
+            self.rows().keep(&all, ROWS, outputs * stride, 0);
         }
         match outputs {
             0 => Err(all.narrow(ROWS, 0, 0)),
@@ -269,7 +320,7 @@ impl StreamState {
         if self.edge == Edge::Whole || lag == 0 {
             return x;
         }
-        let all = match self.rows.take().kept {
+        let all = match self.rows().take().kept {
             Some(above) => Tensor::cat(&[above, x], ROWS),
             None => x,
         };
@@ -277,9 +328,29 @@ impl StreamState {
             return all;
         }
         let ready = (all.size()[ROWS as usize] - lag).max(0);
-        self.rows.keep(&all, ROWS, ready, 0);
+        self.rows().keep(&all, ROWS, ready, 0);
         all.narrow(ROWS, 0, ready).contiguous()
     }
+}
+
+/// Layers that are run one after the other.
+pub(crate) trait Run {
+    /// `[b, t, h, w, c]` to the layers' own shape; empty if nothing is determined yet.
+    fn run(&self, x: Tensor, state: &mut StreamState) -> Tensor;
+}
+
+impl<L: Layer> Run for L {
+    fn run(&self, x: Tensor, state: &mut StreamState) -> Tensor {
+        self.forward(x, state)
+    }
+}
+
+/// The item at `place`, made if it is not there.
+fn at<T: Default>(items: &mut Vec<T>, place: usize) -> &mut T {
+    if items.len() <= place {
+        items.resize_with(place + 1, T::default);
+    }
+    &mut items[place]
 }
 
 /// Nothing is determined yet: neither a row nor a frame.
@@ -293,11 +364,13 @@ mod tests {
 
     use super::*;
 
-    /// Sums over three rows by a kernel with this stride between so many zeros, of a frame in strips.
-    fn sums(x: &Tensor, rows: i64, stride: i64, zeros: [i64; 2]) -> Tensor {
-        let mut state = StreamState::whole_clip().in_strips(rows);
-        state.start_step();
-        state.over_strips(x.shallow_clone(), |x, state| {
+    /// Sums over three rows by a kernel with this stride between so many zeros.
+    #[derive(Clone, Debug)]
+    struct Sums(i64, [i64; 2]);
+
+    impl Layer for Sums {
+        fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
+            let &Self(stride, zeros) = self;
             let x = state.delay_rows(x, 1);
             if is_empty(&x) {
                 return x;
@@ -311,7 +384,14 @@ mod tests {
             let outputs = (x.size()[2] - 3) / stride + 1;
             let part = |start| x.slice(2, start, start + (outputs - 1) * stride + 1, stride);
             part(0) + part(1) + part(2)
-        })
+        }
+    }
+
+    /// Of a frame in strips, once and again.
+    fn sums(x: &Tensor, rows: i64, stride: i64, zeros: [i64; 2]) -> Tensor {
+        let mut state = StreamState::whole_clip().in_strips(rows);
+        state.start_step();
+        state.over_strips(x.shallow_clone(), 0, &[&Sums(stride, zeros), &Sums(1, [1, 1])])
     }
 
     #[test]

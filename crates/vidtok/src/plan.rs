@@ -13,8 +13,9 @@ use crate::{Error, Tokenizer, Window};
 const ACTIVATION_BYTES: i64 = 256 << 20;
 /// And no more frames than this.
 const MOST_FRAMES: i64 = 32;
-/// Copies of the chunk's frames in float32 outside of the networks: read, waiting, decoded, measured, in queues.
-const COPIES: i64 = 8;
+/// Copies of the chunk's frames in float32 beside the networks: those that are read ahead, and those that wait for their
+/// reconstruction.
+const COPIES: i64 = 6;
 /// What libtorch takes when it first computes, and what its allocations do not use, in bytes.
 const OVERHEAD: i64 = 64 << 20;
 

@@ -14,6 +14,6 @@ extern "C" void vidtok_keep_freed_memory() {
 
 extern "C" void vidtok_return_freed_memory() {
 #ifdef __GLIBC__
-  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  mallopt(M_MMAP_THRESHOLD, 128 << 10);
 #endif
 }

@@ -97,7 +97,8 @@ impl Steps {
     /// The steps that `x`, all frames at hand, fills.
     fn cut(&mut self, x: &Tensor, ended: bool) -> Vec<Cut> {
         let t = x.size()[TIME as usize];
-        let ready = if ended { t } else { (t - self.held).max(0) };
+        let held = if self.missing.is_none() { self.held } else { 0 };
+        let ready = if ended { t } else { (t - held).max(0) };
         let mut cuts = Vec::new();
         let mut start = 0;
         let mut take = |start: i64, length: i64| {

@@ -3,141 +3,15 @@
 #![allow(clippy::unwrap_used)] // a failure here is what the test is for
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use assert_cmd::Command;
 use tch::{Device, Kind, Tensor};
-use tempfile::TempDir;
-use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoInfo};
-use vidtok_data::{Ffmpeg, Quality, Scene, VideoReader, VideoWriter};
 use vidtok_torch::{TensorFile, write_tensors};
 
-const KL: &str = "tiny_kl";
-const FSQ: &str = "tiny_fsq";
+mod bench;
 
-/// A folder with a small configuration, `tiny.toml`, and a model of it.
-struct Bench {
-    folder: TempDir,
-}
-
-impl Bench {
-    fn new(causality: &str, config: &str) -> Self {
-        let bench = Self { folder: tempfile::tempdir().unwrap() };
-        let text = fs::read_to_string(repository(&format!("configs/{config}.toml"))).unwrap();
-        let stated = "causality = \"v1.0\"";
-        assert!(text.contains(stated));
-        let text = text.replace(stated, &format!("causality = \"{causality}\""));
-        fs::write(bench.path("tiny.toml"), text).unwrap();
-        bench.vidtok(&["init", "--config", "tiny.toml", "model.safetensors"]).assert().success();
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn vidtok(&self, arguments: &[&str]) -> Command {
-        let mut command = vidtok(arguments);
-        command.current_dir(self.folder.path());
-        command
-    }
-
-    /// Names of all files, hidden ones too.
-    fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.folder.path()).unwrap();
-        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    /// Writes a video of a made-up scene.
-    fn video(&self, name: &str, frames: usize, size: [i64; 2], rate: &str) -> PathBuf {
-        let path = self.path(name);
-        let rate: FrameRate = rate.parse().unwrap();
-        let ffmpeg = Ffmpeg::locate().unwrap();
-        let mut writer = VideoWriter::create(&ffmpeg, &path, size, rate, Quality::default()).unwrap();
-        let times: Vec<f64> = (0..frames).map(|i| i as f64 / rate.as_f64()).collect();
-        writer.write(&Scene::new(1).frames(&times, size)).unwrap();
-        Box::new(writer).finish().unwrap();
-        path
-    }
-
-    /// Runs ffmpeg itself on files of the folder.
-    fn ffmpeg(&self, arguments: &str) -> String {
-        let mut command = std::process::Command::new(Ffmpeg::locate().unwrap().program());
-        command.args(["-v", "error", "-nostdin", "-y"]).args(arguments.split(' ')).current_dir(self.folder.path());
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Two seconds of frames that last 60 and 40 ms in turn, with sound.
-    fn uneven(&self, name: &str) {
-        self.ffmpeg(&format!(
-            "-f lavfi -i testsrc=size=48x32:rate=25:d=1.6 -f lavfi -i sine=beep_factor=4:d=2 -fps_mode passthrough \
-             -vf settb=1/1000,setpts='50*N+10*mod(N,2)' -enc_time_base:v 1:1000 -c:a aac {name}"
-        ));
-    }
-
-    /// Packets of a stream: ticks of 1 ms from the start of the file, and checksum; in the order of time.
-    fn packets(&self, name: &str, stream: &str) -> Vec<(i64, String)> {
-        let listing = self.ffmpeg(&format!("-i {name} -map 0:{stream} -c copy -f framecrc pipe:1"));
-        let tick = listing.lines().find_map(|line| line.strip_prefix("#tb 0: ")).unwrap().split_once('/').unwrap();
-        let tick = tick.0.parse::<f64>().unwrap() / tick.1.parse::<f64>().unwrap();
-        let packet = |line: &str| {
-            let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-            ((fields[2].parse::<f64>().unwrap() * tick * 1000.0).round() as i64, fields[5].to_owned())
-        };
-        let mut packets: Vec<_> = listing.lines().filter(|line| !line.starts_with('#')).map(packet).collect();
-        packets.sort();
-        packets
-    }
-
-    fn times(&self, name: &str) -> Vec<i64> {
-        self.packets(name, "V:0").into_iter().map(|(time, _)| time).collect()
-    }
-
-    /// All frames, uint8 `[t, h, w, 3]`.
-    fn frames(&self, name: &str) -> Tensor {
-        let mut reader = VideoReader::open(&Ffmpeg::locate().unwrap(), self.path(name)).unwrap();
-        reader.next_frames(1000).unwrap().unwrap()
-    }
-
-    fn info(&self, name: &str) -> VideoInfo {
-        VideoReader::open(&Ffmpeg::locate().unwrap(), self.path(name)).unwrap().info().clone()
-    }
-
-    /// The command fails with one line that names all of `words`, and changes no file.
-    fn refuses(&self, arguments: &[&str], words: &[&str]) {
-        let before = self.files();
-        let output = self.vidtok(arguments).assert().code(1).get_output().clone();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
-        assert!(said.starts_with("error: "), "{said}");
-        assert!(!said.contains("libtorch failed") && !said.contains("internal error"), "{said}");
-        for word in words {
-            assert!(said.contains(word), "{arguments:?}: {said:?} does not say {word:?}");
-        }
-        assert_eq!(self.files(), before, "{arguments:?}");
-    }
-}
-
-fn vidtok(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vidtok"));
-    command.args(arguments);
-    command
-}
-
-fn repository(path: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path).display().to_string()
-}
-
-fn random_video(shape: [i64; 5]) -> Tensor {
-    tch::manual_seed(0);
-    Tensor::rand(shape, (Kind::Float, Device::Cpu)) * 2.0 - 1.0
-}
+use bench::{Bench, FSQ, KL, random_video, repository, vidtok};
 
 #[test]
 fn info_counts_the_published_models_parameters() {
@@ -544,62 +418,4 @@ fn a_killed_run_leaves_nothing_under_the_final_name() {
     child.wait().unwrap();
     let left: Vec<String> = bench.files().into_iter().filter(|name| !partial(name)).collect();
     assert_eq!(left, before);
-}
-
-/// The plan's line of a run, and the latent.
-fn encode_within(bench: &Bench, budget: &str) -> (String, Tensor) {
-    let arguments =
-        ["encode", "--model", "model.safetensors", "--max-memory", budget, "x.safetensors", "z.safetensors"];
-    let said = bench.vidtok(&arguments).assert().success().get_output().stderr.clone();
-    (
-        String::from_utf8(said).unwrap(),
-        TensorFile::open(&bench.path("z.safetensors")).unwrap().tensor("latent").unwrap(),
-    )
-}
-
-#[test]
-fn a_memory_budget_is_planned_with_kept_and_changes_nothing_in_the_result() {
-    let bench = Bench::new("v1.1", KL);
-    write_tensors(&bench.path("x.safetensors"), [("video", &random_video([1, 3, 8, 320, 384]))], []).unwrap();
-    let (plan, whole) = encode_within(&bench, "20GiB");
-    assert!(plan.starts_with("plan: 8 frames at a time, about ") && plan.ends_with("of 20.00 GiB memory\n"), "{plan}");
-    // What is needed at least depends on what the process holds when it has loaded the model.
-    let arguments =
-        ["encode", "--model", "model.safetensors", "--max-memory", "1MiB", "x.safetensors", "y.safetensors"];
-    bench.refuses(&arguments, &["1 MiB of memory are not enough: at least ", " are needed"]);
-    let refused = bench.vidtok(&arguments).assert().failure().get_output().stderr.clone();
-    let refused = String::from_utf8(refused).unwrap();
-    let least: f64 = refused.split("at least ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-    let (plan, strips) = encode_within(&bench, &format!("{}MiB", least + 8.0));
-    assert!(plan.starts_with("plan: 2 frames at a time in strips of "), "{plan}");
-    let error = (strips - whole).abs().max().double_value(&[]);
-    assert!(error < 1e-5, "{error}");
-    bench.vidtok(&["encode", "--max-memory", "much"]).assert().code(2);
-}
-
-#[test]
-fn verify_compares_chunks_and_strips_with_the_whole_clip() {
-    for (causality, config) in [("v1.1", KL), ("v1.0", FSQ), ("noncausal", KL)] {
-        let bench = Bench::new(causality, config);
-        bench.video("x.mp4", 9, [20, 30], "25");
-        let mut said = bench.vidtok(&["verify", "--model", "model.safetensors", "--max-frames", "7", "x.mp4"]);
-        let said = String::from_utf8(said.assert().success().get_output().stdout.clone()).unwrap();
-        assert!(said.starts_with("7 frames of 30x20; largest difference"), "{said}");
-        assert!(said.lines().count() > 4, "{said}");
-    }
-}
-
-#[test]
-fn windows_of_models_that_are_not_causal_may_overlap() {
-    let bench = Bench::new("noncausal", KL);
-    bench.video("x.mp4", 30, [16, 16], "25");
-    let latent = |overlap: &str| {
-        let arguments = ["encode", "--model", "model.safetensors", "--overlap", overlap, "x.mp4", "z.safetensors"];
-        bench.vidtok(&arguments).assert().success();
-        bench.vidtok(&["decode", "--model", "model.safetensors", "z.safetensors", "y.mp4"]).assert().success();
-        assert_eq!(bench.info("y.mp4").frames, 30);
-        TensorFile::open(&bench.path("z.safetensors")).unwrap().tensor("latent").unwrap().size()[2]
-    };
-    // Windows of 16 and 14 frames, or of 16, 16 and 6 with 4 of each shared.
-    assert_eq!((latent("0"), latent("4")), (15, 19));
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tch::{Device, Kind};
-use vidtok::{Config, Plan, Tokenizer, Weights, Window, Work, available_bytes, resident_bytes};
+use vidtok::{Config, Plan, Tokenizer, Weights, Window, Work, free_bytes, resident_bytes};
 
 use crate::progress;
 
@@ -97,9 +97,9 @@ impl MemoryArgs {
         if self.max_memory.is_some() {
             vidtok_torch::return_freed_memory();
         }
-        // Nobody tells what a GPU has free.
-        let free = || available_bytes().filter(|_| tokenizer.device() == Device::Cpu);
-        let most = || free().map(|free| free / 10 * 9 + resident_bytes().unwrap_or(0));
+        let device = tokenizer.device();
+        let held = resident_bytes().filter(|_| device == Device::Cpu).unwrap_or(0);
+        let most = || free_bytes(device).map(|free| free / 10 * 9 + held);
         let plan = Plan::fit(tokenizer, work, clip, window, self.max_memory.or_else(most))?;
         // As progress bars, nothing for programs that did not ask.
         if self.max_memory.is_some() || io::stderr().is_terminal() {

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code)] // A call of the shim.
 
+use tch::Device;
+
 use crate::shim;
 
 /// Lets this process keep the memory that it frees, for the next tensor of that size.
@@ -24,11 +26,27 @@ pub fn return_freed_memory() {
     unsafe { shim::vidtok_return_freed_memory() }
 }
 
+/// Memory that a GPU has free, in bytes; `None` for the CPU, and where libtorch does not tell.
+#[must_use]
+pub fn free_device_memory(device: Device) -> Option<u64> {
+    let Device::Cuda(index) = device else { return None };
+    let mut bytes = 0;
+    // SAFETY: the number lives during the call.
+    shim::check(unsafe { shim::vidtok_cuda_free_memory(i8::try_from(index).ok()?, &raw mut bytes) }).ok()?;
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind, Tensor};
+    use tch::{Kind, Tensor};
 
     use super::*;
+
+    #[test]
+    fn a_device_that_is_not_there_tells_nothing() {
+        assert_eq!(free_device_memory(Device::Cpu), None);
+        assert_eq!(free_device_memory(Device::Cuda(100)), None);
+    }
 
     #[test]
     fn tensors_are_as_before() {

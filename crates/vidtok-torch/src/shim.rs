@@ -28,6 +28,7 @@ unsafe extern "C" {
     fn vidtok_message_release(message: Status);
     pub(crate) fn vidtok_keep_freed_memory();
     pub(crate) fn vidtok_return_freed_memory();
+    pub(crate) fn vidtok_cuda_free_memory(index: i8, bytes: *mut u64) -> Status;
     pub(crate) fn vidtok_autocast_enter(cuda: bool, bfloat16: bool, scope: *mut *mut AutocastScope) -> Status;
     pub(crate) fn vidtok_autocast_leave(scope: *mut AutocastScope);
     pub(crate) fn vidtok_recompute(

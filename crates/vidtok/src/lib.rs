@@ -48,7 +48,7 @@ pub use config::Config;
 pub use encoded::{Encoded, EncodedFile};
 pub use error::Error;
 pub use padding::Padding;
-pub use plan::{Plan, Work, available_bytes, resident_bytes};
+pub use plan::{Plan, Work, free_bytes, resident_bytes};
 pub use stream::{EncodeOptions, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, StreamReconstructor, Window};
 pub use tokenizer::Tokenizer;
 pub use training::{TrainingOptions, TrainingPass};

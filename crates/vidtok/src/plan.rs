@@ -3,8 +3,9 @@
 use std::fmt;
 use std::fs;
 
-use tch::Kind;
+use tch::{Device, Kind};
 use vidtok_arch::{ArchConfig, Footprint};
+use vidtok_torch::free_device_memory;
 
 use crate::{Error, Tokenizer, Window};
 
@@ -37,7 +38,8 @@ pub struct Plan {
     pub frames: i64,
     /// Rows of a strip, a multiple of the spatial factor; `None` for the whole height.
     pub rows: Option<i64>,
-    /// The most memory that the process is expected to hold, in bytes, with what it holds now.
+    /// The most memory that the process is expected to hold, in bytes, with what it holds now; on a GPU, beside the
+    /// weights.
     pub bytes: u64,
     /// What it may hold, in bytes; `None` if there is no limit.
     pub budget: Option<u64>,
@@ -64,7 +66,8 @@ impl Plan {
             (false, window) => window.map_or(whole, |window| window.frames.min(whole)),
         };
         let least = if model.causality.is_causal() { f_t } else { most };
-        let held = resident_bytes().unwrap_or(0);
+        // On a GPU the budget is for what comes beside the weights.
+        let held = resident_bytes().filter(|_| tokenizer.device() == Device::Cpu).unwrap_or(0);
         let plan = |frames: i64, rows: Option<i64>| {
             let bytes = held + step_bytes(tokenizer, work, [frames, h, w], rows);
             Self { frames, rows, bytes, budget }
@@ -155,10 +158,18 @@ pub fn resident_bytes() -> Option<u64> {
     kibibytes("/proc/self/status", "VmRSS:")
 }
 
+/// Memory that can still be taken on a device, in bytes; `None` where nobody tells.
+#[must_use]
+pub fn free_bytes(device: Device) -> Option<u64> {
+    match device {
+        Device::Cpu => available_bytes(),
+        device => free_device_memory(device),
+    }
+}
+
 /// Memory that programs can still take without swapping, in bytes: what the system has available (`proc_meminfo(5)`),
 /// or what is left in this process's control group; `None` where the system does not tell.
-#[must_use]
-pub fn available_bytes() -> Option<u64> {
+fn available_bytes() -> Option<u64> {
     let number = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok();
     let system = kibibytes("/proc/meminfo", "MemAvailable:")?;
     let group = number("memory.max").zip(number("memory.current")).map(|(max, current)| max.saturating_sub(current));
@@ -173,8 +184,6 @@ fn kibibytes(path: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
-
     use super::*;
     use crate::{Causality, Config, config::tests::TINY};
 

@@ -1,4 +1,9 @@
+#include <c10/core/CachingDeviceAllocator.h>
+
+#include <cstdint>
 #include <cstdlib>
+
+#include "status.h"
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -16,4 +21,10 @@ extern "C" void vidtok_return_freed_memory() {
 #ifdef __GLIBC__
   mallopt(M_MMAP_THRESHOLD, 128 << 10);
 #endif
+}
+
+// Bytes that a CUDA device has free.
+extern "C" char* vidtok_cuda_free_memory(int8_t index, uint64_t* bytes) {
+  return vidtok::guarded(
+      [&] { *bytes = c10::getDeviceAllocator(c10::DeviceType::CUDA)->getMemoryInfo(index).first; });
 }

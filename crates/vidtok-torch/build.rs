@@ -3,8 +3,18 @@
 use std::env;
 use std::path::PathBuf;
 
-const SOURCES: [&str; 8] =
-    ["status", "autocast", "memory", "recompute", "norm_silu", "norm_silu_kernel", "convolution", "convolution_kernel"];
+const SOURCES: [&str; 10] = [
+    "status",
+    "autocast",
+    "memory",
+    "recompute",
+    "norm_silu",
+    "norm_silu_kernel",
+    "convolution",
+    "convolution_kernel",
+    "winograd",
+    "winograd_kernel",
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

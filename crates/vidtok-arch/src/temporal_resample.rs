@@ -100,9 +100,10 @@ impl Layer for TemporalUpsample {
                 Ok(extended) => extended,
                 Err(none) => return none,
             };
-            let pairs = blend.conv.forward_doubled(&extended, edges).map(|frames| blend.add(&plain, frames));
-            drop((plain, extended));
-            return Tensor::stack(&pairs, 2).flatten(1, 2);
+            let doubled = blend.conv.forward_doubled(&extended, edges);
+            drop(extended);
+            let pairs = doubled.unflatten(1, [-1, 2]);
+            return blend.add(&plain.unsqueeze(2), pairs).flatten(1, 2);
         }
         let x = interpolate(x, self.stage, state);
         if x.size()[1] == 0 {

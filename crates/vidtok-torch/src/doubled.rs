@@ -7,7 +7,7 @@
 use tch::Tensor;
 
 use crate::conv::{Conv2d, Conv3d, RowEdges};
-use crate::convolution::convolution;
+use crate::convolution::{convolution, repeated_convolution};
 
 /// Of the three taps, how many meet the earlier source at the first of its two positions, and at the second.
 #[derive(Clone, Copy)]
@@ -37,6 +37,9 @@ impl Conv2d {
         let padding = edges.padding(1);
         let (h, w) = (size[2] + 2 * padding - 2, size[3]);
         let frames = x.reshape([size[0] * size[1], size[2], w, size[4]]).permute([0, 3, 1, 2]);
+        if let Some(y) = repeated_convolution(&frames, self.weight(), self.bias(), [padding, 1]) {
+            return y.permute([0, 2, 3, 1]).contiguous().view([size[0], size[1], 2 * h, 2 * w, -1]);
+        }
         let rows = Earlier::CENTERED.fold(self.weight(), 2);
         // The kernel of a position also gives a row or a column before its first or after its last.
         let rows = [0, 1].map(|row| {
@@ -52,22 +55,25 @@ impl Conv2d {
 }
 
 impl Conv3d {
-    /// What [`forward`](Self::forward) gives for frames that are each repeated, in two parts: the first frames of each
-    /// pair and the second ones, `[b, t, h, w, out]` both.
+    /// What [`forward`](Self::forward) gives for frames that are each repeated, `[b, 2 * t, h, w, out]`.
     ///
     /// A kernel that pads both ends of time takes `[b, t, h, w, in]`, one that pads none `[b, 1 + t, h, w, in]`: the
     /// frame before comes first. For kernels of three frames.
-    pub fn forward_doubled(&self, x: &Tensor, edges: RowEdges) -> [Tensor; 2] {
+    pub fn forward_doubled(&self, x: &Tensor, edges: RowEdges) -> Tensor {
         let centered = self.geometry().padding > 0;
         let (earlier, padding) = if centered { (Earlier::CENTERED, 1) } else { (Earlier::CAUSAL, 0) };
+        let clips = x.permute([0, 4, 1, 2, 3]);
+        let padding = [padding, edges.padding(1), 1];
+        if let Some(y) = repeated_convolution(&clips, self.weight(), self.bias(), padding) {
+            return y.permute([0, 2, 3, 4, 1]).contiguous();
+        }
         let kernels = earlier.fold(self.weight(), 2);
-        let frames = x.permute([0, 4, 1, 2, 3]);
-        [0, 1].map(|second| {
-            let kernel = &kernels[second as usize];
-            let y = convolution(&frames, kernel, self.bias(), [1; 3], [padding, edges.padding(1), 1])
-                .permute([0, 2, 3, 4, 1]);
-            if centered { y.narrow(1, second, x.size()[1]) } else { y.contiguous() }
-        })
+        let pairs = [0, 1].map(|second| {
+            let y = convolution(&clips, &kernels[second as usize], self.bias(), [1; 3], padding);
+            let y = y.permute([0, 2, 3, 4, 1]);
+            if centered { y.narrow(1, second, x.size()[1]) } else { y }
+        });
+        Tensor::stack(&pairs, 2).flatten(1, 2)
     }
 }
 
@@ -127,8 +133,49 @@ mod tests {
             let x = random(&[2, 5, 4, 6, 3]).set_requires_grad(true);
             let doubled = x.repeat_interleave_self_int(2, 1, None);
             let expected = conv.forward(&doubled);
-            let found = Tensor::stack(&conv.forward_doubled(&x, RowEdges::Zeros), 2).flatten(1, 2);
-            assert_equal(&found, &expected, &[&x, conv.weight(), conv.bias()]);
+            assert_equal(&conv.forward_doubled(&x, RowEdges::Zeros), &expected, &[&x, conv.weight(), conv.bias()]);
+        }
+    }
+
+    /// A layer in float32, of a size at which the kernel is used, and the same in float64.
+    fn narrow_and_wide<C>(weight: &[i64], new: impl Fn(&ParamPath) -> C) -> [C; 2] {
+        let tensors = [("weight", weight), ("bias", &weight[..1])].map(|(name, shape)| (name.to_owned(), random(shape)));
+        let copy = || tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
+        [Kind::Float, Kind::Double].map(|kind| new(&ParamPath::loaded(copy(), Device::Cpu, kind)))
+    }
+
+    fn assert_near(found: &Tensor, expected: &Tensor) {
+        assert_eq!(found.size(), expected.size());
+        let worst = (found.to_kind(Kind::Double) - expected).abs().max() / expected.abs().max();
+        assert!(worst.double_value(&[]) < 1e-5, "{worst}");
+    }
+
+    #[test]
+    fn repeated_pixels_are_the_same_with_fewer_multiplications() {
+        tch::manual_seed(0);
+        let [narrow, wide] = narrow_and_wide(&[48, 64, 3, 3], |path| {
+            Conv2d::new(path, 64, 48, Conv2d::SAME, ConvInit::Default)
+        });
+        let x = random(&[2, 3, 17, 22, 64]);
+        for edges in [RowEdges::Zeros, RowEdges::Given] {
+            let found = narrow.forward_doubled(&x.to_kind(Kind::Float), edges);
+            assert_near(&found, &wide.forward_doubled(&x, edges));
+        }
+    }
+
+    #[test]
+    fn repeated_frames_are_the_same_with_fewer_multiplications() {
+        tch::manual_seed(0);
+        for padding in [0, 1] {
+            let geometry = TemporalGeometry { kernel: 3, stride: 1, padding };
+            let [narrow, wide] = narrow_and_wide(&[48, 64, 3, 3, 3], |path| {
+                Conv3d::new(path, 64, 48, geometry, ConvInit::Default)
+            });
+            let x = random(&[2, 4, 17, 22, 64]);
+            for edges in [RowEdges::Zeros, RowEdges::Given] {
+                let found = narrow.forward_doubled(&x.to_kind(Kind::Float), edges);
+                assert_near(&found, &wide.forward_doubled(&x, edges));
+            }
         }
     }
 }

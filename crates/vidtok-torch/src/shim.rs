@@ -47,6 +47,16 @@ unsafe extern "C" {
         stride: *const i64,
         padding: *const i64,
         axes: usize,
+        products: *mut i64,
+        out: *mut *mut C_tensor,
+    ) -> Status;
+    pub(crate) fn vidtok_repeated_convolution(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        padding: *const i64,
+        axes: usize,
+        products: *mut i64,
         out: *mut *mut C_tensor,
     ) -> Status;
     pub(crate) fn vidtok_norm_silu(
@@ -77,13 +87,21 @@ pub(crate) fn check(status: Status) -> Result<(), TchError> {
 /// # Panics
 /// If C++ throws, as tch's own functions do that return a tensor.
 pub(crate) fn tensor(call: impl FnOnce(*mut *mut C_tensor) -> Status) -> Tensor {
+    let Some(tensor) = maybe_tensor(call) else { panic!("libtorch gave nothing, not even memory for a message") };
+    tensor
+}
+
+/// The tensor that `call` writes, a new one, or nothing.
+///
+/// # Panics
+/// If C++ throws, as tch's own functions do that return a tensor.
+pub(crate) fn maybe_tensor(call: impl FnOnce(*mut *mut C_tensor) -> Status) -> Option<Tensor> {
     let mut out = null_mut();
     if let Err(error) = check(call(&raw mut out)) {
         panic!("{error}");
     }
-    assert!(!out.is_null(), "libtorch gave nothing, not even memory for a message");
-    // SAFETY: `out` is a tensor that C++ made for us.
-    unsafe { Tensor::from_ptr(out) }
+    // SAFETY: what is not null is a tensor that C++ made for us.
+    (!out.is_null()).then(|| unsafe { Tensor::from_ptr(out) })
 }
 
 /// Runs `body` for C++; a panic becomes a status.

@@ -1,4 +1,4 @@
-// Convolutions whose gradient to the weight is the kernel's, where it is quicker than libtorch's.
+// Convolutions by our own kernels, forward and backward, where they are quicker than libtorch's.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
@@ -18,6 +18,7 @@
 
 #include "convolution_kernel.h"
 #include "status.h"
+#include "winograd.h"
 
 namespace {
 
@@ -34,44 +35,6 @@ bool copies_windows(const at::Tensor& x, const at::Tensor& weight) {
          at::globalContext().userEnabledMkldnn() && !at::autocast::is_autocast_enabled(at::kCPU);
 }
 
-// Two axes or three, in libtorch's order.
-struct Geometry {
-  at::IntArrayRef stride;
-  at::IntArrayRef padding;
-
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
-    const std::vector<int64_t> ones(stride.size(), 1);
-    const std::vector<int64_t> zeros(stride.size(), 0);
-    if (copies_windows(x, weight)) {
-      return at::mkldnn_convolution(x, weight, bias, padding, stride, ones, /*groups=*/1);
-    }
-    return at::convolution(x, weight, bias, stride, padding, ones, /*transposed=*/false, zeros, /*groups=*/1);
-  }
-
-  at::Tensor to_input(const at::Tensor& to_y, const at::Tensor& x, const at::Tensor& weight) const {
-    const std::vector<int64_t> ones(stride.size(), 1);
-    const std::vector<int64_t> zeros(stride.size(), 0);
-    return std::get<0>(at::convolution_backward(to_y, x, weight, std::nullopt, stride, padding, ones,
-                                                /*transposed=*/false, zeros, /*groups=*/1, {true, false, false}));
-  }
-
-  // A picture is a clip of one frame.
-  ConvolutionShape shape(const at::Tensor& x, const at::Tensor& weight) const {
-    ConvolutionShape shape{x.size(0), x.size(1), weight.size(0), {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}};
-    const size_t axes = stride.size();
-    for (size_t axis = 0; axis < axes; ++axis) {
-      const size_t place = 3 - axes + axis;
-      shape.input[place] = x.size(2 + axis);
-      shape.kernel[place] = weight.size(2 + axis);
-      shape.stride[place] = stride[axis];
-      shape.padding[place] = padding[axis];
-      shape.output[place] =
-          (shape.input[place] + 2 * padding[axis] - shape.kernel[place]) / stride[axis] + 1;
-    }
-    return shape;
-  }
-};
-
 at::MemoryFormat channels_last(const at::Tensor& x) {
   return x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
 }
@@ -79,7 +42,7 @@ at::MemoryFormat channels_last(const at::Tensor& x) {
 // Parts of the rows, each with sums of its own: the same for any number of threads, so that the total is too.
 constexpr int64_t kParts = 16;
 
-at::Tensor to_weight(const ConvolutionShape& shape, const at::Tensor& input, const at::Tensor& to_output,
+at::Tensor by_kernel(const ConvolutionShape& shape, const at::Tensor& input, const at::Tensor& to_output,
                      at::IntArrayRef sizes) {
   const at::Tensor x = input.contiguous(channels_last(input));
   const at::Tensor to_y = to_output.contiguous(channels_last(to_output));
@@ -99,6 +62,68 @@ at::Tensor to_weight(const ConvolutionShape& shape, const at::Tensor& input, con
   return sums.sum(0).view({-1, shape.out, shape.in}).permute({1, 2, 0}).contiguous().view(sizes);
 }
 
+// Two axes or three, in libtorch's order.
+struct Geometry {
+  at::IntArrayRef stride;
+  at::IntArrayRef padding;
+
+  vidtok::Convolved forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
+    if (auto convolved = vidtok::winograd(x, weight, bias, stride, padding, vidtok::Repeated::kNothing)) {
+      return *std::move(convolved);
+    }
+    const at::Tensor y = by_libtorch(x, weight, bias);
+    return {y, y.numel() * (weight.numel() / weight.size(0))};
+  }
+
+  at::Tensor by_libtorch(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
+    const std::vector<int64_t> ones(stride.size(), 1);
+    const std::vector<int64_t> zeros(stride.size(), 0);
+    if (copies_windows(x, weight)) {
+      return at::mkldnn_convolution(x, weight, bias, padding, stride, ones, /*groups=*/1);
+    }
+    return at::convolution(x, weight, bias, stride, padding, ones, /*transposed=*/false, zeros, /*groups=*/1);
+  }
+
+  at::Tensor to_input(const at::Tensor& to_y, const at::Tensor& x, const at::Tensor& weight) const {
+    if (auto to_x = vidtok::winograd_to_input(to_y, weight, x.sizes(), stride, padding)) {
+      return *std::move(to_x);
+    }
+    return std::get<0>(backward(to_y, x, weight, {true, false, false}));
+  }
+
+  at::Tensor to_weight(const at::Tensor& to_y, const at::Tensor& x, const at::Tensor& weight) const {
+    const ConvolutionShape shape = this->shape(x, weight);
+    if (vidtok::convolution_to_weight_wins(shape)) {
+      return by_kernel(shape, x, to_y, weight.sizes());
+    }
+    return std::get<1>(backward(to_y, x, weight, {false, true, false}));
+  }
+
+  std::tuple<at::Tensor, at::Tensor, at::Tensor> backward(const at::Tensor& to_y, const at::Tensor& x,
+                                                          const at::Tensor& weight, std::array<bool, 3> wanted) const {
+    const std::vector<int64_t> ones(stride.size(), 1);
+    const std::vector<int64_t> zeros(stride.size(), 0);
+    return at::convolution_backward(to_y, x, weight, std::nullopt, stride, padding, ones, /*transposed=*/false, zeros,
+                                    /*groups=*/1, wanted);
+  }
+
+  // A picture is a clip of one frame.
+  ConvolutionShape shape(const at::Tensor& x, const at::Tensor& weight) const {
+    ConvolutionShape shape{x.size(0), x.size(1), weight.size(0), {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}};
+    const size_t axes = stride.size();
+    for (size_t axis = 0; axis < axes; ++axis) {
+      const size_t place = 3 - axes + axis;
+      shape.input[place] = x.size(2 + axis);
+      shape.kernel[place] = weight.size(2 + axis);
+      shape.stride[place] = stride[axis];
+      shape.padding[place] = padding[axis];
+      shape.output[place] =
+          (shape.input[place] + 2 * padding[axis] - shape.kernel[place]) / stride[axis] + 1;
+    }
+    return shape;
+  }
+};
+
 class Convolution final : public Node {
  public:
   Convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Geometry& geometry)
@@ -108,7 +133,7 @@ class Convolution final : public Node {
         stride_(geometry.stride.vec()),
         padding_(geometry.padding.vec()) {}
 
-  std::string name() const override { return "ConvolutionToWeight"; }
+  std::string name() const override { return "VidtokConvolution"; }
 
   variable_list apply(variable_list&& gradients) override {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -125,7 +150,7 @@ class Convolution final : public Node {
       found[0] = geometry.to_input(to_y, x, weight);
     }
     if (task_should_compute_output(1)) {
-      found[1] = to_weight(geometry.shape(x, weight), x, to_y, weight.sizes());
+      found[1] = geometry.to_weight(to_y, x, weight);
     }
     if (task_should_compute_output(2)) {
       std::vector<int64_t> positions{0};
@@ -150,33 +175,51 @@ class Convolution final : public Node {
   std::vector<int64_t> padding_;
 };
 
-bool kernel_wins(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Geometry& geometry) {
-  const bool learns = at::GradMode::is_enabled() && weight.requires_grad();
+// Whether the node above is to be the history of a convolution, which finds its gradients by our kernels.
+bool is_ours(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const auto is_plain = [](const at::Tensor& tensor) { return tensor.is_cpu() && tensor.scalar_type() == at::kFloat; };
-  return learns && is_plain(x) && is_plain(weight) && is_plain(bias) && x.dim() == weight.dim() &&
-         x.size(1) == weight.size(1) && x.is_contiguous(channels_last(x)) &&
-         !at::autocast::is_autocast_enabled(at::kCPU) &&
-         vidtok::convolution_to_weight_wins(geometry.shape(x, weight));
+  return torch::autograd::compute_requires_grad(x, weight, bias) && is_plain(x) && is_plain(weight) &&
+         is_plain(bias) && x.dim() == weight.dim() && x.size(1) == weight.size(1) &&
+         x.is_contiguous(channels_last(x)) && !at::autocast::is_autocast_enabled(at::kCPU);
 }
 
 }  // namespace
 
-// x [n, in, ...], weight [out, in, ...], bias [out], with `axes` strides and paddings.
+// x [n, in, ...], weight [out, in, ...], bias [out], with `axes` strides and paddings; tells the multiplications.
 extern "C" char* vidtok_convolution(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias,
-                                    const int64_t* stride, const int64_t* padding, size_t axes, at::Tensor** out) {
+                                    const int64_t* stride, const int64_t* padding, size_t axes, int64_t* products,
+                                    at::Tensor** out) {
   return vidtok::guarded([&] {
     const Geometry geometry{{stride, axes}, {padding, axes}};
-    at::Tensor y;
-    if (kernel_wins(*x, *weight, *bias, geometry)) {
+    vidtok::Convolved convolved;
+    if (is_ours(*x, *weight, *bias)) {
       {
         const at::NoGradGuard no_gradients;
-        y = geometry.forward(*x, *weight, *bias);
+        convolved = geometry.forward(*x, *weight, *bias);
       }
-      torch::autograd::set_history(y, std::shared_ptr<Node>(new Convolution(*x, *weight, *bias, geometry),
+      torch::autograd::set_history(convolved.y, std::shared_ptr<Node>(new Convolution(*x, *weight, *bias, geometry),
                                                             torch::autograd::deleteNode));
     } else {
-      y = geometry.forward(*x, *weight, *bias);
+      convolved = geometry.forward(*x, *weight, *bias);
     }
-    *out = new at::Tensor(std::move(y));
+    *products = convolved.products;
+    *out = new at::Tensor(std::move(convolved.y));
+  });
+}
+
+// The same for pixels or frames that are repeated, without gradients; null where the kernel is not the quicker one.
+extern "C" char* vidtok_repeated_convolution(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias,
+                                             const int64_t* padding, size_t axes, int64_t* products,
+                                             at::Tensor** out) {
+  return vidtok::guarded([&] {
+    const std::vector<int64_t> ones(axes, 1);
+    const auto repeated = axes == 2 ? vidtok::Repeated::kPixels : vidtok::Repeated::kFrames;
+    if (torch::autograd::compute_requires_grad(*x, *weight, *bias)) {
+      return;
+    }
+    if (auto convolved = vidtok::winograd(*x, *weight, *bias, ones, {padding, axes}, repeated)) {
+      *products = convolved->products;
+      *out = new at::Tensor(std::move(convolved->y));
+    }
   });
 }

@@ -2,29 +2,17 @@
 
 #include <algorithm>
 
-#define VIDTOK_INLINE inline __attribute__((always_inline))
-#if defined(__x86_64__) && defined(__GNUC__)
-#define VIDTOK_AVX2 __attribute__((target("avx2,fma")))
-#else
-#define VIDTOK_AVX2
-#endif
+#include "vector.h"
 
 namespace vidtok {
 
 namespace {
 
-constexpr int kLanes = 8;
 // Input channels of a tile, and output channels: its eight sums stay in registers.
 constexpr int kWidth = 2 * kLanes;
 constexpr int kHeight = 4;
 // Positions whose values stay in the first cache while all taps and tiles pass over them.
 constexpr int64_t kPositions = 64;
-
-// At any address.
-typedef float Vector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
-
-VIDTOK_INLINE Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
-VIDTOK_INLINE void store(float* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
 
 // sums[r][c] += to_y[p][r] * x[p][c] over positions p.
 template <int Height>

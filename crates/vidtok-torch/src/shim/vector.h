@@ -1,0 +1,23 @@
+// Vectors of eight float32, which the compiler turns into AVX2 within functions that are marked so.
+#pragma once
+
+#include <cstdint>
+
+#define VIDTOK_INLINE inline __attribute__((always_inline))
+#if defined(__x86_64__) && defined(__GNUC__)
+#define VIDTOK_AVX2 __attribute__((target("avx2,fma")))
+#else
+#define VIDTOK_AVX2
+#endif
+
+namespace vidtok {
+
+constexpr int kLanes = 8;
+
+// At any address.
+typedef float Vector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+
+VIDTOK_INLINE Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
+VIDTOK_INLINE void store(float* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
+
+}  // namespace vidtok

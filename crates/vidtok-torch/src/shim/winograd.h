@@ -1,0 +1,27 @@
+// Convolutions with fewer multiplications, where the kernel is quicker than libtorch's; numbers differ by rounding.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+
+#include "winograd_kernel.h"
+
+namespace vidtok {
+
+struct Convolved {
+  at::Tensor y;
+  // Multiplications of the matrix products.
+  int64_t products;
+};
+
+// x [n, in, ...] in channels-last memory convolved with `weight` [out, in, ...] over two or three axes, plus `bias`,
+// with steps and zeros as libtorch's convolution has them; nothing where that is to be called. Without gradients.
+std::optional<Convolved> winograd(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                                  at::IntArrayRef stride, at::IntArrayRef padding, Repeated repeated);
+
+// The gradient to x, of `sizes`, from that to the output of such a convolution.
+std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Tensor& weight, at::IntArrayRef sizes,
+                                            at::IntArrayRef stride, at::IntArrayRef padding);
+
+}  // namespace vidtok

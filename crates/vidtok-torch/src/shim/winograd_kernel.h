@@ -1,0 +1,65 @@
+// Convolutions of float32 channels-last activations in memory of the CPU with fewer multiplications than outputs times
+// taps: tiles of the input are transformed, each point of the transform is a matrix product over channels, and the sums
+// are transformed back (Lavin and Gray, arXiv 1509.09308). Taps over time are added up before that.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace vidtok {
+
+// What stands twice in the clip that is convolved, without being made.
+enum class Repeated { kNothing, kPixels, kFrames };
+
+// x [clips, input..., in], y [clips, output..., out]. Kernels are 3x3 or 3x1 over rows and columns, any over time (3 if
+// frames are repeated); steps over rows and columns are 1.
+struct WinogradShape {
+  // Over time, rows and columns.
+  using Axes = std::array<int64_t, 3>;
+  int64_t clips;
+  int64_t in;
+  int64_t out;
+  Axes input;
+  Axes output;
+  Axes kernel;
+  Axes padding;
+  int64_t time_stride;
+  Repeated repeated;
+};
+
+// Where the tap of an output and an input channel stands: steps between neighbours along each, which may be negative.
+struct WinogradTaps {
+  const float* first;
+  int64_t out;
+  int64_t in;
+  WinogradShape::Axes kernel;
+};
+
+// How the work is cut. Results do not depend on it.
+struct WinogradPlan {
+  // Floats of the transformed weights.
+  int64_t weights;
+  // Groups of output channels whose weights are transformed together.
+  int64_t panels;
+  // Blocks of tiles.
+  int64_t blocks;
+  // Floats that a block needs to work.
+  int64_t scratch;
+  // Multiplications of the matrix products.
+  int64_t products;
+};
+
+// Whether this machine has the instructions, and the shape is one that this file is for and is quicker at.
+bool winograd_wins(const WinogradShape& shape);
+
+WinogradPlan winograd_plan(const WinogradShape& shape, int64_t threads);
+
+// Transforms weights of the panels [begin, end).
+void winograd_weights(const WinogradShape& shape, const WinogradTaps& taps, int64_t begin, int64_t end,
+                      float* weights);
+
+// Convolves the blocks [begin, end).
+void winograd_blocks(const WinogradShape& shape, const WinogradPlan& plan, const float* x, const float* weights,
+                     const float* bias, int64_t begin, int64_t end, float* scratch, float* y);
+
+}  // namespace vidtok

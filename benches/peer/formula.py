@@ -8,6 +8,7 @@ import math
 import zlib
 
 import numpy
+import torch
 
 U64 = numpy.uint64
 GOLDEN_GAMMA = U64(0x9E3779B97F4A7C15)
@@ -42,3 +43,13 @@ def weight(name, shape):
     else:
         values = math.sqrt(3.0 / math.prod(shape[1:])) * values
     return numpy.asarray(values, dtype=numpy.float32)
+
+
+def fill(model):
+    """Overwrites the parameters and running statistics of a PyTorch model."""
+    with torch.no_grad():
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            if isinstance(tensor, torch.nn.Parameter) or name.endswith(("running_mean", "running_var")):
+                # torch.compile puts this into the names of what it wraps.
+                published = name.replace("_orig_mod.", "")
+                tensor.copy_(torch.from_numpy(weight(published, tuple(tensor.shape))))

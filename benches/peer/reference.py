@@ -7,14 +7,10 @@
 
 The clone's own code runs, of which only this is changed: weights follow from their names instead of being downloaded,
 KL gives the mean, the discriminator begins at once, and Lightning's trainer is replaced by the few things that the
-training step asks of it.
+training step asks of it. With --compile the networks are compiled, by the switch that the reference has for it.
 """
 
-import argparse
-import json
 import sys
-import time
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import torch
@@ -22,6 +18,8 @@ import torchvision
 from omegaconf import OmegaConf
 
 import formula
+import measuring
+import passes
 
 # The reference's names of what a training step logs, and ours.
 LOGGED = {
@@ -73,28 +71,43 @@ def build(arguments):
     torchvision.models.vgg16 = lambda pretrained: vgg16(weights=None, init_weights=False)
     LPIPS.load_from_pretrained = lambda self: None
 
-    config = read_config(arguments)
+    config = deterministic_config(arguments)
     model = instantiate_from_config(config.model)
     model.learning_rate = config.model.base_learning_rate
-    with torch.no_grad():
-        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-            if isinstance(tensor, torch.nn.Parameter) or name.endswith(("running_mean", "running_var")):
-                tensor.copy_(torch.from_numpy(formula.weight(name, tuple(tensor.shape))))
+    formula.fill(model)
     return model
 
 
-def read_config(arguments):
-    """The clone's configuration, narrowed to `--ch`, with nothing random in a step."""
-    paths = list((arguments.reference / "configs").rglob(f"{arguments.config}.yaml"))
-    if len(paths) != 1:
-        sys.exit(f"{arguments.reference}: {len(paths)} configurations are called {arguments.config}")
-    config = OmegaConf.load(paths[0])
-    # The decoder's parameters refer to the encoder's.
-    OmegaConf.update(config, "model.params.encoder_config.params.ch", arguments.ch)
+def deterministic_config(arguments):
+    """The clone's configuration with nothing random in a step."""
+    config = measuring.read_config(arguments)
     OmegaConf.update(config, "model.params.loss_config.params.disc_start", 0)
+    OmegaConf.update(config, "model.params.compile_model", arguments.compile, force_add=True)
     if config.model.params.regularizer_config.target.endswith(".DiagonalGaussianRegularizer"):
         OmegaConf.update(config, "model.params.regularizer_config.params.sample", False, force_add=True)
     return config
+
+
+class Reference:
+    """The clone's model as a tokenizer of passes.py."""
+
+    def __init__(self, arguments):
+        self.model = build(arguments).eval()
+        self.codes = getattr(self.model.regularization, "codebook_size", None)
+        encoder = self.model.encoder
+        self.channels = measuring.read_config(arguments).model.params.decoder_config.params.z_channels
+        halvings = getattr(encoder, "spatial_ds", range(encoder.num_resolutions - 1))
+        self.factors = [2 ** len(encoder.tempo_ds), 2 ** len(halvings)]
+
+    def encode(self, video):
+        latent, log = self.model.encode(video, return_reg_log=True)
+        return latent, log.get("indices")
+
+    def decode(self, latent):
+        return self.model.decode(latent)
+
+    def decode_indices(self, indices):
+        return self.model.decode(indices, decode_from_indices=True)
 
 
 def train_step(arguments):
@@ -106,52 +119,15 @@ def train_step(arguments):
     model.log = lambda *_, **__: None
     model.log_dict = lambda values, **_: logged.append({name: float(value.detach()) for name, value in values.items()})
 
-    base = memory_before_work()
+    base = measuring.memory_before_work()
     # PyTorch's optimizers make their state in the first step, so all that belongs to them is measured.
     optimizers, _ = model.configure_optimizers()
     model.trainer = Trainer(optimizers)
-    seconds = time_repeats(arguments.steps, lambda: model.training_step(batch, 0))
-    first = {LOGGED[name]: logged[0][f"train/{name}"] for name in LOGGED if f"train/{name}" in logged[0]}
-    return {"seconds": seconds, "base_mb": base, "peak_mb": memory("VmHWM"), "first_step": first}
-
-
-def time_repeats(repeats, work):
-    """Seconds of each repeat, after a first one that is not timed."""
-    work()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return seconds
-
-
-def memory_before_work():
-    """What the process holds now, in MiB; the system forgets what it held before."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return memory("VmRSS")
-
-
-def memory(field):
-    """A line of what Linux tells about this process, in MiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
-
-
-WORK = {"train-step": train_step}
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("work", choices=WORK)
-    parser.add_argument("--reference", type=Path, required=True, help="a clone of microsoft/VidTok")
-    parser.add_argument("--config", required=True, help="a file name in its folder configs, without .yaml")
-    for name in ("ch", "frames", "size", "batch", "steps", "threads"):
-        parser.add_argument(f"--{name}", type=int, required=True)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print(json.dumps(WORK[arguments.work](arguments)))
+    model.training_step(batch, 0)
+    seconds = measuring.time_repeats(arguments.steps, lambda: model.training_step(batch, 0))
+    first = {LOGGED[name]: [logged[0][f"train/{name}"]] for name in LOGGED if f"train/{name}" in logged[0]}
+    return {"seconds": seconds, "base_mb": base, "peak_mb": measuring.memory_peak(), "first": first}
 
 
 if __name__ == "__main__":
-    main()
+    measuring.run(__doc__.splitlines()[0], {"train-step": train_step, **passes.works(Reference)})

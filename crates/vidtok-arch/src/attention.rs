@@ -1,7 +1,7 @@
 //! Attention over the positions of each frame on its own, with one head; none over time.
 
 use tch::Tensor;
-use vidtok_torch::{LayerNorm, ParamPath, Pointwise, add};
+use vidtok_torch::{LayerNorm, ParamPath, Pointwise, add, attention};
 
 use crate::Causality;
 use crate::residual::norm;
@@ -43,7 +43,7 @@ impl Attention {
 
 /// softmax(q k^T / sqrt(c)) v of `[n, 1, positions, c]`.
 fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scores_bytes: i64) -> Tensor {
-    let of = |q: &Tensor| Tensor::scaled_dot_product_attention(q, k, v, None::<Tensor>, 0.0, false, None, false);
+    let of = |q: &Tensor| attention(q, k, v);
     let (n, positions) = (q.size()[0], q.size()[2]);
     let queries = (scores_bytes / (n * positions * size_of::<f32>() as i64)).max(1);
     if queries >= positions {

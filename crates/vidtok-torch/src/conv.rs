@@ -7,7 +7,7 @@
 use tch::Tensor;
 
 use crate::convolution::convolution;
-use crate::{Init, ParamPath, Parameter};
+use crate::{Init, ParamPath, Parameter, flops};
 
 /// How a convolution that is not loaded starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -215,6 +215,7 @@ impl Pointwise {
     /// `[..., in]` to `[..., out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let matrix = self.weight.flatten(1, -1);
+        flops::count(2 * x.numel() as i64 * matrix.size()[0]);
         x.linear(&matrix, Some(&*self.bias))
     }
 }

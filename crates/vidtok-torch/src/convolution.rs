@@ -4,7 +4,7 @@
 
 use tch::Tensor;
 
-use crate::shim;
+use crate::{flops, shim};
 
 /// `x` `[n, in, ...]` convolved with `weight` `[out, in, ...]` over two or three axes, plus `bias` `[out]`. There are no
 /// second derivatives.
@@ -15,9 +15,14 @@ pub(crate) fn convolution<const N: usize>(
     stride: [i64; N],
     padding: [i64; N],
 ) -> Tensor {
+    let products = weight.size()[1..].iter().product::<i64>();
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
     // SAFETY: tensors and arrays live during the call.
-    shim::tensor(|out| unsafe { shim::vidtok_convolution(x, weight, bias, stride.as_ptr(), padding.as_ptr(), N, out) })
+    let y = shim::tensor(|out| unsafe {
+        shim::vidtok_convolution(x, weight, bias, stride.as_ptr(), padding.as_ptr(), N, out)
+    });
+    flops::count(2 * y.numel() as i64 * products);
+    y
 }
 
 /// The same of an `x` whose pixels (two axes) or frames (three) are each repeated, without gradients, by a kernel of our

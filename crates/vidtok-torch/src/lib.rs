@@ -18,10 +18,12 @@
 //! # Ok::<(), vidtok_torch::ParameterError>(())
 //! ```
 
+mod attention;
 mod autocast;
 mod conv;
 mod convolution;
 mod doubled;
+mod flops;
 mod init;
 mod layout;
 mod memory;
@@ -33,8 +35,10 @@ mod shim;
 mod tensor_file;
 mod with_gradient;
 
+pub use attention::attention;
 pub use autocast::autocast;
 pub use conv::{Conv1d, Conv2d, Conv3d, ConvInit, Pointwise, RowEdges, SpatialGeometry, TemporalGeometry};
+pub use flops::flops_executed;
 pub use init::Init;
 pub use layout::{add, from_channels_last, to_channels_last};
 pub use memory::{free_device_memory, keep_freed_memory, return_freed_memory};

@@ -1,68 +1,113 @@
-//! Rounds of measurements of both sides, and what follows from them.
+//! Rounds of measurements of all sides, and what follows from them.
 
-use std::fmt::{Display, Formatter};
+use anyhow::{Error, Result, bail};
 
-use anyhow::{Result, bail};
+use super::measurement::Measurement;
 
-use super::measurement::{Measurement, median};
-
-/// Both sides compute the same function, of which float32 leaves about this (relative).
+/// All sides compute the same function, of which float32 leaves about this (relative).
 const TOLERANCE: f64 = 1e-3;
+/// Indices may differ where a value lies between two levels.
+const EQUAL_INDICES: f64 = 0.99;
 
-/// Measurements of ours and of the reference's, taken in turn.
-#[derive(Default)]
+/// Measurements of ours and of others, taken in turn.
 pub(crate) struct Comparison {
-    rounds: Vec<[Measurement; 2]>,
+    pub(super) ours: Vec<Measurement>,
+    /// In the order of their names.
+    pub(super) peers: Vec<Column>,
 }
 
-impl Comparison {
-    pub(crate) fn add(&mut self, ours: Measurement, reference: Measurement) {
-        self.rounds.push([ours, reference]);
-    }
+/// What another program gave in each round, or in a word why it gave nothing.
+pub(crate) struct Column {
+    pub(super) name: &'static str,
+    pub(super) runs: Result<Vec<Measurement>, String>,
+}
 
-    /// The median of each side, and of the ratios within rounds.
-    fn medians(&self, of: impl Fn(&Measurement) -> f64) -> [f64; 3] {
-        let rounds = || self.rounds.iter().map(|sides| [of(&sides[0]), of(&sides[1])]);
-        [median(rounds().map(|[a, _]| a)), median(rounds().map(|[_, b]| b)), median(rounds().map(|[a, b]| a / b))]
-    }
-
-    /// The number of the first step that differs most, and by how much of the larger one. One that only the reference
-    /// tells differs by all of it.
-    fn difference(&self) -> (&str, f64) {
-        let differences = self.rounds.iter().flat_map(|[ours, reference]| {
-            reference.first_step.iter().map(|(name, &expected)| {
-                let found = ours.first_step.get(name).copied().unwrap_or(f64::NAN);
-                let scale = f64::max(found.abs(), expected.abs());
-                let difference = if found == expected { 0.0 } else { (found - expected).abs() / scale };
-                (name.as_str(), if difference.is_nan() { 1.0 } else { difference })
-            })
-        });
-        differences.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or(("nothing to compare", 1.0))
-    }
-
-    /// An error unless both sides' first steps gave the same numbers.
-    pub(crate) fn check(&self) -> Result<()> {
-        match self.difference() {
-            (name, difference) if difference > TOLERANCE => bail!(
-                "the sides do not compute the same: {name} of the first step differs by {difference:.1e} of its value, \
-                 more than {TOLERANCE:.0e}"
-            ),
-            _ => Ok(()),
+impl Column {
+    /// One failure is enough.
+    pub(crate) fn add(&mut self, run: Result<Measurement>) {
+        match (&mut self.runs, run) {
+            (Ok(runs), Ok(run)) => runs.push(run),
+            (Ok(_), Err(error)) => self.runs = Err(in_one_line(&error)),
+            (Err(_), _) => {}
         }
     }
 }
 
-/// A table in Markdown.
-impl Display for Comparison {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "| | ours | reference | ours / reference |\n|---|---|---|---|")?;
-        let [ours, reference, ratio] = self.medians(Measurement::seconds);
-        writeln!(f, "| seconds a step | {ours:.3} | {reference:.3} | {ratio:.2} |")?;
-        let [ours, reference, ratio] = self.medians(Measurement::memory);
-        writeln!(f, "| peak memory above the weights, MiB | {ours:.0} | {reference:.0} | {ratio:.2} |")?;
-        let (name, difference) = self.difference();
-        write!(f, "| largest difference of the first step's losses | | | {difference:.1e} ({name}) |")
+/// For a cell of a table.
+fn in_one_line(error: &Error) -> String {
+    format!("failed: {error:#}").lines().next().unwrap_or_default().replace('|', "/")
+}
+
+impl Comparison {
+    pub(crate) fn new(peers: impl IntoIterator<Item = &'static str>) -> Self {
+        let peers = peers.into_iter().map(|name| Column { name, runs: Ok(Vec::new()) });
+        Self { ours: Vec::new(), peers: peers.collect() }
     }
+
+    /// Runs of the same rounds.
+    pub(super) fn pairs<'a>(
+        &'a self,
+        theirs: &'a [Measurement],
+    ) -> impl Iterator<Item = (&'a Measurement, &'a Measurement)> {
+        self.ours.iter().zip(theirs)
+    }
+
+    /// The number of the first repeat that differs most, and by how much of the largest of its kind. One that only the
+    /// peer tells differs by all of it.
+    pub(super) fn difference<'a>(&'a self, theirs: &'a [Measurement]) -> Option<(&'a str, f64)> {
+        let differences = self.pairs(theirs).flat_map(|(ours, theirs)| {
+            theirs.first.iter().map(|(name, expected)| {
+                let found = ours.first.get(name).map_or(&[][..], Vec::as_slice);
+                (name.as_str(), difference(found, expected))
+            })
+        });
+        differences.max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// The share of indices of the first repeat that are equal, in the worst round.
+    pub(super) fn equal_indices(&self, theirs: &[Measurement]) -> Option<f64> {
+        let pairs = self.pairs(theirs).filter(|(ours, theirs)| !(ours.indices.is_empty() && theirs.indices.is_empty()));
+        let shares = pairs.map(|(ours, theirs)| {
+            let equal = ours.indices.iter().zip(&theirs.indices).filter(|(a, b)| a == b).count();
+            equal as f64 / ours.indices.len().max(theirs.indices.len()) as f64
+        });
+        shares.min_by(f64::total_cmp)
+    }
+
+    /// An error unless the first repeats of all sides that did not fail gave the same numbers.
+    pub(crate) fn check(&self) -> Result<()> {
+        for Column { name, runs } in &self.peers {
+            let Ok(theirs) = runs else { continue };
+            let (difference, equal) = (self.difference(theirs), self.equal_indices(theirs));
+            if let Some((number, difference)) = difference.filter(|(_, difference)| *difference > TOLERANCE) {
+                bail!(
+                    "ours and {name} do not compute the same: {number} of the first repeat differs by {difference:.1e} \
+                     of its value, more than {TOLERANCE:.0e}"
+                );
+            }
+            if let Some(equal) = equal.filter(|equal| *equal < EQUAL_INDICES) {
+                bail!("ours and {name} do not compute the same: only {:.1} % of the indices are equal", 100.0 * equal);
+            }
+            if difference.is_none() && equal.is_none() {
+                bail!("{name} gave nothing to compare");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The largest difference between numbers of one kind, of the largest of them; all of it where something is missing or
+/// no number.
+fn difference(found: &[f64], expected: &[f64]) -> f64 {
+    if found.len() != expected.len() {
+        return 1.0;
+    }
+    let scale = found.iter().chain(expected).fold(0.0, |scale, value| f64::max(scale, value.abs()));
+    let differences = found.iter().zip(expected).map(|(found, expected)| {
+        let difference = if found == expected { 0.0 } else { (found - expected).abs() / scale };
+        if difference.is_nan() { 1.0 } else { difference }
+    });
+    differences.fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -70,42 +115,59 @@ mod tests {
     use super::super::measurement::tests::example;
     use super::*;
 
-    fn comparison(ours: &[(&str, f64)], reference: &[(&str, f64)]) -> Comparison {
-        let mut comparison = Comparison::default();
-        // The machine was busy in the second round.
-        for busy in [1.0, 10.0, 1.0] {
-            let ours = example(&[busy, 9.0 * busy, busy], 300.0, ours);
-            comparison.add(ours, example(&[2.0 * busy], 400.0, reference));
-        }
+    fn comparison(ours: Measurement, reference: Measurement) -> Comparison {
+        let mut comparison = Comparison::new(["reference"]);
+        comparison.ours.push(ours);
+        comparison.peers[0].add(Ok(reference));
         comparison
     }
 
     #[test]
-    fn ratios_are_taken_within_rounds() {
-        let losses = [("nll", 2.0)];
-        let table = comparison(&losses, &losses).to_string();
-        assert!(table.contains("| seconds a step | 1.000 | 2.000 | 0.50 |"), "{table}");
-        assert!(table.contains("MiB | 300 | 400 | 0.75 |"), "{table}");
-        assert!(table.ends_with("| 0.0e0 (nll) |"), "{table}");
-
-        let mut uneven = Comparison::default();
-        for (ours, reference) in [(1.0, 2.0), (4.0, 4.0), (3.0, 12.0)] {
-            uneven.add(example(&[ours], 1.0, &losses), example(&[reference], 1.0, &losses));
+    fn sides_that_compute_something_else_are_told() {
+        let check = |ours: &[(&str, &[f64])]| {
+            let reference: [(&str, &[f64]); 3] = [("lpips", &[0.0]), ("nll", &[-2.0, 1e-6]), ("rec", &[1.0])];
+            comparison(example(&[1.0], 1.0, ours, &[]), example(&[1.0], 1.0, &reference, &[])).check()
+        };
+        let ours =
+            |nll: &'static [f64]| [("lpips", &[0.0][..]), ("nll", nll), ("psnr", &[30.0]), ("rec", &[1.000_001])];
+        check(&ours(&[-2.0, 1e-6])).unwrap();
+        // Small beside the largest of its kind.
+        check(&ours(&[-2.0, 2e-6])).unwrap();
+        let others: [&[f64]; 6] =
+            [&[-1.99, 1e-6], &[2.0, 1e-6], &[f64::NAN, 1e-6], &[f64::INFINITY, 1e-6], &[-2.0, 0.01], &[-2.0]];
+        for nll in others {
+            let error = check(&ours(nll)).unwrap_err().to_string();
+            assert!(error.contains("nll") && error.contains("reference"), "{error}");
         }
-        assert_eq!(uneven.medians(Measurement::seconds), [3.0, 4.0, 0.5]);
+        let error = check(&ours(&[-2.0, 1e-6])[..3]).unwrap_err().to_string();
+        assert!(error.contains("rec"), "{error}");
     }
 
     #[test]
-    fn sides_that_compute_something_else_are_told() {
-        let reference = [("lpips", 0.0), ("nll", -2.0), ("rec", 1.0)];
-        let ours = |nll| [("lpips", 0.0), ("nll", nll), ("psnr", 30.0), ("rec", 1.000_001)];
-        comparison(&ours(-2.0), &reference).check().unwrap();
-        for nll in [-1.99, 2.0, f64::NAN, f64::INFINITY] {
-            let error = comparison(&ours(nll), &reference).check().unwrap_err().to_string();
-            assert!(error.contains("nll"), "{error}");
-        }
-        let error = comparison(&ours(-2.0)[..3], &reference).check().unwrap_err().to_string();
-        assert!(error.contains("rec"), "{error}");
-        assert!(comparison(&[], &[]).check().is_err());
+    fn few_indices_may_differ() {
+        let reference: Vec<i64> = (0..1000).collect();
+        let shifted = |by: usize| -> Vec<i64> { (0..1000).map(|i| if i < by { -1 } else { i as i64 }).collect() };
+        let check = |ours: &[i64], theirs: &[i64]| {
+            comparison(example(&[1.0], 1.0, &[], ours), example(&[1.0], 1.0, &[], theirs)).check()
+        };
+        check(&shifted(1), &reference).unwrap();
+        let error = check(&shifted(20), &reference).unwrap_err().to_string();
+        assert!(error.contains("98.0 %"), "{error}");
+        assert!(check(&reference[..900], &reference).is_err());
+        assert!(check(&[], &reference).is_err());
+        assert!(check(&reference, &[]).is_err());
+        assert!(check(&[], &[]).unwrap_err().to_string().contains("nothing to compare"));
+    }
+
+    #[test]
+    fn a_program_that_failed_once_is_not_compared() {
+        let losses: [(&str, &[f64]); 1] = [("nll", &[2.0])];
+        let mut comparison = comparison(example(&[1.0], 1.0, &losses, &[]), example(&[1.0], 1.0, &losses, &[]));
+        comparison.peers.push(Column { name: "compiled", runs: Ok(Vec::new()) });
+        let compiled = &mut comparison.peers[1];
+        compiled.add(Err(Error::msg("no | compiler\nis here").context("torch")));
+        compiled.add(Ok(example(&[1.0], 1.0, &[], &[])));
+        assert_eq!(compiled.runs.as_ref().unwrap_err(), "failed: torch: no / compiler");
+        comparison.check().unwrap();
     }
 }

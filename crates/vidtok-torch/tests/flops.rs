@@ -1,0 +1,34 @@
+//! What layers count as executed. The count is the process's, so this is a test program of its own with one test.
+
+use tch::{Device, Kind, Tensor};
+use vidtok_torch::{
+    Conv1d, Conv2d, Conv3d, ConvInit, ParamPath, Pointwise, RowEdges, TemporalGeometry, attention, flops_executed,
+};
+
+fn executed(work: impl FnOnce() -> Tensor) -> u64 {
+    let before = flops_executed();
+    let _ = work();
+    flops_executed() - before
+}
+
+#[test]
+fn layers_count_twice_their_multiplications() {
+    let x = Tensor::zeros([2, 5, 6, 7, 3], (Kind::Float, Device::Cpu));
+    let positions = 2 * 5 * 6 * 7;
+    let root = ParamPath::fresh(Device::Cpu);
+    let halving = TemporalGeometry { kernel: 3, stride: 2, padding: 0 };
+
+    let conv = Conv2d::new(&root.sub("2d"), 3, 8, Conv2d::SAME, ConvInit::Default);
+    assert_eq!(executed(|| conv.forward(&x)), 2 * positions * 8 * 3 * 9);
+    // Four kernels of 2x2, each of which also gives a row and a column that nobody needs.
+    assert_eq!(executed(|| conv.forward_doubled(&x, RowEdges::Zeros)), 2 * 4 * (2 * 5 * 7 * 8) * 8 * 3 * 4);
+    let conv = Conv1d::new(&root.sub("1d"), 3, 8, halving, ConvInit::Default);
+    assert_eq!(executed(|| conv.forward(&x)), 2 * (2 * 2 * 6 * 7) * 8 * 3 * 3);
+    let conv = Conv3d::new(&root.sub("3d"), 3, 8, halving, ConvInit::Default);
+    assert_eq!(executed(|| conv.forward(&x)), 2 * (2 * 2 * 6 * 7) * 8 * 3 * 27);
+    let pointwise = Pointwise::new(&root.sub("pointwise"), 3, 8, 2);
+    assert_eq!(executed(|| pointwise.forward(&x)), 2 * positions * 8 * 3);
+
+    let [q, k] = [4, 10].map(|n| Tensor::zeros([2, 1, n, 16], (Kind::Float, Device::Cpu)));
+    assert_eq!(executed(|| attention(&q, &k, &k)), 2 * (2 * 2 * 4 * 10 * 16));
+}

@@ -15,13 +15,14 @@ pub(crate) fn convolution<const N: usize>(
     stride: [i64; N],
     padding: [i64; N],
 ) -> Tensor {
-    let products = weight.size()[1..].iter().product::<i64>();
+    let mut products = 0;
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
+    let (stride, padding) = (stride.as_ptr(), padding.as_ptr());
     // SAFETY: tensors and arrays live during the call.
     let y = shim::tensor(|out| unsafe {
-        shim::vidtok_convolution(x, weight, bias, stride.as_ptr(), padding.as_ptr(), N, out)
+        shim::vidtok_convolution(x, weight, bias, stride, padding, N, &raw mut products, out)
     });
-    flops::count(2 * y.numel() as i64 * products);
+    flops::count(2 * products);
     y
 }
 
@@ -34,11 +35,14 @@ pub(crate) fn repeated_convolution<const N: usize>(
     bias: &Tensor,
     padding: [i64; N],
 ) -> Option<Tensor> {
+    let mut products = 0;
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
     // SAFETY: tensors and the array live during the call.
-    shim::maybe_tensor(|out| unsafe {
-        shim::vidtok_repeated_convolution(x, weight, bias, padding.as_ptr(), N, out)
-    })
+    let y = shim::maybe_tensor(|out| unsafe {
+        shim::vidtok_repeated_convolution(x, weight, bias, padding.as_ptr(), N, &raw mut products, out)
+    });
+    flops::count(2 * products);
+    y
 }
 
 #[cfg(test)]

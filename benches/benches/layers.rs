@@ -1,50 +1,56 @@
-//! The layers that the networks spend their time in, at the sizes of a 128x128 clip.
+//! The layers that the networks spend their time in, forward and backward, at the channels of the published models and of
+//! small ones.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use tch::{Device, Kind, Tensor};
-use vidtok_core::Quantizer;
-use vidtok_quant::{Fsq, FsqConfig};
-use vidtok_torch::{Conv1d, Conv2d, Conv3d, ConvInit, LayerNorm, ParamPath, TemporalGeometry};
+use tch::{Kind, Tensor, no_grad};
+use vidtok_benches::layers::{Case, Layer};
+use vidtok_torch::ParameterError;
 
-const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
-const CAUSAL: TemporalGeometry = TemporalGeometry { kernel: 3, stride: 1, padding: 0 };
-
-fn layers(criterion: &mut Criterion) {
-    let _guard = tch::no_grad_guard();
-    let path = ParamPath::fresh(Device::Cpu);
-    // Channels of a level, frames, and side of the activation there.
-    for (channels, frames, side) in [(128, 4, 128), (256, 4, 64), (512, 2, 32)] {
-        let x = Tensor::randn([1, frames, side, side, channels], CPU);
-        let size = format!("{frames}x{side}x{side}x{channels}");
-        let name = |layer: &str| format!("{layer}/{size}");
-
-        let norm = LayerNorm::new(&path.sub(name("norm")), channels);
-        criterion.bench_function(&name("norm_silu"), |b| b.iter(|| black_box(norm.forward_silu(&x))));
-        let conv = Conv2d::new(&path.sub(name("2d")), channels, channels, Conv2d::SAME, ConvInit::Default);
-        criterion.bench_function(&name("conv2d_3x3"), |b| b.iter(|| black_box(conv.forward(&x))));
-        let x = Tensor::randn([1, frames + 2, side, side, channels], CPU);
-        let conv = Conv1d::new(&path.sub(name("1d")), channels, channels, CAUSAL, ConvInit::Default);
-        criterion.bench_function(&name("conv1d_3"), |b| b.iter(|| black_box(conv.forward(&x))));
-        let conv = Conv3d::new(&path.sub(name("3d")), channels, channels, CAUSAL, ConvInit::Default);
-        criterion.bench_function(&name("conv3d_3x3x3"), |b| b.iter(|| black_box(conv.forward(&x))));
+fn layers(criterion: &mut Criterion) -> Result<(), ParameterError> {
+    tch::manual_seed(0);
+    for (channels, size) in [(32, [4, 64, 64]), (128, [2, 64, 64]), (256, [2, 32, 32]), (512, [2, 16, 16])] {
+        for layer in [Layer::Conv2d, Layer::Conv1d, Layer::Conv3d, Layer::NormSilu] {
+            bench(criterion, &Case::new(layer, size, [channels; 2])?);
+        }
     }
+    for layer in [Layer::HalvedSpace, Layer::DoubledSpace, Layer::HalvedTime, Layer::DoubledTime] {
+        bench(criterion, &Case::new(layer, [2, 32, 32], [128; 2])?);
+    }
+    bench(criterion, &Case::new(Layer::Pointwise, [2, 64, 64], [128, 256])?);
+    bench(criterion, &Case::new(Layer::Attention, [2, 16, 16], [512; 2])?);
+    Ok(())
 }
 
-fn quantizers(criterion: &mut Criterion) {
-    let _guard = tch::no_grad_guard();
-    let Ok(fsq) = Fsq::new(&FsqConfig::new([8; 6])) else { return };
-    let encoded = Tensor::randn([1, 6, 5, 32, 32], CPU);
-    criterion.bench_function("fsq_262144_quantize/5x32x32", |b| b.iter(|| black_box(fsq.quantize(&encoded, None))));
-    criterion.bench_function("fsq_262144_regularize/5x32x32", |b| b.iter(|| black_box(fsq.regularize(&encoded, 0))));
+fn bench(criterion: &mut Criterion, case: &Case) {
+    let (layer, size) = (case.layer(), case.size());
+    let x = case.input();
+    criterion.bench_function(&format!("{layer}/{size}"), |b| b.iter(|| black_box(no_grad(|| case.forward(&x)))));
+
+    case.parameters().set_requires_grad("", true);
+    let x = x.set_requires_grad(true);
+    let y = case.forward(&x);
+    // Its backward is one product of the output's size, and a gradient like that of another layer.
+    let loss = (&y * y.detach().randn_like()).sum(Kind::Float);
+    let parameters = case.parameters().trained().map(|(_, parameter)| parameter);
+    let inputs: Vec<&Tensor> = [&x].into_iter().chain(parameters).collect();
+    criterion.bench_function(&format!("{layer}_backward/{size}"), |b| {
+        b.iter(|| black_box(Tensor::run_backward(&[&loss], &inputs, true, false)))
+    });
+}
+
+fn run(criterion: &mut Criterion) {
+    if let Err(error) = layers(criterion) {
+        panic!("{error}");
+    }
 }
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().sample_size(10);
-    targets = layers, quantizers
+    config = vidtok_benches::short_runs();
+    targets = run
 }
 criterion_main!(benches);

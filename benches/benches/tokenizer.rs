@@ -11,6 +11,7 @@ use vidtok::{Config, EncodeOptions, Error, Tokenizer};
 
 fn passes(criterion: &mut Criterion) -> Result<(), Error> {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+    tch::manual_seed(0);
     let video = Tensor::rand([1, 3, 17, 64, 64], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
     for name in ["vidtok_kl_causal_488_4chn", "vidtok_fsq_causal_888_32768_v1_1"] {
         let config = Config::load(&configs.join(format!("{name}.toml")), &["model.ch=32".to_owned()])?;
@@ -33,7 +34,7 @@ fn run(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().sample_size(10);
+    config = vidtok_benches::short_runs();
     targets = run
 }
 criterion_main!(benches);

@@ -1,4 +1,20 @@
-//! Criterion benches of the VidTok crates, see `benches/benches`, and what the measuring programs in `benches/examples`
-//! share.
+//! Criterion benches of the VidTok crates, see `benches/benches`, and what they and the measuring programs in
+//! `benches/examples` share.
 
+pub mod layers;
 pub mod memory;
+pub mod roofline;
+
+use std::time::Duration;
+
+use criterion::Criterion;
+
+/// Few samples in little time: there are many benches, and the machine drifts more between runs than within one.
+#[must_use]
+pub fn short_runs() -> Criterion {
+    Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(700))
+        .nresamples(10_000)
+}

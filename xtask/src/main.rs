@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a command line program reports there")]
 
 mod agree;
+mod bench;
 mod check;
 mod peer;
 mod setup;
@@ -49,6 +50,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Set up and run the benches; print their times beside those of an earlier run
+    Bench(bench::Options),
     /// Measure our programs against the reference, microsoft/VidTok, in turn
     Peer {
         #[command(subcommand)]
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Assets => setup::assets(&workspace),
         Command::Train { args } => train::command(&workspace, &args),
         Command::Test { args } => test::command(&workspace, &as_typed(args)),
+        Command::Bench(options) => bench::command(&workspace, &options),
         Command::Peer { work } => peer::command(&workspace, &work),
         Command::Agree(options) => agree::command(&workspace, &options),
         Command::Check => check::command(&workspace),

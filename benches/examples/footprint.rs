@@ -10,7 +10,7 @@ use clap::Parser;
 use tch::{Device, Kind, Tensor};
 use vidtok::{Config, Plan, StreamReconstructor, Tokenizer, Work, resident_bytes};
 use vidtok_benches::memory::{forget_peak, peak};
-use vidtok_torch::return_freed_memory;
+use vidtok_torch::reuse_freed_memory;
 
 #[derive(Parser)]
 #[command(about = "A plan's memory, said and measured")]
@@ -34,7 +34,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    return_freed_memory();
+    reuse_freed_memory();
     let (t, h, w) = (arguments.frames, arguments.height, arguments.width);
     let config = Config::load(&arguments.config, &arguments.overrides)?;
     let name = config.name.clone();

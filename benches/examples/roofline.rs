@@ -48,7 +48,7 @@ struct Arguments {
 fn main() -> Result<()> {
     let Arguments { size, frames, threads } = Arguments::parse();
     // The system's zeroing of new pages is no part of a layer.
-    vidtok_torch::keep_freed_memory();
+    vidtok_torch::reuse_freed_memory();
     tch::set_num_threads(threads);
     tch::manual_seed(0);
     let _guard = tch::no_grad_guard();

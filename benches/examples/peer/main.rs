@@ -60,6 +60,8 @@ enum Work {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    // As `vidtok` does.
+    vidtok_torch::reuse_freed_memory();
     tch::set_num_threads(arguments.threads);
     let result = match arguments.work {
         Work::TrainStep => train_step::measure(&arguments)?,

@@ -15,8 +15,6 @@ use vidtok_train::{Losses, TrainConfig, Trainer};
 use crate::{Arguments, time_repeats, tokenizer, video};
 
 pub(crate) fn measure(arguments: &Arguments) -> Result<Value> {
-    // As `vidtok train` does.
-    vidtok_torch::keep_freed_memory();
     let tokenizer = tokenizer(arguments)?;
     let train = config(arguments)?;
     let losses = Losses::new(&train.loss, Some(lpips()?), Device::Cpu);

@@ -29,8 +29,6 @@ impl Head {
 
 impl Layer for Head {
     fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
-        let h = self.norm_out.forward_silu(&x);
-        drop(x);
-        self.conv_out.forward(h, state)
+        self.conv_out.forward_normed(&self.norm_out, x, state)
     }
 }

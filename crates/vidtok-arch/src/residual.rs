@@ -61,15 +61,13 @@ impl Residual<TimeConv3d> {
 
 impl<C: Layer> Layer for Residual<C> {
     fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
-        let mut h = self.norm1.forward_silu(&x);
-        let straight = state.delay_rows(x, 2 * C::ROW_LAG);
+        let straight = state.delay_rows(x.shallow_clone(), 2 * C::ROW_LAG);
         // One variable throughout: each activation is freed as soon as the next one stands.
-        h = self.conv1.forward(h, state);
+        let mut h = self.conv1.forward_normed(&self.norm1, x, state);
         if is_empty(&h) {
             return h;
         }
-        h = self.norm2.forward_silu(&h);
-        h = self.conv2.forward(h, state);
+        h = self.conv2.forward_normed(&self.norm2, h, state);
         if is_empty(&h) {
             return h;
         }

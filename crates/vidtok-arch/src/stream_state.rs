@@ -177,6 +177,11 @@ impl StreamState {
         self.last
     }
 
+    /// Whether layers see all rows of a frame at once.
+    pub(crate) fn has_whole_frames(&self) -> bool {
+        self.edge == Edge::Whole
+    }
+
     pub(crate) fn recomputes(&self) -> bool {
         self.recompute
     }

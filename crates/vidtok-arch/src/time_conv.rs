@@ -1,7 +1,7 @@
 //! Convolutions over time that get the frames beside their input from the network's [`Causality`].
 
 use tch::Tensor;
-use vidtok_torch::{Conv1d, Conv2d, Conv3d, ConvInit, ParamPath};
+use vidtok_torch::{Conv1d, Conv2d, Conv3d, ConvInit, LayerNorm, ParamPath};
 
 use crate::{Causality, StreamState};
 
@@ -13,6 +13,13 @@ pub(crate) trait Layer: Clone + std::fmt::Debug + Send + 'static {
     /// `[b, t, h, w, c]` to the layer's own shape, in the same layout; empty if nothing is determined yet. The layer
     /// lets go of its input as soon as it can.
     fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor;
+
+    /// The same of x that `norm` normalises and activates.
+    fn forward_normed(&self, norm: &LayerNorm, x: Tensor, state: &mut StreamState) -> Tensor {
+        let h = norm.forward_silu(&x);
+        drop(x);
+        self.forward(h, state)
+    }
 }
 
 impl Layer for Conv2d {
@@ -23,6 +30,15 @@ impl Layer for Conv2d {
             Ok((x, edges)) => self.forward_between(&x, edges),
             Err(none) => none,
         }
+    }
+
+    fn forward_normed(&self, norm: &LayerNorm, x: Tensor, state: &mut StreamState) -> Tensor {
+        if state.has_whole_frames() {
+            return Conv2d::forward_normed(self, norm, &x);
+        }
+        let h = norm.forward_silu(&x);
+        drop(x);
+        Layer::forward(self, h, state)
     }
 }
 

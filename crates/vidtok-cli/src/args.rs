@@ -94,9 +94,6 @@ impl MemoryArgs {
         clip: [i64; 3],
         window: Option<Window>,
     ) -> anyhow::Result<Plan> {
-        if self.max_memory.is_some() {
-            vidtok_torch::return_freed_memory();
-        }
         let device = tokenizer.device();
         let held = resident_bytes().filter(|_| device == Device::Cpu).unwrap_or(0);
         let most = || free_bytes(device).map(|free| free / 10 * 9 + held);

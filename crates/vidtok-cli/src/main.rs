@@ -31,6 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
+    vidtok_torch::reuse_freed_memory();
     match command {
         Command::Info(arguments) => commands::info::run(&arguments),
         Command::Init(arguments) => commands::init::run(&arguments),

@@ -6,8 +6,8 @@
 
 use tch::Tensor;
 
-use crate::convolution::convolution;
-use crate::{Init, ParamPath, Parameter, flops};
+use crate::convolution::{convolution, normed_convolution};
+use crate::{Init, LayerNorm, ParamPath, Parameter, flops};
 
 /// How a convolution that is not loaded starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,14 +105,35 @@ impl Conv2d {
 
     /// [`forward`](Self::forward) of a part of the rows.
     pub fn forward_between(&self, x: &Tensor, edges: RowEdges) -> Tensor {
-        let size = x.size();
         let SpatialGeometry { stride, padding, .. } = self.geometry;
-        let frames = x.reshape([size[0] * size[1], size[2], size[3], size[4]]).permute([0, 3, 1, 2]);
-        let y = convolution(&frames, &self.weight, &self.bias, [stride; 2], [edges.padding(padding), padding]);
-        let y = y.permute([0, 2, 3, 1]).contiguous();
-        let out = y.size();
-        y.view([size[0], size[1], out[1], out[2], out[3]])
+        let padding = [edges.padding(padding), padding];
+        of_clip(&convolution(&pictures(x), &self.weight, &self.bias, [stride; 2], padding), x)
     }
+
+    /// [`forward`](Self::forward) of `norm`'s [`forward_silu`](LayerNorm::forward_silu), which is made a few rows at a
+    /// time where there is a kernel for that and no gradient is recorded.
+    pub fn forward_normed(&self, norm: &LayerNorm, x: &Tensor) -> Tensor {
+        let SpatialGeometry { stride, padding, .. } = self.geometry;
+        let fused =
+            (stride == 1).then(|| normed_convolution(norm, &pictures(x), &self.weight, &self.bias, [padding; 2]));
+        match fused.flatten() {
+            Some(y) => of_clip(&y, x),
+            None => self.forward(&norm.forward_silu(x)),
+        }
+    }
+}
+
+/// `[b, t, h, w, c]` as pictures `[b * t, c, h, w]`.
+fn pictures(x: &Tensor) -> Tensor {
+    let size = x.size();
+    x.reshape([size[0] * size[1], size[2], size[3], size[4]]).permute([0, 3, 1, 2])
+}
+
+/// Pictures `[b * t, c, h, w]` as `[b, t, h, w, c]`, with b and t of `x`.
+fn of_clip(pictures: &Tensor, x: &Tensor) -> Tensor {
+    let y = pictures.permute([0, 2, 3, 1]).contiguous();
+    let (size, out) = (x.size(), y.size());
+    y.view([size[0], size[1], out[1], out[2], out[3]])
 }
 
 /// A convolution of each pixel over time; parameters `weight [out, in, k]`, `bias [out]`.
@@ -323,6 +344,22 @@ mod tests {
             &conv3d.forward_doubled(&part, RowEdges::Given),
             &conv3d.forward_doubled(&x, RowEdges::Zeros).narrow(2, 3, 3),
         );
+    }
+
+    #[test]
+    fn normed_convolution_equals_norm_activation_and_convolution() {
+        tch::manual_seed(0);
+        let root = ParamPath::fresh(Device::Cpu);
+        let norm = LayerNorm::new(&root.sub("norm"), 64);
+        let conv = Conv2d::new(&root.sub("conv"), 64, 48, Conv2d::SAME, ConvInit::Default);
+        // Rows of tiles that share a block, that are many blocks, and of which one is more than a block.
+        for [t, h, w] in [[3, 17, 22], [1, 150, 40], [1, 6, 500], [5, 8, 8]] {
+            let x = random(&[1, t, h, w, 64]) * 2.0 + 0.5;
+            let expected = conv.forward(&norm.forward_silu(&x));
+            assert_close(&tch::no_grad(|| conv.forward_normed(&norm, &x)), &expected);
+            let x = x.set_requires_grad(true);
+            assert!(conv.forward_normed(&norm, &x).requires_grad());
+        }
     }
 
     #[test]

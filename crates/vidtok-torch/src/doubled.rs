@@ -139,7 +139,8 @@ mod tests {
 
     /// A layer in float32, of a size at which the kernel is used, and the same in float64.
     fn narrow_and_wide<C>(weight: &[i64], new: impl Fn(&ParamPath) -> C) -> [C; 2] {
-        let tensors = [("weight", weight), ("bias", &weight[..1])].map(|(name, shape)| (name.to_owned(), random(shape)));
+        let tensors =
+            [("weight", weight), ("bias", &weight[..1])].map(|(name, shape)| (name.to_owned(), random(shape)));
         let copy = || tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect();
         [Kind::Float, Kind::Double].map(|kind| new(&ParamPath::loaded(copy(), Device::Cpu, kind)))
     }
@@ -153,9 +154,8 @@ mod tests {
     #[test]
     fn repeated_pixels_are_the_same_with_fewer_multiplications() {
         tch::manual_seed(0);
-        let [narrow, wide] = narrow_and_wide(&[48, 64, 3, 3], |path| {
-            Conv2d::new(path, 64, 48, Conv2d::SAME, ConvInit::Default)
-        });
+        let [narrow, wide] =
+            narrow_and_wide(&[48, 64, 3, 3], |path| Conv2d::new(path, 64, 48, Conv2d::SAME, ConvInit::Default));
         let x = random(&[2, 3, 17, 22, 64]);
         for edges in [RowEdges::Zeros, RowEdges::Given] {
             let found = narrow.forward_doubled(&x.to_kind(Kind::Float), edges);
@@ -168,9 +168,8 @@ mod tests {
         tch::manual_seed(0);
         for padding in [0, 1] {
             let geometry = TemporalGeometry { kernel: 3, stride: 1, padding };
-            let [narrow, wide] = narrow_and_wide(&[48, 64, 3, 3, 3], |path| {
-                Conv3d::new(path, 64, 48, geometry, ConvInit::Default)
-            });
+            let [narrow, wide] =
+                narrow_and_wide(&[48, 64, 3, 3, 3], |path| Conv3d::new(path, 64, 48, geometry, ConvInit::Default));
             let x = random(&[2, 4, 17, 22, 64]);
             for edges in [RowEdges::Zeros, RowEdges::Given] {
                 let found = narrow.forward_doubled(&x.to_kind(Kind::Float), edges);

@@ -41,7 +41,7 @@ pub use conv::{Conv1d, Conv2d, Conv3d, ConvInit, Pointwise, RowEdges, SpatialGeo
 pub use flops::flops_executed;
 pub use init::Init;
 pub use layout::{add, from_channels_last, to_channels_last};
-pub use memory::{free_device_memory, keep_freed_memory, return_freed_memory};
+pub use memory::{free_device_memory, reuse_freed_memory};
 pub use norm::LayerNorm;
 pub use parameter::Parameter;
 pub use params::{ParamPath, ParameterError, Parameters};

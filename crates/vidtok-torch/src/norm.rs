@@ -6,7 +6,7 @@ use tch::Tensor;
 
 use crate::{Init, ParamPath, Parameter, shim};
 
-const EPS: f64 = 1e-6;
+pub(crate) const EPS: f64 = 1e-6;
 
 /// Layer normalisation over the last axis (arXiv 1607.06450), eps 1e-6.
 #[derive(Clone, Debug)]
@@ -23,6 +23,11 @@ impl LayerNorm {
             weight: path.get("weight", &[channels], Init::Constant(1.0)).into(),
             bias: path.get("bias", &[channels], Init::Constant(0.0)).into(),
         }
+    }
+
+    /// Weight and bias.
+    pub(crate) fn parameters(&self) -> (&Tensor, &Tensor) {
+        (&self.weight, &self.bias)
     }
 
     /// Normalises `[..., c]` over c.

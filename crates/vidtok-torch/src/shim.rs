@@ -26,8 +26,7 @@ pub(crate) type Call = extern "C" fn(data: *const c_void, x: *mut C_tensor, y: *
 unsafe extern "C" {
     fn vidtok_message_new(text: *const c_char, length: usize) -> Status;
     fn vidtok_message_release(message: Status);
-    pub(crate) fn vidtok_keep_freed_memory();
-    pub(crate) fn vidtok_return_freed_memory();
+    pub(crate) fn vidtok_reuse_freed_memory() -> Status;
     pub(crate) fn vidtok_cuda_free_memory(index: i8, bytes: *mut u64) -> Status;
     pub(crate) fn vidtok_autocast_enter(cuda: bool, bfloat16: bool, scope: *mut *mut AutocastScope) -> Status;
     pub(crate) fn vidtok_autocast_leave(scope: *mut AutocastScope);
@@ -56,6 +55,17 @@ unsafe extern "C" {
         bias: *const C_tensor,
         padding: *const i64,
         axes: usize,
+        products: *mut i64,
+        out: *mut *mut C_tensor,
+    ) -> Status;
+    pub(crate) fn vidtok_normed_convolution(
+        x: *const C_tensor,
+        norm_weight: *const C_tensor,
+        norm_bias: *const C_tensor,
+        eps: c_double,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        padding: *const i64,
         products: *mut i64,
         out: *mut *mut C_tensor,
     ) -> Status;

@@ -47,7 +47,6 @@ pub(crate) struct TrainArgs {
 
 pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     crate::args::prepare(arguments.device, arguments.threads)?;
-    vidtok_torch::keep_freed_memory();
     if arguments.dry_run {
         return dry_run(arguments);
     }

@@ -223,3 +223,29 @@ extern "C" char* vidtok_repeated_convolution(const at::Tensor* x, const at::Tens
     }
   });
 }
+
+// silu(norm(x)) of pictures convolved with step 1, without gradients; null where the kernel is not the quicker one.
+extern "C" char* vidtok_normed_convolution(const at::Tensor* x, const at::Tensor* norm_weight,
+                                           const at::Tensor* norm_bias, double eps, const at::Tensor* weight,
+                                           const at::Tensor* bias, const int64_t* padding, int64_t* products,
+                                           at::Tensor** out) {
+  return vidtok::guarded([&] {
+    for (const at::Tensor* parameter : {norm_weight, norm_bias}) {
+      const bool is_plain = parameter->is_cpu() && parameter->scalar_type() == at::kFloat &&
+                            parameter->is_contiguous() && parameter->numel() == x->size(1);
+      if (!is_plain || torch::autograd::compute_requires_grad(*parameter)) {
+        return;
+      }
+    }
+    if (torch::autograd::compute_requires_grad(*x, *weight, *bias)) {
+      return;
+    }
+    const vidtok::Norm norm{norm_weight->const_data_ptr<float>(), norm_bias->const_data_ptr<float>(), x->size(1),
+                            static_cast<float>(eps)};
+    const auto nothing = vidtok::Repeated::kNothing;
+    if (auto convolved = vidtok::winograd(*x, *weight, *bias, {1, 1}, {padding, 2}, nothing, &norm)) {
+      *products = convolved->products;
+      *out = new at::Tensor(std::move(convolved->y));
+    }
+  });
+}

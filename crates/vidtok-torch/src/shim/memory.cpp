@@ -1,30 +1,143 @@
+// Memory of tensors: large blocks on the CPU that are used again, and what a CUDA device has free.
+#include <c10/core/Allocator.h>
+#include <c10/core/CPUAllocator.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/alloc_cpu.h>
 
 #include <cstdint>
-#include <cstdlib>
 
 #include "status.h"
 
-#ifdef __GLIBC__
-#include <malloc.h>
+#ifdef __linux__
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+namespace {
+
+constexpr size_t kLarge = 256 << 10;
+constexpr size_t kUnit = 64 << 10;
+constexpr size_t kHugePage = 2 << 20;
+
+// Keeps freed blocks for tensors of about their size, as far as all together never exceed what was in use at once.
+//
+// The system fills fresh pages with zeros, one fault for each; with huge pages, and few fresh ones, that costs little.
+class ReusingAllocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    void* block = bytes < kLarge ? c10::alloc_cpu(bytes) : take(bytes);
+    return {block, block, &release, c10::Device(c10::DeviceType::CPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  void copy_data(void* to, const void* from, size_t bytes) const override { default_copy_data(to, from, bytes); }
+
+  static ReusingAllocator& instance() {
+    // Never destroyed: tensors may outlive everything else.
+    static auto& allocator = *new ReusingAllocator;
+    return allocator;
+  }
+
+ private:
+  struct Block {
+    void* start;
+    size_t bytes;
+  };
+
+  static void release(void* block) {
+    // Large blocks start at a huge page, which others hardly do.
+    const bool maybe_large = block != nullptr && reinterpret_cast<uintptr_t>(block) % kHugePage == 0;
+    if (!maybe_large || !instance().keep(block)) {
+      c10::free_cpu(block);
+    }
+  }
+
+  void* take(size_t bytes) {
+    bytes = (bytes + kUnit - 1) / kUnit * kUnit;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    auto best = free_.end();
+    for (auto block = free_.begin(); block != free_.end(); ++block) {
+      const bool fits = block->bytes >= bytes && block->bytes - bytes <= bytes / 4;
+      if (fits && (best == free_.end() || block->bytes < best->bytes)) {
+        best = block;
+      }
+    }
+    Block block{};
+    if (best != free_.end()) {
+      block = *best;
+      free_.erase(best);
+      kept_ -= block.bytes;
+    } else {
+      // The oldest go first.
+      auto gone = free_.begin();
+      for (; gone != free_.end() && used_ + kept_ + bytes > most_; ++gone) {
+        kept_ -= gone->bytes;
+        munmap(gone->start, gone->bytes);
+      }
+      free_.erase(free_.begin(), gone);
+      block = {map(bytes), bytes};
+    }
+    blocks_.emplace(block.start, block.bytes);
+    used_ += block.bytes;
+    most_ = std::max(most_, used_);
+    return block.start;
+  }
+
+  bool keep(void* start) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = blocks_.find(start);
+    if (found == blocks_.end()) {
+      return false;
+    }
+    free_.push_back({start, found->second});
+    kept_ += found->second;
+    used_ -= found->second;
+    blocks_.erase(found);
+    return true;
+  }
+
+  // Fresh memory that starts at a huge page.
+  static void* map(size_t bytes) {
+    void* mapped = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    TORCH_CHECK_WITH(OutOfMemoryError, mapped != MAP_FAILED, "there are no ", bytes, " bytes of memory left");
+    char* start = static_cast<char*>(mapped);
+    const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(start) % kHugePage) % kHugePage;
+    if (before > 0) {
+      munmap(start, before);
+    }
+    munmap(start + before + bytes, kHugePage - before);
+    madvise(start + before, bytes, MADV_HUGEPAGE);
+    return start + before;
+  }
+
+  std::mutex mutex_;
+  std::unordered_map<void*, size_t> blocks_;
+  // From the oldest on.
+  std::vector<Block> free_;
+  size_t used_ = 0;
+  size_t kept_ = 0;
+  // In use at once, so far.
+  size_t most_ = 0;
+};
+
+}  // namespace
 #endif
 
-extern "C" void vidtok_keep_freed_memory() {
-#ifdef __GLIBC__
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 0x7fffffff);
-  mallopt(M_TOP_PAD, 64 << 20);
-#endif
-}
+extern "C" {
 
-extern "C" void vidtok_return_freed_memory() {
-#ifdef __GLIBC__
-  mallopt(M_MMAP_THRESHOLD, 128 << 10);
+char* vidtok_reuse_freed_memory() {
+  return vidtok::guarded([] {
+#ifdef __linux__
+    c10::SetCPUAllocator(&ReusingAllocator::instance(), /*priority=*/1);
 #endif
+  });
 }
 
 // Bytes that a CUDA device has free.
-extern "C" char* vidtok_cuda_free_memory(int8_t index, uint64_t* bytes) {
+char* vidtok_cuda_free_memory(int8_t index, uint64_t* bytes) {
   return vidtok::guarded(
       [&] { *bytes = c10::getDeviceAllocator(c10::DeviceType::CUDA)->getMemoryInfo(index).first; });
+}
 }

@@ -48,8 +48,8 @@ WinogradTaps taps(const at::Tensor& weight, bool backwards) {
   return taps;
 }
 
-Convolved convolve(const WinogradShape& shape, const at::Tensor& x, const WinogradTaps& taps, const at::Tensor& bias,
-                   at::IntArrayRef sizes) {
+Convolved convolve(const WinogradShape& shape, const Norm* norm, const at::Tensor& x, const WinogradTaps& taps,
+                   const at::Tensor& bias, at::IntArrayRef sizes) {
   const WinogradPlan plan = winograd_plan(shape, at::get_num_threads());
   at::Tensor y = at::empty(sizes, x.options(), channels_last(x.dim()));
   const at::Tensor transformed = at::empty({plan.weights}, x.options());
@@ -62,7 +62,7 @@ Convolved convolve(const WinogradShape& shape, const at::Tensor& x, const Winogr
   });
   at::parallel_for(0, plan.blocks, 1, [&](int64_t begin, int64_t end) {
     const at::Tensor scratch = at::empty({plan.scratch}, at::TensorOptions(at::kFloat));
-    winograd_blocks(shape, plan, from, weights, added, begin, end, scratch.mutable_data_ptr<float>(), to);
+    winograd_blocks(shape, plan, norm, from, weights, added, begin, end, scratch.mutable_data_ptr<float>(), to);
   });
   return {y, plan.products};
 }
@@ -70,7 +70,8 @@ Convolved convolve(const WinogradShape& shape, const at::Tensor& x, const Winogr
 }  // namespace
 
 std::optional<Convolved> winograd(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                                  at::IntArrayRef stride, at::IntArrayRef padding, Repeated repeated) {
+                                  at::IntArrayRef stride, at::IntArrayRef padding, Repeated repeated,
+                                  const Norm* norm) {
   const size_t count = stride.size();
   const bool is_clip = count == 3;
   if (!is_usual(x, weight) || !is_plain(bias) || !bias.is_contiguous() || x.size(1) != weight.size(1) ||
@@ -85,7 +86,8 @@ std::optional<Convolved> winograd(const at::Tensor& x, const at::Tensor& weight,
                       axes(weight.sizes().slice(2), 1),
                       axes(padding, 0),
                       is_clip ? stride[0] : 1,
-                      repeated};
+                      repeated,
+                      /*normed=*/norm != nullptr};
   const WinogradShape::Axes strides = axes(stride, 1);
   for (size_t axis = 0; axis < 3; ++axis) {
     const bool twice = repeated == (axis == 0 ? Repeated::kFrames : Repeated::kPixels);
@@ -99,7 +101,7 @@ std::optional<Convolved> winograd(const at::Tensor& x, const at::Tensor& weight,
   }
   std::vector<int64_t> sizes{shape.clips, shape.out};
   sizes.insert(sizes.end(), shape.output.end() - count, shape.output.end());
-  return convolve(shape, x, taps(weight, /*backwards=*/false), bias, sizes);
+  return convolve(shape, norm, x, taps(weight, /*backwards=*/false), bias, sizes);
 }
 
 std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Tensor& weight, at::IntArrayRef sizes,
@@ -115,7 +117,8 @@ std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Te
                       axes(weight.sizes().slice(2), 1),
                       axes(padding, 0),
                       /*time_stride=*/1,
-                      Repeated::kNothing};
+                      Repeated::kNothing,
+                      /*normed=*/false};
   for (size_t axis = 0; axis < 3; ++axis) {
     shape.padding[axis] = shape.kernel[axis] - 1 - shape.padding[axis];
   }
@@ -123,7 +126,7 @@ std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Te
     return std::nullopt;
   }
   const at::Tensor nothing = at::zeros({shape.out}, to_y.options());
-  return convolve(shape, to_y, taps(weight, /*backwards=*/true), nothing, sizes).y;
+  return convolve(shape, /*norm=*/nullptr, to_y, taps(weight, /*backwards=*/true), nothing, sizes).y;
 }
 
 }  // namespace vidtok

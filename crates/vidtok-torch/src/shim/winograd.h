@@ -16,9 +16,11 @@ struct Convolved {
 };
 
 // x [n, in, ...] in channels-last memory convolved with `weight` [out, in, ...] over two or three axes, plus `bias`,
-// with steps and zeros as libtorch's convolution has them; nothing where that is to be called. Without gradients.
+// with steps and zeros as libtorch's convolution has them; nothing where that is to be called. Without gradients. With a
+// norm, silu(norm(x)) is convolved.
 std::optional<Convolved> winograd(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                                  at::IntArrayRef stride, at::IntArrayRef padding, Repeated repeated);
+                                  at::IntArrayRef stride, at::IntArrayRef padding, Repeated repeated,
+                                  const Norm* norm = nullptr);
 
 // The gradient to x, of `sizes`, from that to the output of such a convolution.
 std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Tensor& weight, at::IntArrayRef sizes,

@@ -90,7 +90,8 @@ class Tiling {
       : shape_(shape),
         rows_(divide_up(shape.output[1], Rows::kOutputs)),
         columns_(divide_up(shape.output[2], Columns::kOutputs)),
-        tiles_(shape.clips * rows_ * columns_) {}
+        tiles_(shape.clips * rows_ * columns_),
+        unit_(columns_ <= kMostTiles ? columns_ : 1) {}
 
   // Multiplications of the matrix products.
   int64_t products() const {
@@ -112,10 +113,11 @@ class Tiling {
     WinogradPlan plan{};
     plan.weights = kPoints * w_step();
     plan.panels = shape_.out / kPanel;
-    plan.blocks = std::min(divide_up(divide_up(tiles_, kMostTiles), threads) * threads, tiles_);
-    const int64_t tiles = divide_up(tiles_, plan.blocks);
+    const int64_t units = tiles_ / unit_;
+    plan.blocks = std::min(divide_up(divide_up(units, kMostTiles / unit_), threads) * threads, units);
+    const int64_t tiles = divide_up(units, plan.blocks) * unit_;
     plan.scratch = kPoints * (slots() * step(tiles, shape_.in) + sums() * step(tiles, shape_.out)) + shape_.in +
-                   shape_.out;
+                   shape_.out + Rows::kInputs * line();
     plan.products = products();
     return plan;
   }
@@ -149,12 +151,13 @@ class Tiling {
     }
   }
 
-  VIDTOK_INLINE void run(const WinogradPlan& plan, const float* x, const float* weights, const float* bias,
-                         int64_t begin, int64_t end, float* scratch, float* y) const {
+  VIDTOK_INLINE void run(const WinogradPlan& plan, const Norm* norm, const float* x, const float* weights,
+                         const float* bias, int64_t begin, int64_t end, float* scratch, float* y) const {
+    const int64_t units = tiles_ / unit_;
     for (int64_t block = begin; block < end; ++block) {
-      const int64_t first = tiles_ * block / plan.blocks;
-      const int64_t count = tiles_ * (block + 1) / plan.blocks - first;
-      Block work(*this, x, weights, bias, first, count, scratch, y);
+      const int64_t first = units * block / plan.blocks * unit_;
+      const int64_t count = units * (block + 1) / plan.blocks * unit_ - first;
+      Block work(*this, norm, x, weights, bias, first, count, scratch, y);
       if (repeats()) {
         work.convolve_repeated_frames();
       } else {
@@ -164,6 +167,9 @@ class Tiling {
   }
 
  private:
+  // Floats of a row of normalised input.
+  int64_t line() const { return shape_.normed ? shape_.input[2] * shape_.in : 0; }
+
   // Frames whose transforms are held at a time, and sums.
   int64_t slots() const { return repeats() ? 2 : shape_.kernel[0]; }
   int64_t sums() const { return repeats() ? 3 : 1; }
@@ -178,10 +184,11 @@ class Tiling {
   // Tiles that go through time together.
   class Block {
    public:
-    Block(const Tiling& tiling, const float* x, const float* weights, const float* bias, int64_t first, int64_t count,
-          float* scratch, float* y)
+    Block(const Tiling& tiling, const Norm* norm, const float* x, const float* weights, const float* bias,
+          int64_t first, int64_t count, float* scratch, float* y)
         : tiling_(tiling),
           shape_(tiling.shape_),
+          norm_(norm),
           x_(x),
           weights_(weights),
           bias_(bias),
@@ -193,7 +200,8 @@ class Tiling {
       zeros_ = scratch;
       std::fill(zeros_, zeros_ + shape_.in, 0.0f);
       sink_ = zeros_ + shape_.in;
-      m_ = sink_ + shape_.out;
+      lines_ = sink_ + shape_.out;
+      m_ = lines_ + Rows::kInputs * tiling.line();
       v_ = m_ + tiling.sums() * kPoints * m_step_;
     }
 
@@ -285,6 +293,20 @@ class Tiling {
       return {line / tiling_.rows_, line % tiling_.rows_, tile % tiling_.columns_};
     }
 
+    // Row h of a picture from column `first` on, normalised and activated: `width` columns, kept until they are not the
+    // ones that are wanted at the row's place.
+    VIDTOK_INLINE const float* normed_line(const float* picture, int64_t h, int64_t first, int64_t width) {
+      const int place = h % Rows::kInputs;
+      float* line = lines_ + place * tiling_.line();
+      const float* from = picture + (h * shape_.input[2] + first) * shape_.in;
+      if (held_[place] != from || widths_[place] != width) {
+        norm_silu_rows(*norm_, from, width, line);
+        held_[place] = from;
+        widths_[place] = width;
+      }
+      return line;
+    }
+
     VIDTOK_STAGE void transform_input(int64_t frame, int64_t slot) {
       const int64_t in = shape_.in;
       const auto [frames, height, width] = shape_.input;
@@ -295,10 +317,18 @@ class Tiling {
         const float* from[Rows::kInputs][Columns::kInputs];
         for (int r = 0; r < Rows::kInputs; ++r) {
           const int64_t h = row * Rows::kStep - shape_.padding[1] + r;
+          const bool is_inside = h >= 0 && h < height;
+          const float* line = picture + h * width * in;
+          if (norm_ != nullptr && is_inside) {
+            // What this block's tiles of the row reach.
+            const int64_t left = std::max<int64_t>(0, (column - std::min(column, tile)) * Columns::kStep - shape_.padding[2]);
+            const int64_t last = column + std::min(tiling_.columns_ - column, count_ - tile) - 1;
+            const int64_t right = std::min(width, last * Columns::kStep - shape_.padding[2] + Columns::kInputs);
+            line = normed_line(picture, h, left, right - left) - left * in;
+          }
           for (int c = 0; c < Columns::kInputs; ++c) {
             const int64_t w = column * Columns::kStep - shape_.padding[2] + c;
-            const bool exists = h >= 0 && h < height && w >= 0 && w < width;
-            from[r][c] = exists ? picture + (h * width + w) * in : zeros_;
+            from[r][c] = is_inside && w >= 0 && w < width ? line + w * in : zeros_;
           }
         }
         for (int64_t i = 0; i < in; i += kLanes) {
@@ -380,6 +410,7 @@ class Tiling {
 
     const Tiling& tiling_;
     const WinogradShape& shape_;
+    const Norm* norm_;
     const float* x_;
     const float* weights_;
     const float* bias_;
@@ -390,6 +421,9 @@ class Tiling {
     int64_t m_step_;
     float* zeros_;
     float* sink_;
+    float* lines_;
+    const float* held_[Rows::kInputs] = {};
+    int64_t widths_[Rows::kInputs] = {};
     float* m_;
     float* v_;
   };
@@ -398,6 +432,8 @@ class Tiling {
   int64_t rows_;
   int64_t columns_;
   int64_t tiles_;
+  // Tiles that stay in one block: a row of them if it is not too long.
+  int64_t unit_;
 };
 
 // Calls `work` with the quickest tiling.
@@ -424,6 +460,9 @@ bool fits(const WinogradShape& shape) {
   const bool is_column = kernel[1] == 3 && kernel[2] == 1 && shape.repeated == Repeated::kNothing;
   const bool has_taps = shape.repeated == Repeated::kFrames ? kernel[0] == 3 : kernel[0] <= kMostSources;
   const auto& output = shape.output;
+  if (shape.normed && (kernel[0] > 1 || kernel[2] == 1)) {
+    return false;
+  }
   return has_channels && (is_square || is_column) && has_taps && shape.clips * output[0] * output[1] * output[2] > 0;
 }
 
@@ -456,10 +495,10 @@ void winograd_weights(const WinogradShape& shape, const WinogradTaps& taps, int6
 }
 
 VIDTOK_AVX2
-void winograd_blocks(const WinogradShape& shape, const WinogradPlan& plan, const float* x, const float* weights,
-                     const float* bias, int64_t begin, int64_t end, float* scratch, float* y) {
+void winograd_blocks(const WinogradShape& shape, const WinogradPlan& plan, const Norm* norm, const float* x,
+                     const float* weights, const float* bias, int64_t begin, int64_t end, float* scratch, float* y) {
   with_tiling(shape, [&](const auto& tiling)
-                         VIDTOK_AVX2 { tiling.run(plan, x, weights, bias, begin, end, scratch, y); });
+                         VIDTOK_AVX2 { tiling.run(plan, norm, x, weights, bias, begin, end, scratch, y); });
 }
 
 }  // namespace vidtok

@@ -6,6 +6,8 @@
 #include <array>
 #include <cstdint>
 
+#include "norm_silu_kernel.h"
+
 namespace vidtok {
 
 // What stands twice in the clip that is convolved, without being made.
@@ -25,6 +27,8 @@ struct WinogradShape {
   Axes padding;
   int64_t time_stride;
   Repeated repeated;
+  // Whether x is to be normalised and activated first; not with taps over time.
+  bool normed;
 };
 
 // Where the tap of an output and an input channel stands: steps between neighbours along each, which may be negative.
@@ -58,8 +62,8 @@ WinogradPlan winograd_plan(const WinogradShape& shape, int64_t threads);
 void winograd_weights(const WinogradShape& shape, const WinogradTaps& taps, int64_t begin, int64_t end,
                       float* weights);
 
-// Convolves the blocks [begin, end).
-void winograd_blocks(const WinogradShape& shape, const WinogradPlan& plan, const float* x, const float* weights,
-                     const float* bias, int64_t begin, int64_t end, float* scratch, float* y);
+// Convolves the blocks [begin, end) of x, or of silu(norm(x)) where there is a norm: a few rows of it at a time.
+void winograd_blocks(const WinogradShape& shape, const WinogradPlan& plan, const Norm* norm, const float* x,
+                     const float* weights, const float* bias, int64_t begin, int64_t end, float* scratch, float* y);
 
 }  // namespace vidtok

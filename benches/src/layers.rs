@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 
 use tch::{Device, Kind, Tensor};
 use vidtok_torch::{
-    Conv1d, Conv2d, Conv3d, ConvInit, LayerNorm, ParamPath, ParameterError, Parameters, Pointwise, RowEdges,
+    Conv1d, Conv2d, Conv3d, ConvInit, LayerNorm, ParamPath, ParameterError, Parameters, Past, Pointwise, RowEdges,
     SpatialGeometry, TemporalGeometry, add,
 };
 
@@ -90,7 +90,7 @@ impl Layer {
             }
             Self::DoubledTime => {
                 let conv = conv3d(1);
-                Box::new(move |x| conv.forward_doubled(x, RowEdges::Zeros))
+                Box::new(move |x| conv.forward_doubled(&Past::NONE, x, RowEdges::Zeros))
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use vidtok_torch::{ParamPath, TemporalGeometry};
+use vidtok_torch::{ParamPath, Past, TemporalGeometry};
 
 use crate::StreamState;
 
@@ -55,30 +55,39 @@ impl Causality {
         TemporalGeometry { kernel, stride, padding: if both_sides { kernel / 2 } else { 0 } }
     }
 
-    /// How many frames [`extend`](Self::extend) adds, if any.
+    /// How many frames beside its input a window of `kernel` frames needs which moves by `stride`.
     pub(crate) fn missing(kernel: i64, stride: i64) -> i64 {
         kernel - stride
     }
 
-    /// `x` `[b, t, h, w, c]` with the frames beside it that a window of `kernel` frames needs which moves by `stride`
-    /// and gives t / stride outputs.
-    pub(crate) fn extend(self, x: Tensor, kernel: i64, stride: i64, state: &mut StreamState) -> Tensor {
-        let missing = Self::missing(kernel, stride);
+    /// The frames in front of `x` `[b, t, h, w, c]` that a window of `kernel` frames needs which moves by `stride` and
+    /// gives t / stride outputs. Those that it needs of `x` and them next time are kept.
+    pub(crate) fn past(self, x: &Tensor, kernel: i64, stride: i64, state: &mut StreamState) -> Past {
         if self == Self::NonCausal {
-            return match stride {
-                1 => x, // the convolution pads both sides itself
-                _ => Tensor::cat(&[&x, &zeros(&x, missing)], 1),
-            };
+            return Past::NONE; // the convolution pads both sides itself, or the end is extended
         }
-        let past = state.take();
-        let seen = past.seen + x.size()[1];
-        let before = past.kept.unwrap_or_else(|| match self {
-            Self::V1_1 => x.narrow(1, 0, 1).expand(frames(&x, missing), false),
-            _ => zeros(&x, missing),
-        });
-        let extended = Tensor::cat(&[before, x], 1);
-        state.keep(&extended, extended.size()[1] - missing, seen);
-        extended
+        let missing = Self::missing(kernel, stride);
+        let slot = state.take();
+        let past = match (slot.kept, self) {
+            (Some(kept), _) => Past::Frames(kept),
+            (None, Self::V1_1) => Past::Frames(x.narrow(1, 0, 1).expand(frames(x, missing), false).contiguous()),
+            (None, _) => Past::Zeros(missing),
+        };
+        let t = x.size()[1];
+        if !state.is_last() {
+            let whole = if t < missing { past.join(x.shallow_clone()) } else { x.shallow_clone() };
+            state.keep(&whole, whole.size()[1] - missing, slot.seen + t);
+        }
+        past
+    }
+
+    /// `x` `[b, t, h, w, c]` in one piece with the frames beside it: its [`past`](Self::past), or where both sides count
+    /// what follows the last one.
+    pub(crate) fn extend(self, x: Tensor, kernel: i64, stride: i64, state: &mut StreamState) -> Tensor {
+        if self == Self::NonCausal && stride > 1 {
+            return Tensor::cat(&[&x, &zeros(&x, Self::missing(kernel, stride))], 1);
+        }
+        self.past(&x, kernel, stride, state).join(x)
     }
 
     /// Whether frames are doubled by repeating each.

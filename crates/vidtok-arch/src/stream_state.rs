@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use tch::Tensor;
-use vidtok_torch::RowEdges;
+use vidtok_torch::{Past, RowEdges};
 
 use crate::time_conv::Layer;
 
@@ -318,6 +318,20 @@ impl StreamState {
             0 => Err(all.narrow(ROWS, 0, 0)),
             _ => Ok((all.narrow(ROWS, 0, (outputs - 1) * stride + KERNEL), RowEdges::Given)),
         }
+    }
+
+    /// The same of an `x` after its past, for a kernel that moves by one row. In strips both become one piece.
+    pub(crate) fn extend_rows_after(
+        &mut self,
+        past: Past,
+        x: Tensor,
+        zeros: [i64; 2],
+    ) -> Result<(Past, Tensor, RowEdges), Tensor> {
+        if self.edge == Edge::Whole {
+            return Ok((past, x, RowEdges::Zeros));
+        }
+        let (x, edges) = self.extend_rows(past.join(x), 1, zeros)?;
+        Ok((Past::NONE, x, edges))
     }
 
     /// `x` as late as the output of a layer beside it that runs behind by so many rows.

@@ -2,7 +2,7 @@
 //! a * plain + (1 - a) * conv, with a = sigmoid(mix_factor).
 
 use tch::Tensor;
-use vidtok_torch::{Conv3d, ConvInit, Init, ParamPath, Parameter};
+use vidtok_torch::{Conv3d, ConvInit, Init, ParamPath, Parameter, Past};
 
 use crate::interpolate::interpolate;
 use crate::time_conv::{KERNEL, Layer, SAME_ROWS};
@@ -63,7 +63,7 @@ impl Layer for TemporalDownsample {
             Err(none) => return none,
         };
         let blend = Blend::new(&self.conv, &self.mix_factor);
-        blend.add(&mean, blend.conv.forward_between(&x, edges))
+        blend.add(&mean, blend.conv.forward_after(&Past::NONE, &x, edges))
     }
 }
 
@@ -95,13 +95,13 @@ impl Layer for TemporalUpsample {
         let blend = Blend::new(&self.conv, &self.mix_factor);
         if self.causality.repeats_frames() {
             let plain = state.delay_rows(x.shallow_clone(), 1);
-            let extended = self.causality.extend(x, KERNEL - 1, 1, state);
-            let (extended, edges) = match state.extend_rows(extended, 1, SAME_ROWS) {
+            let past = self.causality.past(&x, KERNEL - 1, 1, state);
+            let (past, x, edges) = match state.extend_rows_after(past, x, SAME_ROWS) {
                 Ok(extended) => extended,
                 Err(none) => return none,
             };
-            let doubled = blend.conv.forward_doubled(&extended, edges);
-            drop(extended);
+            let doubled = blend.conv.forward_doubled(&past, &x, edges);
+            drop(x);
             let pairs = doubled.unflatten(1, [-1, 2]);
             return blend.add(&plain.unsqueeze(2), pairs).flatten(1, 2);
         }
@@ -110,11 +110,11 @@ impl Layer for TemporalUpsample {
             return x; // all of the chunk waits for the next one
         }
         let plain = state.delay_rows(x.shallow_clone(), 1);
-        let extended = self.causality.extend(x, KERNEL, 1, state);
-        let (extended, edges) = match state.extend_rows(extended, 1, SAME_ROWS) {
+        let past = self.causality.past(&x, KERNEL, 1, state);
+        let (past, x, edges) = match state.extend_rows_after(past, x, SAME_ROWS) {
             Ok(extended) => extended,
             Err(none) => return none,
         };
-        blend.add(&plain, blend.conv.forward_between(&extended, edges))
+        blend.add(&plain, blend.conv.forward_after(&past, &x, edges))
     }
 }

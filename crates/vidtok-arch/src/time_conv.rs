@@ -64,7 +64,8 @@ impl TimeConv1d {
 
 impl Layer for TimeConv1d {
     fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
-        self.conv.forward(&self.causality.extend(x, KERNEL, 1, state))
+        let past = self.causality.past(&x, KERNEL, 1, state);
+        self.conv.forward_after(&past, &x)
     }
 }
 
@@ -91,9 +92,9 @@ impl Layer for TimeConv3d {
     const ROW_LAG: i64 = 1;
 
     fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
-        let x = self.causality.extend(x, KERNEL, 1, state);
-        match state.extend_rows(x, 1, SAME_ROWS) {
-            Ok((x, edges)) => self.conv.forward_between(&x, edges),
+        let past = self.causality.past(&x, KERNEL, 1, state);
+        match state.extend_rows_after(past, x, SAME_ROWS) {
+            Ok((past, x, edges)) => self.conv.forward_after(&past, &x, edges),
             Err(none) => none,
         }
     }

@@ -7,7 +7,7 @@
 use tch::Tensor;
 
 use crate::convolution::{convolution, normed_convolution};
-use crate::{Init, LayerNorm, ParamPath, Parameter, flops};
+use crate::{Init, LayerNorm, ParamPath, Parameter, Past, flops};
 
 /// How a convolution that is not loaded starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Conv2d {
     pub fn forward_between(&self, x: &Tensor, edges: RowEdges) -> Tensor {
         let SpatialGeometry { stride, padding, .. } = self.geometry;
         let padding = [edges.padding(padding), padding];
-        of_clip(&convolution(&pictures(x), &self.weight, &self.bias, [stride; 2], padding), x)
+        of_clip(&convolution(&pictures(x), &Past::NONE, &self.weight, &self.bias, [stride; 2], padding), x)
     }
 
     /// [`forward`](Self::forward) of `norm`'s [`forward_silu`](LayerNorm::forward_silu), which is made a few rows at a
@@ -121,6 +121,11 @@ impl Conv2d {
             None => self.forward(&norm.forward_silu(x)),
         }
     }
+}
+
+/// `[b, t, h, w, c]` as `[b, c, t, h, w]`.
+pub(crate) fn clips(x: &Tensor) -> Tensor {
+    x.permute([0, 4, 1, 2, 3])
 }
 
 /// `[b, t, h, w, c]` as pictures `[b * t, c, h, w]`.
@@ -154,11 +159,17 @@ impl Conv1d {
 
     /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.forward_after(&Past::NONE, x)
+    }
+
+    /// [`forward`](Self::forward) of `x` after its past.
+    pub fn forward_after(&self, past: &Past, x: &Tensor) -> Tensor {
         let size = x.size();
         let TemporalGeometry { stride, padding, .. } = self.geometry;
         // A picture of t rows and h*w columns.
-        let frames = x.reshape([size[0], size[1], size[2] * size[3], size[4]]).permute([0, 3, 1, 2]);
-        let y = convolution(&frames, &self.weight.unsqueeze(-1), &self.bias, [stride, 1], [padding, 0]);
+        let picture = |x: &Tensor| x.reshape([size[0], -1, size[2] * size[3], size[4]]).permute([0, 3, 1, 2]);
+        let weight = self.weight.unsqueeze(-1);
+        let y = convolution(&picture(x), &past.map(picture), &weight, &self.bias, [stride, 1], [padding, 0]);
         let y = y.permute([0, 2, 3, 1]).contiguous();
         let out = y.size();
         y.view([size[0], out[1], size[2], size[3], out[3]])
@@ -204,14 +215,14 @@ impl Conv3d {
 
     /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        self.forward_between(x, RowEdges::Zeros)
+        self.forward_after(&Past::NONE, x, RowEdges::Zeros)
     }
 
-    /// [`forward`](Self::forward) of a part of the rows.
-    pub fn forward_between(&self, x: &Tensor, edges: RowEdges) -> Tensor {
+    /// [`forward`](Self::forward) of `x`, or of a part of its rows, after its past.
+    pub fn forward_after(&self, past: &Past, x: &Tensor, edges: RowEdges) -> Tensor {
         let TemporalGeometry { stride, padding, .. } = self.geometry;
-        let clips = x.permute([0, 4, 1, 2, 3]);
-        let y = convolution(&clips, &self.weight, &self.bias, [stride, 1, 1], [padding, edges.padding(1), 1]);
+        let padding = [padding, edges.padding(1), 1];
+        let y = convolution(&clips(x), &past.map(clips), &self.weight, &self.bias, [stride, 1, 1], padding);
         y.permute([0, 2, 3, 4, 1]).contiguous()
     }
 }
@@ -335,15 +346,44 @@ mod tests {
         let conv3d = Conv3d::new(&ParamPath::fresh(Device::Cpu), 3, 4, geometry, ConvInit::Default);
         let part = x.narrow(2, 2, 5);
         assert_close(&conv2d.forward_between(&part, RowEdges::Given), &conv2d.forward(&x).narrow(2, 3, 3));
-        assert_close(&conv3d.forward_between(&part, RowEdges::Given), &conv3d.forward(&x).narrow(2, 3, 3));
+        assert_close(&conv3d.forward_after(&Past::NONE, &part, RowEdges::Given), &conv3d.forward(&x).narrow(2, 3, 3));
         assert_close(
             &conv2d.forward_doubled(&part, RowEdges::Given),
             &conv2d.forward_doubled(&x, RowEdges::Zeros).narrow(2, 6, 6),
         );
         assert_close(
-            &conv3d.forward_doubled(&part, RowEdges::Given),
-            &conv3d.forward_doubled(&x, RowEdges::Zeros).narrow(2, 3, 3),
+            &conv3d.forward_doubled(&Past::NONE, &part, RowEdges::Given),
+            &conv3d.forward_doubled(&Past::NONE, &x, RowEdges::Zeros).narrow(2, 3, 3),
         );
+    }
+
+    /// With and without the kernels that take both pieces from where they are.
+    #[test]
+    fn a_past_gives_what_it_gives_in_one_piece_with_the_rest() {
+        tch::manual_seed(0);
+        let root = ParamPath::fresh(Device::Cpu);
+        let geometry = |stride| TemporalGeometry { kernel: 3, stride, padding: 0 };
+        for channels in [8, 64] {
+            let conv1d = Conv1d::new(&root.sub("1d").sub(channels), channels, 64, geometry(1), ConvInit::Default);
+            let conv3d = Conv3d::new(&root.sub("3d").sub(channels), channels, 64, geometry(1), ConvInit::Default);
+            let halving = Conv3d::new(&root.sub("half").sub(channels), channels, 64, geometry(2), ConvInit::Default);
+            let x = random(&[2, 4, 14, 18, channels]);
+            for past in [Past::Zeros(2), Past::Frames(random(&[2, 2, 14, 18, channels]))] {
+                let whole = past.join(x.shallow_clone());
+                for _guard in [None, Some(tch::no_grad_guard())] {
+                    assert_close(&conv1d.forward_after(&past, &x), &conv1d.forward(&whole));
+                    assert_close(&conv3d.forward_after(&past, &x, RowEdges::Zeros), &conv3d.forward(&whole));
+                }
+            }
+            for past in [Past::Zeros(1), Past::Frames(random(&[2, 1, 14, 18, channels]))] {
+                let whole = past.join(x.shallow_clone());
+                for _guard in [None, Some(tch::no_grad_guard())] {
+                    assert_close(&halving.forward_after(&past, &x, RowEdges::Zeros), &halving.forward(&whole));
+                    let doubled = conv3d.forward_doubled(&past, &x, RowEdges::Zeros);
+                    assert_close(&doubled, &conv3d.forward_doubled(&Past::NONE, &whole, RowEdges::Zeros));
+                }
+            }
+        }
     }
 
     #[test]

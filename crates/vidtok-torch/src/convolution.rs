@@ -5,42 +5,59 @@
 use tch::Tensor;
 
 use crate::norm::{EPS, LayerNorm};
-use crate::{flops, shim};
+use crate::{Past, flops, shim};
 
-/// `x` `[n, in, ...]` convolved with `weight` `[out, in, ...]` over two or three axes, plus `bias` `[out]`. There are no
-/// second derivatives.
+/// `x` `[n, in, ...]`, after its past along the first of two or three axes, convolved with `weight` `[out, in, ...]` over
+/// them, plus `bias` `[out]`. There are no second derivatives.
 pub(crate) fn convolution<const N: usize>(
     x: &Tensor,
+    past: &Past,
     weight: &Tensor,
     bias: &Tensor,
     stride: [i64; N],
     padding: [i64; N],
 ) -> Tensor {
     let mut products = 0;
+    let (frames, zeros) = past.parts();
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
     let (stride, padding) = (stride.as_ptr(), padding.as_ptr());
     // SAFETY: tensors and arrays live during the call.
     let y = shim::tensor(|out| unsafe {
-        shim::vidtok_convolution(x, weight, bias, stride, padding, N, &raw mut products, out)
+        let products = &raw mut products;
+        shim::vidtok_convolution(x, frames, zeros, weight, bias, stride, padding, N, products, out)
     });
     flops::count(2 * products);
     y
 }
 
+/// Where the taps of a kernel over time lie that is applied to repeated frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Anchor {
+    /// The kernel's middle stands at an output.
+    Middle,
+    /// The kernel ends at an output.
+    End,
+}
+
 /// The same of an `x` whose pixels (two axes) or frames (three) are each repeated, without gradients, by a kernel of our
-/// own; `None` where there is none that is quicker than other ways. The kernels' taps are three on each axis; zeros are
-/// added to the small `x`. Frames without zeros begin with the one before the first pair.
+/// own; `None` where there is none that is quicker than other ways. The kernel's taps are three on each axis. Zeros and
+/// the past are those of the small `x`; with [`Anchor::End`] the first frame of all stands before the first pair.
 pub(crate) fn repeated_convolution<const N: usize>(
     x: &Tensor,
+    past: &Past,
     weight: &Tensor,
     bias: &Tensor,
+    anchor: Anchor,
     padding: [i64; N],
 ) -> Option<Tensor> {
     let mut products = 0;
+    let (frames, zeros) = past.parts();
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
+    let (centered, padding) = (anchor == Anchor::Middle, padding.as_ptr());
     // SAFETY: tensors and the array live during the call.
     let y = shim::maybe_tensor(|out| unsafe {
-        shim::vidtok_repeated_convolution(x, weight, bias, padding.as_ptr(), N, &raw mut products, out)
+        let products = &raw mut products;
+        shim::vidtok_repeated_convolution(x, frames, zeros, weight, bias, centered, padding, N, products, out)
     });
     flops::count(2 * products);
     y
@@ -102,7 +119,7 @@ mod tests {
         expected.push(y);
 
         let [x, weight, bias] = [x, weight, bias].map(|t| t.detach().to_kind(Kind::Float).set_requires_grad(true));
-        let y = convolution(&x, &weight, &bias, stride, padding);
+        let y = convolution(&x, &Past::NONE, &weight, &bias, stride, padding);
         let loss = (&y * cotangent.to_kind(Kind::Float)).sum(Kind::Float);
         let mut found = Tensor::run_backward(&[loss], &[&x, &weight, &bias], false, false);
         found.push(y);
@@ -164,7 +181,7 @@ mod tests {
             let weight = Tensor::randn([channels, channels, 3, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
             let bias = Tensor::zeros([channels], (Kind::Float, Device::Cpu));
             let results = || {
-                let y = convolution(&x, &weight, &bias, [1; 2], [1; 2]);
+                let y = convolution(&x, &Past::NONE, &weight, &bias, [1; 2], [1; 2]);
                 let gradient = Tensor::run_backward(&[y.square().sum(Kind::Float)], &[&weight], false, false);
                 (y, gradient)
             };

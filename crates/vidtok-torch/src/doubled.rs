@@ -6,8 +6,9 @@
 
 use tch::Tensor;
 
-use crate::conv::{Conv2d, Conv3d, RowEdges};
-use crate::convolution::{convolution, repeated_convolution};
+use crate::Past;
+use crate::conv::{Conv2d, Conv3d, RowEdges, clips};
+use crate::convolution::{Anchor, convolution, repeated_convolution};
 
 /// Of the three taps, how many meet the earlier source at the first of its two positions, and at the second.
 #[derive(Clone, Copy)]
@@ -37,7 +38,9 @@ impl Conv2d {
         let padding = edges.padding(1);
         let (h, w) = (size[2] + 2 * padding - 2, size[3]);
         let frames = x.reshape([size[0] * size[1], size[2], w, size[4]]).permute([0, 3, 1, 2]);
-        if let Some(y) = repeated_convolution(&frames, self.weight(), self.bias(), [padding, 1]) {
+        if let Some(y) =
+            repeated_convolution(&frames, &Past::NONE, self.weight(), self.bias(), Anchor::Middle, [padding, 1])
+        {
             return y.permute([0, 2, 3, 1]).contiguous().view([size[0], size[1], 2 * h, 2 * w, -1]);
         }
         let rows = Earlier::CENTERED.fold(self.weight(), 2);
@@ -45,7 +48,7 @@ impl Conv2d {
         let rows = [0, 1].map(|row| {
             let columns = Earlier::CENTERED.fold(&rows[row as usize], 3);
             let columns = [0, 1].map(|column| {
-                let y = convolution(&frames, &columns[column as usize], self.bias(), [1; 2], [padding, 1]);
+                let y = convolution(&frames, &Past::NONE, &columns[column as usize], self.bias(), [1; 2], [padding, 1]);
                 y.permute([0, 2, 3, 1]).narrow(1, row, h).narrow(2, column, w)
             });
             Tensor::stack(&columns, 3)
@@ -57,21 +60,21 @@ impl Conv2d {
 impl Conv3d {
     /// What [`forward`](Self::forward) gives for frames that are each repeated, `[b, 2 * t, h, w, out]`.
     ///
-    /// A kernel that pads both ends of time takes `[b, t, h, w, in]`, one that pads none `[b, 1 + t, h, w, in]`: the
-    /// frame before comes first. For kernels of three frames.
-    pub fn forward_doubled(&self, x: &Tensor, edges: RowEdges) -> Tensor {
-        let centered = self.geometry().padding > 0;
-        let (earlier, padding) = if centered { (Earlier::CENTERED, 1) } else { (Earlier::CAUSAL, 0) };
-        let clips = x.permute([0, 4, 1, 2, 3]);
+    /// A kernel that pads both ends of time takes `[b, t, h, w, in]`, one that pads none `[b, 1 + t, h, w, in]`, with the
+    /// past: the frame before comes first. For kernels of three frames.
+    pub fn forward_doubled(&self, past: &Past, x: &Tensor, edges: RowEdges) -> Tensor {
+        let (anchor, padding) = if self.geometry().padding > 0 { (Anchor::Middle, 1) } else { (Anchor::End, 0) };
         let padding = [padding, edges.padding(1), 1];
-        if let Some(y) = repeated_convolution(&clips, self.weight(), self.bias(), padding) {
+        let (x, past) = (clips(x), past.map(clips));
+        if let Some(y) = repeated_convolution(&x, &past, self.weight(), self.bias(), anchor, padding) {
             return y.permute([0, 2, 3, 4, 1]).contiguous();
         }
+        let earlier = if anchor == Anchor::Middle { Earlier::CENTERED } else { Earlier::CAUSAL };
         let kernels = earlier.fold(self.weight(), 2);
         let pairs = [0, 1].map(|second| {
-            let y = convolution(&clips, &kernels[second as usize], self.bias(), [1; 3], padding);
+            let y = convolution(&x, &past, &kernels[second as usize], self.bias(), [1; 3], padding);
             let y = y.permute([0, 2, 3, 4, 1]);
-            if centered { y.narrow(1, second, x.size()[1]) } else { y }
+            if anchor == Anchor::Middle { y.narrow(1, second, x.size()[2]) } else { y }
         });
         Tensor::stack(&pairs, 2).flatten(1, 2)
     }
@@ -133,7 +136,8 @@ mod tests {
             let x = random(&[2, 5, 4, 6, 3]).set_requires_grad(true);
             let doubled = x.repeat_interleave_self_int(2, 1, None);
             let expected = conv.forward(&doubled);
-            assert_equal(&conv.forward_doubled(&x, RowEdges::Zeros), &expected, &[&x, conv.weight(), conv.bias()]);
+            let found = conv.forward_doubled(&Past::NONE, &x, RowEdges::Zeros);
+            assert_equal(&found, &expected, &[&x, conv.weight(), conv.bias()]);
         }
     }
 
@@ -172,8 +176,8 @@ mod tests {
                 narrow_and_wide(&[48, 64, 3, 3, 3], |path| Conv3d::new(path, 64, 48, geometry, ConvInit::Default));
             let x = random(&[2, 4, 17, 22, 64]);
             for edges in [RowEdges::Zeros, RowEdges::Given] {
-                let found = narrow.forward_doubled(&x.to_kind(Kind::Float), edges);
-                assert_near(&found, &wide.forward_doubled(&x, edges));
+                let found = narrow.forward_doubled(&Past::NONE, &x.to_kind(Kind::Float), edges);
+                assert_near(&found, &wide.forward_doubled(&Past::NONE, &x, edges));
             }
         }
     }

@@ -41,6 +41,8 @@ unsafe extern "C" {
     ) -> Status;
     pub(crate) fn vidtok_convolution(
         x: *const C_tensor,
+        past: *const C_tensor,
+        zeros: i64,
         weight: *const C_tensor,
         bias: *const C_tensor,
         stride: *const i64,
@@ -51,8 +53,11 @@ unsafe extern "C" {
     ) -> Status;
     pub(crate) fn vidtok_repeated_convolution(
         x: *const C_tensor,
+        past: *const C_tensor,
+        zeros: i64,
         weight: *const C_tensor,
         bias: *const C_tensor,
+        centered: bool,
         padding: *const i64,
         axes: usize,
         products: *mut i64,

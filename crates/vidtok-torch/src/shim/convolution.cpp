@@ -3,8 +3,10 @@
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/convolution.h>
 #include <ATen/ops/convolution_backward.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mkldnn_convolution.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/function.h>
@@ -68,7 +70,7 @@ struct Geometry {
   at::IntArrayRef padding;
 
   vidtok::Convolved forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
-    if (auto convolved = vidtok::winograd(x, weight, bias, stride, padding, vidtok::Repeated::kNothing)) {
+    if (auto convolved = vidtok::winograd(x, {}, weight, bias, stride, padding, vidtok::Repeated::kNothing)) {
       return *std::move(convolved);
     }
     const at::Tensor y = by_libtorch(x, weight, bias);
@@ -185,39 +187,77 @@ bool is_ours(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bi
 
 }  // namespace
 
-// x [n, in, ...], weight [out, in, ...], bias [out], with `axes` strides and paddings; tells the multiplications.
-extern "C" char* vidtok_convolution(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias,
-                                    const int64_t* stride, const int64_t* padding, size_t axes, int64_t* products,
-                                    at::Tensor** out) {
+namespace {
+
+// x after its front, in one piece.
+at::Tensor joined(const at::Tensor& x, const vidtok::Front& front) {
+  if (front.frames != nullptr) {
+    return at::cat(std::vector<at::Tensor>{*front.frames, x}, 2);
+  }
+  if (front.zeros == 0) {
+    return x;
+  }
+  std::vector<int64_t> sizes = x.sizes().vec();
+  sizes[2] = front.zeros;
+  const at::Tensor zeros = at::empty(sizes, x.options(), channels_last(x)).zero_();
+  return at::cat(std::vector<at::Tensor>{zeros, x}, 2);
+}
+
+bool learns(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const vidtok::Front& front) {
+  return torch::autograd::compute_requires_grad(x, weight, bias) ||
+         (front.frames != nullptr && torch::autograd::compute_requires_grad(*front.frames));
+}
+
+}  // namespace
+
+// x [n, in, ...], weight [out, in, ...], bias [out], with `axes` strides and paddings; in front of x `zeros` frames of
+// zeros, or `past` if it is not null. Tells the multiplications.
+extern "C" char* vidtok_convolution(const at::Tensor* x, const at::Tensor* past, int64_t zeros,
+                                    const at::Tensor* weight, const at::Tensor* bias, const int64_t* stride,
+                                    const int64_t* padding, size_t axes, int64_t* products, at::Tensor** out) {
   return vidtok::guarded([&] {
     const Geometry geometry{{stride, axes}, {padding, axes}};
+    const vidtok::Front front{zeros, past};
+    if (!learns(*x, *weight, *bias, front)) {
+      const auto nothing = vidtok::Repeated::kNothing;
+      if (auto convolved = vidtok::winograd(*x, front, *weight, *bias, geometry.stride, geometry.padding, nothing)) {
+        *products = convolved->products;
+        *out = new at::Tensor(std::move(convolved->y));
+        return;
+      }
+    }
+    const at::Tensor whole = joined(*x, front);
     vidtok::Convolved convolved;
-    if (is_ours(*x, *weight, *bias)) {
+    if (is_ours(whole, *weight, *bias)) {
       {
         const at::NoGradGuard no_gradients;
-        convolved = geometry.forward(*x, *weight, *bias);
+        convolved = geometry.forward(whole, *weight, *bias);
       }
-      torch::autograd::set_history(convolved.y, std::shared_ptr<Node>(new Convolution(*x, *weight, *bias, geometry),
-                                                            torch::autograd::deleteNode));
+      const std::shared_ptr<Node> node(new Convolution(whole, *weight, *bias, geometry), torch::autograd::deleteNode);
+      torch::autograd::set_history(convolved.y, node);
     } else {
-      convolved = geometry.forward(*x, *weight, *bias);
+      convolved = geometry.forward(whole, *weight, *bias);
     }
     *products = convolved.products;
     *out = new at::Tensor(std::move(convolved.y));
   });
 }
 
-// The same for pixels or frames that are repeated, without gradients; null where the kernel is not the quicker one.
-extern "C" char* vidtok_repeated_convolution(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias,
+// The same with step 1 for pixels (two axes) or frames (three) that are repeated, without gradients; of frames the
+// kernel ends at an output, or its middle stands there. Null where our kernel is not the quicker one.
+extern "C" char* vidtok_repeated_convolution(const at::Tensor* x, const at::Tensor* past, int64_t zeros,
+                                             const at::Tensor* weight, const at::Tensor* bias, bool centered,
                                              const int64_t* padding, size_t axes, int64_t* products,
                                              at::Tensor** out) {
   return vidtok::guarded([&] {
     const std::vector<int64_t> ones(axes, 1);
-    const auto repeated = axes == 2 ? vidtok::Repeated::kPixels : vidtok::Repeated::kFrames;
-    if (torch::autograd::compute_requires_grad(*x, *weight, *bias)) {
+    const auto frames = centered ? vidtok::Repeated::kCenteredFrames : vidtok::Repeated::kFrames;
+    const auto repeated = axes == 2 ? vidtok::Repeated::kPixels : frames;
+    const vidtok::Front front{zeros, past};
+    if (learns(*x, *weight, *bias, front)) {
       return;
     }
-    if (auto convolved = vidtok::winograd(*x, *weight, *bias, ones, {padding, axes}, repeated)) {
+    if (auto convolved = vidtok::winograd(*x, front, *weight, *bias, ones, {padding, axes}, repeated)) {
       *products = convolved->products;
       *out = new at::Tensor(std::move(convolved->y));
     }
@@ -243,7 +283,7 @@ extern "C" char* vidtok_normed_convolution(const at::Tensor* x, const at::Tensor
     const vidtok::Norm norm{norm_weight->const_data_ptr<float>(), norm_bias->const_data_ptr<float>(), x->size(1),
                             static_cast<float>(eps)};
     const auto nothing = vidtok::Repeated::kNothing;
-    if (auto convolved = vidtok::winograd(*x, *weight, *bias, {1, 1}, {padding, 2}, nothing, &norm)) {
+    if (auto convolved = vidtok::winograd(*x, {}, *weight, *bias, {1, 1}, {padding, 2}, nothing, &norm)) {
       *products = convolved->products;
       *out = new at::Tensor(std::move(convolved->y));
     }

@@ -48,12 +48,11 @@ WinogradTaps taps(const at::Tensor& weight, bool backwards) {
   return taps;
 }
 
-Convolved convolve(const WinogradShape& shape, const Norm* norm, const at::Tensor& x, const WinogradTaps& taps,
+Convolved convolve(const WinogradShape& shape, const Norm* norm, const WinogradInput& x, const WinogradTaps& taps,
                    const at::Tensor& bias, at::IntArrayRef sizes) {
   const WinogradPlan plan = winograd_plan(shape, at::get_num_threads());
-  at::Tensor y = at::empty(sizes, x.options(), channels_last(x.dim()));
-  const at::Tensor transformed = at::empty({plan.weights}, x.options());
-  const float* from = x.const_data_ptr<float>();
+  at::Tensor y = at::empty(sizes, bias.options(), channels_last(sizes.size()));
+  const at::Tensor transformed = at::empty({plan.weights}, bias.options());
   const float* added = bias.const_data_ptr<float>();
   float* weights = transformed.mutable_data_ptr<float>();
   float* to = y.mutable_data_ptr<float>();
@@ -62,20 +61,23 @@ Convolved convolve(const WinogradShape& shape, const Norm* norm, const at::Tenso
   });
   at::parallel_for(0, plan.blocks, 1, [&](int64_t begin, int64_t end) {
     const at::Tensor scratch = at::empty({plan.scratch}, at::TensorOptions(at::kFloat));
-    winograd_blocks(shape, plan, norm, from, weights, added, begin, end, scratch.mutable_data_ptr<float>(), to);
+    winograd_blocks(shape, plan, norm, x, weights, added, begin, end, scratch.mutable_data_ptr<float>(), to);
   });
   return {y, plan.products};
 }
 
 }  // namespace
 
-std::optional<Convolved> winograd(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                                  at::IntArrayRef stride, at::IntArrayRef padding, Repeated repeated,
-                                  const Norm* norm) {
+std::optional<Convolved> winograd(const at::Tensor& x, const Front& front, const at::Tensor& weight,
+                                  const at::Tensor& bias, at::IntArrayRef stride, at::IntArrayRef padding,
+                                  Repeated repeated, const Norm* norm) {
   const size_t count = stride.size();
-  const bool is_clip = count == 3;
   if (!is_usual(x, weight) || !is_plain(bias) || !bias.is_contiguous() || x.size(1) != weight.size(1) ||
       stride[count - 1] != 1 || stride[count - 2] != 1) {
+    return std::nullopt;
+  }
+  const int64_t past = front.frames == nullptr ? 0 : front.frames->size(2);
+  if (past > 0 && !is_usual(*front.frames, weight)) {
     return std::nullopt;
   }
   WinogradShape shape{x.size(0),
@@ -85,23 +87,33 @@ std::optional<Convolved> winograd(const at::Tensor& x, const at::Tensor& weight,
                       /*output=*/{},
                       axes(weight.sizes().slice(2), 1),
                       axes(padding, 0),
-                      is_clip ? stride[0] : 1,
+                      count == 3 ? stride[0] : 1,
                       repeated,
-                      /*normed=*/norm != nullptr};
+                      /*normed=*/norm != nullptr,
+                      past};
   const WinogradShape::Axes strides = axes(stride, 1);
+  const size_t leading = 3 - count;
+  shape.input[leading] += past;
   for (size_t axis = 0; axis < 3; ++axis) {
-    const bool twice = repeated == (axis == 0 ? Repeated::kFrames : Repeated::kPixels);
-    // Zeros beside the axis are of the small clip's size.
-    const int64_t room = shape.input[axis] + 2 * shape.padding[axis];
-    shape.output[axis] = twice ? 2 * (room - (axis == 0 ? 1 + shape.padding[0] : 2))
-                               : (room - shape.kernel[axis]) / strides[axis] + 1;
+    const int64_t zeros = 2 * shape.padding[axis] + (axis == leading ? front.zeros : 0);
+    const int64_t room = shape.input[axis] + zeros;
+    shape.output[axis] = (room - shape.kernel[axis]) / strides[axis] + 1;
+    if (repeated == Repeated::kPixels && axis > 0) {
+      shape.output[axis] = 2 * (room - 2);  // a tap reaches over the neighbour on each side
+    } else if (repeated == Repeated::kFrames && axis == 0) {
+      shape.output[axis] = 2 * (room - 1);
+    } else if (repeated == Repeated::kCenteredFrames && axis == 0) {
+      shape.output[axis] = 2 * (room - 2);
+    }
   }
+  shape.padding[leading] += front.zeros;
   if (!winograd_wins(shape)) {
     return std::nullopt;
   }
   std::vector<int64_t> sizes{shape.clips, shape.out};
   sizes.insert(sizes.end(), shape.output.end() - count, shape.output.end());
-  return convolve(shape, norm, x, taps(weight, /*backwards=*/false), bias, sizes);
+  const float* frames = past > 0 ? front.frames->const_data_ptr<float>() : nullptr;
+  return convolve(shape, norm, {frames, x.const_data_ptr<float>()}, taps(weight, /*backwards=*/false), bias, sizes);
 }
 
 std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Tensor& weight, at::IntArrayRef sizes,
@@ -118,7 +130,8 @@ std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Te
                       axes(padding, 0),
                       /*time_stride=*/1,
                       Repeated::kNothing,
-                      /*normed=*/false};
+                      /*normed=*/false,
+                      /*past=*/0};
   for (size_t axis = 0; axis < 3; ++axis) {
     shape.padding[axis] = shape.kernel[axis] - 1 - shape.padding[axis];
   }
@@ -126,7 +139,8 @@ std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Te
     return std::nullopt;
   }
   const at::Tensor nothing = at::zeros({shape.out}, to_y.options());
-  return convolve(shape, /*norm=*/nullptr, to_y, taps(weight, /*backwards=*/true), nothing, sizes).y;
+  const WinogradInput input{nullptr, to_y.const_data_ptr<float>()};
+  return convolve(shape, /*norm=*/nullptr, input, taps(weight, /*backwards=*/true), nothing, sizes).y;
 }
 
 }  // namespace vidtok

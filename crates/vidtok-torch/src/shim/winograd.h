@@ -15,12 +15,19 @@ struct Convolved {
   int64_t products;
 };
 
-// x [n, in, ...] in channels-last memory convolved with `weight` [out, in, ...] over two or three axes, plus `bias`,
-// with steps and zeros as libtorch's convolution has them; nothing where that is to be called. Without gradients. With a
-// norm, silu(norm(x)) is convolved.
-std::optional<Convolved> winograd(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                                  at::IntArrayRef stride, at::IntArrayRef padding, Repeated repeated,
-                                  const Norm* norm = nullptr);
+// What stands in front of the first frame (of the first row, over two axes): zeros, or frames that are kept elsewhere,
+// [n, in, ...].
+struct Front {
+  int64_t zeros = 0;
+  const at::Tensor* frames = nullptr;
+};
+
+// x [n, in, ...] in channels-last memory, after its front, convolved with `weight` [out, in, ...] over two or three axes,
+// plus `bias`, with steps and zeros as libtorch's convolution has them; nothing where that is to be called. Without
+// gradients. With a norm, silu(norm(x)) is convolved.
+std::optional<Convolved> winograd(const at::Tensor& x, const Front& front, const at::Tensor& weight,
+                                  const at::Tensor& bias, at::IntArrayRef stride, at::IntArrayRef padding,
+                                  Repeated repeated, const Norm* norm = nullptr);
 
 // The gradient to x, of `sizes`, from that to the output of such a convolution.
 std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Tensor& weight, at::IntArrayRef sizes,

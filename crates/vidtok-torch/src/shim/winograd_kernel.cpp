@@ -96,8 +96,10 @@ class Tiling {
   // Multiplications of the matrix products.
   int64_t products() const {
     int64_t frames = shape_.kernel[0] * (repeats() ? shape_.input[0] : shape_.output[0]);
-    if (repeats() && shape_.padding[0] == 0) {
-      frames -= 2;  // the first frame is met by one tap
+    if (repeats()) {
+      // A tap meets nothing before the first frame and after the last.
+      frames -= shape_.padding[0] == 0 ? 2 : 1;
+      frames += shape_.repeated == Repeated::kCenteredFrames ? 1 : 0;
     }
     return tiles_ * kPoints * frames * shape_.in * shape_.out;
   }
@@ -151,8 +153,8 @@ class Tiling {
     }
   }
 
-  VIDTOK_INLINE void run(const WinogradPlan& plan, const Norm* norm, const float* x, const float* weights,
-                         const float* bias, int64_t begin, int64_t end, float* scratch, float* y) const {
+  VIDTOK_INLINE void run(const WinogradPlan& plan, const Norm* norm, const WinogradInput& x,
+                         const float* weights, const float* bias, int64_t begin, int64_t end, float* scratch, float* y) const {
     const int64_t units = tiles_ / unit_;
     for (int64_t block = begin; block < end; ++block) {
       const int64_t first = units * block / plan.blocks * unit_;
@@ -173,7 +175,9 @@ class Tiling {
   // Frames whose transforms are held at a time, and sums.
   int64_t slots() const { return repeats() ? 2 : shape_.kernel[0]; }
   int64_t sums() const { return repeats() ? 3 : 1; }
-  bool repeats() const { return shape_.repeated == Repeated::kFrames; }
+  bool repeats() const {
+    return shape_.repeated == Repeated::kFrames || shape_.repeated == Repeated::kCenteredFrames;
+  }
 
   // From a point to the next in the transformed weights.
   int64_t w_step() const { return shape_.kernel[0] * shape_.in * shape_.out + kSkew; }
@@ -184,7 +188,7 @@ class Tiling {
   // Tiles that go through time together.
   class Block {
    public:
-    Block(const Tiling& tiling, const Norm* norm, const float* x, const float* weights, const float* bias,
+    Block(const Tiling& tiling, const Norm* norm, const WinogradInput& x, const float* weights, const float* bias,
           int64_t first, int64_t count, float* scratch, float* y)
         : tiling_(tiling),
           shape_(tiling.shape_),
@@ -230,37 +234,32 @@ class Tiling {
     // Of taps w0, w1, w2 the outputs before and after a frame b that follows a are w0 a + w1 a + w2 b and
     // w0 a + w1 b + w2 b. What a frame gives with w1 is in both of its neighbours.
     VIDTOK_INLINE void convolve_repeated_frames() {
-      // The kernel ends at an output, or its middle stands there: then all come one earlier.
-      const int64_t earlier = shape_.padding[0];
+      // Where the kernel's middle stands at an output, all come one earlier, and zeros follow the last frame.
+      const int64_t earlier = shape_.repeated == Repeated::kCenteredFrames ? 1 : 0;
       const int64_t last = shape_.input[0] - 1;
-      int64_t to = -earlier;
-      for (int64_t b = 1 - earlier; b <= last + earlier; ++b) {
+      const int64_t first = 1 - shape_.padding[0];
+      if (first == 1) {
+        transform_input(0, 0);
+        multiply_one(0);
+      }
+      for (int64_t b = first; b <= last + earlier; ++b) {
         const int64_t a = b - 1;
-        if (b == 1 - earlier && a >= 0) {
-          transform_input(a, a & 1);
-          multiply_one(a, 1);
-        }
-        if (b <= last) {
-          transform_input(b, b & 1);
-        }
         Term terms[2];
         int count = 0;
         if (a >= 0) {
           terms[count++] = {a & 1, 0};
         }
         if (b <= last) {
+          transform_input(b, b & 1);
           terms[count++] = {b & 1, 2};
         }
         multiply(terms, count, 0);
-        if (a >= 0) {
-          emit(to, a);
-        }
-        ++to;
+        const int64_t to = 2 * (b - first) - earlier;
+        emit(to, a);
         if (b <= last) {
-          multiply_one(b, 1);
-          emit(to, b);
+          multiply_one(b);
+          emit(to + 1, b);
         }
-        ++to;
       }
     }
 
@@ -271,13 +270,19 @@ class Tiling {
       int64_t tap;
     };
 
-    VIDTOK_INLINE void multiply_one(int64_t frame, int64_t tap) {
-      const Term term{frame & 1, tap};
+    VIDTOK_INLINE void multiply_one(int64_t frame) {
+      const Term term{frame & 1, 1};
       multiply(&term, 1, 1 + (frame & 1));
     }
 
+    // Writes frame t, the sums with what `frame`, unless it is one of zeros, gives with w1.
     VIDTOK_INLINE void emit(int64_t t, int64_t frame) {
-      if (t >= 0 && t < shape_.output[0]) {
+      if (t < 0 || t >= shape_.output[0]) {
+        return;
+      }
+      if (frame < 0) {
+        transform_output<false>(t, 0, 0);
+      } else {
         transform_output<true>(t, 0, 1 + (frame & 1));
       }
     }
@@ -293,12 +298,23 @@ class Tiling {
       return {line / tiling_.rows_, line % tiling_.rows_, tile % tiling_.columns_};
     }
 
-    // Row h of a picture from column `first` on, normalised and activated: `width` columns, kept until they are not the
-    // ones that are wanted at the row's place.
-    VIDTOK_INLINE const float* normed_line(const float* picture, int64_t h, int64_t first, int64_t width) {
+    // A row of the input.
+    VIDTOK_INLINE const float* line(int64_t clip, int64_t frame, int64_t h) const {
+      const auto [frames, height, width] = shape_.input;
+      const int64_t past = shape_.past;
+      const int64_t row = width * shape_.in;
+      if (Columns::kTaps == 1) {
+        return h < past ? x_.past + (clip * past + h) * row : x_.rest + (clip * (height - past) + h - past) * row;
+      }
+      const float* picture = frame < past ? x_.past + (clip * past + frame) * height * row
+                                          : x_.rest + (clip * (frames - past) + frame - past) * height * row;
+      return picture + h * row;
+    }
+
+    // Columns from the first of row h on, normalised and activated; kept until others are wanted at the row's place.
+    VIDTOK_INLINE const float* normed_line(const float* from, int64_t h, int64_t width) {
       const int place = h % Rows::kInputs;
       float* line = lines_ + place * tiling_.line();
-      const float* from = picture + (h * shape_.input[2] + first) * shape_.in;
       if (held_[place] != from || widths_[place] != width) {
         norm_silu_rows(*norm_, from, width, line);
         held_[place] = from;
@@ -313,18 +329,17 @@ class Tiling {
       float* to = v_ + slot * kPoints * v_step_;
       for (int64_t tile = 0; tile < count_; ++tile, to += in) {
         const auto [clip, row, column] = place(first_ + tile);
-        const float* picture = x_ + (clip * frames + frame) * height * width * in;
         const float* from[Rows::kInputs][Columns::kInputs];
         for (int r = 0; r < Rows::kInputs; ++r) {
           const int64_t h = row * Rows::kStep - shape_.padding[1] + r;
           const bool is_inside = h >= 0 && h < height;
-          const float* line = picture + h * width * in;
+          const float* line = is_inside ? this->line(clip, frame, h) : zeros_;
           if (norm_ != nullptr && is_inside) {
             // What this block's tiles of the row reach.
             const int64_t left = std::max<int64_t>(0, (column - std::min(column, tile)) * Columns::kStep - shape_.padding[2]);
             const int64_t last = column + std::min(tiling_.columns_ - column, count_ - tile) - 1;
             const int64_t right = std::min(width, last * Columns::kStep - shape_.padding[2] + Columns::kInputs);
-            line = normed_line(picture, h, left, right - left) - left * in;
+            line = normed_line(line + left * in, h, right - left) - left * in;
           }
           for (int c = 0; c < Columns::kInputs; ++c) {
             const int64_t w = column * Columns::kStep - shape_.padding[2] + c;
@@ -411,7 +426,7 @@ class Tiling {
     const Tiling& tiling_;
     const WinogradShape& shape_;
     const Norm* norm_;
-    const float* x_;
+    const WinogradInput& x_;
     const float* weights_;
     const float* bias_;
     float* y_;
@@ -458,7 +473,8 @@ bool fits(const WinogradShape& shape) {
   const bool has_channels = shape.in > 0 && shape.in % kLanes == 0 && shape.out > 0 && shape.out % kPanel == 0;
   const bool is_square = kernel[1] == 3 && kernel[2] == 3;
   const bool is_column = kernel[1] == 3 && kernel[2] == 1 && shape.repeated == Repeated::kNothing;
-  const bool has_taps = shape.repeated == Repeated::kFrames ? kernel[0] == 3 : kernel[0] <= kMostSources;
+  const bool is_over_pairs = shape.repeated == Repeated::kFrames || shape.repeated == Repeated::kCenteredFrames;
+  const bool has_taps = is_over_pairs ? kernel[0] == 3 : kernel[0] <= kMostSources;
   const auto& output = shape.output;
   if (shape.normed && (kernel[0] > 1 || kernel[2] == 1)) {
     return false;
@@ -495,8 +511,9 @@ void winograd_weights(const WinogradShape& shape, const WinogradTaps& taps, int6
 }
 
 VIDTOK_AVX2
-void winograd_blocks(const WinogradShape& shape, const WinogradPlan& plan, const Norm* norm, const float* x,
-                     const float* weights, const float* bias, int64_t begin, int64_t end, float* scratch, float* y) {
+void winograd_blocks(const WinogradShape& shape, const WinogradPlan& plan, const Norm* norm,
+                     const WinogradInput& x, const float* weights, const float* bias, int64_t begin, int64_t end,
+                     float* scratch, float* y) {
   with_tiling(shape, [&](const auto& tiling)
                          VIDTOK_AVX2 { tiling.run(plan, norm, x, weights, bias, begin, end, scratch, y); });
 }

@@ -10,8 +10,9 @@
 
 namespace vidtok {
 
-// What stands twice in the clip that is convolved, without being made.
-enum class Repeated { kNothing, kPixels, kFrames };
+// What stands twice in the clip that is convolved, without being made. Of repeated frames the kernel ends at an output,
+// or its middle stands there.
+enum class Repeated { kNothing, kPixels, kFrames, kCenteredFrames };
 
 // x [clips, input..., in], y [clips, output..., out]. Kernels are 3x3 or 3x1 over rows and columns, any over time (3 if
 // frames are repeated); steps over rows and columns are 1.
@@ -24,11 +25,21 @@ struct WinogradShape {
   Axes input;
   Axes output;
   Axes kernel;
+  // Zeros before the first; those after the last follow from the output.
   Axes padding;
   int64_t time_stride;
   Repeated repeated;
   // Whether x is to be normalised and activated first; not with taps over time.
   bool normed;
+  // How many of the input's frames (of its rows, for 3x1) come from another place than the rest.
+  int64_t past;
+};
+
+// Clips [clips, time, rows, columns, in] in two pieces, the first of `past` frames (rows), which is null if there are
+// none.
+struct WinogradInput {
+  const float* past;
+  const float* rest;
 };
 
 // Where the tap of an output and an input channel stands: steps between neighbours along each, which may be negative.
@@ -63,7 +74,8 @@ void winograd_weights(const WinogradShape& shape, const WinogradTaps& taps, int6
                       float* weights);
 
 // Convolves the blocks [begin, end) of x, or of silu(norm(x)) where there is a norm: a few rows of it at a time.
-void winograd_blocks(const WinogradShape& shape, const WinogradPlan& plan, const Norm* norm, const float* x,
-                     const float* weights, const float* bias, int64_t begin, int64_t end, float* scratch, float* y);
+void winograd_blocks(const WinogradShape& shape, const WinogradPlan& plan, const Norm* norm,
+                     const WinogradInput& x, const float* weights, const float* bias, int64_t begin, int64_t end,
+                     float* scratch, float* y);
 
 }  // namespace vidtok

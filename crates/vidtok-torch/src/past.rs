@@ -1,0 +1,49 @@
+//! What stands in front of the first frame for a convolution over time.
+
+use std::ptr::null;
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+/// Frames in front of those that a layer is given. A convolution takes them from where they are.
+#[derive(Debug)]
+pub enum Past {
+    /// So many frames of zeros; none, too.
+    Zeros(i64),
+    /// Frames `[b, n, h, w, c]`.
+    Frames(Tensor),
+}
+
+impl Past {
+    /// No frames.
+    pub const NONE: Self = Self::Zeros(0);
+
+    /// `x` `[b, t, h, w, c]` after these frames, in one piece.
+    pub fn join(&self, x: Tensor) -> Tensor {
+        match self {
+            Self::Zeros(0) => x,
+            Self::Zeros(frames) => {
+                let mut shape = x.size();
+                shape[1] = *frames;
+                Tensor::cat(&[Tensor::zeros(shape, (x.kind(), x.device())), x], 1)
+            }
+            Self::Frames(frames) => Tensor::cat(&[frames, &x], 1),
+        }
+    }
+
+    /// The frames as `layout` has those of a layer's input.
+    pub(crate) fn map(&self, layout: impl FnOnce(&Tensor) -> Tensor) -> Self {
+        match self {
+            Self::Zeros(frames) => Self::Zeros(*frames),
+            Self::Frames(frames) => Self::Frames(layout(frames)),
+        }
+    }
+
+    /// For the shim: the frames or null, and the number of zeros. Good as long as this value.
+    pub(crate) fn parts(&self) -> (*const C_tensor, i64) {
+        match self {
+            Self::Zeros(frames) => (null(), *frames),
+            Self::Frames(frames) => (frames.as_ptr(), 0),
+        }
+    }
+}

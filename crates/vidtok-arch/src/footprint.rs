@@ -5,8 +5,11 @@
 
 use crate::ArchConfig;
 
-/// Numbers that a step of a network holds. Weights, and what libtorch needs inside of a convolution, are not among
-/// them.
+/// Points and tiles of a block of the convolutions on the CPU (vidtok-torch's `winograd_kernel.cpp`).
+const POINTS: i64 = 36;
+const TILES: i64 = 128;
+
+/// Numbers that a step of a network holds. Weights, and what a convolution needs inside, are not among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
     /// Kept from one chunk to the next.
@@ -70,6 +73,15 @@ impl ArchConfig {
         walk.beside = 0;
         walk.holds(3 * 3 * frames.iter().product::<i64>());
         walk.footprint
+    }
+
+    /// The most numbers that a convolution on the CPU holds inside of itself: its weights as a blend scales them and
+    /// transformed, and of each thread a block of inputs for three taps and of sums.
+    #[must_use]
+    pub fn convolution_numbers(&self, threads: i64) -> i64 {
+        let width = self.width(self.last_level());
+        let weights = (27 + 3 * POINTS) * width * width;
+        weights + threads * POINTS * TILES * (3 + 1) * width
     }
 
     fn latent_size(&self, [t, h, w]: [i64; 3]) -> i64 {

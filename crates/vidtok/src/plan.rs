@@ -138,7 +138,11 @@ fn step_bytes(tokenizer: &Tokenizer, work: Work, [t, h, w]: [i64; 3], rows: Opti
         _ => 4,
     };
     let frames = COPIES * 3 * size_of::<f32>() as i64 * padded.iter().product::<i64>();
-    (OVERHEAD + number * (footprint.state + footprint.step) + frames).unsigned_abs()
+    let inside = match tokenizer.device() {
+        Device::Cpu => size_of::<f32>() as i64 * model.convolution_numbers(i64::from(tch::get_num_threads())),
+        _ => 0,
+    };
+    (OVERHEAD + inside + number * (footprint.state + footprint.step) + frames).unsigned_abs()
 }
 
 /// Division that rounds up.

@@ -17,8 +17,11 @@ namespace {
 // Output channels of a panel of weights, and rows that are multiplied with it at once: twelve sums stay in registers.
 constexpr int kPanel = 2 * kLanes;
 constexpr int kHeight = 6;
-// Tiles of a block at most: the more, the less often the weights come from memory.
-constexpr int64_t kMostTiles = 16 * kHeight;
+// Tiles of a block at most: the more, the less often the weights come from memory, and the less of the block's
+// transforms stays in the caches. With more channels the weights outweigh the transforms.
+constexpr int64_t kTiles = 64;
+constexpr int64_t kMostTiles = 128;
+constexpr int64_t kChannelsPerTile = 8;
 // Keeps the points of a tile apart in the first cache, which maps addresses by their low bits.
 constexpr int64_t kSkew = 16;
 
@@ -91,7 +94,8 @@ class Tiling {
         rows_(divide_up(shape.output[1], Rows::kOutputs)),
         columns_(divide_up(shape.output[2], Columns::kOutputs)),
         tiles_(shape.clips * rows_ * columns_),
-        unit_(columns_ <= kMostTiles ? columns_ : 1) {}
+        most_(std::clamp((slots() * shape.in + shape.out) / kChannelsPerTile, kTiles, kMostTiles)),
+        unit_(columns_ <= most_ ? columns_ : 1) {}
 
   // Multiplications of the matrix products.
   int64_t products() const {
@@ -116,7 +120,7 @@ class Tiling {
     plan.weights = kPoints * w_step();
     plan.panels = shape_.out / kPanel;
     const int64_t units = tiles_ / unit_;
-    plan.blocks = std::min(divide_up(divide_up(units, kMostTiles / unit_), threads) * threads, units);
+    plan.blocks = std::min(divide_up(divide_up(units, most_ / unit_), threads) * threads, units);
     const int64_t tiles = divide_up(units, plan.blocks) * unit_;
     plan.scratch = kPoints * (slots() * step(tiles, shape_.in) + sums() * step(tiles, shape_.out)) + shape_.in +
                    shape_.out + Rows::kInputs * line();
@@ -447,6 +451,8 @@ class Tiling {
   int64_t rows_;
   int64_t columns_;
   int64_t tiles_;
+  // Of a block.
+  int64_t most_;
   // Tiles that stay in one block: a row of them if it is not too long.
   int64_t unit_;
 };

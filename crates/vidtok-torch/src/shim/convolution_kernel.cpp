@@ -72,14 +72,8 @@ VIDTOK_INLINE Range inside(Range range, int64_t stride, int64_t offset, int64_t 
 }  // namespace
 
 bool convolution_to_weight_wins(const ConvolutionShape& shape) {
-#if defined(__x86_64__) && defined(__GNUC__)
-  static const bool has_instructions =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && !__builtin_cpu_supports("avx512f");
-#else
-  constexpr bool has_instructions = false;
-#endif
   // Short rows and large kernels read and write sums more than they add; there libtorch's blocks pay.
-  return has_instructions && shape.in % kWidth == 0 && shape.output[2] >= 16 && shape.weights() <= (1 << 19);
+  return has_vectors() && shape.in % kWidth == 0 && shape.output[2] >= 16 && shape.weights() <= (1 << 19);
 }
 
 VIDTOK_AVX2

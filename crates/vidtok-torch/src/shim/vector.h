@@ -17,6 +17,17 @@ constexpr int kLanes = 8;
 // At any address.
 typedef float Vector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 
+// Whether this machine has them, and none of twice the width, for which oneDNN's kernels are made.
+inline bool has_vectors() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  static const bool has =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && !__builtin_cpu_supports("avx512f");
+  return has;
+#else
+  return false;
+#endif
+}
+
 VIDTOK_INLINE Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
 VIDTOK_INLINE void store(float* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
 

@@ -22,8 +22,8 @@ struct Front {
   const at::Tensor* frames = nullptr;
 };
 
-// x [n, in, ...] in channels-last memory, after its front, convolved with `weight` [out, in, ...] over two or three axes,
-// plus `bias`, with steps and zeros as libtorch's convolution has them; nothing where that is to be called. Without
+// x [n, in, ...] in channels-last memory, after its front, convolved with `weight` [out, in, ...] over two or three
+// axes, plus `bias`, with steps and zeros as libtorch's convolution has them; nothing where that is to be called. Without
 // gradients. With a norm, silu(norm(x)) is convolved.
 std::optional<Convolved> winograd(const at::Tensor& x, const Front& front, const at::Tensor& weight,
                                   const at::Tensor& bias, at::IntArrayRef stride, at::IntArrayRef padding,

@@ -110,8 +110,7 @@ class Tiling {
 
   // The time of all, in multiplications.
   int64_t cost() const {
-    const int64_t values =
-        kInputCost * shape_.input[0] * shape_.in + kOutputCost * shape_.output[0] * shape_.out;
+    const int64_t values = kInputCost * shape_.input[0] * shape_.in + kOutputCost * shape_.output[0] * shape_.out;
     return products() + tiles_ * kPoints * values + kWeightCost * shape_.kernel[0] * shape_.in * shape_.out;
   }
 
@@ -157,8 +156,8 @@ class Tiling {
     }
   }
 
-  VIDTOK_INLINE void run(const WinogradPlan& plan, const Norm* norm, const WinogradInput& x,
-                         const float* weights, const float* bias, int64_t begin, int64_t end, float* scratch, float* y) const {
+  VIDTOK_INLINE void run(const WinogradPlan& plan, const Norm* norm, const WinogradInput& x, const float* weights,
+                         const float* bias, int64_t begin, int64_t end, float* scratch, float* y) const {
     const int64_t units = tiles_ / unit_;
     for (int64_t block = begin; block < end; ++block) {
       const int64_t first = units * block / plan.blocks * unit_;
@@ -340,8 +339,9 @@ class Tiling {
           const float* line = is_inside ? this->line(clip, frame, h) : zeros_;
           if (norm_ != nullptr && is_inside) {
             // What this block's tiles of the row reach.
-            const int64_t left = std::max<int64_t>(0, (column - std::min(column, tile)) * Columns::kStep - shape_.padding[2]);
+            const int64_t first = column - std::min(column, tile);
             const int64_t last = column + std::min(tiling_.columns_ - column, count_ - tile) - 1;
+            const int64_t left = std::max<int64_t>(0, first * Columns::kStep - shape_.padding[2]);
             const int64_t right = std::min(width, last * Columns::kStep - shape_.padding[2] + Columns::kInputs);
             line = normed_line(line + left * in, h, right - left) - left * in;
           }
@@ -491,13 +491,7 @@ bool fits(const WinogradShape& shape) {
 }  // namespace
 
 bool winograd_wins(const WinogradShape& shape) {
-#if defined(__x86_64__) && defined(__GNUC__)
-  static const bool has_instructions =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && !__builtin_cpu_supports("avx512f");
-#else
-  constexpr bool has_instructions = false;
-#endif
-  if (!has_instructions || !fits(shape)) {
+  if (!has_vectors() || !fits(shape)) {
     return false;
   }
   const auto& [frames, height, width] = shape.output;

@@ -53,7 +53,7 @@ mod tests {
             let size = sizes[round % sizes.len()];
             held.push((round as f64, size, Tensor::full([size], round as f64, cpu)));
             if round % 3 == 2 {
-                held.remove(round / 3 % held.len());
+                drop(held.remove(round / 3 % held.len()));
             }
             for (value, size, tensor) in &held {
                 assert_eq!(tensor.sum(Kind::Double).double_value(&[]), value * *size as f64);

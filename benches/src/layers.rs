@@ -173,14 +173,12 @@ impl Case {
     }
 
     /// A random input, `[1, t, h, w, c]` with the frames before the first.
-    #[must_use]
     pub fn input(&self) -> Tensor {
         let [t, h, w] = self.size;
         Tensor::randn([1, self.layer.frames_before() + t, h, w, self.channels[0]], (Kind::Float, Device::Cpu))
     }
 
     /// What the layer gives.
-    #[must_use]
     pub fn forward(&self, input: &Tensor) -> Tensor {
         (self.forward)(input)
     }

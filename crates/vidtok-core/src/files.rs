@@ -8,6 +8,8 @@ use tempfile::TempPath;
 
 /// How the names of temporary files start.
 const PARTIAL: &str = ".partial-";
+/// And of those that the crate `tempfile` names by itself.
+const PARTIAL_OF_TEMPFILE: &str = ".tmp";
 
 /// An empty file in the folder of `path`, removed unless it is renamed (`persist`).
 ///
@@ -38,14 +40,17 @@ pub fn write_atomically<E: From<io::Error>>(path: &Path, write: impl FnOnce(&Pat
     Ok(())
 }
 
-/// Removes the temporary files of writers that were killed from `folder`. No writer may be at work there.
+/// Removes the temporary files of writers that were killed from `folder`: ours, and those that the crate `safetensors`
+/// writes through itself. No writer may be at work there.
 ///
 /// # Errors
 /// What the file system says.
 pub fn remove_partial(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(PARTIAL.as_bytes()) {
+        let name = entry.file_name();
+        if [PARTIAL, PARTIAL_OF_TEMPFILE].iter().any(|partial| name.as_encoded_bytes().starts_with(partial.as_bytes()))
+        {
             fs::remove_file(entry.path())?;
         }
     }
@@ -81,8 +86,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a"), "").unwrap();
         let left = temporary_beside(&folder.path().join("b")).unwrap().keep().unwrap();
+        let by_others = tempfile::NamedTempFile::new_in(folder.path()).unwrap().into_temp_path().keep().unwrap();
         remove_partial(folder.path()).unwrap();
-        assert!(!left.exists());
+        assert!(!left.exists() && !by_others.exists());
         assert!(folder.path().join("a").exists());
     }
 

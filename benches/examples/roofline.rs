@@ -9,9 +9,9 @@
 //! the other (`vidtok_benches::roofline`); the share says how much of the time that it takes this would be.
 //!
 //! Operations of convolutions are those of the direct form; a share above 1 means fewer multiplications were executed.
-//! Minimal filtering executes 1/4 of them over rows and columns and 1/2 over time, and of doubling resamplers 1/4 in space
-//! and 1/8 in time. Bytes are input, output and parameters once, in float32. Times are the best of several, since other programs can only add to them, and so are the
-//! peaks, which are measured anew beside each layer.
+//! Minimal filtering executes 1/4 of them over rows and columns and 1/2 over time, and of doubling resamplers 1/4 in
+//! space and 1/8 in time. Bytes are input, output and parameters once, in float32. Times are the best of several, since
+//! other programs can only add to them, and so are the peaks, which are measured anew beside each layer.
 
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 

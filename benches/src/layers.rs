@@ -135,7 +135,7 @@ fn attention(path: &ParamPath, channels: i64) -> Box<dyn Fn(&Tensor) -> Tensor> 
         let size = x.size();
         let normed = norm.forward(x).view([size[0] * size[1], 1, size[2] * size[3], size[4]]);
         let [q, k, v] = [&q, &k, &v].map(|project| project.forward(&normed));
-        let attended = Tensor::scaled_dot_product_attention(&q, &k, &v, None::<Tensor>, 0.0, false, None, false);
+        let attended = vidtok_torch::attention(&q, &k, &v);
         add(projection.forward(&attended).view(size.as_slice()), x)
     })
 }

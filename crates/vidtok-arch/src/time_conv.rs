@@ -34,7 +34,7 @@ impl Layer for Conv2d {
 
     fn forward_normed(&self, norm: &LayerNorm, x: Tensor, state: &mut StreamState) -> Tensor {
         if state.has_whole_frames() {
-            return Conv2d::forward_normed(self, norm, &x);
+            return Conv2d::forward_normed(self, norm, x);
         }
         let h = norm.forward_silu(&x);
         drop(x);

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 use vidtok_torch::{
-    Conv1d, Conv2d, Conv3d, ConvInit, ParamPath, Pointwise, RowEdges, TemporalGeometry, attention, flops_executed,
+    Conv1d, Conv2d, Conv3d, ConvInit, ParamPath, Past, Pointwise, RowEdges, TemporalGeometry, attention, flops_executed,
 };
 
 fn executed(work: impl FnOnce() -> Tensor) -> u64 {
@@ -34,6 +34,20 @@ fn layers_count_twice_their_multiplications() {
     let conv = Conv2d::new(&root.sub("wide"), 64, 64, Conv2d::SAME, ConvInit::Default);
     let expected = if has_kernel() { 8 * 8 * 36 } else { 32 * 32 * 9 };
     assert_eq!(executed(|| conv.forward(&x)), 2 * expected * 64 * 64);
+
+    if has_kernel() {
+        // Nine products for the four pixels of a source; for three frames after one, 3 * 4 - 2 for their pairs.
+        let doubled = executed(|| conv.forward_doubled(&x, RowEdges::Zeros));
+        assert_eq!(doubled, 2 * (32 * 32 * 9) * 64 * 64);
+        let causal = TemporalGeometry { kernel: 3, stride: 1, padding: 0 };
+        let x = Tensor::zeros([1, 4, 32, 32, 64], (Kind::Float, Device::Cpu));
+        let conv = Conv3d::new(&root.sub("wide_3d"), 64, 64, causal, ConvInit::Default);
+        let doubled = executed(|| conv.forward_doubled(&Past::NONE, &x, RowEdges::Zeros));
+        assert_eq!(doubled, 2 * (3 * 4 - 2) * (8 * 8 * 36) * 64 * 64);
+        // Four outputs of two frames before four from six products.
+        let conv = Conv1d::new(&root.sub("wide_1d"), 64, 64, causal, ConvInit::Default);
+        assert_eq!(executed(|| conv.forward_after(&Past::Zeros(2), &x)), 2 * 6 * (32 * 32) * 64 * 64);
+    }
 
     let [q, k] = [4, 10].map(|n| Tensor::zeros([2, 1, n, 16], (Kind::Float, Device::Cpu)));
     assert_eq!(executed(|| attention(&q, &k, &k)), 2 * (2 * 2 * 4 * 10 * 16));

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "status",
     "autocast",
     "memory",
@@ -14,6 +14,7 @@ const SOURCES: [&str; 10] = [
     "convolution_kernel",
     "winograd",
     "winograd_kernel",
+    "process_group",
 ];
 
 fn main() {
@@ -38,6 +39,10 @@ fn main() {
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(root.join("include"))
         .include(root.join("include/torch/csrc/api/include"))
+        .include("src/shim/gloo_stub")
+        .define("USE_DISTRIBUTED", None)
+        .define("USE_C10D", None)
+        .define("USE_C10D_GLOO", None)
         // Kernels are written as loops for the compiler to turn into vectors, in tests too.
         .opt_level(3)
         .flag_if_supported("-fno-math-errno")

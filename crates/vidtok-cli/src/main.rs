@@ -6,8 +6,10 @@
 mod args;
 mod clip;
 mod commands;
+mod launcher;
 mod pipeline;
 mod progress;
+mod signals;
 mod standard;
 
 use std::panic::{self, AssertUnwindSafe};
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
     let message = match panic::catch_unwind(AssertUnwindSafe(|| run(arguments.command))) {
         Ok(Ok(())) => return ExitCode::SUCCESS,
         Ok(Err(error)) => describe(&error),
-        Err(payload) => describe_panic(payload.as_ref()),
+        Err(payload) => vidtok_torch::panic_message(payload.as_ref()),
     };
     eprintln!("error: {message}");
     ExitCode::FAILURE
@@ -57,29 +59,4 @@ fn describe(error: &anyhow::Error) -> String {
         }
     }
     line.lines().map(str::trim).collect::<Vec<_>>().join(" ")
-}
-
-/// tch panics with what libtorch threw: the message, and a trace of libtorch's own functions behind it.
-fn describe_panic(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("unknown cause");
-    match text.split_once("Torch(\"") {
-        Some((_, thrown)) => {
-            let end = thrown.find("\\n").or_else(|| thrown.find("\")")).unwrap_or(thrown.len());
-            format!("libtorch failed: {}", &thrown[..end])
-        }
-        None => format!("internal error: {}", text.lines().next().unwrap_or(text)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_libtorch_threw_is_one_line_without_its_trace() {
-        let thrown = r#"called `Result::unwrap()` on an `Err` value: Torch("not enough memory\nException raised from x\nframe #0")"#;
-        assert_eq!(describe_panic(&thrown.to_owned()), "libtorch failed: not enough memory");
-        assert_eq!(describe_panic(&"index out of bounds"), "internal error: index out of bounds");
-    }
 }

@@ -2,6 +2,8 @@
 
 use tch::Tensor;
 
+use crate::Peers;
+
 /// What a quantizer makes of an encoder's output.
 #[derive(Debug)]
 pub struct Quantized {
@@ -44,8 +46,9 @@ pub trait Quantizer: std::fmt::Debug + Send {
     /// given; discrete quantizers ignore it.
     fn quantize(&self, encoded: &Tensor, noise: Option<&Tensor>) -> Quantized;
 
-    /// The latent and the loss term for training; `step` counts batches from 0, for annealed weights.
-    fn regularize(&self, encoded: &Tensor, step: u64) -> Regularized;
+    /// The latent and the loss term for training; `step` counts batches from 0, for annealed weights. Where `peers` share
+    /// the batch, `encoded` is this process's part, and what the loss says of the batch is said of the whole.
+    fn regularize(&self, encoded: &Tensor, step: u64, peers: &dyn Peers) -> Regularized;
 
     /// The latent `[b, z, t, h, w]` of codebook `indices` `[b, t, h, w]`; `None` for continuous latents.
     fn codes(&self, indices: &Tensor) -> Option<Tensor>;

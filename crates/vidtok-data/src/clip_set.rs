@@ -150,13 +150,20 @@ impl ClipSet {
     /// # Errors
     /// If no video can be used, or something is wrong that lies in none of them: there is no ffmpeg, or no space.
     pub fn batch(&self, seed: u64, step: u64, batch: usize) -> Result<Batch, LoadError> {
-        self.batch_until(&Stop::default(), seed, step, batch)
+        self.part_until(&Stop::default(), seed, step, 0..batch)
     }
 
-    pub(crate) fn batch_until(&self, stop: &Stop, seed: u64, step: u64, batch: usize) -> Result<Batch, LoadError> {
+    /// The clips at these places of the batch.
+    pub(crate) fn part_until(
+        &self,
+        stop: &Stop,
+        seed: u64,
+        step: u64,
+        places: Range<usize>,
+    ) -> Result<Batch, LoadError> {
         let mut clips = Clips::default();
-        for place in 0..batch as u64 {
-            self.random_clip(stop, [seed, step, place], &mut clips)?;
+        for place in places {
+            self.random_clip(stop, [seed, step, place as u64], &mut clips)?;
         }
         Ok(self.finish(clips))
     }

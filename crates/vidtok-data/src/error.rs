@@ -40,6 +40,16 @@ pub enum LoadError {
     /// A batch of no clips was asked for.
     #[error("batches of 0 clips: there must be at least 1")]
     EmptyBatch,
+    /// A batch was to be shared by processes that cannot have equal parts of it.
+    #[error("a batch of {batch} clips has no equal parts for {count} processes (this is process {rank})")]
+    Part {
+        /// Clips in the batch.
+        batch: usize,
+        /// This process's number.
+        rank: usize,
+        /// How many there are.
+        count: usize,
+    },
     /// Nothing can be chosen by these weights.
     #[error("weights {weights:?}: they must be numbers from 0 on, and one above 0")]
     Weights {

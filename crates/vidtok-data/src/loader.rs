@@ -16,8 +16,10 @@ use crate::{Batch, LoadError, Mixture};
 /// How a [`Loader`] works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoaderOptions {
-    /// Clips in a batch.
+    /// Clips in a batch, of which this process makes its part.
     pub batch: usize,
+    /// This process's number among those that share each batch, and how many they are.
+    pub part: (usize, usize),
     /// What decides which clips come.
     pub seed: u64,
     /// The step whose batch comes first.
@@ -45,14 +47,17 @@ impl Loader {
     /// Starts the threads.
     ///
     /// # Errors
-    /// If the batch is empty or a thread cannot be started.
+    /// If the batch is empty or has no equal parts, or a thread cannot be started.
     pub fn start(clips: impl Into<Mixture>, options: LoaderOptions) -> Result<Self, LoadError> {
-        let LoaderOptions { batch, seed, .. } = options;
+        let LoaderOptions { batch, part: (rank, count), seed, .. } = options;
         if batch < 1 {
             return Err(LoadError::EmptyBatch);
         }
-        let clips = clips.into();
-        Self::start_with(options, move |stop, step| clips.batch_until(stop, seed, step, batch))
+        if rank >= count || !batch.is_multiple_of(count) {
+            return Err(LoadError::Part { batch, rank, count });
+        }
+        let (clips, size) = (clips.into(), batch / count);
+        Self::start_with(options, move |stop, step| clips.part_until(stop, seed, step, rank * size..(rank + 1) * size))
     }
 
     /// Starts threads that make the batch of a step with `make`.
@@ -139,7 +144,7 @@ mod tests {
     use super::*;
 
     fn options(workers: usize, prefetch: usize) -> LoaderOptions {
-        LoaderOptions { batch: 1, seed: 0, first_step: 0, workers, prefetch }
+        LoaderOptions { batch: 1, part: (0, 1), seed: 0, first_step: 0, workers, prefetch }
     }
 
     fn batch(step: u64) -> Batch {

@@ -1,5 +1,6 @@
 //! Several sets of clips, mixed by weight: videos and images, or clips of several sizes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rand::RngExt;
@@ -46,13 +47,20 @@ impl Mixture {
     /// # Errors
     /// As [`ClipSet::batch`].
     pub fn batch(&self, seed: u64, step: u64, batch: usize) -> Result<Batch, LoadError> {
-        self.batch_until(&Stop::default(), seed, step, batch)
+        self.part_until(&Stop::default(), seed, step, 0..batch)
     }
 
-    pub(crate) fn batch_until(&self, stop: &Stop, seed: u64, step: u64, batch: usize) -> Result<Batch, LoadError> {
+    /// The clips at these places of the batch.
+    pub(crate) fn part_until(
+        &self,
+        stop: &Stop,
+        seed: u64,
+        step: u64,
+        places: Range<usize>,
+    ) -> Result<Batch, LoadError> {
         let drawn = random_numbers([seed, step, WHOLE_BATCH], 0).random_range(0.0..self.total);
         let chosen = self.sets.partition_point(|(_, end)| *end <= drawn).min(self.sets.len() - 1);
-        self.sets[chosen].0.batch_until(stop, seed, step, batch)
+        self.sets[chosen].0.part_until(stop, seed, step, places)
     }
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
-use vidtok_core::Differentiated;
+use vidtok_core::{Differentiated, Peers};
 use vidtok_torch::ParamPath;
 
 use crate::{DiscriminatorLoss, GeneratorLoss, LeCam, PatchGan, PatchKind};
@@ -55,7 +55,8 @@ pub struct Adversary {
     lecam: LeCam,
 }
 
-/// The discriminator's loss of one batch, and its parts; scalars.
+/// The discriminator's loss of one batch, and its parts; scalars. Of a batch that peers share they say what this
+/// process's part adds to the mean.
 #[derive(Debug)]
 pub struct DiscriminatorTerms {
     /// What is minimised; with gradients for the discriminator.
@@ -97,36 +98,46 @@ impl Adversary {
 
     /// The generator's loss on reconstructions `[b, 3, t, h, w]` and its gradient there, before any weight. The
     /// discriminator's parameters get no gradient.
-    pub fn judge(&self, reconstruction: &Tensor) -> Differentiated {
-        let loss = |fake: &Tensor| Ok(self.config.generator_loss.forward(&self.discriminator.forward(fake)));
+    pub fn judge(&self, reconstruction: &Tensor, peers: &dyn Peers) -> Differentiated {
+        let loss = |fake: &Tensor| Ok(self.config.generator_loss.forward(&self.discriminator.forward(fake, peers)));
         let Ok(judged) = Differentiated::of::<Infallible>(reconstruction, loss);
         judged
     }
 
     /// The weight of the generator's loss: the ratio of both losses' gradient norms at `parameter` (the decoder's last
     /// weight), clamped, times the configured weight (arXiv 2012.09841). Both losses must have a graph to it, which is
-    /// kept.
-    pub fn adaptive_weight(&self, nll: &Tensor, generator: &Tensor, parameter: &Tensor) -> Tensor {
-        let norm = |loss: &Tensor| Tensor::run_backward(&[loss], &[parameter], true, false)[0].norm();
+    /// kept. Of a batch that peers share the gradients are those of the whole.
+    pub fn adaptive_weight(
+        &self,
+        nll: &Tensor,
+        generator: &Tensor,
+        parameter: &Tensor,
+        peers: &dyn Peers,
+    ) -> Tensor {
+        let gradient = |loss: &Tensor| Tensor::run_backward(&[loss], &[parameter], true, false).swap_remove(0);
+        let norm = |loss: &Tensor| peers.mean(&gradient(loss)).norm();
         (norm(nll) / (norm(generator) + EPS)).clamp(0.0, LARGEST_WEIGHT) * self.config.weight
     }
 
     /// The discriminator's loss on clips and their reconstructions, both `[b, 3, t, h, w]`; counts their logits into
     /// the moving means, unless they are no finite numbers.
-    pub fn discriminate(&mut self, target: &Tensor, reconstruction: &Tensor) -> DiscriminatorTerms {
-        let real = self.discriminator.forward(&target.detach());
-        let fake = self.discriminator.forward(&reconstruction.detach());
+    pub fn discriminate(&mut self, target: &Tensor, reconstruction: &Tensor, peers: &dyn Peers) -> DiscriminatorTerms {
+        let real = self.discriminator.forward(&target.detach(), peers);
+        let fake = self.discriminator.forward(&reconstruction.detach(), peers);
         let logits_loss = self.config.discriminator_loss.forward(&real, &fake);
-        if logits_loss.double_value(&[]).is_finite() {
-            self.lecam.update(&real, &fake);
+        let means = [&real, &fake].map(|logits| logits.detach().mean(Kind::Float));
+        let of_all = peers.mean(&Tensor::stack(&[&means[0], &means[1], &logits_loss.detach()], 0));
+        if of_all.isfinite().all().int64_value(&[]) == 1 {
+            self.lecam.update(of_all.double_value(&[0]), of_all.double_value(&[1]));
         }
+        let [mean_real, mean_fake] = means;
         let lecam = self.lecam.forward(&real, &fake);
         DiscriminatorTerms {
             loss: &logits_loss + &lecam * self.config.lecam_weight,
             logits_loss: logits_loss.detach(),
             lecam: lecam.detach(),
-            real: real.detach().mean(Kind::Float),
-            fake: fake.detach().mean(Kind::Float),
+            real: mean_real,
+            fake: mean_fake,
         }
     }
 }
@@ -134,6 +145,7 @@ impl Adversary {
 #[cfg(test)]
 mod tests {
     use tch::Device;
+    use vidtok_core::Alone;
 
     use super::*;
 
@@ -141,9 +153,9 @@ mod tests {
     fn the_adaptive_weight_is_the_ratio_of_the_gradient_norms() {
         let adversary = Adversary::new(&ParamPath::shapes(), &AdversaryConfig::default());
         let x = Tensor::from_slice(&[1.0_f32, 1.0]).set_requires_grad(true);
-        let weight = adversary.adaptive_weight(&(&x * 6.0).sum(Kind::Float), &(&x * 2.0).sum(Kind::Float), &x);
+        let weight = adversary.adaptive_weight(&(&x * 6.0).sum(Kind::Float), &(&x * 2.0).sum(Kind::Float), &x, &Alone);
         assert!((weight.double_value(&[]) - 0.6).abs() < 1e-4);
-        let vanishing = adversary.adaptive_weight(&(&x * 6e9).sum(Kind::Float), &(&x * 0.0).sum(Kind::Float), &x);
+        let vanishing = adversary.adaptive_weight(&(&x * 6e9).sum(Kind::Float), &(&x * 0.0).sum(Kind::Float), &x, &Alone);
         assert!((vanishing.double_value(&[]) - 2000.0).abs() < 1e-3, "clamped at 1e4 * 0.2");
     }
 
@@ -155,10 +167,10 @@ mod tests {
         let parameters = root.finish().unwrap();
         parameters.set_requires_grad("", true);
         let clips = Tensor::rand([1, 3, 2, 32, 32], (Kind::Float, Device::Cpu));
-        let judged = adversary.judge(&clips);
+        let judged = adversary.judge(&clips, &Alone);
         assert_eq!(judged.gradient.size(), clips.size());
         assert!(parameters.trained().all(|(_, parameter)| !parameter.grad().defined()));
-        adversary.discriminate(&clips, &(&clips * 0.5)).loss.backward();
+        adversary.discriminate(&clips, &(&clips * 0.5), &Alone).loss.backward();
         assert!(parameters.trained().all(|(_, parameter)| parameter.grad().defined()));
         assert!(adversary.lecam() != LeCam::default());
     }

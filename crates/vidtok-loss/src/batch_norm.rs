@@ -1,13 +1,15 @@
 //! Batch normalisation (arXiv 1502.03167) in training.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
+use vidtok_core::Peers;
 use vidtok_torch::{Init, ParamPath};
 
 /// Weight of a batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 const EPS: f64 = 1e-5;
 
-/// Normalises each channel by the statistics of the batch, and keeps running ones as the published state does.
+/// Normalises each channel by the statistics of the batch, and keeps running ones as the published state does. A batch
+/// that peers share is one batch.
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
     weight: Tensor,
@@ -28,16 +30,40 @@ impl BatchNorm {
     }
 
     /// `[n, c, ...]` to the same shape.
-    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor, peers: &dyn Peers) -> Tensor {
+        if peers.count() > 1 {
+            return self.forward_shared(x, peers);
+        }
         let [weight, bias] = [&self.weight, &self.bias].map(Some);
         let [mean, var] = [&self.running_mean, &self.running_var].map(Some);
         x.batch_norm(weight, bias, mean, var, true, MOMENTUM, EPS, true)
+    }
+
+    /// The same in operations between which the statistics of all are joined.
+    fn forward_shared(&self, x: &Tensor, peers: &dyn Peers) -> Tensor {
+        let size = x.size();
+        let axes: Vec<i64> = (0..size.len() as i64).filter(|&axis| axis != 1).collect();
+        let mean_of = |x: &Tensor| peers.mean(&x.mean_dim(axes.as_slice(), true, Kind::Float));
+        let mean = mean_of(x);
+        let centered = x - &mean;
+        let var = mean_of(&centered.square());
+        let count = axes.iter().map(|&axis| size[axis as usize]).product::<i64>() as f64 * peers.count() as f64;
+        tch::no_grad(|| {
+            let running = [(&self.running_mean, &mean, 1.0), (&self.running_var, &var, count / (count - 1.0))];
+            for (running, batch, unbiased) in running {
+                let _ = running.shallow_clone().lerp_(&(batch.flatten(0, -1) * unbiased), MOMENTUM);
+            }
+        });
+        let channels: Vec<i64> = size.iter().enumerate().map(|(axis, &n)| if axis == 1 { n } else { 1 }).collect();
+        let scale = self.weight.view(channels.as_slice()) * (var + EPS).rsqrt();
+        centered * scale + self.bias.view(channels.as_slice())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use tch::{Device, Kind};
+    use vidtok_core::Alone;
 
     use super::*;
 
@@ -46,10 +72,47 @@ mod tests {
         tch::manual_seed(0);
         let norm = BatchNorm::new(&ParamPath::fresh(Device::Cpu), 2, 0.0);
         let x = Tensor::randn([8, 2, 6, 6], (Kind::Float, Device::Cpu)) * 3.0 + 5.0;
-        let y = norm.forward(&x);
+        let y = norm.forward(&x, &Alone);
         let axes = [0_i64, 2, 3];
         assert!(y.mean_dim(axes.as_slice(), false, Kind::Float).abs().max().double_value(&[]) < 1e-5);
         let mean = x.mean_dim(axes.as_slice(), false, Kind::Float);
         assert!((&norm.running_mean - mean * 0.1).abs().max().double_value(&[]) < 1e-5);
+    }
+
+    #[test]
+    fn joined_statistics_normalise_as_libtorch_does() {
+        /// Two processes whose parts of the batch have the same statistics.
+        #[derive(Debug)]
+        struct Alike;
+
+        impl Peers for Alike {
+            fn rank(&self) -> usize {
+                0
+            }
+
+            fn count(&self) -> usize {
+                2
+            }
+
+            fn mean(&self, x: &Tensor) -> Tensor {
+                x.shallow_clone()
+            }
+        }
+
+        tch::manual_seed(0);
+        let x = Tensor::randn([2, 3, 4, 5], (Kind::Float, Device::Cpu)) * 3.0 + 5.0;
+        let [whole, shared] = [0, 1].map(|shared| {
+            tch::manual_seed(1);
+            let norm = BatchNorm::new(&ParamPath::fresh(Device::Cpu), 3, 0.5);
+            let x = x.detach().set_requires_grad(true);
+            let y = match shared {
+                0 => norm.forward(&Tensor::cat(&[&x, &x], 0), &Alone).narrow(0, 0, 2),
+                _ => norm.forward(&x, &Alike),
+            };
+            [y, norm.running_mean, norm.running_var]
+        });
+        for (whole, shared) in whole.iter().zip(&shared) {
+            assert!(whole.allclose(shared, 1e-5, 1e-5, false), "{whole} {shared}");
+        }
     }
 }

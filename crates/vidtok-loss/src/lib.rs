@@ -15,6 +15,7 @@
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
+//! use vidtok_core::Alone;
 //! use vidtok_loss::{Adversary, AdversaryConfig};
 //! use vidtok_torch::ParamPath;
 //!
@@ -24,7 +25,7 @@
 //! parameters.set_requires_grad("", true);
 //!
 //! let clips = Tensor::zeros([1, 3, 5, 32, 32], (Kind::Float, Device::Cpu));
-//! let terms = adversary.discriminate(&clips, &(&clips + 0.1));
+//! let terms = adversary.discriminate(&clips, &(&clips + 0.1), &Alone);
 //! terms.loss.backward();
 //! # Ok::<(), vidtok_torch::ParameterError>(())
 //! ```

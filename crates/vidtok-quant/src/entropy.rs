@@ -8,6 +8,7 @@
 //! b_j. Memory and time are those of the halves (512 for 262,144 codes), and the value is the published one.
 
 use tch::{Kind, Tensor};
+use vidtok_core::Peers;
 use vidtok_torch::with_gradient;
 
 /// Probabilities are not taken below this in a logarithm.
@@ -38,10 +39,10 @@ pub(crate) fn mean_entropy(z: &Tensor, log_factors: impl Fn(&Tensor) -> Vec<Tens
 }
 
 /// The entropy in nats of how often the codes are used: of the mean of the joint probabilities of `log_factors`, each
-/// `[n, L]`.
-pub(crate) fn entropy_of_mean(log_factors: &[Tensor]) -> Tensor {
+/// `[n, L]`, and of all peers'.
+pub(crate) fn entropy_of_mean(log_factors: &[Tensor], peers: &dyn Peers) -> Tensor {
     let [low, high] = halves(log_factors).map(|half| half.exp());
-    let mean = high.tr().matmul(&low) / low.size()[0] as f64;
+    let mean = peers.mean(&(high.tr().matmul(&low) / low.size()[0] as f64));
     -(&mean * mean.clamp_min(FLOOR).log()).sum(Kind::Float)
 }
 
@@ -82,6 +83,7 @@ fn prefix_sums(x: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use tch::Device;
+    use vidtok_core::Alone;
 
     use super::*;
 
@@ -125,7 +127,7 @@ mod tests {
             let largest = theirs.abs().max().double_value(&[]);
             close(&ours, &theirs, 1e-3 * largest);
 
-            let mean = entropy_of_mean(&log_factors(&z));
+            let mean = entropy_of_mean(&log_factors(&z), &Alone);
             close(&mean.detach(), &direct(&joint(&z).mean_dim(0, false, Kind::Float)).detach(), 2e-5);
         }
     }

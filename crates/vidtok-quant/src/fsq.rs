@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use vidtok_core::{Quantized, Quantizer, Regularized};
+use vidtok_core::{Peers, Quantized, Quantizer, Regularized};
 
 use crate::QuantizerError;
 use crate::entropy::{entropy_of_mean, mean_entropy};
@@ -150,9 +150,9 @@ impl Fsq {
         self.config.levels.iter().enumerate().map(factor).collect()
     }
 
-    /// How sharp the assignments of `z` `[n, z]` are less how evenly the codes are used, both as entropies in nats.
-    fn entropy_loss(&self, z: &Tensor) -> Tensor {
-        mean_entropy(z, |part| self.log_factors(part)) - entropy_of_mean(&self.log_factors(z))
+    /// How sharp the assignments of `z` `[n, z]` are less how evenly all peers' use the codes, both as entropies in nats.
+    fn entropy_loss(&self, z: &Tensor, peers: &dyn Peers) -> Tensor {
+        mean_entropy(z, |part| self.log_factors(part)) - entropy_of_mean(&self.log_factors(z), peers)
     }
 }
 
@@ -190,7 +190,7 @@ impl Quantizer for Fsq {
 
     /// The loss is entropy_weight(step) * (per-sample entropy - codebook entropy) + commitment_weight *
     /// mean((z - sg(code))^2), with z the encoder's output before it is bounded.
-    fn regularize(&self, encoded: &Tensor, step: u64) -> Regularized {
+    fn regularize(&self, encoded: &Tensor, step: u64, peers: &dyn Peers) -> Regularized {
         let z = channels_last(encoded).to_kind(Kind::Float);
         let bounded = self.bound(&z);
         let rounded = bounded.detach().round();
@@ -199,7 +199,7 @@ impl Quantizer for Fsq {
         let half_width = self.half_width(encoded.device());
         let code = &rounded / &half_width;
         let commitment = (&z - code).square().mean(Kind::Float);
-        let entropy = self.entropy_loss(&z.flatten(0, 3));
+        let entropy = self.entropy_loss(&z.flatten(0, 3), peers);
         let loss = entropy * self.config.entropy_weight_at(step) + commitment * self.config.commitment_weight;
         Regularized {
             latent: channels_first(&(straight / half_width)).to_kind(encoded.kind()),
@@ -220,6 +220,8 @@ impl Quantizer for Fsq {
 
 #[cfg(test)]
 mod tests {
+    use vidtok_core::Alone;
+
     use super::*;
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -273,7 +275,7 @@ mod tests {
         tch::manual_seed(0);
         let fsq = fsq(&[8, 8]);
         let z = Tensor::randn([1, 2, 2, 2, 2], CPU).set_requires_grad(true);
-        fsq.regularize(&z, 0).latent.sum(Kind::Float).backward();
+        fsq.regularize(&z, 0, &Alone).latent.sum(Kind::Float).backward();
         let through = z.grad().copy();
         let z = z.detach().set_requires_grad(true);
         (channels_first(&(fsq.bound(&channels_last(&z)) / 4.0))).sum(Kind::Float).backward();
@@ -298,7 +300,7 @@ mod tests {
         let commitment = (z - code).square().mean(Kind::Float);
         let expected = (per_sample - codebook_entropy) * (0.3 - 0.2 * 0.25) + commitment * 0.25;
 
-        let loss = fsq.regularize(&encoded, step).loss;
+        let loss = fsq.regularize(&encoded, step, &Alone).loss;
         let difference = (loss - expected).double_value(&[]);
         assert!(difference.abs() < 1e-4, "{difference}");
     }

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)] // Calls of C++.
 
 use std::any::Any;
-use std::ffi::{CStr, c_char, c_double, c_void};
+use std::ffi::{CStr, c_char, c_double, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 
@@ -16,6 +16,24 @@ use torch_sys::C_tensor;
 /// `vidtok::AutocastScope`, known by its address only.
 #[repr(C)]
 pub(crate) struct AutocastScope([u8; 0]);
+
+/// `vidtok::ProcessGroup`, known by its address only.
+#[repr(C)]
+pub(crate) struct ProcessGroup([u8; 0]);
+
+/// `vidtok::GradientReducer`, known by its address only.
+#[repr(C)]
+pub(crate) struct GradientReducer([u8; 0]);
+
+/// `vidtok::Rendezvous`.
+#[repr(C)]
+pub(crate) struct Rendezvous {
+    pub(crate) address: *const c_char,
+    pub(crate) port: u16,
+    pub(crate) serves: bool,
+    pub(crate) prefix: *const c_char,
+    pub(crate) interface: *const c_char,
+}
 
 /// A message, or null where all went well.
 pub(crate) type Status = *mut c_char;
@@ -74,6 +92,29 @@ unsafe extern "C" {
         products: *mut i64,
         out: *mut *mut C_tensor,
     ) -> Status;
+    pub(crate) fn vidtok_process_group_connect(
+        at: *const Rendezvous,
+        rank: c_int,
+        size: c_int,
+        timeout_ms: u64,
+        cuda: bool,
+        out: *mut *mut ProcessGroup,
+    ) -> Status;
+    pub(crate) fn vidtok_process_group_release(group: *mut ProcessGroup);
+    pub(crate) fn vidtok_broadcast(group: *const ProcessGroup, x: *const C_tensor) -> Status;
+    pub(crate) fn vidtok_mean_over_processes(
+        group: *const ProcessGroup,
+        x: *const C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> Status;
+    pub(crate) fn vidtok_gradient_reducer_new(
+        group: *const ProcessGroup,
+        parameters: *const *const C_tensor,
+        count: usize,
+        out: *mut *mut GradientReducer,
+    ) -> Status;
+    pub(crate) fn vidtok_gradient_reducer_prepare(reducer: *mut GradientReducer) -> Status;
+    pub(crate) fn vidtok_gradient_reducer_release(reducer: *mut GradientReducer);
     pub(crate) fn vidtok_norm_silu(
         x: *const C_tensor,
         weight: *const C_tensor,

@@ -118,6 +118,11 @@ impl Adam {
         self.updates
     }
 
+    /// Goes on as if so many steps had been taken.
+    pub fn set_updates(&mut self, updates: i32) {
+        self.updates = updates;
+    }
+
     /// The state besides the number of steps: `mean.NAME` and `mean_square.NAME` of each parameter.
     pub fn state(&self) -> impl Iterator<Item = (String, &Tensor)> {
         self.parameters.iter().flat_map(|(name, moments)| {
@@ -126,12 +131,11 @@ impl Adam {
         })
     }
 
-    /// Goes on with a saved state, given by [`updates`](Self::updates) and [`state`](Self::state).
+    /// Goes on with a saved [`state`](Self::state).
     ///
     /// # Errors
     /// The first name of a tensor that is missing or of another shape; the state is no longer of use then.
-    pub fn restore(&mut self, updates: i32, tensor: impl Fn(&str) -> Option<Tensor>) -> Result<(), String> {
-        self.updates = updates;
+    pub fn restore(&mut self, tensor: impl Fn(&str) -> Option<Tensor>) -> Result<(), String> {
         for (name, moments) in &mut self.parameters {
             for (part, own) in [(MEAN, &mut moments.mean), (MEAN_SQUARE, &mut moments.mean_square)] {
                 let name = format!("{part}.{name}");
@@ -208,7 +212,8 @@ mod tests {
                     let saved: BTreeMap<_, _> = adam.state().map(|(name, tensor)| (name, tensor.copy())).collect();
                     let updates = adam.updates();
                     adam = Adam::new(AdamConfig::default(), [("x", &x)]);
-                    adam.restore(updates, |name| saved.get(name).map(Tensor::shallow_clone)).unwrap();
+                    adam.set_updates(updates);
+                    adam.restore(|name| saved.get(name).map(Tensor::shallow_clone)).unwrap();
                 }
                 adam.zero_grad();
                 x.square().sum(Kind::Double).backward();
@@ -223,6 +228,6 @@ mod tests {
     fn a_missing_part_of_a_state_is_named() {
         let x = parameter(&[1.0]);
         let mut adam = Adam::new(AdamConfig::default(), [("x", &x)]);
-        assert_eq!(adam.restore(1, |_| None).unwrap_err(), "mean.x");
+        assert_eq!(adam.restore(|_| None).unwrap_err(), "mean.x");
     }
 }

@@ -37,8 +37,14 @@ pub(crate) struct Data {
 }
 
 impl Data {
-    /// What `train` says; files that list what was found out about the videos are written into `folder`.
-    pub(crate) fn open(ffmpeg: &Ffmpeg, train: &TrainConfig, folder: &Path) -> Result<Self, TrainError> {
+    /// What `train` says; files that list what was found out about the videos are written into `folder`, by each of the
+    /// processes that share the run.
+    pub(crate) fn open(
+        ffmpeg: &Ffmpeg,
+        train: &TrainConfig,
+        folder: &Path,
+        (rank, _): (usize, usize),
+    ) -> Result<Self, TrainError> {
         let config = &train.data;
         let missing = config.folder.as_ref().is_some_and(|folder| !folder.exists());
         let stands_in = missing && config.scenes_if_missing;
@@ -51,7 +57,7 @@ impl Data {
             [] => Source::Procedural { scenes: config.scenes, seed: FIRST_SCENE },
             paths => videos(paths),
         };
-        let library = open_library(config, folder)?;
+        let library = open_library(config, folder, rank)?;
         let apart = match train.validation.videos {
             Some(_) => HeldOut::NONE,
             None => HeldOut { per_video: config.held_out, max: train.validation.clips },
@@ -104,10 +110,15 @@ impl Data {
         Ok(batches.into_iter().map(|batch| batch.clips).collect())
     }
 
-    /// The training batches from `first_batch` on.
-    pub(crate) fn loader(&self, train: &TrainConfig, first_batch: u64) -> Result<Loader, TrainError> {
+    /// This process's part of the training batches from `first_batch` on.
+    pub(crate) fn loader(
+        &self,
+        train: &TrainConfig,
+        first_batch: u64,
+        part: (usize, usize),
+    ) -> Result<Loader, TrainError> {
         let (batch, seed, workers) = (train.batch_size, train.seed, self.config.workers);
-        let options = LoaderOptions { batch, seed, first_step: first_batch, workers, prefetch: PREFETCH };
+        let options = LoaderOptions { batch, part, seed, first_step: first_batch, workers, prefetch: PREFETCH };
         Ok(Loader::start(self.mixture.clone(), options)?)
     }
 
@@ -142,10 +153,14 @@ fn list(folder: &Path, table: Option<&Path>, named: &[PathBuf]) -> Result<Vec<Pa
     Ok(read_video_list(&table, folder)?)
 }
 
-fn open_library(config: &DataConfig, run: &Path) -> Result<Arc<Library>, TrainError> {
+fn open_library(config: &DataConfig, run: &Path, rank: usize) -> Result<Arc<Library>, TrainError> {
+    let quarantine = match rank {
+        0 => "quarantine.jsonl".to_owned(),
+        _ => format!("quarantine-{rank}.jsonl"),
+    };
     let options = |index: PathBuf| LibraryOptions {
         index: Some(index),
-        quarantine: Some(run.join("quarantine.jsonl")),
+        quarantine: Some(run.join(&quarantine)),
         cache_bytes: config.cache_mib << 20,
     };
     if let Some(index) = &config.index {

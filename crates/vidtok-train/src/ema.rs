@@ -41,6 +41,11 @@ impl Ema {
         self.updates
     }
 
+    /// Goes on as if the averages had been moved so often.
+    pub fn set_updates(&mut self, updates: u64) {
+        self.updates = updates;
+    }
+
     /// Names of parameters with their averages.
     pub fn averages(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.averages.iter().map(|(name, average)| (name.as_str(), average))
@@ -50,8 +55,7 @@ impl Ema {
     ///
     /// # Errors
     /// The first name whose average is missing or of another shape.
-    pub fn restore(&mut self, updates: u64, average: impl Fn(&str) -> Option<Tensor>) -> Result<(), String> {
-        self.updates = updates;
+    pub fn restore(&mut self, average: impl Fn(&str) -> Option<Tensor>) -> Result<(), String> {
         for (name, own) in &mut self.averages {
             match average(name) {
                 Some(saved) if saved.size() == own.size() => own.copy_(&saved),

@@ -7,6 +7,7 @@ use vidtok_core::{MetricError, VideoError};
 use vidtok_data::{DatasetError, LoadError};
 use vidtok_metrics::WeightsError;
 use vidtok_report::ReportError;
+use vidtok_torch::ProcessGroupError;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,17 @@ pub enum TrainError {
         free: u64,
         /// Megabytes that are needed.
         needed: u64,
+    },
+    /// The processes of a run have lost each other.
+    #[error(transparent)]
+    Processes(#[from] ProcessGroupError),
+    /// They have lost each other in the middle of a run.
+    #[error("{source}; to go on from the last state: vidtok train --resume {}", run.display())]
+    Interrupted {
+        /// The run's folder.
+        run: PathBuf,
+        /// What has happened.
+        source: ProcessGroupError,
     },
     /// Too often in a row the loss or the gradients were no finite numbers.
     #[error(

@@ -10,6 +10,9 @@ use crate::data::Data;
 use crate::pictures;
 use crate::{Losses, Observer, Stage, TrainConfig, TrainError};
 
+/// A plan is made by one process.
+const ALONE: (usize, usize) = (0, 1);
+
 /// What each stage of a run would be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -108,8 +111,8 @@ impl Plan {
         for Stage { name, config: train } in stages {
             observer.busy("reading a batch");
             let scratch = tempfile::tempdir().map_err(|error| TrainError::io(runs, error))?;
-            let data = Data::open(&ffmpeg, &train, scratch.path())?;
-            let batch = data.loader(&train, 0)?.next().transpose()?;
+            let data = Data::open(&ffmpeg, &train, scratch.path(), ALONE)?;
+            let batch = data.loader(&train, 0, ALONE)?.next().transpose()?;
             let picture = runs.join(match &name {
                 Some(stage) => format!("{}-{stage}-batch.png", config.name),
                 None => format!("{}-batch.png", config.name),

@@ -57,6 +57,11 @@ impl RunFolder {
         Ok((Self { path: path.to_owned() }, config))
     }
 
+    /// The folder of a run that another process keeps.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// The folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path

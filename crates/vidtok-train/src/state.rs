@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 use vidtok::{Tokenizer, Weights, ema_key, sha256};
 use vidtok_loss::LeCam;
 use vidtok_metrics::Lpips;
-use vidtok_torch::{TensorFile, write_tensors};
+use vidtok_torch::{ProcessGroup, TensorFile, write_tensors};
 
 use crate::losses::{self, Losses};
 use crate::{Adam, TrainConfig, TrainError, Trainer};
@@ -45,32 +45,64 @@ struct Saved {
 }
 
 impl Trainer {
-    /// Writes the state, whole or not at all.
-    ///
-    /// # Errors
-    /// If the file system refuses.
-    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+    /// Everything that is a tensor, by the names of a saved state.
+    fn tensors(&self) -> BTreeMap<String, &Tensor> {
         let optimizers = [(GENERATOR, &self.generator), (DISCRIMINATOR, &self.discriminator)];
         let moments = optimizers
             .into_iter()
             .flat_map(|(prefix, adam)| adam.state().map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor)));
         let averages = self.ema.iter().flat_map(|ema| ema.averages());
         let own = self.tokenizer.parameters().iter().chain(self.losses.parameters().iter());
-        let tensors: BTreeMap<String, &Tensor> = own
-            .map(|(name, tensor)| (name.to_owned(), tensor))
+        own.map(|(name, tensor)| (name.to_owned(), tensor))
             .chain(averages.map(|(name, tensor)| (ema_key(name), tensor)))
             .chain(moments)
-            .collect();
+            .collect()
+    }
+
+    /// Everything that is none.
+    fn numbers(&self) -> Saved {
         let lecam = self.losses.adversary.as_ref().map(|adversary| adversary.lecam()).unwrap_or_default();
-        let saved = Saved {
+        Saved {
             progress: self.progress,
             generator_updates: self.generator.updates(),
             discriminator_updates: self.discriminator.updates(),
             ema_updates: self.ema.as_ref().map_or(0, |ema| ema.updates()),
             lecam_real: lecam.real,
             lecam_fake: lecam.fake,
-        };
-        let text = serde_json::to_string(&saved).map_err(|error| TrainError::io(path, error.into()))?;
+        }
+    }
+
+    fn set_numbers(&mut self, saved: &Saved) {
+        self.progress = saved.progress;
+        self.generator.set_updates(saved.generator_updates);
+        self.discriminator.set_updates(saved.discriminator_updates);
+        if let Some(ema) = &mut self.ema {
+            ema.set_updates(saved.ema_updates);
+        }
+        if let Some(adversary) = &mut self.losses.adversary {
+            adversary.set_lecam(LeCam { real: saved.lecam_real, fake: saved.lecam_fake });
+        }
+    }
+
+    /// Takes over the state of the group's first process, which has the same model and losses.
+    pub(crate) fn take_over_first(&mut self, group: &ProcessGroup) -> Result<(), TrainError> {
+        for tensor in self.tensors().values() {
+            group.broadcast(tensor)?;
+        }
+        let text = serde_json::to_vec(&self.numbers()).map_err(|error| group.lost(&error.to_string()))?;
+        let text = group.broadcast_bytes(&text)?;
+        let saved = serde_json::from_slice(&text).map_err(|error| group.lost(&error.to_string()))?;
+        self.set_numbers(&saved);
+        Ok(())
+    }
+
+    /// Writes the state, whole or not at all.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        let tensors = self.tensors();
+        let text = serde_json::to_string(&self.numbers()).map_err(|error| TrainError::io(path, error.into()))?;
         let hash = sha256(tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor)));
         let origin = format!("training, after {} steps", self.progress.step);
         let mut metadata = self.tokenizer.metadata(&origin)?;
@@ -106,24 +138,21 @@ impl Trainer {
         let prefix = format!("{}.", losses::PREFIX);
         let of_losses = tensors.iter().filter(|(name, _)| name.starts_with(&prefix));
         let of_losses = of_losses.map(|(name, tensor)| (name.clone(), tensor.copy())).collect();
-        let mut losses =
+        let losses =
             Losses::loaded(&config.loss, lpips, of_losses, device).map_err(|error| wrong(error.to_string()))?;
-        if let Some(adversary) = &mut losses.adversary {
-            adversary.set_lecam(LeCam { real: saved.lecam_real, fake: saved.lecam_fake });
-        }
         let mut trainer = Self::new(tokenizer, losses, config);
         let missing = |name: String| wrong(format!("no tensor {name} of the right shape"));
-        let restore = |adam: &mut Adam, prefix: &str, updates: i32| {
-            adam.restore(updates, |name| tensors.get(&format!("{prefix}.{name}")).map(Tensor::shallow_clone))
+        let restore = |adam: &mut Adam, prefix: &str| {
+            adam.restore(|name| tensors.get(&format!("{prefix}.{name}")).map(Tensor::shallow_clone))
                 .map_err(|name| missing(format!("{prefix}.{name}")))
         };
-        restore(&mut trainer.generator, GENERATOR, saved.generator_updates)?;
-        restore(&mut trainer.discriminator, DISCRIMINATOR, saved.discriminator_updates)?;
+        restore(&mut trainer.generator, GENERATOR)?;
+        restore(&mut trainer.discriminator, DISCRIMINATOR)?;
         if let Some(ema) = &mut trainer.ema {
             let average = |name: &str| tensors.get(&ema_key(name)).map(Tensor::shallow_clone);
-            ema.restore(saved.ema_updates, average).map_err(|name| missing(ema_key(&name)))?;
+            ema.restore(average).map_err(|name| missing(ema_key(&name)))?;
         }
-        trainer.progress = saved.progress;
+        trainer.set_numbers(&saved);
         Ok(trainer)
     }
 }

@@ -1,6 +1,8 @@
 //! The numbers of one training step.
 
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use vidtok_core::Peers;
 
 /// The numbers of one step: means over its batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,7 +57,42 @@ pub struct AdversaryReport {
     pub discriminator_gradient_norm: f64,
 }
 
+/// Means over the processes of numbers that each has of its part of a batch.
+pub(crate) fn average<'a>(peers: &dyn Peers, numbers: impl IntoIterator<Item = &'a mut f64>) {
+    if peers.count() == 1 {
+        return;
+    }
+    let numbers: Vec<&mut f64> = numbers.into_iter().collect();
+    let own: Vec<f64> = numbers.iter().map(|number| **number).collect();
+    let means = peers.mean(&Tensor::from_slice(&own));
+    for (place, number) in numbers.into_iter().enumerate() {
+        *number = means.double_value(&[place as i64]);
+    }
+}
+
+impl AdversaryReport {
+    /// Those that the discriminator's half of a step has.
+    pub(crate) fn of_discriminator(&mut self) -> [&mut f64; 5] {
+        [
+            &mut self.discriminator,
+            &mut self.discriminator_logits,
+            &mut self.lecam,
+            &mut self.logits_real,
+            &mut self.logits_fake,
+        ]
+    }
+}
+
 impl StepReport {
+    /// The numbers of this process's part of the batch that the generator's half of a step has.
+    pub(crate) fn of_generator(&mut self) -> impl Iterator<Item = &mut f64> {
+        let adversary = self.adversary.iter_mut().flat_map(|all| [&mut all.generator, &mut all.adaptive_weight]);
+        [&mut self.loss, &mut self.nll, &mut self.rec, &mut self.quantizer, &mut self.psnr]
+            .into_iter()
+            .chain(&mut self.lpips)
+            .chain(adversary)
+    }
+
     /// Names and values of all numbers but the step, for logs and curves.
     pub fn numbers(&self) -> Vec<(&'static str, f64)> {
         let mut numbers = vec![

@@ -5,16 +5,24 @@
 //! only. Then the discriminator learns from the same reconstruction.
 //!
 //! Whatever is random in a step follows from the seed and the step, so that a run can go on at any step.
+//!
+//! Several processes may share a step, each with its part of every batch. What depends on the batch as a whole (gradients,
+//! the adaptive weight, the norms' statistics, LeCAM, the use of codes) is joined, and noise is drawn for the whole batch,
+//! so that they do together what one process does.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use tch::{Kind, Tensor};
 use vidtok::{Tokenizer, TrainingOptions};
-use vidtok_core::Differentiated;
+use vidtok_core::{Alone, Differentiated, Peers};
 use vidtok_data::{Batch, to_unit_range};
 use vidtok_metrics::Psnr;
-use vidtok_torch::with_gradient;
+use vidtok_torch::{GradientReducer, ProcessGroup, panic_message, with_gradient};
 
 use crate::losses::Losses;
 use crate::state::Progress;
+use crate::step_report::average;
 use crate::{Adam, AdversaryReport, Ema, StepReport, TrainConfig, TrainError};
 
 /// A model that is being trained, with everything that belongs to its training.
@@ -27,6 +35,24 @@ pub struct Trainer {
     pub(crate) ema: Option<Ema>,
     pub(crate) config: TrainConfig,
     pub(crate) progress: Progress,
+    team: Option<Team>,
+}
+
+/// The processes that share this trainer's steps.
+#[derive(Debug)]
+struct Team {
+    group: Rc<ProcessGroup>,
+    generator: GradientReducer,
+    discriminator: Option<GradientReducer>,
+}
+
+/// What a batch is of its step.
+#[derive(Clone, Copy)]
+struct Part {
+    /// How much it counts.
+    share: f64,
+    /// Whether gradients are complete after it.
+    last: bool,
 }
 
 /// What the generator's half of a step leaves for the discriminator's.
@@ -47,7 +73,30 @@ impl Trainer {
         let generator = Adam::new(config.optimizer.clone(), generated);
         let discriminator = Adam::new(config.optimizer.clone(), losses.discriminator_parameters());
         let ema = config.ema_decay.map(|decay| Ema::new(decay, tokenizer.parameters()));
-        Self { tokenizer, losses, generator, discriminator, ema, config, progress: Progress::default() }
+        Self { tokenizer, losses, generator, discriminator, ema, config, progress: Progress::default(), team: None }
+    }
+
+    /// Shares the steps to come with the other processes of `group`, which have the same model and configuration; all go on
+    /// from the first one's state. Each is then given its part of every batch.
+    ///
+    /// # Errors
+    /// If another process is gone, or has another model.
+    pub fn join(&mut self, group: &Rc<ProcessGroup>) -> Result<(), TrainError> {
+        self.take_over_first(group)?;
+        let generated = self.tokenizer.parameters().trained().chain(self.losses.generator_parameters());
+        let generator = GradientReducer::new(group, generated.map(|(_, parameter)| parameter))?;
+        let judging: Vec<&Tensor> = self.losses.discriminator_parameters().map(|(_, parameter)| parameter).collect();
+        let discriminator = if judging.is_empty() { None } else { Some(GradientReducer::new(group, judging)?) };
+        self.team = Some(Team { group: Rc::clone(group), generator, discriminator });
+        Ok(())
+    }
+
+    /// The processes that share the steps.
+    pub(crate) fn peers(&self) -> Rc<dyn Peers> {
+        match &self.team {
+            Some(team) => Rc::clone(&team.group) as Rc<dyn Peers>,
+            None => Rc::new(Alone),
+        }
     }
 
     /// The model.
@@ -85,16 +134,28 @@ impl Trainer {
     /// A step whose loss or gradients are no finite numbers changes no parameter and says so in its report.
     ///
     /// # Errors
-    /// If a clip has another shape, or if more than `max_skipped` steps in a row were skipped.
+    /// If a clip has another shape, if more than `max_skipped` steps in a row were skipped, or if a process that shares
+    /// the step is gone; the trainer is of no more use then.
     pub fn step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
+        let Some(team) = &self.team else { return self.take_step(batches) };
+        let group = Rc::clone(&team.group);
+        // What is joined in the middle of a pass fails as libtorch's functions do.
+        let taken = catch_unwind(AssertUnwindSafe(|| self.take_step(batches)));
+        taken.unwrap_or_else(|panic| Err(group.lost(&panic_message(panic.as_ref())).into()))
+    }
+
+    fn take_step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
         tch::manual_seed(step_seed(self.config.seed, self.progress.step));
         let share = 1.0 / batches.len().max(1) as f64;
         let mut report = self.empty_report();
         self.generator.zero_grad();
         let mut generated = Vec::new();
-        for batch in batches {
-            generated.push(self.generate(&batch.clips, share, &mut report)?);
+        let peers = self.peers();
+        for (i, batch) in batches.iter().enumerate() {
+            let part = Part { share, last: i + 1 == batches.len() };
+            generated.push(self.generate(&batch.clips, part, &*peers, &mut report)?);
         }
+        average(&*peers, report.of_generator());
         report.gradient_norm = self.generator.clip_grad_norm(self.config.clip_norm);
         report.skipped = !(report.loss.is_finite() && report.gradient_norm.is_finite());
         if report.skipped {
@@ -102,7 +163,7 @@ impl Trainer {
         } else {
             self.generator.step(report.learning_rate);
             report.logvar = self.losses.reconstruction.logvar().double_value(&[]);
-            self.discriminate(&generated, share, &mut report);
+            self.discriminate(&generated, share, &*peers, &mut report)?;
             if let Some(ema) = &mut self.ema {
                 ema.update(self.tokenizer.parameters());
             }
@@ -132,14 +193,21 @@ impl Trainer {
         }
     }
 
-    /// The generator's gradients of one batch, which counts as `share` of the step.
-    fn generate(&self, clips: &Tensor, share: f64, report: &mut StepReport) -> Result<Generated, TrainError> {
+    /// The generator's gradients of one batch.
+    fn generate(
+        &self,
+        clips: &Tensor,
+        Part { share, last }: Part,
+        peers: &dyn Peers,
+        report: &mut StepReport,
+    ) -> Result<Generated, TrainError> {
         let target = clips.to_device(self.tokenizer.device());
         let options = TrainingOptions {
             step: report.step,
             freeze_encoder: self.config.freeze_encoder,
             recompute: self.config.gradient_checkpointing,
             autocast: self.config.precision.autocast(),
+            peers,
         };
         let pass = self.tokenizer.forward_train(&target, &options)?;
         let reconstruction = pass.reconstruction;
@@ -147,15 +215,19 @@ impl Trainer {
         let quantizer = pass.regularized.loss;
         let mut loss = &terms.nll + &quantizer * self.tokenizer.quantizer().loss_weight();
         // A network that has lost its way must not spoil the discriminator's statistics.
-        let finite = loss.double_value(&[]).is_finite();
+        let finite = peers.mean(&loss.detach()).double_value(&[]).is_finite();
         if let (Some(adversary), Some(report)) = (&self.losses.adversary, report.adversary.as_mut().filter(|_| finite))
         {
-            let Differentiated { value, gradient } = adversary.judge(&reconstruction);
+            let Differentiated { value, gradient } = adversary.judge(&reconstruction, peers);
             let judged = with_gradient(&value, &reconstruction, &gradient);
-            let weight = adversary.adaptive_weight(&terms.nll, &judged, self.tokenizer.decoder_output_weight());
+            let weight = self.tokenizer.decoder_output_weight();
+            let weight = adversary.adaptive_weight(&terms.nll, &judged, weight, peers);
             report.generator += value.double_value(&[]) * share;
             report.adaptive_weight += weight.double_value(&[]) * share;
             loss += judged * weight;
+        }
+        if let Some(team) = self.team.as_ref().filter(|_| last) {
+            team.generator.prepare()?;
         }
         (&loss * share).backward();
 
@@ -172,11 +244,23 @@ impl Trainer {
     }
 
     /// The discriminator's update on the same batches.
-    fn discriminate(&mut self, generated: &[Generated], share: f64, report: &mut StepReport) {
-        let (Some(adversary), Some(numbers)) = (&mut self.losses.adversary, &mut report.adversary) else { return };
+    fn discriminate(
+        &mut self,
+        generated: &[Generated],
+        share: f64,
+        peers: &dyn Peers,
+        report: &mut StepReport,
+    ) -> Result<(), TrainError> {
+        let (Some(adversary), Some(numbers)) = (&mut self.losses.adversary, &mut report.adversary) else {
+            return Ok(());
+        };
         self.discriminator.zero_grad();
-        for Generated { target, reconstruction } in generated {
-            let terms = adversary.discriminate(target, reconstruction);
+        for (i, Generated { target, reconstruction }) in generated.iter().enumerate() {
+            let terms = adversary.discriminate(target, reconstruction, peers);
+            let reducer = self.team.as_ref().and_then(|team| team.discriminator.as_ref());
+            if let Some(reducer) = reducer.filter(|_| i + 1 == generated.len()) {
+                reducer.prepare()?;
+            }
             (&terms.loss * share).backward();
             numbers.discriminator += terms.loss.double_value(&[]) * share;
             numbers.discriminator_logits += terms.logits_loss.double_value(&[]) * share;
@@ -184,10 +268,12 @@ impl Trainer {
             numbers.logits_real += terms.real.double_value(&[]) * share;
             numbers.logits_fake += terms.fake.double_value(&[]) * share;
         }
+        average(peers, numbers.of_discriminator());
         numbers.discriminator_gradient_norm = self.discriminator.clip_grad_norm(self.config.clip_norm);
         if numbers.discriminator.is_finite() && numbers.discriminator_gradient_norm.is_finite() {
             self.discriminator.step(report.learning_rate);
         }
+        Ok(())
     }
 
     fn skip(&mut self, report: &StepReport, batches: &[Batch]) -> Result<(), TrainError> {

@@ -2,15 +2,15 @@
 
 use tch::{Kind, Tensor};
 use vidtok_arch::StreamState;
-use vidtok_core::Regularized;
+use vidtok_core::{Alone, Peers, Regularized};
 use vidtok_torch::autocast;
 
 use crate::tokenizer::clip_size;
 use crate::{Error, Padding, Tokenizer};
 
 /// How a training step computes. The default is a first step of all parameters, in their own precision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TrainingOptions {
+#[derive(Clone, Copy, Debug)]
+pub struct TrainingOptions<'a> {
     /// Batches before this one, for annealed weights.
     pub step: u64,
     /// Only the decoder learns: encoder and quantizer leave no graph, and what the decoder reads is a constant.
@@ -20,6 +20,14 @@ pub struct TrainingOptions {
     pub recompute: bool,
     /// What the networks compute in, bfloat16 or half, by libtorch's autocast; the quantizer computes in float32.
     pub autocast: Option<Kind>,
+    /// The processes that share the batch, of which the clip is this one's part.
+    pub peers: &'a dyn Peers,
+}
+
+impl Default for TrainingOptions<'_> {
+    fn default() -> Self {
+        Self { step: 0, freeze_encoder: false, recompute: false, autocast: None, peers: &Alone }
+    }
 }
 
 /// What a training step makes of a clip, with gradients.
@@ -31,7 +39,7 @@ pub struct TrainingPass {
     pub regularized: Regularized,
 }
 
-impl TrainingOptions {
+impl TrainingOptions<'_> {
     fn state(&self) -> StreamState {
         if self.recompute { StreamState::recomputed() } else { StreamState::whole_clip() }
     }
@@ -42,7 +50,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If the video's shape is no `[b, 3, t, h, w]`, or autocast knows neither the device nor the kind.
-    pub fn forward_train(&self, video: &Tensor, options: &TrainingOptions) -> Result<TrainingPass, Error> {
+    pub fn forward_train(&self, video: &Tensor, options: &TrainingOptions<'_>) -> Result<TrainingPass, Error> {
         let padding = Padding::new(&self.config().model, clip_size(video)?);
         let mixed = |network: &dyn Fn() -> Tensor| match options.autocast {
             Some(kind) => autocast(self.device(), kind, network).map_err(Error::MixedPrecision),
@@ -51,7 +59,7 @@ impl Tokenizer {
         let regularize = || -> Result<Regularized, Error> {
             let padded = self.pad(video, padding);
             let encoded = mixed(&|| self.run_encoder(&padded, &mut options.state()))?;
-            Ok(self.quantizer().regularize(&encoded.to_kind(Kind::Float), options.step))
+            Ok(self.quantizer().regularize(&encoded.to_kind(Kind::Float), options.step, options.peers))
         };
         let regularized = if options.freeze_encoder { tch::no_grad(regularize) } else { regularize() }?;
         let decoded = mixed(&|| self.run_decoder(&regularized.latent, &mut options.state()))?;
@@ -103,7 +111,7 @@ mod tests {
     }
 
     /// The reconstruction, and the gradients of the parameters that have one.
-    fn step(tokenizer: &Tokenizer, options: TrainingOptions) -> (Tensor, BTreeMap<String, Tensor>) {
+    fn step(tokenizer: &Tokenizer, options: TrainingOptions<'_>) -> (Tensor, BTreeMap<String, Tensor>) {
         for (_, parameter) in tokenizer.parameters().iter() {
             parameter.shallow_clone().zero_grad();
         }

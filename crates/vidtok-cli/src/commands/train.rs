@@ -1,17 +1,17 @@
 //! `vidtok train`: trains a model.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use indicatif::ProgressBar;
 use vidtok::Config;
+use vidtok_core::Peers;
+use vidtok_torch::ProcessGroup;
 use vidtok_train::{Observer, Plan, Quality, RunOptions, StageSummary, Start, StepReport, Validation};
 
 use crate::args::parse_device;
-use crate::progress;
+use crate::{launcher, progress, signals};
 
 /// Arguments of `vidtok train`.
 #[derive(Debug, Args)]
@@ -40,23 +40,42 @@ pub(crate) struct TrainArgs {
     /// Device: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu", value_parser = parse_device)]
     device: tch::Device,
-    /// CPU threads; all cores without it
+    /// Share the run among so many processes on this machine; each has its part of every batch
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "dry_run")]
+    nproc: Option<u32>,
+    /// CPU threads of each process; all cores without it
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
     threads: Option<i32>,
 }
 
 pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
-    crate::args::prepare(arguments.device, arguments.threads)?;
+    let launch = launcher::launched()?;
+    if let Some(processes) = arguments.nproc {
+        ensure!(launch.is_none(), "--nproc starts processes; this one was started as one of several already");
+        return launcher::start(processes as usize);
+    }
+    // Each process of a machine has a GPU of its own.
+    let device = match (&launch, arguments.device) {
+        (Some(launch), tch::Device::Cuda(_)) => tch::Device::Cuda(launch.local_rank),
+        (_, device) => device,
+    };
+    crate::args::prepare(device, arguments.threads)?;
     if arguments.dry_run {
         return dry_run(arguments);
     }
-    let options = RunOptions { device: arguments.device, stop: stop_on_signals()? };
+    let stop = signals::stop_flag()?;
+    let group = launch.map(|launch| ProcessGroup::connect(&launch, device)).transpose()?;
+    let leads = group.as_ref().is_none_or(|group| group.rank() == 0);
+    let options = RunOptions { device, stop, group };
     let mut display = Display::new();
     let summary = match &arguments.resume {
         Some(folder) => vidtok_train::resume(folder, &options, &mut display)?,
         None => vidtok_train::train(&arguments.config()?, &arguments.out, &options, &mut display)?,
     };
     display.bar.finish_and_clear();
+    if !leads {
+        return Ok(());
+    }
     for stage in &summary.stages {
         print_stage(stage);
     }
@@ -79,16 +98,6 @@ impl TrainArgs {
         overrides.extend(self.init_from.iter().map(|path| format!("train.init_from={path:?}")));
         Ok(config.with_overrides(&overrides)?)
     }
-}
-
-/// A flag that SIGINT and SIGTERM set; the second signal ends the program as usual.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop)).context("cannot hear signals")?;
-        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot hear signals")?;
-    }
-    Ok(stop)
 }
 
 fn dry_run(arguments: &TrainArgs) -> anyhow::Result<()> {
@@ -171,11 +180,14 @@ impl Observer for Display {
         if start.stand_in {
             eprintln!("warning: the folder of videos does not exist; training on {} procedural scenes", start.videos);
         }
-        let Start { videos, parameters, steps, clips, .. } = start;
+        let Start { videos, parameters, steps, clips, processes, .. } = start;
         if let Some(stage) = &start.stage {
             println!("stage          {stage}");
         }
         println!("{videos} videos, {parameters} trained parameters, {steps} steps of {clips} clips");
+        if *processes > 1 {
+            println!("processes      {processes}");
+        }
         println!("folder         {}", start.folder.display());
         if start.step > 0 {
             println!("goes on        after {} steps", start.step);

@@ -1,0 +1,149 @@
+//! Several processes of this program on this machine, each told its place as torchrun tells it.
+
+use std::env;
+use std::net::TcpListener;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::Ordering;
+use std::thread::{available_parallelism, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use vidtok_core::Launch;
+
+use crate::signals;
+
+/// Set for processes that [`start`] has started.
+const CHILD: &str = "VIDTOK_LAUNCHED";
+/// libtorch's and OpenMP's number of threads.
+const THREADS: &str = "OMP_NUM_THREADS";
+/// How long the others may take to notice that one is gone.
+const GRACE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(20);
+
+/// This process's place among others, if it was started as one of several.
+pub(crate) fn launched() -> anyhow::Result<Option<Launch>> {
+    if env::var_os(CHILD).is_some() {
+        // However the launcher ends, nothing of it stays.
+        set_parent_process_death_signal(Some(Signal::TERM)).context("cannot follow the launcher")?;
+    }
+    Ok(Launch::from_env()?)
+}
+
+/// Starts `count` processes with this one's arguments, but for `--nproc`, and waits for their end. Their errors are theirs to
+/// say; signals go to all of them.
+pub(crate) fn start(count: usize) -> anyhow::Result<()> {
+    let stop = signals::stop_flag()?;
+    let program = env::current_exe().context("cannot find this program")?;
+    let arguments = without_nproc(env::args_os());
+    // Free until somebody else takes it, which they will hardly do before process 0 does.
+    let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    let port = port.context("cannot listen on this machine")?.port();
+    let threads = available_parallelism().map_or(1, |cores| (cores.get() / count).max(1));
+    let mut running = Vec::new();
+    for rank in 0..count {
+        let mut command = Command::new(&program);
+        command.args(&arguments).envs(Launch::local(rank, count, port).variables()).env(CHILD, "1");
+        if env::var_os(THREADS).is_none() {
+            command.env(THREADS, threads.to_string());
+        }
+        // A group of its own: the terminal's signals come through us, once.
+        command.stdin(Stdio::null()).process_group(0);
+        if rank > 0 {
+            command.stdout(Stdio::null());
+        }
+        match command.spawn() {
+            Ok(child) => running.push((rank, child)),
+            Err(error) => {
+                end(running);
+                return Err(error).context(format!("cannot start process {rank}"));
+            }
+        }
+    }
+    let mut told = false;
+    while !running.is_empty() {
+        if stop.load(Ordering::Relaxed) && !told {
+            tell(&running, Signal::TERM);
+            told = true;
+        }
+        let Some((rank, status)) = take_ended(&mut running)? else {
+            sleep(POLL);
+            continue;
+        };
+        if !status.success() {
+            end(running);
+            bail!("process {rank} of {count} {}; the others have ended with it", how(status));
+        }
+    }
+    Ok(())
+}
+
+/// Arguments without the program's name and `--nproc N` or `--nproc=N`.
+fn without_nproc<T: AsRef<std::ffi::OsStr>>(arguments: impl Iterator<Item = T>) -> Vec<T> {
+    let mut value_follows = false;
+    let mut kept = Vec::new();
+    for argument in arguments.skip(1) {
+        let text = argument.as_ref();
+        if std::mem::take(&mut value_follows) {
+            continue;
+        }
+        value_follows = text == "--nproc";
+        if !value_follows && !text.as_encoded_bytes().starts_with(b"--nproc=") {
+            kept.push(argument);
+        }
+    }
+    kept
+}
+
+/// A process that has ended.
+fn take_ended(running: &mut Vec<(usize, Child)>) -> anyhow::Result<Option<(usize, ExitStatus)>> {
+    for place in 0..running.len() {
+        if let Some(status) = running[place].1.try_wait().context("cannot wait for a process")? {
+            return Ok(Some((running.remove(place).0, status)));
+        }
+    }
+    Ok(None)
+}
+
+fn tell(running: &[(usize, Child)], signal: Signal) {
+    for (_, child) in running {
+        if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+            // One that has just ended needs no telling.
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+/// Waits until all notice that one is gone, and then no longer.
+fn end(mut running: Vec<(usize, Child)>) {
+    let start = Instant::now();
+    while !running.is_empty() && start.elapsed() < GRACE {
+        if !matches!(take_ended(&mut running), Ok(Some(_))) {
+            sleep(POLL);
+        }
+    }
+    for (_, mut child) in running {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("has failed with status {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "has ended".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_get_all_arguments_but_their_number() {
+        let all = ["vidtok", "train", "--nproc", "3", "--config", "a", "--nproc=2", "--set", "x=--nproc"];
+        assert_eq!(without_nproc(all.into_iter()), ["train", "--config", "a", "--set", "x=--nproc"]);
+    }
+}

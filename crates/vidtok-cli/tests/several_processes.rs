@@ -1,0 +1,204 @@
+//! Training runs that several processes share: launched, killed, stopped, and taken up by another number of them.
+
+#![allow(clippy::unwrap_used)]
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tch::Kind;
+use vidtok_torch::TensorFile;
+
+/// A run of a tiny model with everything that processes must agree on: noise, discriminator, LeCAM, averages.
+const TRAIN: &str = r#"
+[train]
+seed = 3
+steps = STEPS
+batch_size = 6
+ema_decay = 0.9
+optimizer.lr = 1e-5
+validation = { every = 4, clips = 2 }
+checkpoints = { every = 2, keep = 2 }
+loss.adversary.start = 2
+
+[train.data]
+scenes = 2
+frames = 3
+size = [32, 32]
+random_crop = true
+random_flip = true
+"#;
+
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new(steps: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/tiny_kl.toml");
+        let model = fs::read_to_string(model).unwrap();
+        let (model, _) = model.split_once("[train]").unwrap();
+        let train = TRAIN.replace("STEPS", &steps.to_string());
+        fs::write(folder.path().join("tiny.toml"), format!("{model}{train}")).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn train(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vidtok"));
+        command.args(["train", "--threads", "1"]).args(arguments).current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts a run of several processes below `out`, and waits until it has saved a state after some steps.
+    fn begun(&self, out: &str, processes: &str) -> Child {
+        let child = self.train(&["--config", "tiny.toml", "--out", out, "--nproc", processes]).spawn().unwrap();
+        let checkpoints = self.path(out).join("tiny_kl/checkpoints");
+        let patience = Instant::now();
+        while fs::read_dir(&checkpoints).map_or(0, Iterator::count) < 2 {
+            assert!(patience.elapsed() < Duration::from_secs(120), "the run does not begin");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child
+    }
+
+    /// The relative distance of the last states of two runs of so many steps.
+    fn distance(&self, runs: [&str; 2], step: u64) -> f64 {
+        let [found, expected] = runs.map(|run| {
+            let path = self.path(run).join(format!("tiny_kl/checkpoints/step-{step:08}.safetensors"));
+            TensorFile::open(&path).unwrap().tensors().unwrap()
+        });
+        let mut sums = [0.0, 0.0];
+        for (name, expected) in &expected {
+            let square = |tensor: tch::Tensor| tensor.to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[]);
+            sums[0] += square(&found[name] - expected);
+            sums[1] += square(expected.shallow_clone());
+        }
+        (sums[0] / sums[1]).sqrt()
+    }
+}
+
+fn finished(output: &Output) -> (String, String) {
+    let [said, complained] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{complained}");
+    (said, complained)
+}
+
+/// The processes that a launcher has started, in their order.
+fn children(launcher: u32) -> Vec<u32> {
+    let list = fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children")).unwrap();
+    list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+fn signal(name: &str, process: u32) {
+    assert!(Command::new("kill").args([name, &process.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_killed_process_ends_the_run_at_once_and_any_number_of_them_goes_on() {
+    let bench = Bench::new(40);
+    finished(&bench.train(&["--config", "tiny.toml", "--out", "alone"]).output().unwrap());
+    for (victim, next) in [(1, "3"), (0, "1")] {
+        let out = format!("killed{victim}");
+        let launcher = bench.begun(&out, "2");
+        let victims = children(launcher.id());
+        signal("-KILL", victims[victim]);
+        let start = Instant::now();
+        let output = launcher.wait_with_output().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(complained.contains(&format!("process {victim} of 2 was ended by signal 9")), "{complained}");
+        let other = format!("process {} of 2 has lost the others", 1 - victim);
+        assert!(complained.contains(&other), "{complained}");
+        assert!(complained.contains(&format!("--resume {out}/tiny_kl")), "{complained}");
+
+        let folder = format!("{out}/tiny_kl");
+        let (said, _) = finished(&bench.train(&["--resume", &folder, "--nproc", next]).output().unwrap());
+        assert!(said.contains("goes on"), "{said}");
+        let distance = bench.distance([&out, "alone"], 40);
+        assert!(distance < 1e-5, "{distance}");
+    }
+}
+
+#[test]
+fn a_launcher_that_is_told_to_stop_leaves_a_state_to_go_on_from() {
+    let bench = Bench::new(4000);
+    let launcher = bench.begun("stopped", "2");
+    let processes = children(launcher.id());
+    signal("-TERM", launcher.id());
+    let (said, _) = finished(&launcher.wait_with_output().unwrap());
+    assert!(said.contains("stopped; to go on: vidtok train --resume stopped/tiny_kl"), "{said}");
+    // One that is shot leaves nothing of the run behind either.
+    let mut launcher = bench.train(&["--resume", "stopped/tiny_kl", "--nproc", "3"]).spawn().unwrap();
+    let patience = Instant::now();
+    while children(launcher.id()).len() < 3 {
+        assert!(patience.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let all = [processes, children(launcher.id())].concat();
+    launcher.kill().unwrap();
+    launcher.wait().unwrap();
+    let patience = Instant::now();
+    let lives = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        !status.is_empty() && !status.contains("State:\tZ")
+    };
+    while all.iter().any(lives) {
+        assert!(patience.elapsed() < Duration::from_secs(60), "processes outlive their launcher");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn batches_without_equal_parts_and_launchers_in_launchers_are_refused_in_a_line() {
+    let bench = Bench::new(2);
+    let complaint = |output: Output| {
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let output = bench.train(&["--config", "tiny.toml", "--nproc", "4"]).output().unwrap();
+    assert!(complaint(output).contains("a batch of 6 clips has no equal parts for 4 processes"));
+    assert!(!bench.path("runs").exists());
+    let mut command = bench.train(&["--config", "tiny.toml", "--nproc", "2"]);
+    command.env("RANK", "0").env("WORLD_SIZE", "2");
+    assert!(complaint(command.output().unwrap()).contains("was started as one of several already"));
+    let mut command = bench.train(&["--config", "tiny.toml"]);
+    assert!(complaint(command.env("RANK", "0").output().unwrap()).contains("WORLD_SIZE is not"));
+    let mut command = bench.train(&["--config", "tiny.toml"]);
+    command.env("RANK", "0").env("WORLD_SIZE", "2");
+    assert!(complaint(command.output().unwrap()).contains("MASTER_ADDR"));
+}
+
+/// `VIDTOK_TORCHRUN`, or torchrun where programs are looked for.
+fn torchrun() -> Option<PathBuf> {
+    let named = env::var_os("VIDTOK_TORCHRUN").map(PathBuf::from);
+    let found = || env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join("torchrun")).find(|path| path.exists());
+    named.or_else(found)
+}
+
+#[test]
+fn torchrun_launches_a_run() {
+    let Some(torchrun) = torchrun() else {
+        println!("there is no torchrun; VIDTOK_TORCHRUN may name one");
+        return;
+    };
+    let bench = Bench::new(4);
+    let mut command = Command::new(torchrun);
+    command.args(["--standalone", "--nproc-per-node", "2", "--no-python", env!("CARGO_BIN_EXE_vidtok"), "train"]);
+    command.args(["--config", "tiny.toml", "--out", "torchrun"]).current_dir(bench.folder.path());
+    let (said, _) = finished(&command.output().unwrap());
+    assert!(said.contains("processes      2"), "{said}");
+    finished(&bench.train(&["--config", "tiny.toml", "--out", "alone"]).output().unwrap());
+    let distance = bench.distance(["torchrun", "alone"], 4);
+    assert!(distance < 1e-5, "{distance}");
+}

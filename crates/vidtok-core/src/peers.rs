@@ -1,0 +1,90 @@
+//! The processes that share a batch among them.
+
+use tch::{Kind, Tensor};
+
+/// The processes of a training step that is spread over several, as one of them sees them.
+///
+/// Each has an equal part of the batch: process r the r-th. All make the same calls in the same order.
+pub trait Peers: std::fmt::Debug {
+    /// This process's number, from 0.
+    fn rank(&self) -> usize;
+
+    /// How many there are, at least 1.
+    fn count(&self) -> usize;
+
+    /// The mean over all processes of each one's `x`, which has the same shape everywhere: the same value for all.
+    ///
+    /// With gradients it is differentiable: each process's loss reaches every process's `x`, and what arrives is the
+    /// mean of these gradients. So parameters whose gradients are averaged over the processes get those of the mean of
+    /// all losses.
+    ///
+    /// # Panics
+    /// If another process is gone, as tch's own functions do that return a tensor.
+    fn mean(&self, x: &Tensor) -> Tensor;
+
+    /// Draws from N(0, 1): this process's part of a batch `[b * count, ...]` of which all draw the whole, so that the
+    /// numbers do not depend on how many share it. `shape` is `[b, ...]`.
+    ///
+    /// All processes' generators must have the same state.
+    fn randn(&self, shape: &[i64], options: (Kind, tch::Device)) -> Tensor {
+        let Some((&part, rest)) = shape.split_first() else { return Tensor::randn(shape, options) };
+        let whole: Vec<i64> = std::iter::once(part * self.count() as i64).chain(rest.iter().copied()).collect();
+        Tensor::randn(whole, options).narrow(0, self.rank() as i64 * part, part)
+    }
+}
+
+/// A process on its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alone;
+
+impl Peers for Alone {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn mean(&self, x: &Tensor) -> Tensor {
+        x.shallow_clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    /// A process among others that it never talks to.
+    #[derive(Debug)]
+    struct Silent(usize, usize);
+
+    impl Peers for Silent {
+        fn rank(&self) -> usize {
+            self.0
+        }
+
+        fn count(&self) -> usize {
+            self.1
+        }
+
+        fn mean(&self, x: &Tensor) -> Tensor {
+            x.shallow_clone()
+        }
+    }
+
+    #[test]
+    fn the_numbers_of_a_batch_do_not_depend_on_how_many_share_it() {
+        let drawn = |peers: &dyn Peers, part: i64| {
+            tch::manual_seed(7);
+            peers.randn(&[part, 2, 3], (Kind::Float, Device::Cpu))
+        };
+        let whole = drawn(&Alone, 6);
+        for count in [2, 3] {
+            let parts: Vec<Tensor> = (0..count).map(|rank| drawn(&Silent(rank, count), 6 / count as i64)).collect();
+            assert!(Tensor::cat(&parts, 0).equal(&whole), "{count}");
+        }
+    }
+}

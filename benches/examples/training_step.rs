@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         freeze_encoder: has("freeze"),
         recompute: has("recompute"),
         autocast: has("bf16").then_some(Kind::BFloat16),
+        ..Default::default()
     };
     tch::set_num_threads(2);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(format!("{name}.toml"));

@@ -3,18 +3,18 @@
 use std::env;
 use std::net::TcpListener;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 use std::thread::{available_parallelism, sleep};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use vidtok_core::Launch;
 
 use crate::signals;
 
-/// Set for processes that [`start`] has started.
+/// Tells processes that [`start`] has started who that is.
 const CHILD: &str = "VIDTOK_LAUNCHED";
 /// libtorch's and OpenMP's number of threads.
 const THREADS: &str = "OMP_NUM_THREADS";
@@ -24,9 +24,10 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// This process's place among others, if it was started as one of several.
 pub(crate) fn launched() -> anyhow::Result<Option<Launch>> {
-    if env::var_os(CHILD).is_some() {
+    if let Ok(launcher) = env::var(CHILD) {
         // However the launcher ends, nothing of it stays.
         set_parent_process_death_signal(Some(Signal::TERM)).context("cannot follow the launcher")?;
+        ensure!(getppid().is_some_and(|parent| parent.to_string() == launcher), "the launcher is gone");
     }
     Ok(Launch::from_env()?)
 }
@@ -44,7 +45,7 @@ pub(crate) fn start(count: usize) -> anyhow::Result<()> {
     let mut running = Vec::new();
     for rank in 0..count {
         let mut command = Command::new(&program);
-        command.args(&arguments).envs(Launch::local(rank, count, port).variables()).env(CHILD, "1");
+        command.args(&arguments).envs(Launch::local(rank, count, port).variables()).env(CHILD, process::id().to_string());
         if env::var_os(THREADS).is_none() {
             command.env(THREADS, threads.to_string());
         }

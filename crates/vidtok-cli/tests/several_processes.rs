@@ -20,7 +20,7 @@ steps = STEPS
 batch_size = 6
 ema_decay = 0.9
 optimizer.lr = 1e-5
-validation = { every = 4, clips = 2 }
+validation = { every = 10000, clips = 1 }
 checkpoints = { every = 2, keep = 2 }
 loss.adversary.start = 2
 
@@ -61,23 +61,24 @@ impl Bench {
     /// Starts a run of several processes below `out`, and waits until it has saved a state after some steps.
     fn begun(&self, out: &str, processes: &str) -> Child {
         let child = self.train(&["--config", "tiny.toml", "--out", out, "--nproc", processes]).spawn().unwrap();
-        let checkpoints = self.path(out).join("tiny_kl/checkpoints");
+        let state = self.path(out).join("tiny_kl/checkpoints/step-00000002.safetensors");
         let patience = Instant::now();
-        while fs::read_dir(&checkpoints).map_or(0, Iterator::count) < 2 {
+        while !state.exists() {
             assert!(patience.elapsed() < Duration::from_secs(120), "the run does not begin");
             std::thread::sleep(Duration::from_millis(5));
         }
         child
     }
 
-    /// The relative distance of the last states of two runs of so many steps.
+    /// The relative distance of the weights that two runs have after so many steps.
     fn distance(&self, runs: [&str; 2], step: u64) -> f64 {
         let [found, expected] = runs.map(|run| {
             let path = self.path(run).join(format!("tiny_kl/checkpoints/step-{step:08}.safetensors"));
             TensorFile::open(&path).unwrap().tensors().unwrap()
         });
         let mut sums = [0.0, 0.0];
-        for (name, expected) in &expected {
+        let networks = |name: &str| name.starts_with("encoder.") || name.starts_with("decoder.");
+        for (name, expected) in expected.iter().filter(|(name, _)| networks(name)) {
             let square = |tensor: tch::Tensor| tensor.to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[]);
             sums[0] += square(&found[name] - expected);
             sums[1] += square(expected.shallow_clone());
@@ -104,7 +105,7 @@ fn signal(name: &str, process: u32) {
 
 #[test]
 fn a_killed_process_ends_the_run_at_once_and_any_number_of_them_goes_on() {
-    let bench = Bench::new(40);
+    let bench = Bench::new(16);
     finished(&bench.train(&["--config", "tiny.toml", "--out", "alone"]).output().unwrap());
     for (victim, next) in [(1, "3"), (0, "1")] {
         let out = format!("killed{victim}");
@@ -124,7 +125,7 @@ fn a_killed_process_ends_the_run_at_once_and_any_number_of_them_goes_on() {
         let folder = format!("{out}/tiny_kl");
         let (said, _) = finished(&bench.train(&["--resume", &folder, "--nproc", next]).output().unwrap());
         assert!(said.contains("goes on"), "{said}");
-        let distance = bench.distance([&out, "alone"], 40);
+        let distance = bench.distance([&out, "alone"], 16);
         assert!(distance < 1e-5, "{distance}");
     }
 }

@@ -49,6 +49,11 @@ fn main() {
         .flag_if_supported("-fno-trapping-math")
         // Vectors pass between inlined functions only.
         .flag_if_supported("-Wno-psabi");
+    // With NVIDIA's headers, as `cargo xtask setup --cuda` lays them out, processes can train on GPUs together.
+    let cuda = root.join("cuda-include");
+    if cuda.join("nccl.h").is_file() {
+        build.define("USE_C10D_NCCL", None).include(&cuda).include(cuda.join("cccl"));
+    }
     // libtorch's loops run in parallel only where they are compiled with OpenMP, and its OpenMP is GNU's.
     if build.get_compiler().is_like_gnu() {
         build.flag("-fopenmp");

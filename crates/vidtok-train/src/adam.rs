@@ -61,11 +61,16 @@ impl Adam {
         Self { config, parameters: parameters.collect(), updates: 0 }
     }
 
-    /// Takes the gradients away.
+    /// Sets the gradients to zero, where they are: they may lie in the buckets of a reducer.
     pub fn zero_grad(&mut self) {
-        for moments in self.parameters.values_mut() {
-            moments.parameter.zero_grad();
-        }
+        tch::no_grad(|| {
+            for moments in self.parameters.values() {
+                let mut gradient = moments.parameter.grad();
+                if gradient.defined() {
+                    let _ = gradient.zero_();
+                }
+            }
+        });
     }
 
     /// Scales the gradients so that their joint Euclidean norm is at most `limit`; gives the norm before.

@@ -164,11 +164,12 @@ char* vidtok_gradient_reducer_new(const vidtok::ProcessGroup* group, at::Tensor*
     }
     c10d::verify_params_across_processes(group->group, all, std::nullopt);
     auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(all, {kFirstBucketBytes, kBucketBytes});
-    // Gradients come in the opposite order of the parameters, about; after the first step in the true one.
+    // Gradients come in the opposite order of the parameters, about; after the first step in the true one. They are
+    // views of the buckets, which saves a copy of all of them.
     std::vector<std::vector<size_t>> reversed(buckets.rbegin(), buckets.rend());
     *out = new vidtok::GradientReducer{
         c10d::Reducer(all, reversed, group->group, std::vector<bool>(count, false), kBucketBytes,
-                      /*find_unused_parameters=*/false, /*gradient_as_bucket_view=*/false, {}, kFirstBucketBytes,
+                      /*find_unused_parameters=*/false, /*gradient_as_bucket_view=*/true, {}, kFirstBucketBytes,
                       /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false, {})};
   });
 }

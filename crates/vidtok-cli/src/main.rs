@@ -8,6 +8,7 @@ mod clip;
 mod commands;
 mod pipeline;
 mod progress;
+mod signals;
 mod standard;
 
 use std::panic::{self, AssertUnwindSafe};
@@ -43,6 +44,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Metrics(arguments) => commands::metrics::run(&arguments),
         Command::Verify(arguments) => commands::verify::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Tokenize(arguments) => commands::tokenize::run(&arguments),
+        Command::Detokenize(arguments) => commands::detokenize::run(&arguments),
     }
 }
 

@@ -1,8 +1,6 @@
 //! `vidtok train`: trains a model.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use clap::Args;
@@ -12,6 +10,7 @@ use vidtok_train::{Observer, Plan, Quality, RunOptions, StageSummary, Start, Ste
 
 use crate::args::parse_device;
 use crate::progress;
+use crate::signals::stop_on_signals;
 
 /// Arguments of `vidtok train`.
 #[derive(Debug, Args)]
@@ -79,16 +78,6 @@ impl TrainArgs {
         overrides.extend(self.init_from.iter().map(|path| format!("train.init_from={path:?}")));
         Ok(config.with_overrides(&overrides)?)
     }
-}
-
-/// A flag that SIGINT and SIGTERM set; the second signal ends the program as usual.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(&stop)).context("cannot hear signals")?;
-        signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot hear signals")?;
-    }
-    Ok(stop)
 }
 
 fn dry_run(arguments: &TrainArgs) -> anyhow::Result<()> {

@@ -40,6 +40,10 @@ pub(crate) enum Command {
     Verify(crate::commands::verify::VerifyArgs),
     /// Train a model
     Train(crate::commands::train::TrainArgs),
+    /// Turn a folder of videos into a sharded dataset of tokens
+    Tokenize(crate::commands::tokenize::TokenizeArgs),
+    /// Turn a dataset of tokens back into videos
+    Detokenize(crate::commands::detokenize::DetokenizeArgs),
 }
 
 /// Which model.
@@ -107,7 +111,7 @@ impl MemoryArgs {
 }
 
 /// "2GiB", "800MiB" or a number of bytes.
-fn parse_bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("", 0)];
     let parse = |(unit, shift): (&str, u32)| {
         let number: f64 = text.strip_suffix(unit)?.trim().parse().ok()?;

@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use vidtok_core::Launch;
 
-use crate::signals;
+use crate::signals::stop_on_signals;
 
 /// Tells processes that [`start`] has started who that is.
 const CHILD: &str = "VIDTOK_LAUNCHED";
@@ -35,7 +35,7 @@ pub(crate) fn launched() -> anyhow::Result<Option<Launch>> {
 /// Starts `count` processes with this one's arguments, but for `--nproc`, and waits for their end. Their errors are theirs to
 /// say; signals go to all of them.
 pub(crate) fn start(count: usize) -> anyhow::Result<()> {
-    let stop = signals::stop_flag()?;
+    let stop = stop_on_signals()?;
     let program = env::current_exe().context("cannot find this program")?;
     let arguments = without_nproc(env::args_os());
     // Free until somebody else takes it, which they will hardly do before process 0 does.

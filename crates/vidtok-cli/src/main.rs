@@ -45,6 +45,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Metrics(arguments) => commands::metrics::run(&arguments),
         Command::Verify(arguments) => commands::verify::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Tokenize(arguments) => commands::tokenize::run(&arguments),
+        Command::Detokenize(arguments) => commands::detokenize::run(&arguments),
     }
 }
 

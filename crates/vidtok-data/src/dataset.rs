@@ -116,6 +116,18 @@ pub fn find_videos(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     Ok(videos)
 }
 
+/// The videos of a folder ([`find_videos`]) or of a table in it ([`read_video_list`]), and the folder.
+///
+/// # Errors
+/// As those.
+pub fn list_videos(data: &Path) -> Result<(PathBuf, Vec<PathBuf>), DatasetError> {
+    if data.is_dir() {
+        return Ok((data.to_owned(), find_videos(data)?));
+    }
+    let folder = data.parent().unwrap_or(Path::new(""));
+    Ok((folder.to_owned(), read_video_list(data, folder)?))
+}
+
 fn is_video(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))

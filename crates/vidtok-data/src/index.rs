@@ -31,18 +31,20 @@ struct Entry {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Known {
     #[serde(flatten)]
-    stamp: Stamp,
+    stamp: FileStamp,
     frames: u64,
     fps: String,
     width: i64,
     height: i64,
 }
 
-/// A file that is written again gets another one.
+/// What tells a file from what it was before: one that is written again gets another stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    size: u64,
-    mtime_ns: i64,
+pub struct FileStamp {
+    /// Bytes.
+    pub size: u64,
+    /// When it was written, in nanoseconds since 1970.
+    pub mtime_ns: i64,
 }
 
 /// Descriptions of videos by their absolute paths; in a file too if there is one.
@@ -65,7 +67,7 @@ impl Index {
     pub(crate) fn look(&self, ffmpeg: &Ffmpeg, path: &Path) -> Result<VideoInfo, Fault> {
         let io_error = |source| VideoError::Io { path: path.to_owned(), source };
         // Before the look: should the file change meanwhile, the next run looks again.
-        let stamp = Stamp::of(&path.metadata().map_err(io_error)?);
+        let stamp = FileStamp::of(&path.metadata().map_err(io_error)?);
         // A name that is no text cannot stand in the file; such a video is looked at in each run.
         let key = std::path::absolute(path).map_err(io_error)?.to_str().map(str::to_owned);
         let known = key.as_ref().and_then(|key| self.known().get(key).cloned());
@@ -89,7 +91,7 @@ impl Index {
 }
 
 impl Known {
-    fn new(stamp: Stamp, info: &VideoInfo) -> Self {
+    fn new(stamp: FileStamp, info: &VideoInfo) -> Self {
         let &VideoInfo { width, height, frame_rate, frames } = info;
         Self { stamp, frames, fps: frame_rate.to_string(), width, height }
     }
@@ -102,8 +104,10 @@ impl Known {
     }
 }
 
-impl Stamp {
-    fn of(file: &Metadata) -> Self {
+impl FileStamp {
+    /// The stamp of a file that looks so.
+    #[must_use]
+    pub fn of(file: &Metadata) -> Self {
         let mtime_ns = file.mtime().saturating_mul(1_000_000_000).saturating_add(file.mtime_nsec());
         Self { size: file.len(), mtime_ns }
     }

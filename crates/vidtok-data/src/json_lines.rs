@@ -12,16 +12,19 @@ use serde::de::DeserializeOwned;
 
 use crate::LoadError;
 
-/// An open file of JSON lines.
+/// An open file of JSON lines, to append to.
 #[derive(Debug)]
-pub(crate) struct JsonLines {
+pub struct JsonLines {
     path: PathBuf,
     file: File,
 }
 
 impl JsonLines {
     /// Opens the file, or makes an empty one, and hands each line that can be understood to `take`.
-    pub(crate) fn open<T: DeserializeOwned>(path: &Path, take: impl FnMut(T)) -> Result<Self, LoadError> {
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn open<T: DeserializeOwned>(path: &Path, take: impl FnMut(T)) -> Result<Self, LoadError> {
         let open = || {
             let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
             let ended = read(&file, take)?;
@@ -36,7 +39,10 @@ impl JsonLines {
     }
 
     /// Appends a line.
-    pub(crate) fn append(&self, value: &impl Serialize) -> Result<(), LoadError> {
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn append(&self, value: &impl Serialize) -> Result<(), LoadError> {
         let line = || {
             let mut line = serde_json::to_vec(value)?;
             line.push(b'\n');

@@ -42,10 +42,10 @@
 //! # Ok::<(), vidtok_data::LoadError>(())
 //! ```
 
+mod ahead;
 mod clip_set;
 mod dataset;
 mod error;
-mod evaluation;
 mod ffmpeg;
 mod frame_cache;
 mod index;
@@ -53,22 +53,27 @@ mod json_lines;
 mod library;
 mod loader;
 mod mixture;
+mod prepared;
 mod procedural;
 mod quarantine;
+mod regroup;
 mod sampling;
 mod transform;
 mod video;
 
+pub use ahead::{AheadInfo, AheadVideo, DecodeAhead};
 pub use clip_set::{Batch, ClipSet, ClipSpec, Crop, HeldOut, Source};
-pub use dataset::{DatasetError, find_videos, read_video_list};
+pub use dataset::{DatasetError, find_videos, list_videos, read_video_list};
 pub use error::LoadError;
-pub use evaluation::{EvaluationRule, EvaluationVideo};
 pub use ffmpeg::{Destination, Ffmpeg, Quality, Timeline, VideoReader, VideoWriter, save_png};
+pub use index::FileStamp;
+pub use json_lines::JsonLines;
 pub use library::{Library, LibraryOptions};
 pub use loader::{Loader, LoaderOptions};
 pub use mixture::Mixture;
+pub use prepared::{Preparation, PreparedVideo};
 pub use procedural::Scene;
-pub use quarantine::Quarantined;
+pub use quarantine::{Quarantined, unusable};
 pub use sampling::{ClipRule, Window, evaluation_windows, interval};
 pub use transform::{
     center_crop, center_offset, cover, fit, resize_frames, resize_shorter_side, resized_size, to_frames,

@@ -84,20 +84,27 @@ impl From<LoadError> for Fault {
 
 impl From<VideoError> for Fault {
     fn from(error: VideoError) -> Self {
-        let (path, ours) = match &error {
-            VideoError::Io { path, source } => (path, is_shortage(source)),
-            VideoError::Decode { path, .. } | VideoError::Empty { path } | VideoError::NoSuchFrame { path, .. } => {
-                (path, false)
-            }
-            _ => return Self::Elsewhere(error.into()),
-        };
-        if ours {
-            return Self::Elsewhere(error.into());
+        match unusable(&error) {
+            Some(reason) => Self::Unusable(reason),
+            None => Self::Elsewhere(error.into()),
         }
-        let message = error.to_string();
-        let reason = message.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&message);
-        Self::Unusable(reason.to_owned())
     }
+}
+
+/// What is wrong with the video itself, on one line and without its path; `None` if another video would meet the same:
+/// the machine has run out of something, or ffmpeg does not run.
+#[must_use]
+pub fn unusable(error: &VideoError) -> Option<String> {
+    let path = match error {
+        VideoError::Io { source, .. } if is_shortage(source) => return None,
+        VideoError::Io { path, .. }
+        | VideoError::Decode { path, .. }
+        | VideoError::Empty { path }
+        | VideoError::NoSuchFrame { path, .. } => path,
+        _ => return None,
+    };
+    let message = error.to_string();
+    Some(message.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&message).to_owned())
 }
 
 /// Whether this machine has run out of something.

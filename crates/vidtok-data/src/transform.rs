@@ -70,7 +70,15 @@ pub fn center_offset(size: [i64; 2], crop: [i64; 2]) -> [i64; 2] {
 /// The published preparation of a clip: frames uint8 `[t, h, w, 3]`, the shorter side resized to `size[0]`, the
 /// middle `size` (`[height, width]`) cut out, as float `[1, 3, t, height, width]` in [-1, 1].
 pub fn fit(frames: &Tensor, size: [i64; 2]) -> Tensor {
-    let images = center_crop(&resize_shorter_side(&to_images(frames), size[0]), size);
+    prepare(frames, Some(size[0]), Some(size))
+}
+
+/// Frames uint8 `[t, h, w, 3]`, the shorter side resized and the middle `[height, width]` cut out where that is asked
+/// for, as float `[1, 3, t, h', w']` in [-1, 1].
+pub(crate) fn prepare(frames: &Tensor, shorter_side: Option<i64>, crop: Option<[i64; 2]>) -> Tensor {
+    let images = to_images(frames);
+    let images = shorter_side.map_or_else(|| images.shallow_clone(), |side| resize_shorter_side(&images, side));
+    let images = crop.map_or_else(|| images.shallow_clone(), |size| center_crop(&images, size));
     (images * 2.0 - 1.0).permute([1, 0, 2, 3]).unsqueeze(0)
 }
 

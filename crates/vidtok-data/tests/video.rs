@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoError, VideoInfo};
 use vidtok_data::{
-    EvaluationRule, EvaluationVideo, Ffmpeg, Quality, Scene, VideoReader, VideoWriter, Window, evaluation_windows, fit,
+    Ffmpeg, Preparation, PreparedVideo, Quality, Scene, VideoReader, VideoWriter, Window, evaluation_windows, fit,
     save_png,
 };
 
@@ -390,8 +390,8 @@ fn evaluation_reads_in_order_what_the_rule_says() {
     write(&path, &moving(41, [20, 30]), rate(60, 1), Quality::Lossless);
     let reader = open(&path);
     for (sample_fps, max_frames) in [(Some(30.0), None), (None, None), (Some(20.0), Some(11))] {
-        let rule = EvaluationRule { sample_fps, size: [16, 16], max_frames };
-        let mut video = EvaluationVideo::open(&ffmpeg(), &path, &rule).unwrap();
+        let rule = Preparation { sample_fps, max_frames, ..Preparation::fit([16, 16]) };
+        let mut video = PreparedVideo::open(&ffmpeg(), &path, &rule).unwrap();
         let stride = sample_fps.map_or(1.0, |fps| 60.0 / fps);
         assert!((video.frame_rate().as_f64() - 60.0 / stride).abs() < 1e-9);
         let taken = max_frames.map_or(41, |frames| (frames as f64 * stride) as u64);

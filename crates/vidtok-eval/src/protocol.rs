@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use vidtok_data::EvaluationRule;
+use vidtok_data::Preparation;
 
 use crate::{EvalError, MetricKind};
 
@@ -34,8 +34,9 @@ impl Default for Protocol {
 }
 
 impl Protocol {
-    pub(crate) fn rule(&self) -> EvaluationRule {
-        EvaluationRule { sample_fps: self.sample_fps, size: self.size, max_frames: self.max_frames }
+    pub(crate) fn preparation(&self) -> Preparation {
+        let Self { sample_fps, max_frames, .. } = *self;
+        Preparation { sample_fps, max_frames, ..Preparation::fit(self.size) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
 use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed};
-use vidtok_data::{EvaluationVideo, Ffmpeg, Quality, VideoWriter, to_frames, to_unit_range};
+use vidtok_data::{Ffmpeg, PreparedVideo, Quality, VideoWriter, to_frames, to_unit_range};
 use vidtok_report::difference;
 
 use crate::instruments::{InstrumentSet, Instruments};
@@ -198,7 +198,7 @@ impl Run<'_> {
         features: Option<&Tensor>,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Part, EvalError> {
-        let mut video = EvaluationVideo::open(&self.ffmpeg, path, &self.protocol.rule())?;
+        let mut video = PreparedVideo::open(&self.ffmpeg, path, &self.protocol.preparation())?;
         let (frames, rate, [h, w]) = (video.frames(), video.frame_rate(), self.protocol.size);
         let about = About { stamp, frames, fps: rate.as_f64(), windows: 0, pixels: 0.0, bits: None, seconds: 0.0 };
         let mut taker = Taker {

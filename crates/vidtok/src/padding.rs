@@ -1,10 +1,11 @@
 //! Fitting a clip of any size to the networks' factors, and cutting it back.
 
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use vidtok_arch::ArchConfig;
 
 /// What is added to a clip before it is encoded and cut off after it is decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Padding {
     /// Copies of the first frame in front.
     pub front: i64,

@@ -58,6 +58,24 @@ impl Plan {
         window: Option<Window>,
         budget: Option<u64>,
     ) -> Result<Self, Error> {
+        // On a GPU the budget is for what comes beside the weights.
+        let held = resident_bytes().filter(|_| tokenizer.device() == Device::Cpu).unwrap_or(0);
+        Self::beside(tokenizer, work, [t, h, w], window, held, budget)
+    }
+
+    /// As [`fit`](Self::fit) in a process that holds `held` bytes already: a plan that depends on its arguments alone, and
+    /// on the number of threads.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn beside(
+        tokenizer: &Tokenizer,
+        work: Work,
+        [t, h, w]: [i64; 3],
+        window: Option<Window>,
+        held: u64,
+        budget: Option<u64>,
+    ) -> Result<Self, Error> {
         let model = &tokenizer.config().model;
         let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
         let whole = t.div_ceil_by(f_t) * f_t;
@@ -66,8 +84,6 @@ impl Plan {
             (false, window) => window.map_or(whole, |window| window.frames.min(whole)),
         };
         let least = if model.causality.is_causal() { f_t } else { most };
-        // On a GPU the budget is for what comes beside the weights.
-        let held = resident_bytes().filter(|_| tokenizer.device() == Device::Cpu).unwrap_or(0);
         let plan = |frames: i64, rows: Option<i64>| {
             let bytes = held + step_bytes(tokenizer, work, [frames, h, w], rows);
             Self { frames, rows, bytes, budget }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::Violation;
 
 /// Each crate with those right below it. What these stand on is below it too.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("vidtok-pickle", &[]),
     ("vidtok-core", &[]),
     ("vidtok-torch", &["vidtok-core"]),
@@ -19,7 +19,8 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("vidtok-report", &["vidtok-data"]),
     ("vidtok-eval", &["vidtok", "vidtok-metrics", "vidtok-report"]),
     ("vidtok-train", &["vidtok", "vidtok-loss", "vidtok-report"]),
-    ("vidtok-cli", &["vidtok-eval", "vidtok-train"]),
+    ("vidtok-tokenize", &["vidtok", "vidtok-metrics", "vidtok-data"]),
+    ("vidtok-cli", &["vidtok-eval", "vidtok-train", "vidtok-tokenize"]),
     ("vidtok-benches", &["vidtok-train"]),
     ("vidtok-golden", &["vidtok-torch"]),
     ("xtask", &["vidtok-pickle"]),

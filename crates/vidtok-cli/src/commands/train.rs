@@ -11,7 +11,8 @@ use vidtok_torch::ProcessGroup;
 use vidtok_train::{Observer, Plan, Quality, RunOptions, StageSummary, Start, StepReport, Validation};
 
 use crate::args::parse_device;
-use crate::{launcher, progress, signals};
+use crate::signals::stop_on_signals;
+use crate::{launcher, progress};
 
 /// Arguments of `vidtok train`.
 #[derive(Debug, Args)]
@@ -63,7 +64,7 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     if arguments.dry_run {
         return dry_run(arguments);
     }
-    let stop = signals::stop_flag()?;
+    let stop = stop_on_signals()?;
     let group = launch.map(|launch| ProcessGroup::connect(&launch, device)).transpose()?;
     let leads = group.as_ref().is_none_or(|group| group.rank() == 0);
     let options = RunOptions { device, stop, group };

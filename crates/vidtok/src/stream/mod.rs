@@ -18,6 +18,7 @@ pub use decoder::StreamDecoder;
 pub use encoder::StreamEncoder;
 pub use reconstructor::StreamReconstructor;
 
+use serde::{Deserialize, Serialize};
 use vidtok_arch::StreamState;
 
 use crate::Tokenizer;
@@ -35,7 +36,7 @@ pub struct EncodeOptions {
 }
 
 /// Frames that a non-causal model takes at a time, each window on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Frames of a window.
     pub frames: i64,

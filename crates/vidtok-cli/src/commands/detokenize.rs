@@ -1,0 +1,48 @@
+//! `vidtok detokenize`: a dataset of tokens back to videos.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use vidtok_tokenize::{DetokenizeOptions, detokenize};
+
+use crate::args::{ComputeArgs, ModelArgs, parse_bytes};
+use crate::progress;
+use crate::signals::stop_on_signals;
+
+/// Arguments of `vidtok detokenize`.
+#[derive(Debug, Args)]
+pub(crate) struct DetokenizeArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// Folder of a dataset (of `vidtok tokenize`)
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Folder for the videos: KEY.mp4
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Only the videos of this key or path; * stands for any characters, ? for one; may be given again
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// The most memory to hold, such as 2GiB
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = parse_bytes)]
+    max_memory: u64,
+}
+
+pub(crate) fn run(arguments: &DetokenizeArgs) -> anyhow::Result<()> {
+    let stop = stop_on_signals()?;
+    let tokenizer = arguments.model.load(&arguments.compute)?;
+    let options = DetokenizeOptions {
+        data: arguments.data.clone(),
+        out: arguments.out.clone(),
+        only: arguments.only.clone(),
+        max_memory: arguments.max_memory,
+        stop,
+    };
+    let spinner = progress::spinner("restoring videos");
+    let count = detokenize(&tokenizer, &options, &mut |video| spinner.set_message(format!("restored {}", video.key)))?;
+    spinner.finish_and_clear();
+    println!("restored       {count} videos in {}", arguments.out.display());
+    Ok(())
+}

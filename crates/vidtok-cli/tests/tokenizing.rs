@@ -1,0 +1,262 @@
+//! `vidtok tokenize` that is killed, stopped, run twice at once, and given many videos.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a failure here is what the test is for
+
+mod bench;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use bench::{Bench, FSQ, KL};
+
+/// How often a run is killed before it may end.
+const KILLS: usize = 5;
+
+/// A command that works on `videos` with one thread.
+fn tokenize(bench: &Bench, out: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vidtok"));
+    command.args(["tokenize", "--model", "model.safetensors", "--threads", "1", "--data", "videos", "--out", out]);
+    command.args(arguments).current_dir(bench.folder.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn finish(mut command: Command) -> String {
+    said(&command.output().unwrap())
+}
+
+fn said(output: &Output) -> String {
+    let [said, complained] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{complained}");
+    said
+}
+
+/// How many videos a run says that it tokenized.
+fn tokenized(said: &str) -> u64 {
+    let line = said.lines().find_map(|line| line.strip_prefix("tokenized")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Bytes of all files that a finished dataset has, by their paths; lines of files that workers append to are sorted.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let mut bytes = fs::read(&path).unwrap();
+            if path.ends_with("skipped.jsonl") {
+                let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+                lines.sort_unstable();
+                bytes = lines.concat();
+            }
+            all.insert(path.strip_prefix(folder).unwrap().to_owned(), bytes);
+        }
+    }
+    all
+}
+
+/// `count` small videos in `videos`, few of them different; links to others are as good as files.
+fn videos(bench: &Bench, count: usize, [frames, side]: [usize; 2]) {
+    const DISTINCT: usize = 12;
+    fs::create_dir_all(bench.path("videos/sub")).unwrap();
+    for place in 0..count {
+        let name = format!("videos/{}{place:05}.mp4", if place % 3 == 0 { "sub/" } else { "" });
+        if place < DISTINCT {
+            let side = (side + 2 * (place % 3)) as i64;
+            bench.video(&name, frames + place % 5, [side, side + 4], "12");
+        } else {
+            let like = place % DISTINCT;
+            let like = format!("videos/{}{like:05}.mp4", if like.is_multiple_of(3) { "sub/" } else { "" });
+            fs::hard_link(bench.path(&like), bench.path(&name)).unwrap();
+        }
+    }
+}
+
+/// A random number in [0, 1), another one in each run of the test.
+fn chance() -> f64 {
+    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
+}
+
+/// A started run, killed and waited for when it is dropped, so that a failing test leaves none.
+struct Running(Option<Child>);
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        Self(Some(command.spawn().unwrap()))
+    }
+
+    fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.0.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    fn output(mut self) -> Output {
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn a_run_killed_at_random_moments_ends_with_the_bytes_of_one_that_was_not() {
+    for (config, format) in [(FSQ, "safetensors"), (KL, "webdataset")] {
+        let bench = Bench::new("v1.0", config);
+        videos(&bench, 30, [9, 32]);
+        fs::write(bench.path("videos/00002b.mp4"), "no video").unwrap();
+        let arguments = ["--format", format, "--shard-videos", "7"];
+        let start = Instant::now();
+        finish(tokenize(&bench, "whole", &arguments));
+        let whole = start.elapsed();
+        let mut kills = 0;
+        while kills < KILLS {
+            let mut run = Running::start(tokenize(&bench, "killed", &arguments));
+            std::thread::sleep(whole.mul_f64(0.05 + 0.12 * chance()));
+            if run.has_ended() {
+                break;
+            }
+            drop(run);
+            kills += 1;
+        }
+        finish(tokenize(&bench, "killed", &arguments));
+        let [whole, killed] = ["whole", "killed"].map(|out| files(&bench.path(out)));
+        assert_eq!(whole.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>(), "{config}");
+        assert!(whole == killed, "{config}: {kills} kills change the files");
+        assert_eq!(whole.keys().filter(|path| path.starts_with("shards")).count(), 5);
+        assert!(kills >= 2, "the run ended before it could be killed");
+    }
+}
+
+#[test]
+fn workers_that_start_together_share_the_videos_and_end_with_the_same_bytes() {
+    let bench = Bench::new("v1.0", FSQ);
+    videos(&bench, 30, [9, 32]);
+    let arguments = ["--shard-videos", "4"];
+    assert_eq!(tokenized(&finish(tokenize(&bench, "alone", &arguments))), 30);
+    let runs = [(); 2].map(|()| Running::start(tokenize(&bench, "shared", &arguments)));
+    let counts = runs.map(|run| tokenized(&said(&run.output())));
+    assert_eq!(counts.iter().sum::<u64>(), 30, "{counts:?}");
+    assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
+    assert!(files(&bench.path("alone")) == files(&bench.path("shared")));
+}
+
+#[test]
+fn a_stopped_run_ends_after_the_video_at_hand_and_goes_on() {
+    let bench = Bench::new("v1.0", FSQ);
+    videos(&bench, 30, [9, 32]);
+    for signal in ["-INT", "-TERM"] {
+        let out = format!("stopped{signal}");
+        let run = Running::start(tokenize(&bench, &out, &["--shard-videos", "30"]));
+        let parts = bench.path(&out).join("parts/shard-000000");
+        while fs::read_dir(&parts).map_or(0, Iterator::count) < 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap().success());
+        let stopped = said(&run.output());
+        assert!(stopped.contains("stopped; the same command goes on"), "{stopped}");
+        let rest = tokenized(&finish(tokenize(&bench, &out, &["--shard-videos", "30"])));
+        assert_eq!(tokenized(&stopped) + rest, 30, "{stopped}");
+    }
+}
+
+#[test]
+fn the_command_line_takes_tables_and_brings_videos_back() {
+    let bench = Bench::new("v1.1", KL);
+    videos(&bench, 5, [9, 24]);
+    fs::write(bench.path("videos/list.csv"), "videos\n00004.mp4\nsub/00003.mp4\n00001.mp4\n").unwrap();
+    let tokenize = |arguments: &[&str]| {
+        let start = ["tokenize", "--model", "model.safetensors", "--data", "videos/list.csv", "--out", "tokens"];
+        bench.vidtok(&[&start[..], arguments].concat())
+    };
+    let settings = ["--size", "16", "--crop", "16,12", "--fps", "6", "--format", "webdataset"];
+    let output = tokenize(&settings).assert().success().get_output().clone();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("dataset        3 videos (0 skipped)") && said.contains("bits per pixel"), "{said}");
+    let refused = tokenize(&settings[..4]).assert().code(1).get_output().clone();
+    let refused = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.contains("fps = 6.0, not null"), "{refused}");
+
+    let model = ["detokenize", "--model", "model.safetensors", "--data", "tokens", "--out", "back"];
+    bench.vidtok(&model).assert().success();
+    for name in ["00004", "sub/00003", "00001"] {
+        let info = bench.info(&format!("back/{name}.mp4"));
+        assert_eq!((info.height, info.width, info.frame_rate.to_string()), (16, 12, "6".to_owned()));
+    }
+    assert!(!bench.path("back/00000.mp4").exists());
+}
+
+/// What a process holds: open files, and bytes of memory.
+fn held(id: u32) -> Option<(usize, u64)> {
+    let files = fs::read_dir(format!("/proc/{id}/fd")).ok()?.count();
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some((files, resident.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10))
+}
+
+/// Takes a quarter of an hour. `VIDTOK_MANY_VIDEOS` is another number of videos.
+#[test]
+#[ignore = "takes long"]
+fn ten_thousand_videos_need_no_more_memory_or_files_than_the_first_thousand() {
+    let count = std::env::var("VIDTOK_MANY_VIDEOS").map_or(10_000, |count| count.parse().unwrap());
+    let bench = Bench::new("v1.0", FSQ);
+    videos(&bench, count, [1, 16]);
+    let done = || {
+        let lines = fs::read_to_string(bench.path("tokens/videos.jsonl")).unwrap_or_default();
+        let shards = fs::read_dir(bench.path("tokens/statistics")).map_or(0, Iterator::count);
+        (lines.lines().count(), shards)
+    };
+    let mut command = tokenize(&bench, "tokens", &["--shard-videos", "100"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    let mut run = Running::start(command);
+    let mut early = (0, 0);
+    let mut late = (0, 0);
+    while !run.has_ended() {
+        let (shards, finished) = done();
+        if let Some((files, memory)) = held(run.id()).filter(|_| shards > 0) {
+            let most = if finished * 10 < shards { &mut early } else { &mut late };
+            *most = (most.0.max(files), most.1.max(memory));
+            if finished == shards / 2 {
+                break;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    drop(run);
+    let halfway = start.elapsed();
+    let start = Instant::now();
+    let mut run = Running::start(tokenize(&bench, "tokens", &["--shard-videos", "100"]));
+    let finished = done().1;
+    while done().1 == finished && !run.has_ended() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let restart = start.elapsed();
+    while !run.has_ended() {
+        if let Some((files, memory)) = held(run.id()) {
+            late = (late.0.max(files), late.1.max(memory));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let said = said(&run.output());
+    eprintln!("{said}half of it in {halfway:.0?}; a shard {restart:.1?} after the restart");
+    eprintln!("open files and bytes of memory: {early:?} in the first tenth, {late:?} after it");
+    assert!(late.0 <= early.0 + 8 && late.1 as f64 <= 1.1 * early.1 as f64 + 2e7, "{early:?} {late:?}");
+}

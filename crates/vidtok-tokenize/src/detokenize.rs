@@ -1,0 +1,141 @@
+//! From tokens back to videos.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use vidtok::{EncodedFile, StreamDecoder, Tokenizer, Work};
+use vidtok_core::FrameSink;
+use vidtok_data::{Ffmpeg, Quality, VideoWriter, to_frames};
+
+use crate::dataset::Dataset;
+use crate::pattern::matches;
+use crate::shard::{Shard, Tokens};
+use crate::{TokenizeError, VideoEntry, budget};
+
+/// The shards of a dataset, in its folder.
+const SHARDS: &str = "shards";
+
+/// Which videos to bring back, and where to.
+#[derive(Clone, Debug)]
+pub struct DetokenizeOptions {
+    /// The folder of the dataset.
+    pub data: PathBuf,
+    /// The folder for the videos: `KEY.mp4`.
+    pub out: PathBuf,
+    /// Keys, or paths as they were in the folder of the videos; `*` stands for any characters, `?` for one. All videos if
+    /// there is none.
+    pub only: Vec<String>,
+    /// What the work may take of memory, in bytes; on a GPU, beside the weights.
+    pub max_memory: u64,
+    /// Ends the work after the video at hand once it is set.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Brings videos back from the finished shards of a dataset; gives how many. Their sound and uneven times are lost.
+///
+/// # Errors
+/// If the folder holds no dataset, or one of other weights, a shard is damaged, no video has such a name, or a video
+/// cannot be written.
+pub fn detokenize(
+    tokenizer: &Tokenizer,
+    options: &DetokenizeOptions,
+    tell: &mut dyn FnMut(&VideoEntry),
+) -> Result<u64, TokenizeError> {
+    let dataset = Dataset::open(&options.data)?;
+    if dataset.weights_sha256 != tokenizer.weights_sha256() {
+        return Err(TokenizeError::OtherWeights {
+            path: options.data.clone(),
+            model: dataset.model.name,
+            there: dataset.weights_sha256,
+            here: tokenizer.weights_sha256().to_owned(),
+        });
+    }
+    let ffmpeg = Ffmpeg::locate()?;
+    let mut used = vec![false; options.only.len()];
+    let mut count = 0;
+    for path in shards(&options.data, &dataset)? {
+        let shard = Shard::open(&path, dataset.latent)?;
+        for (place, entry) in shard.videos().enumerate() {
+            let mut wanted = options.only.is_empty();
+            for (pattern, used) in options.only.iter().zip(&mut used) {
+                let called = matches(pattern, &entry.key) || matches(pattern, &entry.path);
+                (wanted, *used) = (wanted | called, *used | called);
+            }
+            if !wanted {
+                continue;
+            }
+            if options.stop.load(Ordering::Relaxed) {
+                return Ok(count);
+            }
+            restore(tokenizer, &shard, place, entry, options, &ffmpeg)?;
+            count += 1;
+            tell(entry);
+        }
+    }
+    match options.only.iter().zip(used).find(|(_, used)| !used) {
+        Some((pattern, _)) => Err(TokenizeError::NoneCalled { path: options.data.clone(), pattern: pattern.clone() }),
+        None => Ok(count),
+    }
+}
+
+/// The files of the finished shards in a dataset's folder, in order.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn shards(folder: &Path, dataset: &Dataset) -> Result<Vec<PathBuf>, TokenizeError> {
+    let folder = folder.join(SHARDS);
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(&folder).map_err(TokenizeError::file(&folder))? {
+        let path = entry.map_err(TokenizeError::file(&folder))?.path();
+        if path.extension().is_some_and(|extension| extension == dataset.shards.extension()) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn restore(
+    tokenizer: &Tokenizer,
+    shard: &Shard,
+    place: usize,
+    entry: &VideoEntry,
+    options: &DetokenizeOptions,
+    ffmpeg: &Ffmpeg,
+) -> Result<(), TokenizeError> {
+    let path = options.out.join(format!("{}.mp4", entry.key));
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(TokenizeError::file(folder))?;
+    }
+    let model = &tokenizer.config().model;
+    let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
+    let [t, h, w] = entry.tokens;
+    let clip = [t * f_t, h * f_s, w * f_s];
+    let plan = budget::plan(tokenizer, Work::Decode, clip, entry.window, 0, options.max_memory)?;
+    let chunk = (plan.frames / f_t).max(1);
+    let mut decoder = StreamDecoder::new(tokenizer, t, entry.padding, entry.window).planned(&plan);
+    let mut writer = VideoWriter::create(ffmpeg, path, entry.size, entry.fps, Quality::default())?;
+    for start in (0..t).step_by(chunk as usize) {
+        let (latent, indices) = match shard.tokens(place, start, chunk.min(t - start))? {
+            Tokens::Indices(indices) => (None, Some(indices)),
+            Tokens::Moments { mean, .. } => (Some(mean), None),
+        };
+        let file = EncodedFile {
+            latent,
+            logvar: None,
+            indices,
+            padding: None,
+            window: entry.window,
+            model: None,
+            weights_sha256: None,
+            frame_rate: None,
+        };
+        if let Some(frames) = decoder.push(&tokenizer.read_encoded(&file)?.latent)? {
+            writer.write(&to_frames(&frames))?;
+        }
+    }
+    Box::new(writer).finish()?;
+    Ok(())
+}

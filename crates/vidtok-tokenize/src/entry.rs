@@ -1,0 +1,81 @@
+//! What is said of each video beside its tokens: enough to bring its frames back.
+
+use serde::{Deserialize, Serialize};
+use vidtok::{Padding, Window};
+use vidtok_core::FrameRate;
+
+/// A video of a dataset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VideoEntry {
+    /// Its name in the dataset: its path without the extension, and `_` for what is neither a letter nor a digit.
+    pub key: String,
+    /// Its path in the folder of the videos.
+    pub path: String,
+    /// Latent frames, rows and columns.
+    pub tokens: [i64; 3],
+    /// Bits of an index; only for indices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits: Option<u32>,
+    /// Frames that were tokenized, and that come back.
+    pub frames: i64,
+    /// `[height, width]` of those.
+    pub size: [i64; 2],
+    /// Frames per second of those.
+    #[serde(with = "rate")]
+    pub fps: FrameRate,
+    /// What was added to them before they were encoded.
+    pub padding: Padding,
+    /// What a model that is not causal took at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// The file that they came from.
+    pub source: SourceEntry,
+}
+
+/// A video's file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceEntry {
+    /// Its frames.
+    pub frames: u64,
+    /// `[height, width]` of those.
+    pub size: [i64; 2],
+    /// Frames per second of those.
+    #[serde(with = "rate")]
+    pub fps: FrameRate,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+impl VideoEntry {
+    /// Latent positions.
+    #[must_use]
+    pub fn positions(&self) -> u64 {
+        self.tokens.map(i64::unsigned_abs).iter().product()
+    }
+
+    /// Pixels of the frames that were tokenized.
+    #[must_use]
+    pub fn pixels(&self) -> u64 {
+        (self.frames * self.size[0] * self.size[1]).unsigned_abs()
+    }
+
+    /// How long those are shown.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.frames as f64 / self.fps.as_f64()
+    }
+}
+
+/// A frame rate as text, such as "30000/1001".
+mod rate {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use vidtok_core::FrameRate;
+
+    pub(super) fn serialize<S: Serializer>(rate: &FrameRate, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(rate)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<FrameRate, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,105 @@
+//! Shards as tar files for WebDataset: of each video `KEY.json`, then `KEY.indices.npy`, or `KEY.mean.npy` and
+//! `KEY.logvar.npy`.
+
+use std::fs::File;
+use std::io::{BufWriter, Cursor, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::{MOST_JSON, Shard, StoredVideo, only_video};
+use crate::dataset::{Dataset, Latent, NumberType, TensorLayout};
+use crate::{TokenizeError, VideoEntry};
+
+const JSON: &str = ".json";
+/// Numpy's files begin so: format 1.0.
+const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
+/// The whole header of a numpy file is a multiple of this.
+const ALIGNMENT: usize = 64;
+
+pub(super) fn write(path: &Path, file: &File, dataset: &Dataset, parts: &[PathBuf]) -> Result<(), TokenizeError> {
+    let mut archive = tar::Builder::new(BufWriter::new(file));
+    // Nothing but the contents: no times, no owners.
+    let mut append = |name: String, size: u64, data: &mut dyn Read| {
+        let mut entry = tar::Header::new_gnu();
+        entry.set_entry_type(tar::EntryType::Regular);
+        entry.set_mode(0o644);
+        entry.set_uid(0);
+        entry.set_gid(0);
+        entry.set_mtime(0);
+        entry.set_size(size);
+        archive.append_data(&mut entry, name, data).map_err(TokenizeError::file(path))
+    };
+    for part in parts {
+        let part = Shard::open(part, dataset.latent)?;
+        let StoredVideo { entry, tensors } = only_video(&part)?;
+        let json = serde_json::to_vec(entry);
+        let json = json.map_err(|error| TokenizeError::setting("a video", "what JSON can hold", error))?;
+        append(format!("{}{JSON}", entry.key), json.len() as u64, &mut json.as_slice())?;
+        for (layout, start) in tensors {
+            let header = npy_header(layout);
+            let size = header.len() as u64 + layout.bytes();
+            let reader = part.reader(layout, *start).map_err(TokenizeError::file(path))?;
+            append(npy_name(entry, layout), size, &mut Cursor::new(header).chain(reader))?;
+        }
+    }
+    let written = archive.into_inner().and_then(|mut out| out.flush());
+    written.map_err(TokenizeError::file(path))
+}
+
+pub(super) fn read(path: &Path, file: &File, latent: Latent) -> Result<Vec<StoredVideo>, TokenizeError> {
+    let wrong = |problem: String| TokenizeError::damaged(path, problem);
+    let damaged = |error: std::io::Error| wrong(format!("no whole tar file: {error}"));
+    let mut archive = tar::Archive::new(file);
+    let mut videos: Vec<StoredVideo> = Vec::new();
+    for file_entry in archive.entries_with_seek().map_err(damaged)? {
+        let mut file_entry = file_entry.map_err(damaged)?;
+        let name = String::from_utf8_lossy(&file_entry.path_bytes()).into_owned();
+        let (start, size) = (file_entry.raw_file_position(), file_entry.size());
+        if name.ends_with(JSON) {
+            let mut json = Vec::new();
+            file_entry.by_ref().take(MOST_JSON).read_to_end(&mut json).map_err(damaged)?;
+            let entry: VideoEntry =
+                serde_json::from_slice(&json).map_err(|error| wrong(format!("{name} cannot be read: {error}")))?;
+            videos.push(StoredVideo { entry, tensors: Vec::new() });
+            continue;
+        }
+        let Some(video) = videos.last_mut() else { return Err(wrong(format!("{name} stands before its video"))) };
+        let layout = latent.layouts(video.entry.tokens).into_iter().nth(video.tensors.len());
+        let Some(layout) = layout.filter(|layout| npy_name(&video.entry, layout) == name) else {
+            return Err(wrong(format!("{name} is not what follows for {:?}", video.entry.key)));
+        };
+        let header = npy_header(&layout);
+        let mut found = vec![0; header.len()];
+        let whole = size == header.len() as u64 + layout.bytes() && file.read_exact_at(&mut found, start).is_ok();
+        if !whole || found != header {
+            return Err(wrong(format!("{name} does not hold {layout:?}")));
+        }
+        video.tensors.push((layout, start + header.len() as u64));
+    }
+    let complete = |video: &StoredVideo| video.tensors.len() == latent.layouts(video.entry.tokens).len();
+    match videos.iter().find(|video| !complete(video)) {
+        Some(video) => Err(wrong(format!("tensors of {:?} are missing", video.entry.key))),
+        None => Ok(videos),
+    }
+}
+
+fn npy_name(entry: &VideoEntry, layout: &TensorLayout) -> String {
+    format!("{}.{}.npy", entry.key, layout.name)
+}
+
+/// What stands before the numbers in a numpy file (`numpy.lib.format`, version 1.0).
+fn npy_header(layout: &TensorLayout) -> Vec<u8> {
+    let dtype = match layout.dtype {
+        NumberType::U8 => "|u1",
+        // No dataset is written with bf16 in tar files: numpy has no such type.
+        NumberType::F16 | NumberType::Bf16 => "<f2",
+    };
+    let shape: Vec<String> = layout.shape.iter().map(u64::to_string).collect();
+    let shape = if shape.len() == 1 { format!("{},", shape[0]) } else { shape.join(", ") };
+    let mut text = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let before = MAGIC.len() + size_of::<u16>();
+    let whole = (before + text.len() + 1).next_multiple_of(ALIGNMENT);
+    text.extend(std::iter::repeat_n(' ', whole - before - text.len() - 1));
+    text.push('\n');
+    [MAGIC, &(text.len() as u16).to_le_bytes(), text.as_bytes()].concat()
+}

@@ -1,0 +1,305 @@
+//! Datasets of tokens: what they hold, how they grow, what is refused.
+
+#![allow(clippy::unwrap_used)] // a failure here is what the test is for
+
+mod bench;
+
+use std::fs;
+
+use bench::{Bench, contents, files, model, run};
+use tch::{Device, Kind, Tensor};
+use vidtok::{EncodeOptions, Encoded, Tokenizer, Window};
+use vidtok_core::FrameSource;
+use vidtok_data::{Ffmpeg, Preparation, VideoReader, to_model_range};
+use vidtok_tokenize::{
+    Dataset, DetokenizeOptions, Manifest, NumberType, Shard, ShardFormat, TokenizeError, Tokens, detokenize, shards,
+};
+
+const FORMATS: [ShardFormat; 2] = [ShardFormat::Safetensors, ShardFormat::Webdataset];
+
+/// All frames of a video, `[1, 3, t, h, w]`.
+fn clip(bench: &Bench, name: &str) -> Tensor {
+    let mut reader = VideoReader::open(&Ffmpeg::locate().unwrap(), bench.path(name)).unwrap();
+    to_model_range(&reader.next_frames(1000).unwrap().unwrap())
+}
+
+fn encode(tokenizer: &Tokenizer, clip: &Tensor) -> Encoded {
+    let window = (!tokenizer.config().model.causality.is_causal()).then_some(Window::PUBLISHED);
+    tokenizer.encode(clip, EncodeOptions { seed: None, window }).unwrap()
+}
+
+#[test]
+fn shards_hold_exactly_what_the_model_encodes() {
+    let bench = Bench::new();
+    for (config, causality) in [("tiny_fsq", "v1.0"), ("tiny_fsq", "noncausal"), ("tiny_kl", "v1.1")] {
+        let tokenizer = model(config, causality);
+        for format in FORMATS {
+            let out = format!("{config} {causality} {format:?}");
+            let (summary, skipped) = run(&tokenizer, &bench.options(&out, format)).unwrap();
+            assert_eq!((summary.meter.videos, summary.meter.frames, summary.finished, skipped.len()), (4, 36, 2, 0));
+            let found = contents(&bench.path(&out));
+            let keys: Vec<&str> = found.iter().map(|(entry, _)| entry.key.as_str()).collect();
+            assert_eq!(keys, ["a", "b_c", "more/d_v2", "more/e"], "{out}");
+            for (entry, tensors) in found {
+                let clip = clip(&bench, &format!("videos/{}", entry.path));
+                let encoded = encode(&tokenizer, &clip);
+                assert_eq!(entry.padding, encoded.padding);
+                assert_eq!([entry.frames, entry.size[0], entry.size[1]], clip.size()[2..]);
+                match &encoded.indices {
+                    Some(indices) => assert!(tensors["indices"].equal(&indices.squeeze_dim(0)), "{out} {}", entry.key),
+                    None => {
+                        for (name, tensor) in [("mean", &encoded.latent), ("logvar", encoded.logvar.as_ref().unwrap())]
+                        {
+                            let stored = tensor.to_kind(Kind::Half).squeeze_dim(0);
+                            assert!(tensors[name].equal(&stored), "{out} {} {name}", entry.key);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stretch_of_a_video_is_read_as_the_whole() {
+    let bench = Bench::new();
+    for config in ["tiny_fsq", "tiny_kl"] {
+        run(&model(config, "v1.0"), &bench.options(config, ShardFormat::Webdataset)).unwrap();
+        let dataset = Dataset::open(&bench.path(config)).unwrap();
+        for path in shards(&bench.path(config), &dataset).unwrap() {
+            let shard = Shard::open(&path, dataset.latent).unwrap();
+            for (place, entry) in shard.videos().enumerate() {
+                let read = |start, count| match shard.tokens(place, start, count).unwrap() {
+                    Tokens::Indices(indices) => vec![indices.unsqueeze(1)],
+                    Tokens::Moments { mean, logvar } => vec![mean, logvar],
+                };
+                let t = entry.tokens[0];
+                let whole = read(0, t);
+                for (start, count) in [(0, 1), (t - 1, 1), (t / 2, t - t / 2)] {
+                    for (part, whole) in read(start, count).iter().zip(&whole) {
+                        assert!(part.equal(&whole.narrow(2, start, count)), "{} {start}", entry.key);
+                    }
+                }
+                assert!(shard.tokens(place, t, 1).is_err() && shard.tokens(place, 0, t + 1).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_manifest_adds_up_what_the_shards_hold() {
+    let bench = Bench::new();
+    for (config, bits) in [("tiny_fsq", 9.0), ("tiny_kl", 2.0 * 4.0 * 16.0)] {
+        let tokenizer = model(config, "v1.0");
+        let (summary, _) = run(&tokenizer, &bench.options(config, ShardFormat::Safetensors)).unwrap();
+        let manifest = Manifest::open(&bench.path(config)).unwrap();
+        assert_eq!(summary.manifest.as_ref(), Some(&manifest));
+        let found = contents(&bench.path(config));
+        let totals = &manifest.totals;
+        let tokens: i64 = found.iter().map(|(entry, _)| entry.tokens.iter().product::<i64>()).sum();
+        assert_eq!((totals.videos, totals.frames, totals.tokens), (4, 36, tokens as u64));
+        assert!((totals.seconds - 3.6).abs() < 1e-9);
+        assert!((manifest.tokens_per_second - tokens as f64 / 3.6).abs() < 1e-6);
+        // Each video's last byte is filled up.
+        let stored = tokens as f64 * bits / 8.0;
+        assert!((stored..stored + 4.0).contains(&(totals.token_bytes as f64)), "{stored} {}", totals.token_bytes);
+        let sources: u64 =
+            found.iter().map(|(entry, _)| bench.path("videos").join(&entry.path).metadata().unwrap().len()).sum();
+        assert_eq!(totals.source_bytes, sources);
+        let bytes: u64 = manifest.shards.iter().map(|shard| shard.bytes).sum();
+        assert_eq!((totals.shard_bytes, manifest.shards.iter().map(|shard| shard.videos).sum()), (bytes, 4));
+
+        let latents: Vec<Tensor> = found
+            .iter()
+            .map(|(_, tensors)| match tensors.get("mean") {
+                Some(mean) => mean.flatten(1, -1),
+                None => {
+                    tokenizer.quantizer().codes(&tensors["indices"].unsqueeze(0)).unwrap().squeeze_dim(0).flatten(1, -1)
+                }
+            })
+            .collect();
+        let all = Tensor::cat(&latents, 1).to_kind(Kind::Double);
+        let expect = |found: &[f64], tensor: Tensor| {
+            let expected = Vec::<f64>::try_from(tensor).unwrap();
+            assert_eq!(found.len(), expected.len());
+            assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-9), "{found:?} {expected:?}");
+        };
+        expect(&manifest.latent.mean, all.mean_dim(1, false, Kind::Double));
+        expect(&manifest.latent.std, all.std_dim(1, false, false));
+
+        let codes = manifest.codes.as_ref().map(|codes| (codes.size, codes.used));
+        let used = found.iter().filter_map(|(_, tensors)| tensors.get("indices").map(|indices| indices.flatten(0, -1)));
+        let used: Vec<Tensor> = used.collect();
+        let expected = (!used.is_empty()).then(|| {
+            let (distinct, ..) = Tensor::cat(&used, 0).unique_dim(0, true, false, false);
+            (512, distinct.numel())
+        });
+        assert_eq!(codes, expected);
+        assert_eq!(bench.path(config).join("codes.safetensors").exists(), codes.is_some());
+    }
+}
+
+#[test]
+fn later_videos_are_tokenized_alone_and_finished_shards_stay() {
+    let bench = Bench::new();
+    let tokenizer = model("tiny_fsq", "v1.0");
+    let options = bench.options("tokens", ShardFormat::Webdataset);
+    run(&tokenizer, &options).unwrap();
+    let before = files(&options.out.join("shards"));
+    assert_eq!(run(&tokenizer, &options).unwrap().0.meter.videos, 0);
+    bench.video("videos/0 first by name.mkv", 3, [16, 16]);
+    let (summary, _) = run(&tokenizer, &options).unwrap();
+    assert_eq!((summary.meter.videos, summary.shards, summary.finished), (1, 3, 3));
+    let after = files(&options.out.join("shards"));
+    assert!(after.len() == 3 && before.iter().all(|(path, bytes)| after[path] == *bytes));
+    assert_eq!(Manifest::open(&options.out).unwrap().totals.videos, 5);
+    // Nothing else is left of the work.
+    let left: Vec<_> = files(&options.out).into_keys().filter(|path| path.starts_with("parts")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(fs::read_dir(options.out.join("claims")).unwrap().count(), 1);
+}
+
+#[test]
+fn videos_that_cannot_be_used_are_listed_skipped_and_tried_again_once_they_have_changed() {
+    let bench = Bench::new();
+    fs::write(bench.path("videos/bad.mp4"), "no video").unwrap();
+    let tokenizer = model("tiny_fsq", "v1.0");
+    let mut options = bench.options("tokens", ShardFormat::Safetensors);
+    options.preparation = Preparation { shorter_side: None, crop: Some([16, 16]), ..Preparation::default() };
+    bench.video("videos/small.mkv", 2, [8, 8]);
+    let (summary, skipped) = run(&tokenizer, &options).unwrap();
+    assert_eq!((summary.meter.videos, summary.manifest.unwrap().totals.skipped), (4, 2));
+    assert!(skipped["small.mkv"].contains("8x8") && skipped["small.mkv"].contains("16x16"), "{skipped:?}");
+    let lines = || fs::read_to_string(options.out.join("skipped.jsonl")).unwrap();
+    assert!(lines().lines().count() == 2 && lines().contains("bad.mp4"), "{}", lines());
+
+    let (summary, skipped) = run(&tokenizer, &options).unwrap();
+    assert_eq!((summary.meter.videos, summary.shards, skipped.len()), (0, 2, 0));
+    bench.video("videos/bad.mkv", 5, [16, 16]);
+    fs::rename(bench.path("videos/bad.mkv"), bench.path("videos/bad.mp4")).unwrap();
+    let (summary, skipped) = run(&tokenizer, &options).unwrap();
+    assert_eq!((summary.meter.videos, summary.shards, skipped.len()), (1, 3, 0));
+    options.retry = true;
+    let (summary, skipped) = run(&tokenizer, &options).unwrap();
+    // A shard of nothing has no file.
+    assert_eq!((summary.meter.videos, summary.finished, skipped.len()), (0, 4, 1));
+    assert_eq!(summary.manifest.unwrap().shards[3].file, None);
+    assert_eq!(contents(&options.out).iter().filter(|(entry, _)| entry.key == "bad").count(), 1);
+}
+
+#[test]
+fn frames_are_picked_resized_and_cut_as_asked_for() {
+    let bench = Bench::new();
+    let tokenizer = model("tiny_kl", "v1.0");
+    let mut options = bench.options("tokens", ShardFormat::Safetensors);
+    options.preparation =
+        Preparation { sample_fps: Some(5.0), shorter_side: Some(12), crop: Some([12, 8]), max_frames: None };
+    options.latents = NumberType::Bf16;
+    run(&tokenizer, &options).unwrap();
+    let found = contents(&options.out);
+    assert_eq!(found.iter().map(|(entry, _)| entry.frames).collect::<Vec<_>>(), [5, 1, 10, 3]);
+    for (entry, tensors) in found {
+        assert_eq!((entry.size, entry.fps.to_string().as_str()), ([12, 8], "5"));
+        assert_eq!(tensors["mean"].kind(), Kind::BFloat16);
+        assert_eq!(entry.source.fps.to_string(), "10");
+    }
+}
+
+#[test]
+fn other_settings_and_other_weights_are_refused_in_one_line_that_names_them() {
+    let bench = Bench::new();
+    let (tokenizer, other) = (model("tiny_kl", "v1.0"), model("tiny_kl", "v1.1"));
+    let options = bench.options("tokens", ShardFormat::Safetensors);
+    run(&tokenizer, &options).unwrap();
+    let before = files(&options.out);
+    let mut changed = Vec::new();
+    for change in ["fps", "shorter_side", "crop", "shards", "latent.dtype"] {
+        let mut options = options.clone();
+        match change {
+            "fps" => options.preparation.sample_fps = Some(5.0),
+            "shorter_side" => options.preparation.shorter_side = Some(8),
+            "crop" => options.preparation.crop = Some([8, 8]),
+            "shards" => options.format = ShardFormat::Webdataset,
+            _ => options.latents = NumberType::Bf16,
+        }
+        changed.push((change, run(&tokenizer, &options).unwrap_err()));
+    }
+    changed.push(("model.model.causality", run(&other, &options).unwrap_err()));
+    let back = DetokenizeOptions {
+        data: options.out.clone(),
+        out: bench.path("back"),
+        only: vec![],
+        max_memory: 4 << 30,
+        stop: std::sync::Arc::default(),
+    };
+    let reseeded = Tokenizer::init(tokenizer.config().clone(), 1, Device::Cpu).unwrap();
+    changed.push(("sha256", detokenize(&reseeded, &back, &mut |_| ()).unwrap_err()));
+    for (what, error) in changed {
+        let error = error.to_string();
+        assert!(error.contains(what) && error.contains("tokens") && !error.contains('\n'), "{what}: {error}");
+    }
+    assert_eq!(files(&options.out), before);
+    let bf16 = run(&tokenizer, &{
+        let mut options = bench.options("bf16", ShardFormat::Webdataset);
+        options.latents = NumberType::Bf16;
+        options
+    });
+    assert!(matches!(bf16.unwrap_err(), TokenizeError::Setting { .. }));
+    let absent = DetokenizeOptions { data: bench.path("videos"), ..back };
+    assert!(detokenize(&tokenizer, &absent, &mut |_| ()).unwrap_err().to_string().contains("dataset.json"));
+}
+
+#[test]
+fn tokens_become_the_videos_that_the_model_decodes() {
+    let bench = Bench::new();
+    for (config, causality) in [("tiny_fsq", "v1.1"), ("tiny_kl", "noncausal")] {
+        let tokenizer = model(config, causality);
+        run(&tokenizer, &bench.options(config, ShardFormat::Safetensors)).unwrap();
+        let mut options = DetokenizeOptions {
+            data: bench.path(config),
+            out: bench.path("back"),
+            only: vec!["more/*".to_owned(), "a.mkv".to_owned()],
+            max_memory: 4 << 30,
+            stop: std::sync::Arc::default(),
+        };
+        assert_eq!(detokenize(&tokenizer, &options, &mut |_| ()).unwrap(), 3);
+        assert!(!bench.path("back/b_c.mp4").exists());
+        for (video, back) in [("a", "a"), ("more/d.v2", "more/d_v2"), ("more/e", "more/e")] {
+            let input = clip(&bench, &format!("videos/{video}.mkv"));
+            let expected = tokenizer.decode(&encode(&tokenizer, &input)).unwrap().clamp(-1.0, 1.0);
+            let found = clip(&bench, &format!("back/{back}.mp4"));
+            assert_eq!(found.size(), expected.size());
+            let off = (found - expected).abs().mean(Kind::Float).double_value(&[]);
+            // H.264 stands between them.
+            assert!(off < 0.1, "{video}: {off}");
+        }
+        options.only = vec!["nobody".to_owned()];
+        let error = detokenize(&tokenizer, &options, &mut |_| ()).unwrap_err().to_string();
+        assert!(error.contains("nobody"), "{error}");
+    }
+}
+
+#[test]
+fn damaged_shards_are_errors_that_name_them() {
+    let bench = Bench::new();
+    for format in FORMATS {
+        let out = format!("{format:?}");
+        run(&model("tiny_kl", "v1.0"), &bench.options(&out, format)).unwrap();
+        let dataset = Dataset::open(&bench.path(&out)).unwrap();
+        let path = shards(&bench.path(&out), &dataset).unwrap().remove(0);
+        let whole = fs::read(&path).unwrap();
+        for length in [0, 7, 100, whole.len() / 2] {
+            fs::write(&path, &whole[..length]).unwrap();
+            // An empty tar file is an archive of nothing.
+            let Err(error) = Shard::open(&path, dataset.latent) else {
+                assert_eq!(length, 0);
+                continue;
+            };
+            let error = error.to_string();
+            assert!(error.contains("shard-000000") && !error.contains('\n'), "{length}: {error}");
+        }
+        let other = vidtok_tokenize::Latent::Indices { codes: 512, bits: 9 };
+        fs::write(&path, &whole).unwrap();
+        assert!(Shard::open(&path, other).is_err());
+    }
+}

@@ -1,0 +1,112 @@
+//! The readers in docs/TOKEN_DATASETS.md, run by Python with numpy. Skipped where there is none.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a failure here is what the test is for
+
+mod bench;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use bench::{Bench, contents, model, run};
+use serde_json::{Value, json};
+use tch::{Kind, Tensor};
+use vidtok_data::Preparation;
+use vidtok_tokenize::{NumberType, ShardFormat};
+
+/// Tells everything that the readers find.
+const TELL: &str = r#"
+found = []
+for entry, arrays in read_dataset(sys.argv[1]):
+    found.append({"entry": entry, "arrays": {name: array.tolist() for name, array in arrays.items()}})
+print(json.dumps(found))
+"#;
+
+/// The Python blocks of the page, in order.
+fn snippets() -> Vec<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/TOKEN_DATASETS.md");
+    let page = fs::read_to_string(page).unwrap();
+    page.split("```python\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// Python, unless it lacks one of the modules.
+fn python(modules: &str) -> Option<Command> {
+    let program = std::env::var("VIDTOK_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let has_modules = Command::new(&program).args(["-c", &format!("import {modules}")]).output();
+    has_modules.is_ok_and(|output| output.status.success()).then(|| Command::new(program))
+}
+
+fn answer(mut python: Command, folder: &Path, code: &str, argument: &Path) -> Value {
+    let script = folder.join("read.py");
+    fs::write(&script, code).unwrap();
+    let output = python.arg(&script).arg(argument).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A tensor as nested lists.
+fn list(tensor: &Tensor) -> Value {
+    if tensor.dim() == 0 {
+        return match tensor.kind() {
+            Kind::Int => json!(tensor.int64_value(&[])),
+            _ => json!(tensor.double_value(&[])),
+        };
+    }
+    Value::Array((0..tensor.size()[0]).map(|place| list(&tensor.get(place))).collect())
+}
+
+fn expected(folder: &Path) -> Value {
+    let video = |(entry, tensors): (vidtok_tokenize::VideoEntry, std::collections::BTreeMap<&str, Tensor>)| {
+        let arrays: serde_json::Map<String, Value> =
+            tensors.iter().map(|(name, tensor)| ((*name).to_owned(), list(tensor))).collect();
+        json!({"entry": entry, "arrays": arrays})
+    };
+    contents(folder).into_iter().map(video).collect()
+}
+
+#[test]
+fn numpy_alone_reads_what_was_written() {
+    if python("numpy").is_none() {
+        return eprintln!("skipped, there is no Python with numpy: name one in VIDTOK_PYTHON");
+    }
+    let bench = Bench::new();
+    let reader = snippets().remove(0);
+    for (config, format, latents) in [
+        ("tiny_fsq", ShardFormat::Safetensors, NumberType::F16),
+        ("tiny_fsq", ShardFormat::Webdataset, NumberType::F16),
+        ("tiny_kl", ShardFormat::Safetensors, NumberType::F16),
+        ("tiny_kl", ShardFormat::Safetensors, NumberType::Bf16),
+        ("tiny_kl", ShardFormat::Webdataset, NumberType::F16),
+    ] {
+        let out = format!("{config} {format:?} {latents:?}");
+        let mut options = bench.options(&out, format);
+        options.latents = latents;
+        options.preparation = Preparation { shorter_side: Some(16), ..Preparation::default() };
+        run(&model(config, "v1.0"), &options).unwrap();
+        let found = answer(python("numpy").unwrap(), bench.folder.path(), &(reader.clone() + TELL), &options.out);
+        assert_eq!(found, expected(&options.out), "{out}");
+    }
+}
+
+#[test]
+fn the_packages_of_the_field_read_what_was_written() {
+    let bench = Bench::new();
+    let all = snippets();
+    for (modules, snippet, format) in
+        [("numpy, safetensors", 1, ShardFormat::Safetensors), ("numpy, webdataset", 2, ShardFormat::Webdataset)]
+    {
+        let Some(python) = python(modules) else {
+            eprintln!("skipped, there is no Python with {modules}: name one in VIDTOK_PYTHON");
+            continue;
+        };
+        let options = bench.options(&format!("{format:?}"), format);
+        run(&model("tiny_fsq", "v1.0"), &options).unwrap();
+        let code =
+            format!("{}{}print(json.dumps([[key, found.tolist()] for key, found in samples]))\n", all[0], all[snippet]);
+        let shard = options.out.join(format!("shards/shard-000000.{}", format.extension()));
+        let found = answer(python, bench.folder.path(), &code, &shard);
+        let videos = contents(&options.out).into_iter().take(3);
+        let expected: Value = videos.map(|(entry, tensors)| json!([entry.key, list(&tensors["indices"])])).collect();
+        assert_eq!(found, expected, "{modules}");
+    }
+}

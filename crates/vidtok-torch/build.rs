@@ -51,6 +51,7 @@ fn main() {
         .flag_if_supported("-Wno-psabi");
     // With NVIDIA's headers, as `cargo xtask setup --cuda` lays them out, processes can train on GPUs together.
     let cuda = root.join("cuda-include");
+    println!("cargo:rerun-if-changed={}", cuda.join("nccl.h").display());
     if cuda.join("nccl.h").is_file() {
         build.define("USE_C10D_NCCL", None).include(&cuda).include(cuda.join("cccl"));
     }

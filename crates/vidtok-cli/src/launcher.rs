@@ -1,7 +1,6 @@
 //! Several processes of this program on this machine, each told its place as torchrun tells it.
 
 use std::env;
-use std::net::TcpListener;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{self, Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
@@ -32,33 +31,31 @@ pub(crate) fn launched() -> anyhow::Result<Option<Launch>> {
     Ok(Launch::from_env()?)
 }
 
-/// Starts `count` processes with this one's arguments, but for `--nproc`, and waits for their end. Their errors are theirs to
-/// say; signals go to all of them.
+/// Starts `count` processes with this one's arguments, but for `--nproc`, and waits for their end. Their errors are theirs
+/// to say; signals go to all of them.
 pub(crate) fn start(count: usize) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
     let program = env::current_exe().context("cannot find this program")?;
     let arguments = without_nproc(env::args_os());
-    // Free until somebody else takes it, which they will hardly do before process 0 does.
-    let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-    let port = port.context("cannot listen on this machine")?.port();
     let threads = available_parallelism().map_or(1, |cores| (cores.get() / count).max(1));
     let mut running = Vec::new();
-    for rank in 0..count {
+    for launch in Launch::locals(count).context("cannot listen on this machine")? {
         let mut command = Command::new(&program);
-        command.args(&arguments).envs(Launch::local(rank, count, port).variables()).env(CHILD, process::id().to_string());
+        command.args(&arguments).envs(launch.variables()).env(CHILD, process::id().to_string());
         if env::var_os(THREADS).is_none() {
             command.env(THREADS, threads.to_string());
         }
         // A group of its own: the terminal's signals come through us, once.
         command.stdin(Stdio::null()).process_group(0);
-        if rank > 0 {
+        if launch.rank > 0 {
             command.stdout(Stdio::null());
         }
         match command.spawn() {
-            Ok(child) => running.push((rank, child)),
+            Ok(child) => running.push((launch.rank, child)),
             Err(error) => {
+                tell(&running, Signal::KILL);
                 end(running);
-                return Err(error).context(format!("cannot start process {rank}"));
+                return Err(error).context(format!("cannot start process {}", launch.rank));
             }
         }
     }
@@ -68,13 +65,16 @@ pub(crate) fn start(count: usize) -> anyhow::Result<()> {
             tell(&running, Signal::TERM);
             told = true;
         }
-        let Some((rank, status)) = take_ended(&mut running)? else {
+        let Some(first) = take_ended(&mut running)? else {
             sleep(POLL);
             continue;
         };
-        if !status.success() {
-            end(running);
-            bail!("process {rank} of {count} {}; the others have ended with it", how(status));
+        if !first.1.success() {
+            let others = end(running);
+            // Who was killed is the cause, even if another was quicker to notice and end.
+            let all = || std::iter::once(&first).chain(&others);
+            let (rank, status) = all().find(|(_, status)| status.signal().is_some()).unwrap_or(&first);
+            bail!("process {rank} of {count} {}; the others have ended with it", how(*status));
         }
     }
     Ok(())
@@ -116,18 +116,21 @@ fn tell(running: &[(usize, Child)], signal: Signal) {
     }
 }
 
-/// Waits until all notice that one is gone, and then no longer.
-fn end(mut running: Vec<(usize, Child)>) {
+/// Waits until all notice that one is gone, and then no longer; gives how those ended that did so themselves.
+fn end(mut running: Vec<(usize, Child)>) -> Vec<(usize, ExitStatus)> {
     let start = Instant::now();
+    let mut ended = Vec::new();
     while !running.is_empty() && start.elapsed() < GRACE {
-        if !matches!(take_ended(&mut running), Ok(Some(_))) {
-            sleep(POLL);
+        match take_ended(&mut running) {
+            Ok(Some(one)) => ended.push(one),
+            _ => sleep(POLL),
         }
     }
     for (_, mut child) in running {
         let _ = child.kill();
         let _ = child.wait();
     }
+    ended
 }
 
 fn how(status: ExitStatus) -> String {

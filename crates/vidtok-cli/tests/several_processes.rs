@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
 use tch::Kind;
+use tempfile::TempDir;
 use vidtok_torch::TensorFile;
 
 /// A run of a tiny model with everything that processes must agree on: noise, discriminator, LeCAM, averages.
@@ -79,7 +79,8 @@ impl Bench {
         let mut sums = [0.0, 0.0];
         let networks = |name: &str| name.starts_with("encoder.") || name.starts_with("decoder.");
         for (name, expected) in expected.iter().filter(|(name, _)| networks(name)) {
-            let square = |tensor: tch::Tensor| tensor.to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[]);
+            let square =
+                |tensor: tch::Tensor| tensor.to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[]);
             sums[0] += square(&found[name] - expected);
             sums[1] += square(expected.shallow_clone());
         }
@@ -183,7 +184,8 @@ fn batches_without_equal_parts_and_launchers_in_launchers_are_refused_in_a_line(
 /// `VIDTOK_TORCHRUN`, or torchrun where programs are looked for.
 fn torchrun() -> Option<PathBuf> {
     let named = env::var_os("VIDTOK_TORCHRUN").map(PathBuf::from);
-    let found = || env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join("torchrun")).find(|path| path.exists());
+    let found =
+        || env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join("torchrun")).find(|path| path.exists());
     named.or_else(found)
 }
 

@@ -1,6 +1,10 @@
 //! Which process of a group this one is: the contract of torchrun, which wrappers for SLURM and MPI can fill in too.
 
 use std::env;
+use std::io;
+use std::net::TcpListener;
+
+use crate::Share;
 
 /// What the environment says of this process's place among others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,14 +72,24 @@ impl Launch {
         Self::from_variables(|name| env::var(name).ok())
     }
 
-    /// A process of a group on this machine, whose process 0 listens at `port`.
-    #[must_use]
-    pub fn local(rank: usize, count: usize, port: u16) -> Self {
+    /// The places of `count` processes on this machine, whose process 0 will listen at a port that is free now.
+    ///
+    /// # Errors
+    /// If the machine has no free port.
+    pub fn locals(count: usize) -> io::Result<Vec<Self>> {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let rendezvous = Rendezvous { address: "127.0.0.1".to_owned(), port, launcher_serves: None };
-        Self { rank, count, local_rank: rank, rendezvous: Some(rendezvous) }
+        let place = |rank| Self { rank, count, local_rank: rank, rendezvous: Some(rendezvous.clone()) };
+        Ok((0..count).map(place).collect())
     }
 
-    /// What [`from_env`](Self::from_env) reads, to start a process with.
+    /// Which part of what all share is this process's.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        Share { rank: self.rank, count: self.count }
+    }
+
+    /// What [`from_env`](Self::from_env) reads, to start a process with; every variable is set, also where it says nothing.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let mut all = vec![
@@ -85,9 +99,9 @@ impl Launch {
         ];
         if let Some(Rendezvous { address, port, launcher_serves }) = &self.rendezvous {
             all.extend([(MASTER_ADDR, address.clone()), (MASTER_PORT, port.to_string())]);
-            if let Some(restarts) = launcher_serves {
-                all.extend([(AGENT_STORE, "True".to_owned()), (RESTART_COUNT, restarts.to_string())]);
-            }
+            let serves = if launcher_serves.is_some() { "True" } else { "False" };
+            let restarts = launcher_serves.unwrap_or(0).to_string();
+            all.extend([(AGENT_STORE, serves.to_owned()), (RESTART_COUNT, restarts)]);
         }
         all
     }
@@ -140,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_is_given_to_a_process_is_what_it_reads() {
-        let mut launch = Launch::local(1, 3, 4000);
+        let mut launch = Launch::locals(3).unwrap().swap_remove(1);
         for serves in [None, Some(2)] {
             launch.rendezvous.as_mut().unwrap().launcher_serves = serves;
             let variables = launch.variables();

@@ -29,6 +29,6 @@ pub use files::{remove_partial, temporary_beside, write_atomically};
 pub use launch::{Launch, LaunchError, Rendezvous};
 pub use loss::{Differentiated, Loss};
 pub use metric::{Metric, MetricError};
-pub use peers::{Alone, Peers};
+pub use peers::{Alone, Peers, Share};
 pub use quantizer::{Quantized, Quantizer, Regularized};
 pub use video::{FrameRate, FrameSink, FrameSource, ParseFrameRateError, VideoInfo};

@@ -1,5 +1,7 @@
 //! The processes that share a batch among them.
 
+use std::ops::Range;
+
 use tch::{Kind, Tensor};
 
 /// The processes of a training step that is spread over several, as one of them sees them.
@@ -30,6 +32,28 @@ pub trait Peers: std::fmt::Debug {
         let Some((&part, rest)) = shape.split_first() else { return Tensor::randn(shape, options) };
         let whole: Vec<i64> = std::iter::once(part * self.count() as i64).chain(rest.iter().copied()).collect();
         Tensor::randn(whole, options).narrow(0, self.rank() as i64 * part, part)
+    }
+}
+
+/// This process's equal part of something that several share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// This process's number, from 0.
+    pub rank: usize,
+    /// How many there are, at least 1.
+    pub count: usize,
+}
+
+impl Share {
+    /// Of a process on its own.
+    pub const WHOLE: Self = Self { rank: 0, count: 1 };
+
+    /// Which of `batch` places are this process's; none if there are no equal parts.
+    #[must_use]
+    pub fn of(self, batch: usize) -> Option<Range<usize>> {
+        let Self { rank, count } = self;
+        let equal = rank < count && batch.is_multiple_of(count);
+        equal.then(|| rank * (batch / count)..(rank + 1) * (batch / count))
     }
 }
 
@@ -73,6 +97,15 @@ mod tests {
         fn mean(&self, x: &Tensor) -> Tensor {
             x.shallow_clone()
         }
+    }
+
+    #[test]
+    fn shares_are_equal_and_make_up_the_whole() {
+        let all: Vec<usize> = (0..3).flat_map(|rank| Share { rank, count: 3 }.of(6).unwrap()).collect();
+        assert_eq!(all, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(Share::WHOLE.of(5), Some(0..5));
+        assert_eq!(Share { rank: 0, count: 4 }.of(6), None);
+        assert_eq!(Share { rank: 3, count: 3 }.of(6), None);
     }
 
     #[test]

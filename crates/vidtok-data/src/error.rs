@@ -41,12 +41,10 @@ pub enum LoadError {
     #[error("batches of 0 clips: there must be at least 1")]
     EmptyBatch,
     /// A batch was to be shared by processes that cannot have equal parts of it.
-    #[error("a batch of {batch} clips has no equal parts for {count} processes (this is process {rank})")]
-    Part {
+    #[error("a batch of {batch} clips has no equal parts for {count} processes")]
+    Share {
         /// Clips in the batch.
         batch: usize,
-        /// This process's number.
-        rank: usize,
         /// How many there are.
         count: usize,
     },

@@ -24,6 +24,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
+//! use vidtok_core::Share;
 //! use vidtok_data::{
 //!     ClipRule, ClipSet, ClipSpec, Crop, HeldOut, Library, LibraryOptions, Loader, LoaderOptions, Source,
 //! };
@@ -33,7 +34,7 @@
 //! let held_out = HeldOut { per_video: 1, max: 8 };
 //! let spec = ClipSpec { rule, size: [32, 32], shorter_side: 32, crop: Crop::Random, flip: true, held_out };
 //! let clips = Arc::new(ClipSet::open(&library, Source::Procedural { scenes: 2, seed: 0 }, spec)?);
-//! let options = LoaderOptions { batch: 4, part: (0, 1), seed: 0, first_step: 0, workers: 2, prefetch: 2 };
+//! let options = LoaderOptions { batch: 4, share: Share::WHOLE, seed: 0, first_step: 0, workers: 2, prefetch: 2 };
 //! for batch in Loader::start(Arc::clone(&clips), options)?.take(3) {
 //!     assert_eq!(batch?.clips.size(), [4, 3, 5, 32, 32]);
 //! }

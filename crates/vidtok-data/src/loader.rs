@@ -10,6 +10,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use vidtok_core::Share;
+
 use crate::ffmpeg::Stop;
 use crate::{Batch, LoadError, Mixture};
 
@@ -18,8 +20,8 @@ use crate::{Batch, LoadError, Mixture};
 pub struct LoaderOptions {
     /// Clips in a batch, of which this process makes its part.
     pub batch: usize,
-    /// This process's number among those that share each batch, and how many they are.
-    pub part: (usize, usize),
+    /// Which part of each batch is this process's.
+    pub share: Share,
     /// What decides which clips come.
     pub seed: u64,
     /// The step whose batch comes first.
@@ -49,15 +51,13 @@ impl Loader {
     /// # Errors
     /// If the batch is empty or has no equal parts, or a thread cannot be started.
     pub fn start(clips: impl Into<Mixture>, options: LoaderOptions) -> Result<Self, LoadError> {
-        let LoaderOptions { batch, part: (rank, count), seed, .. } = options;
+        let LoaderOptions { batch, share, seed, .. } = options;
         if batch < 1 {
             return Err(LoadError::EmptyBatch);
         }
-        if rank >= count || !batch.is_multiple_of(count) {
-            return Err(LoadError::Part { batch, rank, count });
-        }
-        let (clips, size) = (clips.into(), batch / count);
-        Self::start_with(options, move |stop, step| clips.part_until(stop, seed, step, rank * size..(rank + 1) * size))
+        let places = share.of(batch).ok_or(LoadError::Share { batch, count: share.count })?;
+        let clips = clips.into();
+        Self::start_with(options, move |stop, step| clips.part_until(stop, seed, step, places.clone()))
     }
 
     /// Starts threads that make the batch of a step with `make`.
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn options(workers: usize, prefetch: usize) -> LoaderOptions {
-        LoaderOptions { batch: 1, part: (0, 1), seed: 0, first_step: 0, workers, prefetch }
+        LoaderOptions { batch: 1, share: Share::WHOLE, seed: 0, first_step: 0, workers, prefetch }
     }
 
     fn batch(step: u64) -> Batch {

@@ -107,13 +107,7 @@ impl Adversary {
     /// The weight of the generator's loss: the ratio of both losses' gradient norms at `parameter` (the decoder's last
     /// weight), clamped, times the configured weight (arXiv 2012.09841). Both losses must have a graph to it, which is
     /// kept. Of a batch that peers share the gradients are those of the whole.
-    pub fn adaptive_weight(
-        &self,
-        nll: &Tensor,
-        generator: &Tensor,
-        parameter: &Tensor,
-        peers: &dyn Peers,
-    ) -> Tensor {
+    pub fn adaptive_weight(&self, nll: &Tensor, generator: &Tensor, parameter: &Tensor, peers: &dyn Peers) -> Tensor {
         let gradient = |loss: &Tensor| Tensor::run_backward(&[loss], &[parameter], true, false).swap_remove(0);
         let norm = |loss: &Tensor| peers.mean(&gradient(loss)).norm();
         (norm(nll) / (norm(generator) + EPS)).clamp(0.0, LARGEST_WEIGHT) * self.config.weight
@@ -155,7 +149,8 @@ mod tests {
         let x = Tensor::from_slice(&[1.0_f32, 1.0]).set_requires_grad(true);
         let weight = adversary.adaptive_weight(&(&x * 6.0).sum(Kind::Float), &(&x * 2.0).sum(Kind::Float), &x, &Alone);
         assert!((weight.double_value(&[]) - 0.6).abs() < 1e-4);
-        let vanishing = adversary.adaptive_weight(&(&x * 6e9).sum(Kind::Float), &(&x * 0.0).sum(Kind::Float), &x, &Alone);
+        let vanishing =
+            adversary.adaptive_weight(&(&x * 6e9).sum(Kind::Float), &(&x * 0.0).sum(Kind::Float), &x, &Alone);
         assert!((vanishing.double_value(&[]) - 2000.0).abs() < 1e-3, "clamped at 1e4 * 0.2");
     }
 

@@ -1,7 +1,7 @@
 //! Processes that train together, on libtorch's own c10d: Gloo between CPUs, NCCL between GPUs.
 //!
-//! All processes of a group make the same calls in the same order. When one of them is gone, the next call of each of the
-//! others fails.
+//! All processes of a group make the same calls in the same order. When one of them is gone, the next call of each of
+//! the others fails.
 
 #![allow(unsafe_code)] // Calls of the shim.
 
@@ -63,6 +63,16 @@ pub enum ProcessGroupError {
         /// What libtorch says.
         message: String,
     },
+    /// Something else has failed in work that all processes share.
+    #[error("process {rank} of {count} has failed: {message}")]
+    Failed {
+        /// This process.
+        rank: usize,
+        /// All.
+        count: usize,
+        /// What has failed.
+        message: String,
+    },
 }
 
 /// This process among those of a group.
@@ -97,7 +107,13 @@ impl ProcessGroup {
             prefix: prefix.as_ptr(),
             interface: interface.as_ptr(),
         };
-        let failed = |message: String| ProcessGroupError::Connect { rank, count, address: address.clone(), port: *port, message };
+        let failed = |message: String| ProcessGroupError::Connect {
+            rank,
+            count,
+            address: address.clone(),
+            port: *port,
+            message,
+        };
         let [small_rank, small_count] = [rank, count].map(i32::try_from);
         let (Ok(small_rank), Ok(small_count)) = (small_rank, small_count) else {
             return Err(failed("too many processes".to_owned()));
@@ -145,15 +161,42 @@ impl ProcessGroup {
         Ok(received)
     }
 
-    /// The error of a call that all processes make, from what libtorch said.
+    /// [`Peers::mean`] between passes, where it need not panic.
+    ///
+    /// # Errors
+    /// If another process is gone.
+    pub fn try_mean(&self, x: &Tensor) -> Result<Tensor, ProcessGroupError> {
+        self.mean_of_all(x).map_err(|error| self.failed(&first_line(&error)))
+    }
+
+    fn mean_of_all(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        // What is on the CPU goes by the device too, where that has another transport.
+        let (home, x) = (x.device(), x.to_device(self.device));
+        let mut mean = null_mut();
+        // SAFETY: group and tensor live during the call, and `mean` is a place for a pointer.
+        let status = unsafe { shim::vidtok_mean_over_processes(self.handle.as_ptr(), x.as_ptr(), &raw mut mean) };
+        shim::check(status)?;
+        if mean.is_null() {
+            return Err(TchError::Torch("c10d gave no mean".to_owned()));
+        }
+        // SAFETY: what is not null is a tensor that C++ made for us.
+        Ok(unsafe { Tensor::from_ptr(mean) }.to_device(home))
+    }
+
+    /// The error of shared work that has failed with this message.
     #[must_use]
-    pub fn lost(&self, message: &str) -> ProcessGroupError {
+    pub fn failed(&self, message: &str) -> ProcessGroupError {
+        let (rank, count) = (self.rank, self.count);
         let message = message.lines().next().unwrap_or(message).to_owned();
-        ProcessGroupError::Lost { rank: self.rank, count: self.count, message }
+        // libtorch's messages begin with the file that they come from.
+        match ["gloo", "NCCL", "c10d"].iter().any(|transport| message.contains(transport)) {
+            true => ProcessGroupError::Lost { rank, count, message },
+            false => ProcessGroupError::Failed { rank, count, message },
+        }
     }
 
     fn check(&self, status: shim::Status) -> Result<(), ProcessGroupError> {
-        shim::check(status).map_err(|error| self.lost(&first_line(&error)))
+        shim::check(status).map_err(|error| self.failed(&first_line(&error)))
     }
 }
 
@@ -167,14 +210,7 @@ impl Peers for ProcessGroup {
     }
 
     fn mean(&self, x: &Tensor) -> Tensor {
-        // A number on the CPU goes by the device too where that has another transport.
-        let (device, there) = (x.device(), self.device);
-        let x = x.to_device(there);
-        // SAFETY: group and tensor live during the call.
-        let mean = shim::tensor(|out| unsafe {
-            shim::vidtok_mean_over_processes(self.handle.as_ptr(), x.as_ptr(), out)
-        });
-        mean.to_device(device)
+        self.mean_of_all(x).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
@@ -208,20 +244,16 @@ impl GradientReducer {
         let mut handle = null_mut();
         // SAFETY: group and tensors live during the call, and libtorch takes handles of its own.
         let status = unsafe {
-            shim::vidtok_gradient_reducer_new(
-                group.handle.as_ptr(),
-                pointers.as_ptr(),
-                pointers.len(),
-                &raw mut handle,
-            )
+            shim::vidtok_gradient_reducer_new(group.handle.as_ptr(), pointers.as_ptr(), pointers.len(), &raw mut handle)
         };
         group.check(status)?;
-        let handle = NonNull::new(handle).ok_or_else(|| group.lost("libtorch gave no reducer"))?;
+        let handle = NonNull::new(handle).ok_or_else(|| group.failed("libtorch gave no reducer"))?;
         Ok(Self { handle, group: Rc::clone(group) })
     }
 
     /// The next backward pass is the step's last: what the gradients have become by its end is averaged. Passes that are
-    /// not announced add to this process's gradients only.
+    /// not announced add to this process's gradients only. Gradients lie in the reducer's buckets: to clear them, set
+    /// them to zero in place.
     ///
     /// # Errors
     /// If another process is gone, or the last announced pass has left out a parameter.

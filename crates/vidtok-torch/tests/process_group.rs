@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,13 +12,12 @@ use vidtok_torch::{GradientReducer, ProcessGroup, ProcessGroupError};
 
 /// Runs `body` as each of `count` processes; gives what they give, in order.
 fn processes<T: Send>(count: usize, body: impl Fn(&Rc<ProcessGroup>) -> T + Sync) -> Vec<T> {
-    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     thread::scope(|scope| {
-        let start = |rank| {
+        let start = |launch: Launch| {
             let body = &body;
-            scope.spawn(move || body(&ProcessGroup::connect(&Launch::local(rank, count, port), Device::Cpu).unwrap()))
+            scope.spawn(move || body(&ProcessGroup::connect(&launch, Device::Cpu).unwrap()))
         };
-        let started: Vec<_> = (0..count).map(start).collect();
+        let started: Vec<_> = Launch::locals(count).unwrap().into_iter().map(start).collect();
         started.into_iter().map(|process| process.join().unwrap()).collect()
     })
 }
@@ -88,6 +86,25 @@ fn announced_gradients_are_averaged_and_others_stay_with_their_process() {
     for (rank, found) in all.into_iter().enumerate() {
         // Two passes, of 1 and of 2: the mean of 2 and 4.
         assert_eq!(found, [rank as f64 + 1.0, 3.0].repeat(3));
+    }
+}
+
+#[test]
+fn an_announced_pass_that_leaves_out_a_parameter_is_told_by_the_next_announcement() {
+    let all = processes(2, |group| {
+        let parameters = [(); 2].map(|()| Tensor::ones([3], (Kind::Float, Device::Cpu)).set_requires_grad(true));
+        let reducer = GradientReducer::new(group, &parameters).unwrap();
+        for _ in 0..2 {
+            reducer.prepare().unwrap();
+            (&parameters[0] * &parameters[1]).sum(Kind::Float).backward();
+        }
+        reducer.prepare().unwrap();
+        parameters[0].sum(Kind::Float).backward();
+        reducer.prepare().map_err(|error| error.to_string())
+    });
+    for (rank, told) in all.into_iter().enumerate() {
+        let told = told.unwrap_err();
+        assert!(told.contains(&format!("process {rank} of 2 has failed")) && told.lines().count() == 1, "{told}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tch::Tensor;
 use vidtok::Tokenizer;
+use vidtok_core::Share;
 use vidtok_data::{
     ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, HeldOut, Library, LibraryOptions, Loader, LoaderOptions, Mixture,
     Source, read_video_list,
@@ -39,12 +40,7 @@ pub(crate) struct Data {
 impl Data {
     /// What `train` says; files that list what was found out about the videos are written into `folder`, by each of the
     /// processes that share the run.
-    pub(crate) fn open(
-        ffmpeg: &Ffmpeg,
-        train: &TrainConfig,
-        folder: &Path,
-        (rank, _): (usize, usize),
-    ) -> Result<Self, TrainError> {
+    pub(crate) fn open(ffmpeg: &Ffmpeg, train: &TrainConfig, folder: &Path, share: Share) -> Result<Self, TrainError> {
         let config = &train.data;
         let missing = config.folder.as_ref().is_some_and(|folder| !folder.exists());
         let stands_in = missing && config.scenes_if_missing;
@@ -57,7 +53,7 @@ impl Data {
             [] => Source::Procedural { scenes: config.scenes, seed: FIRST_SCENE },
             paths => videos(paths),
         };
-        let library = open_library(config, folder, rank)?;
+        let library = open_library(config, folder, share)?;
         let apart = match train.validation.videos {
             Some(_) => HeldOut::NONE,
             None => HeldOut { per_video: config.held_out, max: train.validation.clips },
@@ -111,14 +107,9 @@ impl Data {
     }
 
     /// This process's part of the training batches from `first_batch` on.
-    pub(crate) fn loader(
-        &self,
-        train: &TrainConfig,
-        first_batch: u64,
-        part: (usize, usize),
-    ) -> Result<Loader, TrainError> {
+    pub(crate) fn loader(&self, train: &TrainConfig, first_batch: u64, share: Share) -> Result<Loader, TrainError> {
         let (batch, seed, workers) = (train.batch_size, train.seed, self.config.workers);
-        let options = LoaderOptions { batch, part, seed, first_step: first_batch, workers, prefetch: PREFETCH };
+        let options = LoaderOptions { batch, share, seed, first_step: first_batch, workers, prefetch: PREFETCH };
         Ok(Loader::start(self.mixture.clone(), options)?)
     }
 
@@ -153,14 +144,16 @@ fn list(folder: &Path, table: Option<&Path>, named: &[PathBuf]) -> Result<Vec<Pa
     Ok(read_video_list(&table, folder)?)
 }
 
-fn open_library(config: &DataConfig, run: &Path, rank: usize) -> Result<Arc<Library>, TrainError> {
-    let quarantine = match rank {
+fn open_library(config: &DataConfig, run: &Path, share: Share) -> Result<Arc<Library>, TrainError> {
+    let quarantine = match share.rank {
         0 => "quarantine.jsonl".to_owned(),
-        _ => format!("quarantine-{rank}.jsonl"),
+        rank => format!("quarantine-{rank}.jsonl"),
     };
+    // Another process's machine may not have the run's folder.
+    let kept = |path: PathBuf| Some(path).filter(|path| share.rank == 0 || path.parent().is_some_and(Path::is_dir));
     let options = |index: PathBuf| LibraryOptions {
-        index: Some(index),
-        quarantine: Some(run.join(&quarantine)),
+        index: kept(index),
+        quarantine: kept(run.join(&quarantine)),
         cache_bytes: config.cache_mib << 20,
     };
     if let Some(index) = &config.index {

@@ -74,6 +74,9 @@ pub enum TrainError {
         /// Megabytes that are needed.
         needed: u64,
     },
+    /// The processes of a run would not minimise the same loss.
+    #[error("LPIPS has been fetched where some of the processes run and not where others do")]
+    LpipsOfSome,
     /// The processes of a run have lost each other.
     #[error(transparent)]
     Processes(#[from] ProcessGroupError),

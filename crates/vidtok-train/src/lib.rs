@@ -73,7 +73,7 @@ pub use error::TrainError;
 pub use log::LogEntry;
 pub use losses::{LossConfig, Losses};
 pub use plan::{MemoryEstimate, Plan, StagePlan};
-pub use run::{Observer, RunOptions, StageSummary, Start, Summary, resume, train};
+pub use run::{Observer, RunOptions, StageSummary, Start, Summary, check_processes, resume, train};
 pub use schedule::{Decay, Schedule};
 pub use stages::{Stage, check_overrides, read_recipe};
 pub use step_report::{AdversaryReport, StepReport};

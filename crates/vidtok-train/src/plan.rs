@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 
 use tch::Device;
 use vidtok::{Config, Tokenizer};
+use vidtok_core::Share;
 use vidtok_data::Ffmpeg;
 
 use crate::data::Data;
 use crate::pictures;
 use crate::{Losses, Observer, Stage, TrainConfig, TrainError};
-
-/// A plan is made by one process.
-const ALONE: (usize, usize) = (0, 1);
 
 /// What each stage of a run would be.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,8 +109,8 @@ impl Plan {
         for Stage { name, config: train } in stages {
             observer.busy("reading a batch");
             let scratch = tempfile::tempdir().map_err(|error| TrainError::io(runs, error))?;
-            let data = Data::open(&ffmpeg, &train, scratch.path(), ALONE)?;
-            let batch = data.loader(&train, 0, ALONE)?.next().transpose()?;
+            let data = Data::open(&ffmpeg, &train, scratch.path(), Share::WHOLE)?;
+            let batch = data.loader(&train, 0, Share::WHOLE)?.next().transpose()?;
             let picture = runs.join(match &name {
                 Some(stage) => format!("{}-{stage}-batch.png", config.name),
                 None => format!("{}-batch.png", config.name),

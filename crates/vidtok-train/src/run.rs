@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 use vidtok::Config;
-use vidtok_core::Peers;
+use vidtok_core::{Peers, Share};
 use vidtok_data::LoadError;
 use vidtok_torch::ProcessGroup;
 
@@ -60,9 +60,17 @@ impl RunOptions {
         self.group.as_ref().is_none_or(|group| group.rank() == 0)
     }
 
-    /// This process's number among those of the run, and how many they are.
-    pub(crate) fn part(&self) -> (usize, usize) {
-        self.group.as_ref().map_or((0, 1), |group| (group.rank(), group.count()))
+    /// Which part of each batch is this process's.
+    pub(crate) fn share(&self) -> Share {
+        self.group.as_ref().map_or(Share::WHOLE, |group| Share { rank: group.rank(), count: group.count() })
+    }
+
+    /// The mean over all processes of a number that each has.
+    pub(crate) fn mean(&self, number: f64) -> Result<f64, TrainError> {
+        match &self.group {
+            Some(group) => Ok(group.try_mean(&Tensor::from(number))?.double_value(&[])),
+            None => Ok(number),
+        }
     }
 }
 
@@ -183,10 +191,19 @@ fn agree(
 /// The stages, of whose batches each process can have an equal part.
 fn stages(config: &Config, options: &RunOptions) -> Result<Vec<Stage>, TrainError> {
     let stages = Stage::all(config)?;
-    let (rank, count) = options.part();
-    match stages.iter().map(|stage| stage.config.batch_size).find(|batch| !batch.is_multiple_of(count)) {
-        Some(batch) => Err(LoadError::Part { batch, rank, count }.into()),
-        None => Ok(stages),
+    check_processes(config, options.share().count)?;
+    Ok(stages)
+}
+
+/// Makes sure that so many processes can share the batches of a run.
+///
+/// # Errors
+/// If they cannot, or the configuration is wrong.
+pub fn check_processes(config: &Config, count: usize) -> Result<(), TrainError> {
+    let share = Share { rank: 0, count };
+    match Stage::all(config)?.iter().map(|stage| stage.config.batch_size).find(|&batch| share.of(batch).is_none()) {
+        Some(batch) => Err(LoadError::Share { batch, count }.into()),
+        None => Ok(()),
     }
 }
 
@@ -196,29 +213,23 @@ fn run(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Result<Summary, TrainError> {
+    // From a run that has begun.
     let interrupted = |error| match error {
         TrainError::Processes(source) => TrainError::Interrupted { run: folder.path().to_owned(), source },
         other => other,
     };
-    run_stages(folder, config, options, observer).map_err(interrupted)
-}
-
-fn run_stages(
-    folder: &RunFolder,
-    config: &Config,
-    options: &RunOptions,
-    observer: &mut dyn Observer,
-) -> Result<Summary, TrainError> {
     let mut summary = Summary { folder: folder.path().to_owned(), stages: Vec::new(), stopped: false };
     for stage in stages(config, options)? {
-        let files = folder.stage(stage.name.as_deref())?;
+        let name = stage.name.as_deref();
+        let files = if options.leads() { folder.stage(name)? } else { folder.stage_elsewhere(name) };
         let before = summary.stages.last().map(|stage| stage.state.clone());
         let done = if options.leads() { records::read_summary(&files)? } else { None };
         if said_by_first(options, done.is_some())? {
             summary.stages.extend(done);
             continue;
         }
-        match StageRun::open(config, &stage, files, before, options, observer)?.run(observer)? {
+        let run = StageRun::open(config, &stage, files, before, options, observer)?;
+        match run.run(observer).map_err(interrupted)? {
             Ended::Finished(done) => summary.stages.extend(done),
             Ended::Stopped => {
                 summary.stopped = true;
@@ -226,9 +237,13 @@ fn run_stages(
             }
         }
     }
-    // Nobody leaves while another still needs him.
-    said_by_first(options, true)?;
+    wait_for_first(options)?;
     Ok(summary)
+}
+
+/// Nobody leaves while another still needs him.
+fn wait_for_first(options: &RunOptions) -> Result<(), TrainError> {
+    said_by_first(options, true).map(|_| ())
 }
 
 /// The first process's `word`, for all.

@@ -67,6 +67,11 @@ impl RunFolder {
         &self.path
     }
 
+    /// The folder of a stage of a run that another process keeps; it may not be there on this machine.
+    pub(crate) fn stage_elsewhere(&self, name: Option<&str>) -> StageFolder {
+        StageFolder { path: self.stage_path(name) }
+    }
+
     /// The folder of a stage, made if it is not there.
     ///
     /// # Errors

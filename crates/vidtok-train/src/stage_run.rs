@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 use vidtok::{Config, Tokenizer, Weights};
 use vidtok_data::{Ffmpeg, Loader};
 use vidtok_metrics::Lpips;
@@ -55,8 +55,12 @@ impl<'a> StageRun<'a> {
         let observer = if leads { observer } else { &mut unheard };
         let ffmpeg = Ffmpeg::locate()?;
         observer.busy("looking at the videos");
-        let data = Data::open(&ffmpeg, train, files.path(), options.part())?;
+        let data = Data::open(&ffmpeg, train, files.path(), options.share())?;
         let LpipsNets { loss: lpips, measure } = LpipsNets::locate(&train.loss, options.device, observer)?;
+        let share = options.mean(f64::from(u8::from(lpips.is_some())))?;
+        if share > 0.0 && share < 1.0 {
+            return Err(TrainError::LpipsOfSome);
+        }
         let begin = |weights, observer: &mut dyn Observer| {
             begin(config, train, weights, lpips.clone(), options.device, observer)
         };
@@ -96,7 +100,7 @@ impl<'a> StageRun<'a> {
             step: trainer.step_number(),
             steps: train.steps,
             clips: train.batch_size as u64 * train.accumulate,
-            processes: options.part().1,
+            processes: options.share().count,
             parameters,
             videos: data.videos(),
             stand_in: data.stands_in(),
@@ -111,9 +115,9 @@ impl<'a> StageRun<'a> {
             records.validate(&self.trainer, observer)?;
         }
         let first_batch = self.trainer.step_number() * train.accumulate;
-        let mut loader = self.data.loader(train, first_batch, self.options.part())?;
+        let mut loader = self.data.loader(train, first_batch, self.options.share())?;
         while self.trainer.step_number() < train.steps {
-            if self.stopped() {
+            if self.stopped()? {
                 if let Some(records) = &self.records {
                     records.save(&self.trainer)?;
                 }
@@ -137,9 +141,9 @@ impl<'a> StageRun<'a> {
     }
 
     /// Whether a process that shares the run was told to stop.
-    fn stopped(&self) -> bool {
+    fn stopped(&self) -> Result<bool, TrainError> {
         let told = f64::from(u8::from(self.options.stop.load(Ordering::Relaxed)));
-        self.trainer.peers().mean(&Tensor::from(told)).double_value(&[]) > 0.0
+        Ok(self.options.mean(told)? > 0.0)
     }
 
     fn step(&mut self, loader: &mut Loader, observer: &mut dyn Observer) -> Result<(), TrainError> {

@@ -89,9 +89,9 @@ impl Trainer {
         for tensor in self.tensors().values() {
             group.broadcast(tensor)?;
         }
-        let text = serde_json::to_vec(&self.numbers()).map_err(|error| group.lost(&error.to_string()))?;
+        let text = serde_json::to_vec(&self.numbers()).map_err(|error| group.failed(&error.to_string()))?;
         let text = group.broadcast_bytes(&text)?;
-        let saved = serde_json::from_slice(&text).map_err(|error| group.lost(&error.to_string()))?;
+        let saved = serde_json::from_slice(&text).map_err(|error| group.failed(&error.to_string()))?;
         self.set_numbers(&saved);
         Ok(())
     }

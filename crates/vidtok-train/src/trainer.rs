@@ -46,12 +46,12 @@ struct Team {
     discriminator: Option<GradientReducer>,
 }
 
-/// What a batch is of its step.
+/// A batch's place among those of its step.
 #[derive(Clone, Copy)]
-struct Part {
-    /// How much it counts.
-    share: f64,
-    /// Whether gradients are complete after it.
+struct Place {
+    /// How much it counts in their mean.
+    weight: f64,
+    /// Whether it is the last, after which gradients are complete.
     last: bool,
 }
 
@@ -141,19 +141,19 @@ impl Trainer {
         let group = Rc::clone(&team.group);
         // What is joined in the middle of a pass fails as libtorch's functions do.
         let taken = catch_unwind(AssertUnwindSafe(|| self.take_step(batches)));
-        taken.unwrap_or_else(|panic| Err(group.lost(&panic_message(panic.as_ref())).into()))
+        taken.unwrap_or_else(|panic| Err(group.failed(&panic_message(panic.as_ref())).into()))
     }
 
     fn take_step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
         tch::manual_seed(step_seed(self.config.seed, self.progress.step));
-        let share = 1.0 / batches.len().max(1) as f64;
+        let weight = 1.0 / batches.len().max(1) as f64;
         let mut report = self.empty_report();
         self.generator.zero_grad();
         let mut generated = Vec::new();
         let peers = self.peers();
         for (i, batch) in batches.iter().enumerate() {
-            let part = Part { share, last: i + 1 == batches.len() };
-            generated.push(self.generate(&batch.clips, part, &*peers, &mut report)?);
+            let place = Place { weight, last: i + 1 == batches.len() };
+            generated.push(self.generate(&batch.clips, place, &*peers, &mut report)?);
         }
         average(&*peers, report.of_generator());
         report.gradient_norm = self.generator.clip_grad_norm(self.config.clip_norm);
@@ -163,7 +163,7 @@ impl Trainer {
         } else {
             self.generator.step(report.learning_rate);
             report.logvar = self.losses.reconstruction.logvar().double_value(&[]);
-            self.discriminate(&generated, share, &*peers, &mut report)?;
+            self.discriminate(&generated, weight, &*peers, &mut report)?;
             if let Some(ema) = &mut self.ema {
                 ema.update(self.tokenizer.parameters());
             }
@@ -197,7 +197,7 @@ impl Trainer {
     fn generate(
         &self,
         clips: &Tensor,
-        Part { share, last }: Part,
+        Place { weight, last }: Place,
         peers: &dyn Peers,
         report: &mut StepReport,
     ) -> Result<Generated, TrainError> {
@@ -220,26 +220,26 @@ impl Trainer {
         {
             let Differentiated { value, gradient } = adversary.judge(&reconstruction, peers);
             let judged = with_gradient(&value, &reconstruction, &gradient);
-            let weight = self.tokenizer.decoder_output_weight();
-            let weight = adversary.adaptive_weight(&terms.nll, &judged, weight, peers);
-            report.generator += value.double_value(&[]) * share;
-            report.adaptive_weight += weight.double_value(&[]) * share;
-            loss += judged * weight;
+            let last_layer = self.tokenizer.decoder_output_weight();
+            let adaptive = adversary.adaptive_weight(&terms.nll, &judged, last_layer, peers);
+            report.generator += value.double_value(&[]) * weight;
+            report.adaptive_weight += adaptive.double_value(&[]) * weight;
+            loss += judged * adaptive;
         }
         if let Some(team) = self.team.as_ref().filter(|_| last) {
             team.generator.prepare()?;
         }
-        (&loss * share).backward();
+        (&loss * weight).backward();
 
-        report.loss += loss.double_value(&[]) * share;
-        report.nll += terms.nll.double_value(&[]) * share;
-        report.rec += terms.rec.double_value(&[]) * share;
+        report.loss += loss.double_value(&[]) * weight;
+        report.nll += terms.nll.double_value(&[]) * weight;
+        report.rec += terms.rec.double_value(&[]) * weight;
         if let Some(lpips) = terms.perceptual {
-            *report.lpips.get_or_insert(0.0) += lpips.double_value(&[]) * share;
+            *report.lpips.get_or_insert(0.0) += lpips.double_value(&[]) * weight;
         }
-        report.quantizer += quantizer.double_value(&[]) * share;
+        report.quantizer += quantizer.double_value(&[]) * weight;
         let reconstruction = reconstruction.detach();
-        report.psnr += psnr(&target, &reconstruction) * share;
+        report.psnr += psnr(&target, &reconstruction) * weight;
         Ok(Generated { target, reconstruction })
     }
 
@@ -247,7 +247,7 @@ impl Trainer {
     fn discriminate(
         &mut self,
         generated: &[Generated],
-        share: f64,
+        weight: f64,
         peers: &dyn Peers,
         report: &mut StepReport,
     ) -> Result<(), TrainError> {
@@ -261,12 +261,12 @@ impl Trainer {
             if let Some(reducer) = reducer.filter(|_| i + 1 == generated.len()) {
                 reducer.prepare()?;
             }
-            (&terms.loss * share).backward();
-            numbers.discriminator += terms.loss.double_value(&[]) * share;
-            numbers.discriminator_logits += terms.logits_loss.double_value(&[]) * share;
-            numbers.lecam += terms.lecam.double_value(&[]) * share;
-            numbers.logits_real += terms.real.double_value(&[]) * share;
-            numbers.logits_fake += terms.fake.double_value(&[]) * share;
+            (&terms.loss * weight).backward();
+            numbers.discriminator += terms.loss.double_value(&[]) * weight;
+            numbers.discriminator_logits += terms.logits_loss.double_value(&[]) * weight;
+            numbers.lecam += terms.lecam.double_value(&[]) * weight;
+            numbers.logits_real += terms.real.double_value(&[]) * weight;
+            numbers.logits_fake += terms.fake.double_value(&[]) * weight;
         }
         average(peers, numbers.of_discriminator());
         numbers.discriminator_gradient_norm = self.discriminator.clip_grad_norm(self.config.clip_norm);

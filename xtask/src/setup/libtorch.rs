@@ -182,7 +182,10 @@ mod tests {
         assert_eq!(to("torch/lib/libshm/err.h"), None);
         let header = |member| place_cuda_header(member).map(|path| path.display().to_string());
         assert_eq!(header("nvidia/nccl/include/nccl.h").as_deref(), Some("cuda-include/nccl.h"));
-        assert_eq!(header("nvidia/cu13/include/cccl/cuda/std/array").as_deref(), Some("cuda-include/cccl/cuda/std/array"));
+        assert_eq!(
+            header("nvidia/cu13/include/cccl/cuda/std/array").as_deref(),
+            Some("cuda-include/cccl/cuda/std/array")
+        );
         assert_eq!(header("nvidia/cu13/lib/libcudart_static.a"), None);
         assert_eq!(to("torch/lib/libtorch_python.so"), None);
     }

@@ -38,13 +38,13 @@ pub(crate) struct TrainArgs {
     /// Folder in which the run's folder is made
     #[arg(long, value_name = "FOLDER", default_value = "runs")]
     out: PathBuf,
-    /// Device: cpu, cuda or cuda:N
+    /// Device: cpu, cuda or cuda:N; of several processes each has the GPU of its LOCAL_RANK
     #[arg(long, default_value = "cpu", value_parser = parse_device)]
     device: tch::Device,
     /// Share the run among so many processes on this machine; each has its part of every batch
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "dry_run")]
     nproc: Option<u32>,
-    /// CPU threads of each process; all cores without it
+    /// CPU threads of each process; without it all cores, or with --nproc an equal part of them
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
     threads: Option<i32>,
 }
@@ -53,19 +53,23 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     let launch = launcher::launched()?;
     if let Some(processes) = arguments.nproc {
         ensure!(launch.is_none(), "--nproc starts processes; this one was started as one of several already");
+        if arguments.resume.is_none() {
+            // What is wrong is said once, not by each.
+            vidtok_train::check_processes(&arguments.config()?, processes as usize)?;
+        }
         return launcher::start(processes as usize);
     }
-    // Each process of a machine has a GPU of its own.
+    // Each process of a machine has a GPU of its own, unless it is shown one only.
     let device = match (&launch, arguments.device) {
-        (Some(launch), tch::Device::Cuda(_)) => tch::Device::Cuda(launch.local_rank),
+        (Some(launch), tch::Device::Cuda(_)) if tch::Cuda::device_count() > 1 => tch::Device::Cuda(launch.local_rank),
         (_, device) => device,
     };
     crate::args::prepare(device, arguments.threads)?;
     if arguments.dry_run {
         return dry_run(arguments);
     }
-    let stop = stop_on_signals()?;
     let group = launch.map(|launch| ProcessGroup::connect(&launch, device)).transpose()?;
+    let stop = stop_on_signals()?;
     let leads = group.as_ref().is_none_or(|group| group.rank() == 0);
     let options = RunOptions { device, stop, group };
     let mut display = Display::new();

@@ -134,14 +134,18 @@ char* vidtok_process_group_connect(const vidtok::Rendezvous* at, int rank, int s
   });
 }
 
-void vidtok_process_group_release(vidtok::ProcessGroup* group) { delete group; }
+void vidtok_process_group_release(vidtok::ProcessGroup* group) {
+  vidtok_message_release(vidtok::guarded([&] { delete group; }));
+}
 
 char* vidtok_broadcast(const vidtok::ProcessGroup* group, const at::Tensor* x) {
   return vidtok::guarded([&] {
     const at::NoGradGuard no_gradients;
     std::vector<at::Tensor> sent{x->detach().contiguous()};
     group->group->broadcast(sent)->wait();
-    x->detach().copy_(sent[0]);
+    if (!sent[0].is_alias_of(*x)) {
+      x->detach().copy_(sent[0]);
+    }
   });
 }
 
@@ -178,9 +182,8 @@ char* vidtok_gradient_reducer_prepare(vidtok::GradientReducer* reducer) {
   return vidtok::guarded([&] {
     c10d::Reducer& all = reducer->reducer;
     all.prepare_for_forward();
-    if (all.should_rebuild_buckets()) {
-      all.rebuild_buckets();
-    }
+    // Once, in the order in which gradients came; it also makes sure that the last announced pass is complete.
+    all.rebuild_buckets();
     all.prepare_for_backward({});
   });
 }

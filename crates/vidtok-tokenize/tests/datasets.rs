@@ -269,9 +269,10 @@ fn tokens_become_the_videos_that_the_model_decodes() {
             let expected = tokenizer.decode(&encode(&tokenizer, &input)).unwrap().clamp(-1.0, 1.0);
             let found = clip(&bench, &format!("back/{back}.mp4"));
             assert_eq!(found.size(), expected.size());
-            let off = (found - expected).abs().mean(Kind::Float).double_value(&[]);
-            // H.264 stands between them.
-            assert!(off < 0.1, "{video}: {off}");
+            // H.264 stands between them, which keeps less of the colours.
+            let gray = |clip: Tensor| clip.mean_dim(1, false, Kind::Float);
+            let off = (gray(found) - gray(expected)).abs().mean(Kind::Float).double_value(&[]);
+            assert!(off < 0.05, "{video}: {off}");
         }
         options.only = vec!["nobody".to_owned()];
         let error = detokenize(&tokenizer, &options, &mut |_| ()).unwrap_err().to_string();
@@ -290,12 +291,7 @@ fn damaged_shards_are_errors_that_name_them() {
         let whole = fs::read(&path).unwrap();
         for length in [0, 7, 100, whole.len() / 2] {
             fs::write(&path, &whole[..length]).unwrap();
-            // An empty tar file is an archive of nothing.
-            let Err(error) = Shard::open(&path, dataset.latent) else {
-                assert_eq!(length, 0);
-                continue;
-            };
-            let error = error.to_string();
+            let error = Shard::open(&path, dataset.latent).unwrap_err().to_string();
             assert!(error.contains("shard-000000") && !error.contains('\n'), "{length}: {error}");
         }
         let other = vidtok_tokenize::Latent::Indices { codes: 512, bits: 9 };

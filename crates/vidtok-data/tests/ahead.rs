@@ -73,7 +73,7 @@ fn dropping_it_ends_decoders_that_have_much_to_do() {
     let mut ahead = DecodeAhead::start(&Ffmpeg::locate().unwrap(), &Preparation::default(), 2).unwrap();
     ahead.ask(vec![path; 100]);
     let mut video = ahead.next().unwrap();
-    video.next(1).unwrap().unwrap();
+    let _frames = video.next(1).unwrap().unwrap();
     let start = Instant::now();
     drop(video);
     drop(ahead);

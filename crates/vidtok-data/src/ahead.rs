@@ -98,7 +98,7 @@ impl DecodeAhead {
     }
 
     /// The next video; `None` if none was asked for.
-    pub fn next(&mut self) -> Option<AheadVideo<'_>> {
+    pub fn next_video(&mut self) -> Option<AheadVideo<'_>> {
         let asked = self.asked.pop_front()?;
         self.hand_out();
         Some(AheadVideo { ahead: self, asked, info: None, given: 0, ready: Regroup::default() })

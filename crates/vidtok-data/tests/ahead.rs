@@ -41,7 +41,7 @@ fn videos_come_in_the_order_asked_for_with_the_frames_that_they_have() {
         ahead.ask(paths[..2].to_vec());
         ahead.ask(paths[2..].to_vec());
         for (place, path) in paths.iter().enumerate() {
-            let mut video = ahead.next().unwrap();
+            let mut video = ahead.next_video().unwrap();
             assert_eq!(video.path(), path);
             if place == 4 {
                 let Err(LoadError::Video(error)) = video.next(3) else { panic!("{}", path.display()) };
@@ -61,7 +61,7 @@ fn videos_come_in_the_order_asked_for_with_the_frames_that_they_have() {
             assert!(all.equal(&frames(path)), "{place}");
             assert!(parts.iter().rev().skip(1).all(|part| part.size()[2] == 3));
         }
-        assert!(ahead.next().is_none());
+        assert!(ahead.next_video().is_none());
     }
 }
 
@@ -72,8 +72,8 @@ fn dropping_it_ends_decoders_that_have_much_to_do() {
     write(&path, 400, [256, 256]);
     let mut ahead = DecodeAhead::start(&Ffmpeg::locate().unwrap(), &Preparation::default(), 2).unwrap();
     ahead.ask(vec![path; 100]);
-    let mut video = ahead.next().unwrap();
-    video.next(1).unwrap().unwrap();
+    let mut video = ahead.next_video().unwrap();
+    let _frames = video.next(1).unwrap().unwrap();
     let start = Instant::now();
     drop(video);
     drop(ahead);

@@ -89,7 +89,7 @@ mod tests {
 
     /// Indices that look random, all below 2^bits, the largest and the smallest among them.
     fn indices(bits: u32, count: usize) -> Vec<u32> {
-        let mut state = u64::from(bits) * 0x9e37_79b9_7f4a_7c15 + 1;
+        let mut state = u64::from(bits);
         let mut next = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) as u32 & ((1 << bits) - 1)

@@ -285,7 +285,7 @@ impl Worker<'_> {
             if self.is_stopped() {
                 return Ok(false);
             }
-            let Some(video) = ahead.next() else { return Err(LoadError::Stopped.into()) };
+            let Some(video) = ahead.next_video() else { return Err(LoadError::Stopped.into()) };
             let bytes = file.map_or(0, |file| file.size);
             match self.video(video, listed_video, bytes, part::done(&parts, place)) {
                 Ok(frames) => {

@@ -10,7 +10,7 @@ use bench::{Bench, contents, files, model, run};
 use tch::{Device, Kind, Tensor};
 use vidtok::{EncodeOptions, Encoded, Tokenizer, Window};
 use vidtok_core::FrameSource;
-use vidtok_data::{Ffmpeg, Preparation, VideoReader, to_model_range};
+use vidtok_data::{Ffmpeg, Preparation, Quality, VideoReader, to_frames, to_model_range};
 use vidtok_tokenize::{
     Dataset, DetokenizeOptions, Manifest, NumberType, Shard, ShardFormat, TokenizeError, Tokens, detokenize, shards,
 };
@@ -266,12 +266,14 @@ fn tokens_become_the_videos_that_the_model_decodes() {
         assert!(!bench.path("back/b_c.mp4").exists());
         for (video, back) in [("a", "a"), ("more/d.v2", "more/d_v2"), ("more/e", "more/e")] {
             let input = clip(&bench, &format!("videos/{video}.mkv"));
-            let expected = tokenizer.decode(&encode(&tokenizer, &input)).unwrap().clamp(-1.0, 1.0);
-            let found = clip(&bench, &format!("back/{back}.mp4"));
-            assert_eq!(found.size(), expected.size());
-            let off = (found - expected).abs().mean(Kind::Float).double_value(&[]);
-            // H.264 stands between them.
-            assert!(off < 0.1, "{video}: {off}");
+            let encoded = encode(&tokenizer, &input);
+            // As stored; codes stay what they are.
+            let latent = encoded.latent.to_kind(Kind::Half).to_kind(Kind::Float);
+            let decoded = tokenizer.decode(&Encoded { latent, ..encoded }).unwrap();
+            bench.write("expected.mp4", &to_frames(&decoded), Quality::default());
+            let off = clip(&bench, &format!("back/{back}.mp4")) - clip(&bench, "expected.mp4");
+            let off = off.abs().mean(Kind::Float).double_value(&[]);
+            assert!(off < 1e-4, "{video}: {off}");
         }
         options.only = vec!["nobody".to_owned()];
         let error = detokenize(&tokenizer, &options, &mut |_| ()).unwrap_err().to_string();
@@ -290,12 +292,7 @@ fn damaged_shards_are_errors_that_name_them() {
         let whole = fs::read(&path).unwrap();
         for length in [0, 7, 100, whole.len() / 2] {
             fs::write(&path, &whole[..length]).unwrap();
-            // An empty tar file is an archive of nothing.
-            let Err(error) = Shard::open(&path, dataset.latent) else {
-                assert_eq!(length, 0);
-                continue;
-            };
-            let error = error.to_string();
+            let error = Shard::open(&path, dataset.latent).unwrap_err().to_string();
             assert!(error.contains("shard-000000") && !error.contains('\n'), "{length}: {error}");
         }
         let other = vidtok_tokenize::Latent::Indices { codes: 512, bits: 9 };

@@ -13,6 +13,8 @@ use crate::{TokenizeError, VideoEntry};
 const JSON: &str = ".json";
 /// Numpy's files begin so: format 1.0.
 const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
+/// Zeros at the end of a tar file, in bytes.
+const END: usize = 1024;
 /// The whole header of a numpy file is a multiple of this.
 const ALIGNMENT: usize = 64;
 
@@ -49,6 +51,13 @@ pub(super) fn write(path: &Path, file: &File, dataset: &Dataset, parts: &[PathBu
 pub(super) fn read(path: &Path, file: &File, latent: Latent) -> Result<Vec<StoredVideo>, TokenizeError> {
     let wrong = |problem: String| TokenizeError::damaged(path, problem);
     let damaged = |error: std::io::Error| wrong(format!("no whole tar file: {error}"));
+    // Without its end it may have been cut between two videos.
+    let mut end = [1; END];
+    let size = file.metadata().map_err(TokenizeError::file(path))?.len();
+    let is_whole = size.checked_sub(END as u64).is_some_and(|start| file.read_exact_at(&mut end, start).is_ok());
+    if !is_whole || end != [0; END] {
+        return Err(wrong("no whole tar file: it has no end".to_owned()));
+    }
     let mut archive = tar::Archive::new(file);
     let mut videos: Vec<StoredVideo> = Vec::new();
     for file_entry in archive.entries_with_seek().map_err(damaged)? {

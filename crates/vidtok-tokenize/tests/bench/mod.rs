@@ -42,11 +42,16 @@ impl Bench {
 
     /// Writes a lossless video of a made-up scene, another one for each number of frames.
     pub(crate) fn video(&self, name: &str, frames: usize, size: [i64; 2]) {
-        let rate = FrameRate::new(10, 1).unwrap();
-        let ffmpeg = Ffmpeg::locate().unwrap();
-        let mut writer = VideoWriter::create(&ffmpeg, self.path(name), size, rate, Quality::Lossless).unwrap();
         let times: Vec<f64> = (0..frames).map(|i| i as f64 / 10.0).collect();
-        writer.write(&Scene::new(frames as u64).frames(&times, size)).unwrap();
+        self.write(name, &Scene::new(frames as u64).frames(&times, size), Quality::Lossless);
+    }
+
+    /// Writes a video of frames uint8 `[t, h, w, 3]`, ten a second.
+    pub(crate) fn write(&self, name: &str, frames: &Tensor, quality: Quality) {
+        let (size, rate) = ([frames.size()[1], frames.size()[2]], FrameRate::new(10, 1).unwrap());
+        let ffmpeg = Ffmpeg::locate().unwrap();
+        let mut writer = VideoWriter::create(&ffmpeg, self.path(name), size, rate, quality).unwrap();
+        writer.write(frames).unwrap();
         Box::new(writer).finish().unwrap();
     }
 

@@ -156,6 +156,8 @@ fn workers_that_start_together_share_the_videos_and_end_with_the_same_bytes() {
     assert_eq!(counts.iter().sum::<u64>(), 30, "{counts:?}");
     assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
     assert!(files(&bench.path("alone")) == files(&bench.path("shared")));
+    finish(tokenize(&bench, "launched", &["--shard-videos", "4", "--nproc", "2"]));
+    assert!(files(&bench.path("alone")) == files(&bench.path("launched")));
 }
 
 #[test]

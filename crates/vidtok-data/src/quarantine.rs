@@ -107,13 +107,15 @@ pub fn unusable(error: &VideoError) -> Option<String> {
     Some(message.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&message).to_owned())
 }
 
-/// Whether this machine has run out of something.
+/// Whether this machine has run out of something, or has ended the decoder because it has.
 fn is_shortage(error: &std::io::Error) -> bool {
     // Too many open files, of the system and of the process; they have no kind yet.
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::OutOfMemory)
-        || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::OutOfMemory | ErrorKind::Interrupted
+    ) || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 #[cfg(test)]

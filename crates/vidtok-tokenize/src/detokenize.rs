@@ -1,7 +1,7 @@
 //! From tokens back to videos.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,6 +51,11 @@ pub fn detokenize(
             there: dataset.weights_sha256,
             here: tokenizer.weights_sha256().to_owned(),
         });
+    }
+    // Versions share names and shapes of weights.
+    let [there, here] = [dataset.model.model.causality, tokenizer.config().model.causality];
+    if there != here {
+        return Err(TokenizeError::setting("the model's causality", there, here));
     }
     let ffmpeg = Ffmpeg::locate()?;
     let mut used = vec![false; options.only.len()];
@@ -105,6 +110,10 @@ fn restore(
     options: &DetokenizeOptions,
     ffmpeg: &Ffmpeg,
 ) -> Result<(), TokenizeError> {
+    let inside = |part| matches!(part, Component::Normal(_));
+    if !Path::new(&entry.key).components().all(inside) {
+        return Err(TokenizeError::damaged(&shard.path, format!("the key {:?} leads out of the folder", entry.key)));
+    }
     let path = options.out.join(format!("{}.mp4", entry.key));
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(TokenizeError::file(folder))?;

@@ -162,8 +162,9 @@ pub fn tokenize(
     let ffmpeg = Ffmpeg::locate()?;
     let folder = Folder::create(&options.out)?;
     let lock = folder.lock()?;
-    remove_partial(folder.root()).map_err(TokenizeError::file(folder.root()))?;
     dataset.claim(&folder)?;
+    // Only of what is a dataset, and of what only the lock's holder writes.
+    remove_partial(folder.root()).map_err(TokenizeError::file(folder.root()))?;
     // All workers say the version of the first.
     let dataset = Dataset::read(&folder)?;
     let list = WorkList::extend(&folder, &root, &paths, options.shard_videos, options.retry)?;
@@ -223,10 +224,11 @@ impl Worker<'_> {
             let _lock = self.folder.lock()?;
             list = WorkList::read(&self.folder)?;
         }
+        let _lock = self.folder.lock()?;
+        let list = WorkList::read(&self.folder)?;
         let finished = list.shards.iter().filter(|shard| self.folder.is_finished(shard.shard)).count();
         let shards = list.shards.len();
         let manifest = if finished == shards {
-            let _lock = self.folder.lock()?;
             Some(Manifest::write(&self.folder, &self.dataset, &list, self.tokenizer.quantizer())?)
         } else {
             None
@@ -293,6 +295,8 @@ impl Worker<'_> {
                     self.meter.frames += frames;
                     (self.tell)(Progress::Video { path: &listed_video.path, meter: &self.meter });
                 }
+                // What told us to stop may have told ffmpeg too.
+                Err(Fault::Unusable(_)) if self.is_stopped() => return Ok(false),
                 Err(Fault::Unusable(reason)) => {
                     (self.tell)(Progress::Skipped { path: &listed_video.path, reason: &reason });
                     let path = listed_video.path.clone();
@@ -370,6 +374,7 @@ impl Worker<'_> {
         }
         statistics.totals.skipped = skipped.len() as u64;
         if !skipped.is_empty() {
+            let _lock = self.folder.lock()?;
             SkippedList::open(&self.folder)?.add(skipped)?;
         }
         // Made among the parts, where nobody else writes.

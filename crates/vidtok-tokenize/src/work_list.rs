@@ -156,6 +156,10 @@ fn new_key(path: &str, keys: &mut HashSet<String>) -> String {
     let stem = Path::new(path).with_extension("");
     let plain = |c: char| if c.is_alphanumeric() || "-_/".contains(c) { c } else { '_' };
     let stem: String = stem.to_string_lossy().chars().map(plain).collect();
+    // WebDataset passes over names of this form, which mean something to it.
+    let first = stem.split('/').next().unwrap_or_default();
+    let reserved = first.len() > 3 && first.starts_with("__") && first.ends_with("__");
+    let stem = if reserved { format!("-{stem}") } else { stem };
     let numbered = (2..).map(|number| format!("{stem}-{number}"));
     let mut candidates = std::iter::once(stem.clone()).chain(numbered);
     let free = candidates.find(|key| !keys.contains(key)).unwrap_or(stem);
@@ -192,6 +196,7 @@ mod tests {
             ("x-2.mp4", "x-2"),
             ("x.mp4", "x-3"),
             ("../up.mp4", "__/up"),
+            ("((x))/clip.mp4", "-__x__/clip"),
             ("\u{e9}t\u{e9}.mp4", "\u{e9}t\u{e9}"),
             (".mp4", "_mp4"),
         ] {

@@ -230,7 +230,7 @@ fn run(
         }
         let run = StageRun::open(config, &stage, files, before, options, observer)?;
         match run.run(observer).map_err(interrupted)? {
-            Ended::Finished(done) => summary.stages.extend(done),
+            Ended::Finished(done) => summary.stages.extend(done.map(|done| *done)),
             Ended::Stopped => {
                 summary.stopped = true;
                 break;

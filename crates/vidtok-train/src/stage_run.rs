@@ -23,7 +23,7 @@ use crate::{
 /// How a stage has ended.
 pub(crate) enum Ended {
     /// With all its steps; the process that keeps the files says what came of it.
-    Finished(Option<StageSummary>),
+    Finished(Option<Box<StageSummary>>),
     /// It was stopped before.
     Stopped,
 }
@@ -137,7 +137,7 @@ impl<'a> StageRun<'a> {
         drop(loader);
         let Self { stage, data, trainer, records, .. } = self;
         let finish = |records: Records| records.finish(stage, &trainer, &data, observer);
-        Ok(Ended::Finished(records.map(finish).transpose()?))
+        Ok(Ended::Finished(records.map(finish).transpose()?.map(Box::new)))
     }
 
     /// Whether a process that shares the run was told to stop.

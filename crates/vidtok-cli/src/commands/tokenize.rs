@@ -46,7 +46,7 @@ pub(crate) struct TokenizeArgs {
     #[arg(long, value_enum, default_value_t = Latents::F16)]
     latents: Latents,
     /// Videos of a shard, which is also what workers share the work by
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=50_000))]
     shard_videos: u64,
     /// The most memory to hold, such as 2GiB; other values change nothing but the rounding of the last bits
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = parse_bytes)]

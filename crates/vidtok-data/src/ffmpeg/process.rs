@@ -1,6 +1,7 @@
 //! A running ffmpeg whose messages are listened to, and which never outlives its owner.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -9,6 +10,8 @@ use vidtok_core::VideoError;
 
 use super::Ffmpeg;
 
+/// The signal that a process cannot hear, as the system sends it when memory has run out.
+const KILLED: i32 = 9;
 /// The longest part of a message that is kept.
 const LINE: usize = 300;
 /// The most lines of description that are kept.
@@ -63,10 +66,14 @@ impl Process {
         self.output.take()
     }
 
-    /// Waits for the end, with both channels closed on our side. The log is told once.
+    /// Waits for the end, with both channels closed on our side. The log is told once. To be killed is an error of its own
+    /// kind: it says nothing of the video.
     pub(super) fn end(&mut self) -> std::io::Result<(ExitStatus, Log)> {
         drop((self.input(), self.output()));
         let status = lock(&self.child).wait()?;
+        if status.signal() == Some(KILLED) {
+            return Err(std::io::Error::new(ErrorKind::Interrupted, "ffmpeg was killed"));
+        }
         let log = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
         Ok((status, log))
     }

@@ -21,7 +21,7 @@ pub(crate) use safetensors::header;
 /// An open file of tokens.
 #[derive(Debug)]
 pub struct Shard {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     file: File,
     latent: Latent,
     videos: Vec<StoredVideo>,

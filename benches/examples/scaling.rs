@@ -20,7 +20,7 @@ use vidtok::{Config, Tokenizer};
 use vidtok_core::{Launch, Peers};
 use vidtok_data::Batch;
 use vidtok_torch::ProcessGroup;
-use vidtok_train::{LossConfig, Losses, TrainConfig, Trainer};
+use vidtok_train::{Losses, TrainConfig, Trainer};
 
 #[derive(Parser)]
 struct Arguments {
@@ -80,14 +80,13 @@ fn trainer(case: &Case, count: usize) -> Result<Trainer> {
     tch::manual_seed(0);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/vidtok_kl_causal_488_4chn.toml");
     let config = Config::load(&path, &[format!("model.ch={}", case.ch)])?;
-    let loss = LossConfig { adversary: Some(Default::default()), ..LossConfig::default() };
     let table = format!(
         "steps = 1000\nbatch_size = {count}\nloss.adversary.start = 0\ndata = {{ frames = 17, size = [{0}, {0}] }}",
         case.side
     );
     let train = TrainConfig::from_table(toml::from_str(&table)?)?;
-    let loss = LossConfig { adversary: train.loss.adversary.clone(), ..loss };
-    Ok(Trainer::new(Tokenizer::init(config, 0, Device::Cpu)?, Losses::new(&loss, None, Device::Cpu), train))
+    let losses = Losses::new(&train.loss, None, Device::Cpu);
+    Ok(Trainer::new(Tokenizer::init(config, 0, Device::Cpu)?, losses, train))
 }
 
 /// Bytes of all gradients of a step.

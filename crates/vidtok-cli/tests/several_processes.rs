@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failure here is what the test is for
 
+mod training_bench;
+
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use tch::{Kind, Tensor};
-use tempfile::TempDir;
+use training_bench::{TrainingBench, finished};
 use vidtok_torch::TensorFile;
 
 /// Two stages with everything that processes must agree on: noise, discriminator, LeCAM, averages.
@@ -40,67 +42,32 @@ steps = 2
 freeze_encoder = true
 "#;
 
-struct Bench {
-    folder: TempDir,
+/// With this many steps in the first stage.
+fn bench(steps: u64) -> TrainingBench {
+    TrainingBench::new(&TRAIN.replace("STEPS", &steps.to_string()))
 }
 
-impl Bench {
-    fn new(steps: u64) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/tiny_kl.toml");
-        let model = fs::read_to_string(model).unwrap();
-        let (model, _) = model.split_once("[train]").unwrap();
-        let train = TRAIN.replace("STEPS", &steps.to_string());
-        fs::write(folder.path().join("tiny.toml"), format!("{model}{train}")).unwrap();
-        Self { folder }
-    }
+/// Starts a run of several processes below `out`, and waits until it has saved a state after some steps.
+fn begun(bench: &TrainingBench, out: &str, processes: &str) -> Child {
+    bench.start(out, &["--nproc", processes], "whole-model/checkpoints/step-00000002.safetensors")
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn train(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vidtok"));
-        command.args(["train", "--threads", "1"]).args(arguments).current_dir(self.folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    /// Starts a run of several processes below `out`, and waits until it has saved a state after some steps.
-    fn begun(&self, out: &str, processes: &str) -> Child {
-        let child = self.train(&["--config", "tiny.toml", "--out", out, "--nproc", processes]).spawn().unwrap();
-        let state = self.path(out).join("tiny_kl/whole-model/checkpoints/step-00000002.safetensors");
-        let patience = Instant::now();
-        while !state.exists() {
-            assert!(patience.elapsed() < Duration::from_secs(120), "the run does not begin");
-            std::thread::sleep(Duration::from_millis(5));
+/// The relative distance of the models that two runs leave, the farther of both stages'.
+fn distance(bench: &TrainingBench, runs: [&str; 2]) -> f64 {
+    let of_stage = |stage: &str| {
+        let [found, expected] = runs.map(|run| {
+            let path = bench.path(run).join(format!("tiny_kl/{stage}/model.safetensors"));
+            TensorFile::open(&path).unwrap().tensors().unwrap()
+        });
+        let mut sums = [0.0, 0.0];
+        for (name, expected) in &expected {
+            let square = |tensor: Tensor| tensor.to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[]);
+            sums[0] += square(&found[name] - expected);
+            sums[1] += square(expected.shallow_clone());
         }
-        child
-    }
-
-    /// The relative distance of the models that two runs leave, the farther of both stages'.
-    fn distance(&self, runs: [&str; 2]) -> f64 {
-        let of_stage = |stage: &str| {
-            let [found, expected] = runs.map(|run| {
-                let path = self.path(run).join(format!("tiny_kl/{stage}/model.safetensors"));
-                TensorFile::open(&path).unwrap().tensors().unwrap()
-            });
-            let mut sums = [0.0, 0.0];
-            for (name, expected) in &expected {
-                let square = |tensor: Tensor| tensor.to_kind(Kind::Double).square().sum(Kind::Double).double_value(&[]);
-                sums[0] += square(&found[name] - expected);
-                sums[1] += square(expected.shallow_clone());
-            }
-            (sums[0] / sums[1]).sqrt()
-        };
-        of_stage("whole-model").max(of_stage("decoder"))
-    }
-}
-
-fn finished(output: &Output) -> (String, String) {
-    let [said, complained] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    assert!(output.status.success(), "{complained}");
-    (said, complained)
+        (sums[0] / sums[1]).sqrt()
+    };
+    of_stage("whole-model").max(of_stage("decoder"))
 }
 
 /// The processes that a launcher has started, in their order.
@@ -115,11 +82,11 @@ fn signal(name: &str, process: u32) {
 
 #[test]
 fn a_killed_process_ends_the_run_at_once_and_any_number_of_them_goes_on() {
-    let bench = Bench::new(16);
-    finished(&bench.train(&["--config", "tiny.toml", "--out", "alone"]).output().unwrap());
+    let bench = bench(16);
+    bench.finish(&["--config", "tiny.toml", "--out", "alone"]);
     for (victim, next) in [(1, "3"), (0, "1")] {
         let out = format!("killed{victim}");
-        let launcher = bench.begun(&out, "2");
+        let launcher = begun(&bench, &out, "2");
         let victims = children(launcher.id());
         signal("-KILL", victims[victim]);
         let start = Instant::now();
@@ -133,19 +100,19 @@ fn a_killed_process_ends_the_run_at_once_and_any_number_of_them_goes_on() {
         assert!(complained.contains(&format!("--resume {out}/tiny_kl")), "{complained}");
 
         let folder = format!("{out}/tiny_kl");
-        let (said, _) = finished(&bench.train(&["--resume", &folder, "--nproc", next]).output().unwrap());
+        let (said, _) = bench.finish(&["--resume", &folder, "--nproc", next]);
         assert!(said.contains("goes on"), "{said}");
-        let distance = bench.distance([&out, "alone"]);
+        let distance = distance(&bench, [&out, "alone"]);
         assert!(distance < 1e-5, "{distance}");
     }
 }
 
 #[test]
 fn one_that_is_told_to_stop_stops_all_with_a_state_to_go_on_from() {
-    let bench = Bench::new(4000);
+    let bench = bench(4000);
     let mut processes = Vec::new();
     for told in ["launcher", "process"] {
-        let launcher = bench.begun(told, "2");
+        let launcher = begun(&bench, told, "2");
         processes.extend(children(launcher.id()));
         signal("-TERM", if told == "launcher" { launcher.id() } else { processes[processes.len() - 1] });
         let (said, _) = finished(&launcher.wait_with_output().unwrap());
@@ -175,7 +142,7 @@ fn one_that_is_told_to_stop_stops_all_with_a_state_to_go_on_from() {
 
 #[test]
 fn batches_without_equal_parts_and_launchers_in_launchers_are_refused_in_a_line() {
-    let bench = Bench::new(2);
+    let bench = bench(2);
     let complaint = |output: Output| {
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
@@ -207,13 +174,13 @@ fn torchrun_launches_a_run() {
         println!("there is no torchrun; VIDTOK_TORCHRUN may name one");
         return;
     };
-    let bench = Bench::new(4);
+    let bench = bench(4);
     let mut command = Command::new(torchrun);
     command.args(["--standalone", "--nproc-per-node", "2", "--no-python", env!("CARGO_BIN_EXE_vidtok"), "train"]);
     command.args(["--config", "tiny.toml", "--out", "torchrun"]).current_dir(bench.folder.path());
     let (said, _) = finished(&command.output().unwrap());
     assert!(said.contains("processes      2"), "{said}");
-    finished(&bench.train(&["--config", "tiny.toml", "--out", "alone"]).output().unwrap());
-    let distance = bench.distance(["torchrun", "alone"]);
+    bench.finish(&["--config", "tiny.toml", "--out", "alone"]);
+    let distance = distance(&bench, ["torchrun", "alone"]);
     assert!(distance < 1e-5, "{distance}");
 }

@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used)] // a failure here is what the test is for
 
+mod training_bench;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
+use training_bench::TrainingBench;
 use vidtok_core::{FrameRate, FrameSink};
 use vidtok_data::{Ffmpeg, Quality, Scene, VideoWriter};
 use vidtok_torch::TensorFile;
@@ -50,112 +52,70 @@ steps = 5
 freeze_encoder = true
 "#;
 
-/// A folder with a configuration of a tiny model, `tiny.toml`.
-struct Bench {
-    folder: TempDir,
+/// Starts a run below `out`, and waits until it could be taken up again.
+fn begun(bench: &TrainingBench, out: &str) -> Child {
+    bench.start(out, &[], "config.toml")
 }
 
-impl Bench {
-    fn new(train: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/tiny_kl.toml");
-        let model = fs::read_to_string(model).unwrap();
-        let (model, _) = model.split_once("[train]").unwrap();
-        fs::write(folder.path().join("tiny.toml"), format!("{model}{train}")).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn train(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vidtok"));
-        command.args(["train", "--threads", "1"]).args(arguments).current_dir(self.folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    /// Runs to the end; gives what was said on both streams.
-    fn finish(&self, arguments: &[&str]) -> (String, String) {
-        let output = self.train(arguments).output().unwrap();
-        let [said, complained] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-        assert!(output.status.success(), "{arguments:?}: {complained}");
-        (said, complained)
-    }
-
-    /// Starts a run below `out`, and waits until it could be taken up again.
-    fn start(&self, out: &str) -> Child {
-        let child = self.train(&["--config", "tiny.toml", "--out", out]).spawn().unwrap();
-        let config = self.path(out).join("tiny_kl/config.toml");
-        let patience = Instant::now();
-        while !config.exists() {
-            assert!(patience.elapsed() < Duration::from_secs(120), "the run does not begin");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        child
-    }
-
-    /// All tensors of the models and states that a finished run has left, as bytes by file and name.
-    fn results(&self, run: &str) -> BTreeMap<String, Vec<u8>> {
-        let mut all = BTreeMap::new();
-        for stage in ["whole-model", "decoder"] {
-            let folder = self.path(run).join("tiny_kl").join(stage);
-            let states = fs::read_dir(folder.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path());
-            let models = ["model.safetensors", "model_ema.safetensors"].map(|name| folder.join(name));
-            for path in states.chain(models) {
-                let file = TensorFile::open(&path).unwrap();
-                for (name, tensor) in file.tensors().unwrap() {
-                    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
-                    tensor.copy_data_u8(&mut bytes, tensor.numel());
-                    all.insert(format!("{stage} {} {name}", path.file_name().unwrap().display()), bytes);
-                }
+/// All tensors of the models and states that a finished run has left, as bytes by file and name.
+fn results(bench: &TrainingBench, run: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for stage in ["whole-model", "decoder"] {
+        let folder = bench.path(run).join("tiny_kl").join(stage);
+        let states = fs::read_dir(folder.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path());
+        let models = ["model.safetensors", "model_ema.safetensors"].map(|name| folder.join(name));
+        for path in states.chain(models) {
+            let file = TensorFile::open(&path).unwrap();
+            for (name, tensor) in file.tensors().unwrap() {
+                let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+                tensor.copy_data_u8(&mut bytes, tensor.numel());
+                all.insert(format!("{stage} {} {name}", path.file_name().unwrap().display()), bytes);
             }
         }
-        all
     }
+    all
+}
 
-    /// Kills a run several times at random moments, goes on each time, and compares all that is left at the end with
-    /// what an uninterrupted run leaves.
-    fn survives_kills(&self) {
-        let begun = Instant::now();
-        self.finish(&["--config", "tiny.toml", "--out", "whole"]);
-        let duration = begun.elapsed().as_secs_f64();
-        let mut child = self.start("killed");
-        let mut moments = Vec::new();
-        for _ in 0..KILLS {
-            // Short enough for the run to live, long enough for it to get on.
-            let moment = chance() * duration * 0.6;
-            moments.push(moment);
-            std::thread::sleep(Duration::from_secs_f64(moment));
-            if child.try_wait().unwrap().is_some() {
-                // It was quicker: begin once more.
-                fs::remove_dir_all(self.path("killed")).unwrap();
-                child = self.start("killed");
-            }
-            child.kill().unwrap(); // SIGKILL
-            child.wait().unwrap();
-            child = self.train(&["--resume", "killed/tiny_kl"]).spawn().unwrap();
+/// Kills a run several times at random moments, goes on each time, and compares all that is left at the end with
+/// what an uninterrupted run leaves.
+fn survives_kills(bench: &TrainingBench) {
+    let start = Instant::now();
+    bench.finish(&["--config", "tiny.toml", "--out", "whole"]);
+    let duration = start.elapsed().as_secs_f64();
+    let mut child = begun(bench, "killed");
+    let mut moments = Vec::new();
+    for _ in 0..KILLS {
+        // Short enough for the run to live, long enough for it to get on.
+        let moment = chance() * duration * 0.6;
+        moments.push(moment);
+        std::thread::sleep(Duration::from_secs_f64(moment));
+        if child.try_wait().unwrap().is_some() {
+            // It was quicker: begin once more.
+            fs::remove_dir_all(bench.path("killed")).unwrap();
+            child = begun(bench, "killed");
         }
-        assert!(child.wait_with_output().unwrap().status.success());
-        let (whole, killed) = (self.results("whole"), self.results("killed"));
-        assert_eq!(whole.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>());
-        for (name, bytes) in &whole {
-            assert!(*bytes == killed[name], "{name} differs after kills at {moments:?} s");
-        }
-        let lines = |run: &str| fs::read_to_string(self.path(run).join("tiny_kl/whole-model/log.jsonl")).unwrap();
-        assert_eq!(lines("whole").lines().count(), lines("killed").lines().count(), "a step is logged twice or never");
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+        child = bench.train(&["--resume", "killed/tiny_kl"]).spawn().unwrap();
     }
+    assert!(child.wait_with_output().unwrap().status.success());
+    let (whole, killed) = (results(bench, "whole"), results(bench, "killed"));
+    assert_eq!(whole.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>());
+    for (name, bytes) in &whole {
+        assert!(*bytes == killed[name], "{name} differs after kills at {moments:?} s");
+    }
+    let lines = |run: &str| fs::read_to_string(bench.path(run).join("tiny_kl/whole-model/log.jsonl")).unwrap();
+    assert_eq!(lines("whole").lines().count(), lines("killed").lines().count(), "a step is logged twice or never");
+}
 
-    fn video(&self, name: &str, seed: u64) -> PathBuf {
-        let path = self.path(name);
-        let (ffmpeg, rate) = (Ffmpeg::locate().unwrap(), FrameRate::new(25, 1).unwrap());
-        let mut writer = VideoWriter::create(&ffmpeg, &path, [40, 56], rate, Quality::default()).unwrap();
-        let times: Vec<f64> = (0..20).map(|i| f64::from(i) / 25.0).collect();
-        writer.write(&Scene::new(seed).frames(&times, [40, 56])).unwrap();
-        Box::new(writer).finish().unwrap();
-        path
-    }
+fn video(bench: &TrainingBench, name: &str, seed: u64) -> PathBuf {
+    let path = bench.path(name);
+    let (ffmpeg, rate) = (Ffmpeg::locate().unwrap(), FrameRate::new(25, 1).unwrap());
+    let mut writer = VideoWriter::create(&ffmpeg, &path, [40, 56], rate, Quality::default()).unwrap();
+    let times: Vec<f64> = (0..20).map(|i| f64::from(i) / 25.0).collect();
+    writer.write(&Scene::new(seed).frames(&times, [40, 56])).unwrap();
+    Box::new(writer).finish().unwrap();
+    path
 }
 
 /// A random number in [0, 1), another one in each run of the test.
@@ -165,23 +125,23 @@ fn chance() -> f64 {
 
 #[test]
 fn a_run_killed_at_random_moments_ends_with_the_weights_of_one_that_was_not() {
-    Bench::new(TRAIN).survives_kills();
+    survives_kills(&TrainingBench::new(TRAIN));
 }
 
 #[test]
 fn bad_files_among_good_ones_change_nothing_of_that() {
-    let bench = Bench::new(&TRAIN.replace("scenes = 2", "folder = \"videos\"\ncache_mib = 0"));
+    let bench = TrainingBench::new(&TRAIN.replace("scenes = 2", "folder = \"videos\"\ncache_mib = 0"));
     fs::create_dir(bench.path("videos")).unwrap();
     for seed in 0..3 {
-        bench.video(&format!("videos/good{seed}.mp4"), seed);
+        video(&bench, &format!("videos/good{seed}.mp4"), seed);
     }
-    let cut = bench.video("videos/cut.mp4", 7);
+    let cut = video(&bench, "videos/cut.mp4", 7);
     let bytes = fs::read(&cut).unwrap();
     fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
     fs::write(bench.path("videos/text.mp4"), "no video").unwrap();
     let list = ["text.mp4", "good0.mp4", "cut.mp4", "good1.mp4", "absent.mp4", "good2.mp4"].join("\n");
     fs::write(bench.path("videos/clips.csv"), format!("videos\n{list}\n")).unwrap();
-    bench.survives_kills();
+    survives_kills(&bench);
     let listed = fs::read_to_string(bench.path("whole/tiny_kl/whole-model/quarantine.jsonl")).unwrap();
     for bad in ["text.mp4", "cut.mp4", "absent.mp4"] {
         assert_eq!(listed.lines().filter(|line| line.contains(bad)).count(), 1, "{bad}: {listed}");
@@ -191,10 +151,10 @@ fn bad_files_among_good_ones_change_nothing_of_that() {
 
 #[test]
 fn a_stopped_run_saves_its_state_and_goes_on() {
-    let bench = Bench::new(&TRAIN.replace("steps = 9", "steps = 400"));
+    let bench = TrainingBench::new(&TRAIN.replace("steps = 9", "steps = 400"));
     for signal in ["-INT", "-TERM"] {
         let out = format!("stopped{signal}");
-        let child = bench.start(&out);
+        let child = begun(&bench, &out);
         let checkpoints = bench.path(&out).join("tiny_kl/whole-model/checkpoints");
         while fs::read_dir(&checkpoints).map_or(0, Iterator::count) < 2 {
             std::thread::sleep(Duration::from_millis(5));
@@ -213,7 +173,7 @@ fn a_stopped_run_saves_its_state_and_goes_on() {
 
 #[test]
 fn a_damaged_newest_state_is_passed_over_with_a_warning() {
-    let bench = Bench::new(&TRAIN.replace("name = \"decoder\"\nsteps = 5", "name = \"decoder\"\nsteps = 1"));
+    let bench = TrainingBench::new(&TRAIN.replace("name = \"decoder\"\nsteps = 5", "name = \"decoder\"\nsteps = 1"));
     bench.finish(&["--config", "tiny.toml", "--out", "whole"]);
     bench.finish(&["--config", "tiny.toml", "--out", "damaged"]);
     let stage = bench.path("damaged/tiny_kl/whole-model");
@@ -228,12 +188,12 @@ fn a_damaged_newest_state_is_passed_over_with_a_warning() {
     }
     let (_, complained) = bench.finish(&["--resume", "damaged/tiny_kl"]);
     assert!(complained.contains("step-00000009.safetensors") && complained.contains("hash"), "{complained}");
-    assert!(bench.results("whole") == bench.results("damaged"));
+    assert!(results(&bench, "whole") == results(&bench, "damaged"));
 }
 
 #[test]
 fn a_recipe_and_overrides_fine_tune_a_model_and_a_state_is_a_model_too() {
-    let bench = Bench::new(TRAIN);
+    let bench = TrainingBench::new(TRAIN);
     bench.finish(&["--config", "tiny.toml", "--out", "first"]);
     let recipe = "[train]\nsteps = 1\nbatch_size = 1\ndata = { frames = 3, size = [32, 32], scenes = 1 }\n";
     fs::write(bench.path("recipe.toml"), recipe).unwrap();
@@ -253,7 +213,7 @@ fn a_recipe_and_overrides_fine_tune_a_model_and_a_state_is_a_model_too() {
 
 #[test]
 fn a_dry_run_shows_what_would_be_and_trains_nothing() {
-    let bench = Bench::new(TRAIN);
+    let bench = TrainingBench::new(TRAIN);
     let (said, _) = bench.finish(&["--config", "tiny.toml", "--dry-run"]);
     for part in ["[train]", "parameters", "activations", "stage          decoder"] {
         assert!(said.contains(part), "{part}: {said}");

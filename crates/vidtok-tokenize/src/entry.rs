@@ -46,6 +46,14 @@ pub struct SourceEntry {
     pub bytes: u64,
 }
 
+impl SourceEntry {
+    /// Pixels of its frames.
+    #[must_use]
+    pub fn pixels(&self) -> u64 {
+        self.frames * (self.size[0] * self.size[1]).unsigned_abs()
+    }
+}
+
 impl VideoEntry {
     /// Latent positions.
     #[must_use]

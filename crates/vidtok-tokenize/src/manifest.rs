@@ -23,6 +23,8 @@ pub struct Manifest {
     pub tokens_per_second: f64,
     /// Bits of the tokens' tensors for each pixel of the frames that were tokenized.
     pub bits_per_pixel: f64,
+    /// Bits of the videos' files, with their sound, for each pixel of their own frames: what their codecs need.
+    pub source_bits_per_pixel: f64,
     /// Bytes of the tokens' tensors for each byte of the videos' files.
     pub bytes_per_source_byte: f64,
     /// The latent that the decoder reads, channel by channel.
@@ -119,6 +121,7 @@ impl Manifest {
             dataset: dataset.clone(),
             tokens_per_second: ratio(totals.tokens as f64, totals.seconds),
             bits_per_pixel: ratio(8.0 * totals.token_bytes as f64, totals.pixels as f64),
+            source_bits_per_pixel: ratio(8.0 * totals.source_bytes as f64, totals.source_pixels as f64),
             bytes_per_source_byte: ratio(totals.token_bytes as f64, totals.source_bytes as f64),
             latent: LatentSummary { mean, std },
             codes,

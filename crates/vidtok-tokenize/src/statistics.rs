@@ -42,6 +42,8 @@ pub struct Totals {
     pub shard_bytes: u64,
     /// Bytes of the videos' files.
     pub source_bytes: u64,
+    /// Pixels of all their frames, at their own size and rate.
+    pub source_pixels: u64,
 }
 
 /// Sums of a latent's channels.
@@ -135,6 +137,7 @@ impl Statistics {
             totals.tokens += entry.positions();
             totals.token_bytes += video.tensors.iter().map(|(layout, _)| layout.bytes()).sum::<u64>();
             totals.source_bytes += entry.source.bytes;
+            totals.source_pixels += entry.source.pixels();
             let Some((layout, start)) = video.tensors.first() else { continue };
             match latent {
                 Latent::Indices { bits, .. } => self.count(part, *start, entry.positions(), bits)?,
@@ -186,6 +189,7 @@ impl Statistics {
         all.token_bytes += one.token_bytes;
         all.shard_bytes += one.shard_bytes;
         all.source_bytes += one.source_bytes;
+        all.source_pixels += one.source_pixels;
         self.latent.merge(&other.latent);
         self.codes.merge(&other.codes);
     }

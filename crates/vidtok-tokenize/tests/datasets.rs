@@ -106,6 +106,10 @@ fn the_manifest_adds_up_what_the_shards_hold() {
         let sources: u64 =
             found.iter().map(|(entry, _)| bench.path("videos").join(&entry.path).metadata().unwrap().len()).sum();
         assert_eq!(totals.source_bytes, sources);
+        // Frames and sizes as the bench writes them.
+        let pixels = 9 * 16 * 24 + 17 * 31 + 20 * 16 * 16 + 6 * 20 * 16;
+        assert_eq!(totals.source_pixels, pixels);
+        assert!((manifest.source_bits_per_pixel - 8.0 * sources as f64 / pixels as f64).abs() < 1e-9);
         let bytes: u64 = manifest.shards.iter().map(|shard| shard.bytes).sum();
         assert_eq!((totals.shard_bytes, manifest.shards.iter().map(|shard| shard.videos).sum()), (bytes, 4));
 

@@ -148,7 +148,7 @@ pub fn train(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Result<Summary, TrainError> {
-    let first = stages(config, options)?.swap_remove(0).name; // before anything is made
+    let first = stages(config, options.share().count)?.swap_remove(0).name; // before anything is made
     let (folder, config) = agree(options, || Ok((RunFolder::create(runs, config)?, config.clone())))?;
     let result = run(&folder, &config, options, observer);
     if result.is_err() && options.leads() {
@@ -188,11 +188,13 @@ fn agree(
     }
 }
 
-/// The stages, of whose batches each process can have an equal part.
-fn stages(config: &Config, options: &RunOptions) -> Result<Vec<Stage>, TrainError> {
-    let stages = Stage::all(config)?;
-    check_processes(config, options.share().count)?;
-    Ok(stages)
+/// The stages, of whose batches each of so many processes can have an equal part.
+fn stages(config: &Config, count: usize) -> Result<Vec<Stage>, TrainError> {
+    let (stages, share) = (Stage::all(config)?, Share { rank: 0, count });
+    match stages.iter().map(|stage| stage.config.batch_size).find(|&batch| share.of(batch).is_none()) {
+        Some(batch) => Err(LoadError::Share { batch, count }.into()),
+        None => Ok(stages),
+    }
 }
 
 /// Makes sure that so many processes can share the batches of a run.
@@ -200,11 +202,7 @@ fn stages(config: &Config, options: &RunOptions) -> Result<Vec<Stage>, TrainErro
 /// # Errors
 /// If they cannot, or the configuration is wrong.
 pub fn check_processes(config: &Config, count: usize) -> Result<(), TrainError> {
-    let share = Share { rank: 0, count };
-    match Stage::all(config)?.iter().map(|stage| stage.config.batch_size).find(|&batch| share.of(batch).is_none()) {
-        Some(batch) => Err(LoadError::Share { batch, count }.into()),
-        None => Ok(()),
-    }
+    stages(config, count).map(drop)
 }
 
 fn run(
@@ -219,7 +217,7 @@ fn run(
         other => other,
     };
     let mut summary = Summary { folder: folder.path().to_owned(), stages: Vec::new(), stopped: false };
-    for stage in stages(config, options)? {
+    for stage in stages(config, options.share().count)? {
         let name = stage.name.as_deref();
         let files = if options.leads() { folder.stage(name)? } else { folder.stage_elsewhere(name) };
         let before = summary.stages.last().map(|stage| stage.state.clone());

@@ -57,8 +57,8 @@ impl<'a> StageRun<'a> {
         observer.busy("looking at the videos");
         let data = Data::open(&ffmpeg, train, files.path(), options.share())?;
         let LpipsNets { loss: lpips, measure } = LpipsNets::locate(&train.loss, options.device, observer)?;
-        let share = options.mean(f64::from(u8::from(lpips.is_some())))?;
-        if share > 0.0 && share < 1.0 {
+        let having_lpips = options.mean(f64::from(u8::from(lpips.is_some())))?;
+        if having_lpips > 0.0 && having_lpips < 1.0 {
             return Err(TrainError::LpipsOfSome);
         }
         let begin = |weights, observer: &mut dyn Observer| {

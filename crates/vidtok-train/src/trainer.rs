@@ -309,38 +309,26 @@ fn psnr(target: &Tensor, reconstruction: &Tensor) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use tch::Device;
     use vidtok::Config;
 
     use super::*;
     use crate::LossConfig;
 
-    fn trainer(quantizer: &str, loss: LossConfig) -> Trainer {
+    const KL: &str = "tiny_kl";
+    const FSQ: &str = "tiny_fsq";
+
+    /// Of this configuration.
+    fn trainer(name: &str, loss: LossConfig) -> Trainer {
         // On a busy machine the threads of so small a model would mostly wait for each other.
         tch::set_num_threads(1);
-        let text = format!(
-            r#"
-            name = "tiny"
-            [model]
-            causality = "v1.0"
-            ch = 8
-            ch_mult = [1, 1]
-            num_res_blocks = 1
-            spatial_down = [0]
-            spatial_up = [1]
-            temporal_down = [0]
-            temporal_up = [1]
-            [quantizer]
-            {quantizer}
-            "#
-        );
-        let tokenizer = Tokenizer::init(Config::parse(&text).unwrap(), 0, Device::Cpu).unwrap();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../configs/{name}.toml"));
+        let tokenizer = Tokenizer::init(Config::load(&path, &[]).unwrap(), 0, Device::Cpu).unwrap();
         let config = TrainConfig { clip_norm: 1.0, max_skipped: 1, loss: loss.clone(), ..TrainConfig::example() };
         Trainer::new(tokenizer, Losses::new(&loss, None, Device::Cpu), config)
     }
-
-    const KL: &str = "kind = \"kl\"\nz_channels = 4";
-    const FSQ: &str = "kind = \"fsq\"\nlevels = [8, 8, 8]";
 
     /// Two smooth clips.
     fn batch(side: i64) -> Batch {
@@ -356,10 +344,10 @@ mod tests {
 
     #[test]
     fn training_brings_the_reconstruction_closer() {
-        for quantizer in [KL, FSQ] {
-            let mut trainer = trainer(quantizer, LossConfig::default());
+        for name in [KL, FSQ] {
+            let mut trainer = trainer(name, LossConfig::default());
             let psnr: Vec<f64> = (0..60).map(|_| trainer.step(&[batch(8)]).unwrap().psnr).collect();
-            assert!(psnr[59] > psnr[0] + 8.0, "{quantizer}: {} to {} dB", psnr[0], psnr[59]);
+            assert!(psnr[59] > psnr[0] + 8.0, "{name}: {} to {} dB", psnr[0], psnr[59]);
         }
     }
 

@@ -31,27 +31,9 @@ const CASES: [(&str, usize); 4] = [("kl", 2), ("kl, spoilt", 3), ("fsq, recomput
 fn trainer(case: &str) -> Trainer {
     tch::set_num_threads(1);
     tch::manual_seed(0);
-    let quantizer = match case {
-        "fsq, recomputed" => "kind = \"fsq\"\nlevels = [8, 5, 5]",
-        _ => "kind = \"kl\"\nz_channels = 4",
-    };
-    let text = format!(
-        r#"
-        name = "tiny"
-        [model]
-        causality = "v1.0"
-        ch = 8
-        ch_mult = [1, 1]
-        num_res_blocks = 1
-        spatial_down = [0]
-        spatial_up = [1]
-        temporal_down = [0]
-        temporal_up = [1]
-        [quantizer]
-        {quantizer}
-        "#
-    );
-    let tokenizer = Tokenizer::init(Config::parse(&text).unwrap(), 0, Device::Cpu).unwrap();
+    let name = if case.starts_with("fsq") { "tiny_fsq" } else { "tiny_kl" };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../configs/{name}.toml"));
+    let tokenizer = Tokenizer::init(Config::load(&path, &[]).unwrap(), 0, Device::Cpu).unwrap();
     let patches = if case.starts_with("fsq") { PatchKind::Clips } else { PatchKind::Frames };
     // It begins at the second step, so both kinds of steps are taken.
     let adversary = AdversaryConfig { start: 1, patches, ..AdversaryConfig::default() };

@@ -71,6 +71,7 @@ impl Tokenizer {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::path::Path;
 
     use tch::Device;
     use vidtok_golden::unit;
@@ -83,25 +84,13 @@ mod tests {
     fn tokenizer(causality: Causality) -> Tokenizer {
         // On a busy machine the threads of so small a model would mostly wait for each other.
         tch::set_num_threads(1);
-        let text = format!(
-            r#"
-            name = "tiny"
-            [model]
-            causality = "{causality}"
-            ch = 8
-            ch_mult = [1, 2]
-            num_res_blocks = 1
-            spatial_down = [0]
-            spatial_up = [1]
-            temporal_down = [0]
-            temporal_up = [1]
-            [quantizer]
-            kind = "kl"
-            z_channels = 4
-            sample = false
-            "#
-        );
-        let tokenizer = Tokenizer::init(Config::parse(&text).unwrap(), 0, Device::Cpu).unwrap();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/tiny_kl.toml");
+        let overrides = [
+            format!("model.causality=\"{causality}\""),
+            "model.ch_mult=[1, 2]".to_owned(),
+            "quantizer.sample=false".to_owned(),
+        ];
+        let tokenizer = Tokenizer::init(Config::load(&path, &overrides).unwrap(), 0, Device::Cpu).unwrap();
         tokenizer.parameters().set_requires_grad("", true);
         tokenizer
     }

@@ -180,8 +180,13 @@ fn print_manifest(manifest: &Manifest) {
         totals.videos, totals.skipped, totals.frames, totals.seconds, totals.tokens
     );
     println!(
-        "storage        {:.1} tokens a second, {:.4} bits per pixel, {} bytes: {:.3} of the videos' files",
-        manifest.tokens_per_second, manifest.bits_per_pixel, totals.token_bytes, manifest.bytes_per_source_byte
+        "storage        {:.1} tokens a second, {:.4} bits per pixel ({:.4} in the videos' files), {} bytes: {:.3} of the \
+         videos' files",
+        manifest.tokens_per_second,
+        manifest.bits_per_pixel,
+        manifest.source_bits_per_pixel,
+        totals.token_bytes,
+        manifest.bytes_per_source_byte
     );
     if let Some(codes) = &manifest.codes {
         println!(

@@ -70,14 +70,13 @@ class ReusingAllocator final : public c10::Allocator {
       free_.erase(best);
       kept_ -= block.bytes;
     } else {
-      // The oldest go first.
-      auto gone = free_.begin();
-      for (; gone != free_.end() && used_ + kept_ + bytes > most_; ++gone) {
-        kept_ -= gone->bytes;
-        munmap(gone->start, gone->bytes);
-      }
-      free_.erase(free_.begin(), gone);
+      give_back_until([&] { return used_ + kept_ + bytes <= most_; });
       block = {map(bytes), bytes};
+      if (block.start == nullptr) {
+        give_back_until([] { return false; });
+        block.start = map(bytes);
+      }
+      TORCH_CHECK_WITH(OutOfMemoryError, block.start != nullptr, "there are no ", bytes, " bytes of memory left");
     }
     blocks_.emplace(block.start, block.bytes);
     used_ += block.bytes;
@@ -98,10 +97,23 @@ class ReusingAllocator final : public c10::Allocator {
     return true;
   }
 
-  // Fresh memory that starts at a huge page.
+  // Kept blocks go back to the system, the oldest first, until it is enough or none are left.
+  template <class Enough>
+  void give_back_until(Enough&& enough) {
+    auto gone = free_.begin();
+    for (; gone != free_.end() && !enough(); ++gone) {
+      kept_ -= gone->bytes;
+      munmap(gone->start, gone->bytes);
+    }
+    free_.erase(free_.begin(), gone);
+  }
+
+  // Fresh memory that starts at a huge page, or null if there is none.
   static void* map(size_t bytes) {
     void* mapped = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    TORCH_CHECK_WITH(OutOfMemoryError, mapped != MAP_FAILED, "there are no ", bytes, " bytes of memory left");
+    if (mapped == MAP_FAILED) {
+      return nullptr;
+    }
     char* start = static_cast<char*>(mapped);
     const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(start) % kHugePage) % kHugePage;
     if (before > 0) {

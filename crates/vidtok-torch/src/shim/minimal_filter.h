@@ -120,56 +120,41 @@ struct Doubled {
   }
 };
 
+// Transforms the columns of `from`, then the rows of what comes of it.
+template <class T, int kRows, int kColumns, int kToRows, int kToColumns, class Down, class Across>
+VIDTOK_INLINE void transform_both(const T (&from)[kRows][kColumns], T (&to)[kToRows][kToColumns], Down&& down,
+                                  Across&& across) {
+  T half[kToRows][kColumns];
+#pragma GCC unroll 6
+  for (int c = 0; c < kColumns; ++c) {
+    T column[kRows], transformed[kToRows];
+#pragma GCC unroll 6
+    for (int r = 0; r < kRows; ++r) column[r] = from[r][c];
+    down(column, transformed);
+#pragma GCC unroll 6
+    for (int r = 0; r < kToRows; ++r) half[r][c] = transformed[r];
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < kToRows; ++r) across(half[r], to[r]);
+}
+
 // Two axes, rows and columns, one after the other.
 template <class Rows, class Columns>
 struct Planar {
   template <class T>
   VIDTOK_INLINE static void input(const T (&x)[Rows::kInputs][Columns::kInputs],
                                   T (&v)[Rows::kPoints][Columns::kPoints]) {
-    T half[Rows::kPoints][Columns::kInputs];
-#pragma GCC unroll 6
-    for (int c = 0; c < Columns::kInputs; ++c) {
-      T from[Rows::kInputs], to[Rows::kPoints];
-#pragma GCC unroll 6
-      for (int r = 0; r < Rows::kInputs; ++r) from[r] = x[r][c];
-      Rows::input(from, to);
-#pragma GCC unroll 6
-      for (int r = 0; r < Rows::kPoints; ++r) half[r][c] = to[r];
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < Rows::kPoints; ++r) Columns::input(half[r], v[r]);
+    transform_both(x, v, Rows::template input<T>, Columns::template input<T>);
   }
   template <class T>
   VIDTOK_INLINE static void weight(const T (&w)[Rows::kTaps][Columns::kTaps],
                                    T (&u)[Rows::kPoints][Columns::kPoints]) {
-    T half[Rows::kPoints][Columns::kTaps];
-#pragma GCC unroll 6
-    for (int c = 0; c < Columns::kTaps; ++c) {
-      T from[Rows::kTaps], to[Rows::kPoints];
-#pragma GCC unroll 6
-      for (int r = 0; r < Rows::kTaps; ++r) from[r] = w[r][c];
-      Rows::weight(from, to);
-#pragma GCC unroll 6
-      for (int r = 0; r < Rows::kPoints; ++r) half[r][c] = to[r];
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < Rows::kPoints; ++r) Columns::weight(half[r], u[r]);
+    transform_both(w, u, Rows::template weight<T>, Columns::template weight<T>);
   }
   template <class T>
   VIDTOK_INLINE static void output(const T (&m)[Rows::kPoints][Columns::kPoints],
                                    T (&y)[Rows::kOutputs][Columns::kOutputs]) {
-    T half[Rows::kOutputs][Columns::kPoints];
-#pragma GCC unroll 6
-    for (int c = 0; c < Columns::kPoints; ++c) {
-      T from[Rows::kPoints], to[Rows::kOutputs];
-#pragma GCC unroll 6
-      for (int r = 0; r < Rows::kPoints; ++r) from[r] = m[r][c];
-      Rows::output(from, to);
-#pragma GCC unroll 6
-      for (int r = 0; r < Rows::kOutputs; ++r) half[r][c] = to[r];
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < Rows::kOutputs; ++r) Columns::output(half[r], y[r]);
+    transform_both(m, y, Rows::template output<T>, Columns::template output<T>);
   }
 };
 

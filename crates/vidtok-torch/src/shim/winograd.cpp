@@ -6,6 +6,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 #include <vector>
 
@@ -59,9 +60,13 @@ Convolved convolve(const WinogradShape& shape, const Norm* norm, const WinogradI
   at::parallel_for(0, plan.panels, 1, [&](int64_t begin, int64_t end) {
     winograd_weights(shape, taps, begin, end, weights);
   });
-  at::parallel_for(0, plan.blocks, 1, [&](int64_t begin, int64_t end) {
+  // Threads take blocks as they come: halves would wait for the slower core.
+  std::atomic<int64_t> next{0};
+  at::parallel_for(0, std::min<int64_t>(at::get_num_threads(), plan.blocks), 1, [&](int64_t, int64_t) {
     const at::Tensor scratch = at::empty({plan.scratch}, at::TensorOptions(at::kFloat));
-    winograd_blocks(shape, plan, norm, x, weights, added, begin, end, scratch.mutable_data_ptr<float>(), to);
+    for (int64_t block = next++; block < plan.blocks; block = next++) {
+      winograd_block(shape, plan, norm, x, weights, added, block, scratch.mutable_data_ptr<float>(), to);
+    }
   });
   return {y, plan.products};
 }

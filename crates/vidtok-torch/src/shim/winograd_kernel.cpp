@@ -157,17 +157,15 @@ class Tiling {
   }
 
   VIDTOK_INLINE void run(const WinogradPlan& plan, const Norm* norm, const WinogradInput& x, const float* weights,
-                         const float* bias, int64_t begin, int64_t end, float* scratch, float* y) const {
+                         const float* bias, int64_t block, float* scratch, float* y) const {
     const int64_t units = tiles_ / unit_;
-    for (int64_t block = begin; block < end; ++block) {
-      const int64_t first = units * block / plan.blocks * unit_;
-      const int64_t count = units * (block + 1) / plan.blocks * unit_ - first;
-      Block work(*this, norm, x, weights, bias, first, count, scratch, y);
-      if (repeats()) {
-        work.convolve_repeated_frames();
-      } else {
-        work.convolve();
-      }
+    const int64_t first = units * block / plan.blocks * unit_;
+    const int64_t count = units * (block + 1) / plan.blocks * unit_ - first;
+    Block work(*this, norm, x, weights, bias, first, count, scratch, y);
+    if (repeats()) {
+      work.convolve_repeated_frames();
+    } else {
+      work.convolve();
     }
   }
 
@@ -511,11 +509,10 @@ void winograd_weights(const WinogradShape& shape, const WinogradTaps& taps, int6
 }
 
 VIDTOK_AVX2
-void winograd_blocks(const WinogradShape& shape, const WinogradPlan& plan, const Norm* norm,
-                     const WinogradInput& x, const float* weights, const float* bias, int64_t begin, int64_t end,
-                     float* scratch, float* y) {
+void winograd_block(const WinogradShape& shape, const WinogradPlan& plan, const Norm* norm, const WinogradInput& x,
+                    const float* weights, const float* bias, int64_t block, float* scratch, float* y) {
   with_tiling(shape, [&](const auto& tiling)
-                         VIDTOK_AVX2 { tiling.run(plan, norm, x, weights, bias, begin, end, scratch, y); });
+                         VIDTOK_AVX2 { tiling.run(plan, norm, x, weights, bias, block, scratch, y); });
 }
 
 }  // namespace vidtok

@@ -73,9 +73,8 @@ WinogradPlan winograd_plan(const WinogradShape& shape, int64_t threads);
 void winograd_weights(const WinogradShape& shape, const WinogradTaps& taps, int64_t begin, int64_t end,
                       float* weights);
 
-// Convolves the blocks [begin, end) of x, or of silu(norm(x)) where there is a norm: a few rows of it at a time.
-void winograd_blocks(const WinogradShape& shape, const WinogradPlan& plan, const Norm* norm,
-                     const WinogradInput& x, const float* weights, const float* bias, int64_t begin, int64_t end,
-                     float* scratch, float* y);
+// Convolves a block of x, or of silu(norm(x)) where there is a norm: a few rows of it at a time.
+void winograd_block(const WinogradShape& shape, const WinogradPlan& plan, const Norm* norm, const WinogradInput& x,
+                    const float* weights, const float* bias, int64_t block, float* scratch, float* y);
 
 }  // namespace vidtok

@@ -1,0 +1,62 @@
+//! A folder with a configuration of a tiny model and its training, and the program to run in it.
+
+#![allow(clippy::unwrap_used, dead_code)] // a failure is what tests are for; not every test needs all of it
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A folder with a configuration, `tiny.toml`.
+pub(crate) struct TrainingBench {
+    pub(crate) folder: TempDir,
+}
+
+impl TrainingBench {
+    /// The tiny continuous model, with this in the place of its training.
+    pub(crate) fn new(train: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/tiny_kl.toml");
+        let model = fs::read_to_string(model).unwrap();
+        let (model, _) = model.split_once("[train]").unwrap();
+        fs::write(folder.path().join("tiny.toml"), format!("{model}{train}")).unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn train(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vidtok"));
+        command.args(["train", "--threads", "1"]).args(arguments).current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs to the end; gives what was said on both streams.
+    pub(crate) fn finish(&self, arguments: &[&str]) -> (String, String) {
+        finished(&self.train(arguments).output().unwrap())
+    }
+
+    /// Starts a run below `out`, and waits until it has this file.
+    pub(crate) fn start(&self, out: &str, arguments: &[&str], file: &str) -> Child {
+        let child = self.train(&[&["--config", "tiny.toml", "--out", out], arguments].concat()).spawn().unwrap();
+        let file = self.path(out).join("tiny_kl").join(file);
+        let patience = Instant::now();
+        while !file.exists() {
+            assert!(patience.elapsed() < Duration::from_secs(120), "the run does not begin");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child
+    }
+}
+
+/// What a successful run has said on both streams.
+pub(crate) fn finished(output: &Output) -> (String, String) {
+    let [said, complained] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{complained}");
+    (said, complained)
+}

@@ -51,8 +51,14 @@ fn main() {
         .flag_if_supported("-Wno-psabi");
     // With NVIDIA's headers, as `cargo xtask setup --cuda` lays them out, processes can train on GPUs together.
     let cuda = root.join("cuda-include");
-    println!("cargo:rerun-if-changed={}", cuda.join("nccl.h").display());
-    if cuda.join("nccl.h").is_file() {
+    let nccl = cuda.join("nccl.h");
+    // Another libtorch may come to the same place. What is missing is not named: cargo would take it for changed each time.
+    for file in [lib.join("libc10.so"), nccl.clone()] {
+        if file.is_file() {
+            println!("cargo:rerun-if-changed={}", file.display());
+        }
+    }
+    if nccl.is_file() {
         build.define("USE_C10D_NCCL", None).include(&cuda).include(cuda.join("cccl"));
     }
     // libtorch's loops run in parallel only where they are compiled with OpenMP, and its OpenMP is GNU's.

@@ -1,6 +1,6 @@
 //! Rounds of measurements of all sides, and what follows from them.
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Error, Result, bail, ensure};
 
 use super::measurement::Measurement;
 
@@ -74,8 +74,14 @@ impl Comparison {
         shares.min_by(f64::total_cmp)
     }
 
-    /// An error unless the first repeats of all sides that did not fail gave the same numbers.
+    /// Whether all others have failed.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.peers.iter().all(|column| column.runs.is_err())
+    }
+
+    /// An error unless the first repeats of all sides that did not fail, two at least, gave the same numbers.
     pub(crate) fn check(&self) -> Result<()> {
+        ensure!(!self.is_alone(), "there is nothing to compare with: all others have failed");
         for Column { name, runs } in &self.peers {
             let Ok(theirs) = runs else { continue };
             let (difference, equal) = (self.difference(theirs), self.equal_indices(theirs));
@@ -169,5 +175,8 @@ mod tests {
         compiled.add(Ok(example(&[1.0], 1.0, &[], &[])));
         assert_eq!(compiled.runs.as_ref().unwrap_err(), "failed: torch: no / compiler");
         comparison.check().unwrap();
+        assert!(!comparison.is_alone());
+        comparison.peers[0].runs = Err("failed: no memory".to_owned());
+        assert!(comparison.is_alone() && comparison.check().unwrap_err().to_string().contains("all others"));
     }
 }

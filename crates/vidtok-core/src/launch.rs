@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use crate::Share;
 
@@ -72,12 +72,13 @@ impl Launch {
         Self::from_variables(|name| env::var(name).ok())
     }
 
-    /// The places of `count` processes on this machine, whose process 0 will listen at a port that is free now.
+    /// The places of `count` processes on this machine, whose process 0 will listen at a port that is free now and for
+    /// the next minute.
     ///
     /// # Errors
     /// If the machine has no free port.
     pub fn locals(count: usize) -> io::Result<Vec<Self>> {
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let port = reserved_port()?;
         let rendezvous = Rendezvous { address: "127.0.0.1".to_owned(), port, launcher_serves: None };
         let place = |rank| Self { rank, count, local_rank: rank, rendezvous: Some(rendezvous.clone()) };
         Ok((0..count).map(place).collect())
@@ -138,6 +139,18 @@ impl Launch {
     }
 }
 
+/// A port that the system gives to nobody else for a minute, unless he asks for it by its number.
+///
+/// That is what it does with one whose last connection the server has closed first (TIME_WAIT).
+fn reserved_port() -> io::Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let address = listener.local_addr()?;
+    let client = TcpStream::connect(address)?;
+    drop(listener.accept()?);
+    drop(client);
+    Ok(address.port())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +174,14 @@ mod tests {
             let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
             assert_eq!(read(&variables), Ok(Some(launch.clone())));
         }
+    }
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let mut ports: Vec<u16> = (0..1000).map(|_| reserved_port().unwrap()).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 1000);
     }
 
     #[test]

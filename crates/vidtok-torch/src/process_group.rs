@@ -9,6 +9,7 @@ use std::env;
 use std::ffi::{CString, NulError};
 use std::ptr::{NonNull, null_mut};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tch::{Device, Kind, TchError, Tensor};
@@ -24,6 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// The name of the network interface to use, as PyTorch has it.
 const INTERFACE: &str = "GLOO_SOCKET_IFNAME";
 
+/// Whether this process belongs to a group. libtorch writes the collectives of all groups of a process into one map
+/// (`FlightRecorder::all_pg_status_`), which it does not lock when a group's first one comes.
+static CONNECTED: AtomicBool = AtomicBool::new(false);
+
 /// What can go wrong between processes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -31,6 +36,9 @@ pub enum ProcessGroupError {
     /// The launcher did not say where the processes meet.
     #[error("processes that train together need MASTER_ADDR and MASTER_PORT, as torchrun sets them")]
     NoRendezvous,
+    /// The process has met others before.
+    #[error("this process belongs to a group already, and libtorch bears one in a process")]
+    Connected,
     /// A name for libtorch has a zero in it.
     #[error("the address {text:?} has a zero byte in it")]
     Address {
@@ -85,10 +93,10 @@ pub struct ProcessGroup {
 }
 
 impl ProcessGroup {
-    /// Meets the other processes that were launched, where all compute on this kind of device.
+    /// Meets the other processes that were launched, where all compute on this kind of device. A process does so once.
     ///
     /// # Errors
-    /// If the launcher did not say where, or they do not meet within half an hour.
+    /// If the launcher did not say where, they do not meet within half an hour, or the process has met others before.
     pub fn connect(launch: &Launch, device: Device) -> Result<Rc<Self>, ProcessGroupError> {
         let &Launch { rank, count, ref rendezvous, .. } = launch;
         let Rendezvous { address, port, launcher_serves } =
@@ -118,6 +126,9 @@ impl ProcessGroup {
         let (Ok(small_rank), Ok(small_count)) = (small_rank, small_count) else {
             return Err(failed("too many processes".to_owned()));
         };
+        if CONNECTED.swap(true, Ordering::Relaxed) {
+            return Err(ProcessGroupError::Connected);
+        }
         let cuda = matches!(device, Device::Cuda(_));
         let mut handle = null_mut();
         let timeout = PATIENCE.as_millis() as u64;
@@ -125,7 +136,12 @@ impl ProcessGroup {
         let status = unsafe {
             shim::vidtok_process_group_connect(&raw const at, small_rank, small_count, timeout, cuda, &raw mut handle)
         };
-        shim::check(status).map_err(|error| failed(first_line(&error)))?;
+        let connected = shim::check(status).map_err(|error| failed(first_line(&error)));
+        if connected.is_err() {
+            // No collective has run.
+            CONNECTED.store(false, Ordering::Relaxed);
+        }
+        connected?;
         let handle = NonNull::new(handle).ok_or_else(|| failed("libtorch gave no group".to_owned()))?;
         Ok(Rc::new(Self { handle, rank, count, device }))
     }

@@ -1,25 +1,31 @@
-//! Processes that train together. Here they are threads, each with a group of its own: they share nothing else.
+//! Processes that train together. Each is this test program again, told to run one test only.
 
 #![allow(clippy::unwrap_used)]
 
+use std::env;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
 use vidtok_core::{Launch, Peers};
 use vidtok_torch::{GradientReducer, ProcessGroup, ProcessGroupError};
 
-/// Runs `body` as each of `count` processes; gives what they give, in order.
-fn processes<T: Send>(count: usize, body: impl Fn(&Rc<ProcessGroup>) -> T + Sync) -> Vec<T> {
-    thread::scope(|scope| {
-        let start = |launch: Launch| {
-            let body = &body;
-            scope.spawn(move || body(&ProcessGroup::connect(&launch, Device::Cpu).unwrap()))
-        };
-        let started: Vec<_> = Launch::locals(count).unwrap().into_iter().map(start).collect();
-        started.into_iter().map(|process| process.join().unwrap()).collect()
-    })
+/// Runs the test of this name as each of `count` processes, in which it comes here again and runs `body`.
+fn as_processes(count: usize, name: &str, body: impl FnOnce(&Rc<ProcessGroup>)) {
+    if let Some(launch) = Launch::from_env().unwrap() {
+        return body(&ProcessGroup::connect(&launch, Device::Cpu).unwrap());
+    }
+    let start = |launch: Launch| {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", name]).envs(launch.variables()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let started: Vec<_> = Launch::locals(count).unwrap().into_iter().map(start).collect();
+    for process in started {
+        let output = process.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{}: {said}", output.status);
+    }
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {
@@ -28,38 +34,34 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
 
 #[test]
 fn all_know_their_place_and_get_what_the_first_one_has() {
-    let all = processes(3, |group| {
+    as_processes(3, "all_know_their_place_and_get_what_the_first_one_has", |group| {
+        assert_eq!((group.rank().to_string(), group.count()), (env::var("RANK").unwrap(), 3));
         let x = Tensor::full([2, 2], group.rank() as f64 + 5.0, (Kind::Float, Device::Cpu));
         group.broadcast(&x).unwrap();
+        assert_eq!(numbers(&x), [5.0; 4]);
         let bytes = [&b"first"[..], b"", b"others are not looked at"][group.rank()];
-        (group.rank(), group.count(), numbers(&x), group.broadcast_bytes(bytes).unwrap())
+        assert_eq!(group.broadcast_bytes(bytes).unwrap(), b"first");
     });
-    for (rank, found) in all.into_iter().enumerate() {
-        assert_eq!(found, (rank, 3, vec![5.0; 4], b"first".to_vec()));
-    }
 }
 
 #[test]
 fn the_mean_and_its_gradient_are_those_of_one_process_with_everything() {
     // The loss is the mean over processes of (r + 1) * m^2, with m = (2 x_0 + 2 x_1 + 2 x_2) / 3.
-    let all = processes(3, |group| {
+    as_processes(3, "the_mean_and_its_gradient_are_those_of_one_process_with_everything", |group| {
         let x = Tensor::from(group.rank() as f64).set_requires_grad(true);
         let mean = group.mean(&(&x * 2.0));
         let loss = mean.square() * (group.rank() as f64 + 1.0);
         loss.backward();
-        (mean.double_value(&[]), x.grad().double_value(&[]))
+        // By hand: m = 2, and each x gets 2/3 of the sum of 2 (r + 1) m, of which the mean over losses takes a third.
+        assert_eq!(mean.double_value(&[]), 2.0);
+        let gradient = x.grad().double_value(&[]) / 3.0;
+        assert!((gradient - 2.0 / 3.0 * 2.0 * 2.0 * 6.0 / 3.0).abs() < 1e-12, "{gradient}");
     });
-    // By hand: m = 2, and each x gets 2/3 of the sum of 2 (r + 1) m, of which the mean over losses takes a third.
-    for (mean, gradient) in all {
-        assert_eq!(mean, 2.0);
-        let of_the_mean_loss = gradient / 3.0;
-        assert!((of_the_mean_loss - 2.0 / 3.0 * 2.0 * 2.0 * 6.0 / 3.0).abs() < 1e-12, "{gradient}");
-    }
 }
 
 #[test]
 fn announced_gradients_are_averaged_and_others_stay_with_their_process() {
-    let all = processes(2, |group| {
+    as_processes(2, "announced_gradients_are_averaged_and_others_stay_with_their_process", |group| {
         let parameters: Vec<Tensor> =
             (0..5).map(|i| Tensor::ones([i + 1, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true)).collect();
         let reducer = GradientReducer::new(group, &parameters).unwrap();
@@ -68,7 +70,6 @@ fn announced_gradients_are_averaged_and_others_stay_with_their_process() {
             let loss: Tensor = parameters.iter().map(|parameter| parameter.sum(Kind::Float) * own).sum();
             loss.backward();
         };
-        let mut found = Vec::new();
         // Buckets are built anew after the first.
         for _ in 0..3 {
             // In place, as gradients are views of the reducer's buckets.
@@ -76,22 +77,18 @@ fn announced_gradients_are_averaged_and_others_stay_with_their_process() {
                 let _ = parameter.grad().zero_();
             });
             backward();
-            found.push(parameters[4].grad().double_value(&[0, 0]));
+            assert_eq!(parameters[4].grad().double_value(&[0, 0]), own);
             reducer.prepare().unwrap();
             backward();
-            found.push(parameters[4].grad().double_value(&[4, 2]));
+            // Two passes, of 1 and of 2: the mean of 2 and 4.
+            assert_eq!(parameters[4].grad().double_value(&[4, 2]), 3.0);
         }
-        found
     });
-    for (rank, found) in all.into_iter().enumerate() {
-        // Two passes, of 1 and of 2: the mean of 2 and 4.
-        assert_eq!(found, [rank as f64 + 1.0, 3.0].repeat(3));
-    }
 }
 
 #[test]
 fn an_announced_pass_that_leaves_out_a_parameter_is_told_by_the_next_announcement() {
-    let all = processes(2, |group| {
+    as_processes(2, "an_announced_pass_that_leaves_out_a_parameter_is_told_by_the_next_announcement", |group| {
         let parameters = [(); 2].map(|()| Tensor::ones([3], (Kind::Float, Device::Cpu)).set_requires_grad(true));
         let reducer = GradientReducer::new(group, &parameters).unwrap();
         for _ in 0..2 {
@@ -100,45 +97,46 @@ fn an_announced_pass_that_leaves_out_a_parameter_is_told_by_the_next_announcemen
         }
         reducer.prepare().unwrap();
         parameters[0].sum(Kind::Float).backward();
-        reducer.prepare().map_err(|error| error.to_string())
+        let told = reducer.prepare().unwrap_err().to_string();
+        assert!(told.contains(&format!("process {} of 2 has failed", group.rank())), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
     });
-    for (rank, told) in all.into_iter().enumerate() {
-        let told = told.unwrap_err();
-        assert!(told.contains(&format!("process {rank} of 2 has failed")) && told.lines().count() == 1, "{told}");
-    }
 }
 
 #[test]
 fn parameters_that_differ_between_processes_are_refused() {
-    let all = processes(2, |group| {
+    as_processes(2, "parameters_that_differ_between_processes_are_refused", |group| {
         let parameter = Tensor::ones([2 + group.rank() as i64], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-        GradientReducer::new(group, [&parameter]).map(|_| ()).map_err(|error| error.to_string())
+        // They are compared with the first process's.
+        let refused = GradientReducer::new(group, [&parameter]).is_err();
+        assert!(refused || group.rank() == 0);
     });
-    assert!(all.iter().any(Result::is_err), "{all:?}");
 }
 
 #[test]
 fn a_process_that_is_gone_is_an_error_for_the_others_at_once() {
-    let start = Instant::now();
-    let all = processes(3, |group| {
+    as_processes(3, "a_process_that_is_gone_is_an_error_for_the_others_at_once", |group| {
         let x = Tensor::ones([4], (Kind::Float, Device::Cpu));
         group.broadcast(&x).unwrap();
         if group.rank() == 1 {
-            return None;
+            return;
         }
-        group.broadcast_bytes(b"still here?").err()
+        let start = Instant::now();
+        let error = group.broadcast_bytes(b"still here?").unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+        assert!(matches!(error, ProcessGroupError::Lost { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(&format!("process {} of 3", group.rank())) && text.lines().count() == 1, "{text}");
     });
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
-    assert!(all[1].is_none());
-    for rank in [0, 2] {
-        match all[rank].as_ref() {
-            Some(error @ ProcessGroupError::Lost { .. }) => {
-                let text = error.to_string();
-                assert!(text.contains(&format!("process {rank} of 3")) && text.lines().count() == 1, "{text}");
-            }
-            other => panic!("{rank}: {other:?}"),
-        }
-    }
+}
+
+#[test]
+fn a_process_belongs_to_one_group() {
+    as_processes(2, "a_process_belongs_to_one_group", |_group| {
+        let launch = Launch::from_env().unwrap().unwrap();
+        let error = ProcessGroup::connect(&launch, Device::Cpu).unwrap_err();
+        assert!(matches!(error, ProcessGroupError::Connected), "{error}");
+    });
 }
 
 #[test]

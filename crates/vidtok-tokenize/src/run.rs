@@ -219,17 +219,23 @@ impl Worker<'_> {
     fn work(&mut self, mut list: WorkList, ahead: &mut DecodeAhead) -> Result<Summary, TokenizeError> {
         let done = count_videos(list.shards.iter().filter(|shard| self.folder.is_finished(shard.shard)));
         (self.tell)(Progress::Started { videos: count_videos(&list.shards), done });
-        // Another worker may append to the list or give up a claim meanwhile.
-        while self.pass(&list, ahead)? && !self.is_stopped() {
+        loop {
+            let has_worked = self.pass(&list, ahead)?;
+            // Another worker may have appended to the list or given up a claim meanwhile.
             let _lock = self.folder.lock()?;
             list = WorkList::read(&self.folder)?;
+            if !has_worked || self.is_stopped() {
+                return self.summary(&list);
+            }
         }
-        let _lock = self.folder.lock()?;
-        let list = WorkList::read(&self.folder)?;
+    }
+
+    /// Whoever calls holds the folder's lock.
+    fn summary(&self, list: &WorkList) -> Result<Summary, TokenizeError> {
         let finished = list.shards.iter().filter(|shard| self.folder.is_finished(shard.shard)).count();
         let shards = list.shards.len();
         let manifest = if finished == shards {
-            Some(Manifest::write(&self.folder, &self.dataset, &list, self.tokenizer.quantizer())?)
+            Some(Manifest::write(&self.folder, &self.dataset, list, self.tokenizer.quantizer())?)
         } else {
             None
         };

@@ -54,7 +54,22 @@ impl SourceEntry {
     }
 }
 
+/// More than any video has of pixels or tokens, and few enough to count bytes and bits of them.
+const MOST: i64 = 1 << 50;
+
+fn are_possible(numbers: [i64; 3]) -> bool {
+    numbers.iter().all(|&number| number >= 0) && numbers.into_iter().fold(1, i64::saturating_mul) <= MOST
+}
+
 impl VideoEntry {
+    /// Whether its numbers are those of a video. A damaged file may hold any.
+    pub(crate) fn is_possible(&self) -> bool {
+        let source_frames = i64::try_from(self.source.frames).unwrap_or(i64::MAX);
+        let frames = |frames, [h, w]: [i64; 2]| [frames, h, w];
+        let all = [self.tokens, frames(self.frames, self.size), frames(source_frames, self.source.size)];
+        all.into_iter().all(are_possible)
+    }
+
     /// Latent positions.
     #[must_use]
     pub fn positions(&self) -> u64 {
@@ -85,5 +100,41 @@ mod rate {
 
     pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<FrameRate, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_negative_or_too_large_are_no_videos() {
+        let entry = |tokens: [i64; 3], frames: i64, size: [i64; 2], source_frames: u64| {
+            let fps = FrameRate::new(25, 1).unwrap();
+            VideoEntry {
+                key: "a".to_owned(),
+                path: "a.mp4".to_owned(),
+                tokens,
+                bits: None,
+                frames,
+                size,
+                fps,
+                padding: Padding { front: 0, back: 0, bottom: 0, right: 0 },
+                window: None,
+                source: SourceEntry { frames: source_frames, size: [720, 1280], fps, bytes: 1 },
+            }
+        };
+        assert!(entry([5, 90, 160], 17, [720, 1280], 17).is_possible());
+        for impossible in [
+            entry([-5, 90, 160], 17, [720, 1280], 17),
+            entry([-5, -90, 160], 17, [720, 1280], 17),
+            entry([0, -90, 160], 17, [720, 1280], 17),
+            entry([5, 1 << 40, 1 << 40], 17, [720, 1280], 17),
+            entry([5, 90, 160], i64::MAX, [720, 1280], 17),
+            entry([5, 90, 160], 17, [720, -1], 17),
+            entry([5, 90, 160], 17, [720, 1280], u64::MAX),
+        ] {
+            assert!(!impossible.is_possible(), "{impossible:?}");
+        }
     }
 }

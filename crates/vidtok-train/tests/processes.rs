@@ -31,9 +31,13 @@ const CASES: [(&str, usize); 4] = [("kl", 2), ("kl, spoilt", 3), ("fsq, recomput
 fn trainer(case: &str) -> Trainer {
     tch::set_num_threads(1);
     tch::manual_seed(0);
-    let name = if case.starts_with("fsq") { "tiny_fsq" } else { "tiny_kl" };
+    // Even and odd levels round differently.
+    let (name, overrides) = match case.starts_with("fsq") {
+        true => ("tiny_fsq", vec!["quantizer.levels=[8, 5, 5]".to_owned()]),
+        false => ("tiny_kl", Vec::new()),
+    };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../configs/{name}.toml"));
-    let tokenizer = Tokenizer::init(Config::load(&path, &[]).unwrap(), 0, Device::Cpu).unwrap();
+    let tokenizer = Tokenizer::init(Config::load(&path, &overrides).unwrap(), 0, Device::Cpu).unwrap();
     let patches = if case.starts_with("fsq") { PatchKind::Clips } else { PatchKind::Frames };
     // It begins at the second step, so both kinds of steps are taken.
     let adversary = AdversaryConfig { start: 1, patches, ..AdversaryConfig::default() };

@@ -136,6 +136,14 @@ pub(crate) fn write(path: &Path, dataset: &Dataset, parts: &[PathBuf]) -> Result
     file.sync_all().map_err(TokenizeError::file(path))
 }
 
+/// That what a file says of a video is possible.
+fn check(path: &Path, entry: &VideoEntry) -> Result<(), TokenizeError> {
+    match entry.is_possible() {
+        true => Ok(()),
+        false => Err(TokenizeError::damaged(path, format!("the numbers of {:?} are those of no video", entry.key))),
+    }
+}
+
 /// A part's video; parts hold one each.
 fn only_video(part: &Shard) -> Result<&StoredVideo, TokenizeError> {
     match part.stored() {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{MOST_JSON, Shard, StoredVideo, only_video};
+use super::{MOST_JSON, Shard, StoredVideo, check, only_video};
 use crate::dataset::{Dataset, Latent, NumberType, TensorLayout};
 use crate::{TokenizeError, VideoEntry};
 
@@ -107,6 +107,7 @@ pub(super) fn read(path: &Path, file: &File, latent: Latent) -> Result<Vec<Store
         }
     };
     let store = |entry: VideoEntry| {
+        check(path, &entry)?;
         let layouts = latent.layouts(entry.tokens).into_iter();
         let tensors = layouts.map(|layout| find(&entry, layout)).collect::<Result<_, _>>()?;
         Ok(StoredVideo { entry, tensors })

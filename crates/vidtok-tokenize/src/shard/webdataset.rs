@@ -6,7 +6,7 @@ use std::io::{BufWriter, Cursor, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::{MOST_JSON, Shard, StoredVideo, only_video};
+use super::{MOST_JSON, Shard, StoredVideo, check, only_video};
 use crate::dataset::{Dataset, Latent, NumberType, TensorLayout};
 use crate::{TokenizeError, VideoEntry};
 
@@ -69,6 +69,7 @@ pub(super) fn read(path: &Path, file: &File, latent: Latent) -> Result<Vec<Store
             file_entry.by_ref().take(MOST_JSON).read_to_end(&mut json).map_err(damaged)?;
             let entry: VideoEntry =
                 serde_json::from_slice(&json).map_err(|error| wrong(format!("{name} cannot be read: {error}")))?;
+            check(path, &entry)?;
             videos.push(StoredVideo { entry, tensors: Vec::new() });
             continue;
         }

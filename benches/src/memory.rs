@@ -37,20 +37,3 @@ fn field(name: &str) -> Result<f64> {
     let missing = || Error::new(ErrorKind::InvalidData, format!("{STATUS}: no {name} in kB"));
     Ok(kib.ok_or_else(missing)? / 1024.0)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peak_stays_until_it_is_forgotten() -> Result<()> {
-        let before = held()?;
-        let block = vec![1_u8; 64 << 20];
-        assert!(std::hint::black_box(&block).iter().all(|&byte| byte == 1));
-        drop(block);
-        assert!(peak()? > before + 60.0);
-        forget_peak()?;
-        assert!(peak()? < before + 30.0);
-        Ok(())
-    }
-}

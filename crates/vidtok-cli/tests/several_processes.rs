@@ -22,7 +22,7 @@ batch_size = 6
 ema_decay = 0.9
 optimizer.lr = 1e-5
 validation = { every = 10000, clips = 1 }
-checkpoints = { every = 2, keep = 2 }
+checkpoints = { every = 2, keep = 20 }
 loss.adversary.start = 2
 
 [train.data]
@@ -82,7 +82,7 @@ fn signal(name: &str, process: u32) {
 
 #[test]
 fn a_killed_process_ends_the_run_at_once_and_any_number_of_them_goes_on() {
-    let bench = bench(16);
+    let bench = bench(24);
     bench.finish(&["--config", "tiny.toml", "--out", "alone"]);
     for (victim, next) in [(1, "3"), (0, "1")] {
         let out = format!("killed{victim}");
@@ -91,7 +91,8 @@ fn a_killed_process_ends_the_run_at_once_and_any_number_of_them_goes_on() {
         signal("-KILL", victims[victim]);
         let start = Instant::now();
         let output = launcher.wait_with_output().unwrap();
-        assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+        // A launcher kills after 20 s those that do not end of themselves.
+        assert!(start.elapsed() < Duration::from_secs(18), "{:?}", start.elapsed());
         let complained = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success());
         assert!(complained.contains(&format!("process {victim} of 2 was ended by signal 9")), "{complained}");
@@ -103,6 +104,7 @@ fn a_killed_process_ends_the_run_at_once_and_any_number_of_them_goes_on() {
         let (said, _) = bench.finish(&["--resume", &folder, "--nproc", next]);
         assert!(said.contains("goes on"), "{said}");
         let distance = distance(&bench, [&out, "alone"]);
+        println!("{out}, taken up by {next}: {distance:.1e}");
         assert!(distance < 1e-5, "{distance}");
     }
 }

@@ -212,9 +212,9 @@ fn a_stopped_run_ends_after_the_video_at_hand_and_goes_on() {
     videos(&bench, 30, [9, 32]);
     for signal in ["-INT", "-TERM"] {
         let out = format!("stopped{signal}");
-        let run = Running::start(tokenize(&bench, &out, &["--shard-videos", "30"]));
-        let parts = bench.path(&out).join("parts/shard-000000");
-        while fs::read_dir(&parts).map_or(0, Iterator::count) < 2 {
+        let mut run = Running::start(tokenize(&bench, &out, &["--shard-videos", "30"]));
+        while progress(&bench.path(&out))[1] < 1 {
+            assert!(!run.has_ended());
             std::thread::sleep(Duration::from_millis(1));
         }
         assert!(Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap().success());

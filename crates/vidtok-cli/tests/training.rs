@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use training_bench::TrainingBench;
+use training_bench::{TrainingBench, wait_until};
 use vidtok_core::{FrameRate, FrameSink};
 use vidtok_data::{Ffmpeg, Quality, Scene, VideoWriter};
 use vidtok_torch::TensorFile;
@@ -154,18 +154,18 @@ fn a_stopped_run_saves_its_state_and_goes_on() {
     let bench = TrainingBench::new(&TRAIN.replace("steps = 9", "steps = 400"));
     for signal in ["-INT", "-TERM"] {
         let out = format!("stopped{signal}");
-        let child = begun(&bench, &out);
-        let checkpoints = bench.path(&out).join("tiny_kl/whole-model/checkpoints");
-        while fs::read_dir(&checkpoints).map_or(0, Iterator::count) < 2 {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let mut child = begun(&bench, &out);
+        let stage = bench.path(&out).join("tiny_kl/whole-model");
+        wait_until(&mut child, || fs::read_dir(stage.join("checkpoints")).map_or(0, Iterator::count) >= 2);
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && said.contains("--resume"), "{signal}: {said}");
         let folder = format!("{out}/tiny_kl");
-        let resumed = bench.train(&["--resume", &folder]).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(1500));
+        let logged = || fs::metadata(stage.join("log.jsonl")).map_or(0, |log| log.len());
+        let before = logged();
+        let mut resumed = bench.train(&["--resume", &folder]).spawn().unwrap();
+        wait_until(&mut resumed, || logged() > before);
         assert!(Command::new("kill").args([signal, &resumed.id().to_string()]).status().unwrap().success());
         assert!(resumed.wait_with_output().unwrap().status.success());
     }

@@ -77,5 +77,5 @@ fn dropping_it_ends_decoders_that_have_much_to_do() {
     let start = Instant::now();
     drop(video);
     drop(ahead);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }

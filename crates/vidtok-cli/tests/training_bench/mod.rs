@@ -43,14 +43,23 @@ impl TrainingBench {
 
     /// Starts a run below `out`, and waits until it has this file.
     pub(crate) fn start(&self, out: &str, arguments: &[&str], file: &str) -> Child {
-        let child = self.train(&[&["--config", "tiny.toml", "--out", out], arguments].concat()).spawn().unwrap();
+        let mut child = self.train(&[&["--config", "tiny.toml", "--out", out], arguments].concat()).spawn().unwrap();
         let file = self.path(out).join("tiny_kl").join(file);
-        let patience = Instant::now();
-        while !file.exists() {
-            assert!(patience.elapsed() < Duration::from_secs(120), "the run does not begin");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_until(&mut child, || file.exists());
         child
+    }
+}
+
+/// Waits until something holds of a run, which must not end before.
+pub(crate) fn wait_until(child: &mut Child, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        let waits = child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(120);
+        if !waits {
+            child.kill().unwrap();
+        }
+        assert!(waits, "the run has ended, or does not go on");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -65,7 +65,7 @@ fn a_loader_ends_at_once_even_if_its_decoders_hang() {
     std::thread::sleep(Duration::from_millis(300));
     let start = Instant::now();
     drop(loader);
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert!(library.quarantined().is_empty(), "a decoder that was killed is no fault of its video");
 }
 

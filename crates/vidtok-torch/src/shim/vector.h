@@ -17,11 +17,20 @@ constexpr int kLanes = 8;
 // At any address.
 typedef float Vector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 
-// Whether this machine has them, and none of twice the width, for which oneDNN's kernels are made.
+// Whether this machine has them.
 inline bool has_vectors() {
 #if defined(__x86_64__) && defined(__GNUC__)
-  static const bool has =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && !__builtin_cpu_supports("avx512f");
+  static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  return has;
+#else
+  return false;
+#endif
+}
+
+// Whether it has vectors of twice the width too, which oneDNN and MKL use.
+inline bool has_wider_vectors() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  static const bool has = __builtin_cpu_supports("avx512f");
   return has;
 #else
   return false;

@@ -495,7 +495,9 @@ bool winograd_wins(const WinogradShape& shape) {
   const auto& [frames, height, width] = shape.output;
   const int64_t taps = shape.kernel[0] * shape.kernel[1] * shape.kernel[2];
   const int64_t direct = shape.clips * frames * height * width * taps * shape.in * shape.out;
-  return with_tiling(shape, [&](const auto& tiling) { return tiling.cost(); }) < direct;
+  // What libtorch multiplies meanwhile, at most.
+  const int64_t pace = has_wider_vectors() ? 2 : 1;
+  return pace * with_tiling(shape, [&](const auto& tiling) { return tiling.cost(); }) < direct;
 }
 
 WinogradPlan winograd_plan(const WinogradShape& shape, int64_t threads) {

@@ -32,7 +32,7 @@ fn a_memory_budget_is_planned_with_kept_and_changes_nothing_in_the_result() {
     let refused = bench.vidtok(&arguments).assert().failure().get_output().stderr.clone();
     let refused = String::from_utf8(refused).unwrap();
     let least: f64 = refused.split("at least ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-    // What a process holds of its programs' files varies.
+    // How many pages of the program and its libraries are in memory varies.
     let (plan, strips) = encode_within(&bench, &format!("{}MiB", least + 16.0));
     assert!(plan.starts_with("plan: 2 frames at a time in strips of "), "{plan}");
     let error = (strips - whole).abs().max().double_value(&[]);

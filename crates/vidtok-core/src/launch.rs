@@ -76,7 +76,7 @@ impl Launch {
     /// the next minute.
     ///
     /// # Errors
-    /// If the machine has no free port.
+    /// If the machine has no free port, or does not let itself be reached at it.
     pub fn locals(count: usize) -> io::Result<Vec<Self>> {
         let port = reserved_port()?;
         let rendezvous = Rendezvous { address: "127.0.0.1".to_owned(), port, launcher_serves: None };
@@ -139,9 +139,10 @@ impl Launch {
     }
 }
 
-/// A port that the system gives to nobody else for a minute, unless he asks for it by its number.
+/// A port of this address that the system gives to nobody else for a minute.
 ///
-/// That is what it does with one whose last connection the server has closed first (TIME_WAIT).
+/// That is what it does with one whose last connection the server has closed first (TIME_WAIT). Who asks for it by its
+/// number gets it if both his socket and that server's have SO_REUSEADDR, as the standard library's and libtorch's do.
 fn reserved_port() -> io::Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let address = listener.local_addr()?;

@@ -54,11 +54,13 @@ impl SourceEntry {
     }
 }
 
-/// More than any video has of pixels or tokens, and few enough to count bytes and bits of them.
+/// More than any video has of pixels, tokens or bytes, and few enough to add up and to count bits of.
 const MOST: i64 = 1 << 50;
 
+/// Whether these may be frames, rows and columns. None of them makes up for others by being 0.
 fn are_possible(numbers: [i64; 3]) -> bool {
-    numbers.iter().all(|&number| number >= 0) && numbers.into_iter().fold(1, i64::saturating_mul) <= MOST
+    let product = numbers.iter().fold(1, |product: i64, &number| product.saturating_mul(number.max(1)));
+    numbers.iter().all(|&number| number >= 0) && product <= MOST
 }
 
 impl VideoEntry {
@@ -67,7 +69,7 @@ impl VideoEntry {
         let source_frames = i64::try_from(self.source.frames).unwrap_or(i64::MAX);
         let frames = |frames, [h, w]: [i64; 2]| [frames, h, w];
         let all = [self.tokens, frames(self.frames, self.size), frames(source_frames, self.source.size)];
-        all.into_iter().all(are_possible)
+        all.into_iter().all(are_possible) && self.source.bytes <= MOST.unsigned_abs()
     }
 
     /// Latent positions.
@@ -129,6 +131,7 @@ mod tests {
             entry([-5, 90, 160], 17, [720, 1280], 17),
             entry([-5, -90, 160], 17, [720, 1280], 17),
             entry([0, -90, 160], 17, [720, 1280], 17),
+            entry([0, i64::MAX, i64::MAX], 17, [720, 1280], 17),
             entry([5, 1 << 40, 1 << 40], 17, [720, 1280], 17),
             entry([5, 90, 160], i64::MAX, [720, 1280], 17),
             entry([5, 90, 160], 17, [720, -1], 17),

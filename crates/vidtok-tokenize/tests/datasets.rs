@@ -299,6 +299,13 @@ fn damaged_shards_are_errors_that_name_them() {
             let error = Shard::open(&path, dataset.latent).unwrap_err().to_string();
             assert!(error.contains("shard-000000") && !error.contains('\n'), "{length}: {error}");
         }
+        // The size of the first video.
+        let place = whole.windows(7).position(|bytes| bytes == b"[16,24]").unwrap();
+        let mut negative = whole.clone();
+        negative[place + 1] = b'-';
+        fs::write(&path, negative).unwrap();
+        let error = Shard::open(&path, dataset.latent).unwrap_err().to_string();
+        assert!(error.contains("shard-000000") && error.contains("no video"), "{error}");
         let other = vidtok_tokenize::Latent::Indices { codes: 512, bits: 9 };
         fs::write(&path, &whole).unwrap();
         assert!(Shard::open(&path, other).is_err());

@@ -171,10 +171,10 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn results_of_the_kernels_do_not_depend_on_the_number_of_threads() {
-        if is_x86_feature_detected!("avx512f") || !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
-        {
+        if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
             return;
         }
+        let gradient_is_ours = !is_x86_feature_detected!("avx512f");
         tch::manual_seed(0);
         for channels in [16, 64] {
             let x = channels_last(&[4, channels, 32, 32], Kind::Float);
@@ -191,7 +191,7 @@ mod tests {
                 results()
             });
             tch::set_num_threads(threads);
-            assert_eq!(one.1, two.1);
+            assert!(!gradient_is_ours || one.1 == two.1);
             // At 16 channels libtorch computes the value.
             assert!(channels == 16 || one.0 == two.0);
         }

@@ -25,8 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// The name of the network interface to use, as PyTorch has it.
 const INTERFACE: &str = "GLOO_SOCKET_IFNAME";
 
-/// Whether this process belongs to a group. libtorch writes the collectives of all groups of a process into one map
-/// (`FlightRecorder::all_pg_status_`), which it does not lock when a group's first one comes.
+/// Whether this process has met others, or is about to. libtorch looks a group up at each of its collectives in a map of
+/// all groups of the process (`FlightRecorder::all_pg_status_`), which the first collective of a group extends without a
+/// lock: with groups on two threads it crashes now and then.
 static CONNECTED: AtomicBool = AtomicBool::new(false);
 
 /// What can go wrong between processes.
@@ -37,7 +38,7 @@ pub enum ProcessGroupError {
     #[error("processes that train together need MASTER_ADDR and MASTER_PORT, as torchrun sets them")]
     NoRendezvous,
     /// The process has met others before.
-    #[error("this process belongs to a group already, and libtorch bears one in a process")]
+    #[error("this process has met others before, and a second group may crash libtorch")]
     Connected,
     /// A name for libtorch has a zero in it.
     #[error("the address {text:?} has a zero byte in it")]
@@ -136,12 +137,11 @@ impl ProcessGroup {
         let status = unsafe {
             shim::vidtok_process_group_connect(&raw const at, small_rank, small_count, timeout, cuda, &raw mut handle)
         };
-        let connected = shim::check(status).map_err(|error| failed(first_line(&error)));
-        if connected.is_err() {
-            // No collective has run.
+        if let Err(error) = shim::check(status) {
+            // Without a collective the group is not in the map.
             CONNECTED.store(false, Ordering::Relaxed);
+            return Err(failed(first_line(&error)));
         }
-        connected?;
         let handle = NonNull::new(handle).ok_or_else(|| failed("libtorch gave no group".to_owned()))?;
         Ok(Rc::new(Self { handle, rank, count, device }))
     }

@@ -377,7 +377,7 @@ mod tests {
                 Device::Cpu,
             )
             .unwrap();
-            // Others draw from the same generator meanwhile.
+            // Other tests draw from the same generator meanwhile.
             vidtok_golden::fill(trainer.tokenizer.parameters().iter());
             let mut trainer = Trainer::new(trainer.tokenizer, trainer.losses, trainer.config);
             trainer.step(&batches).unwrap().gradient_norm

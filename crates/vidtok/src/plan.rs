@@ -213,7 +213,7 @@ mod tests {
         Tokenizer::init(config, 0, Device::Cpu).unwrap()
     }
 
-    /// In a process that holds 200 MiB, which this one does not for long.
+    /// As if the process held 200 MiB: what it does changes with the tests beside.
     fn fit(causality: Causality, budget: Option<u64>) -> Result<Plan, Error> {
         let window = (causality == Causality::NonCausal).then_some(Window::PUBLISHED);
         Plan::beside(&tokenizer(causality), Work::Reconstruct, [100, 720, 1280], window, 200 << 20, budget)

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code)] // a failure is what tests are for; not every test needs all of it
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -54,11 +55,13 @@ impl TrainingBench {
 pub(crate) fn wait_until(child: &mut Child, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
-        let waits = child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(120);
-        if !waits {
+        let has_ended = child.try_wait().unwrap().is_some() && !holds();
+        if has_ended || start.elapsed() > Duration::from_secs(120) {
             child.kill().unwrap();
+            let mut complained = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut complained).unwrap();
+            panic!("the run has ended, or does not go on: {complained}");
         }
-        assert!(waits, "the run has ended, or does not go on");
         std::thread::sleep(Duration::from_millis(1));
     }
 }

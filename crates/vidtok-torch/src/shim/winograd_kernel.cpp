@@ -495,8 +495,8 @@ bool winograd_wins(const WinogradShape& shape) {
   const auto& [frames, height, width] = shape.output;
   const int64_t taps = shape.kernel[0] * shape.kernel[1] * shape.kernel[2];
   const int64_t direct = shape.clips * frames * height * width * taps * shape.in * shape.out;
-  // Folded taps, which are what is left of repeated pixels and frames elsewhere, multiply less than `direct`, and take
-  // longer for their slices.
+  // Repeated pixels and frames too are compared with `direct`: folding their taps, which libtorch is left with, multiplies
+  // less, and took longer than this where that was timed (docs/PERFORMANCE.md).
   // How many multiplications libtorch makes in the time of one of ours, at most.
   const int64_t pace = has_wider_vectors() ? 2 : 1;
   return pace * with_tiling(shape, [&](const auto& tiling) { return tiling.cost(); }) < direct;

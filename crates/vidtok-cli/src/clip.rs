@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use vidtok::Window;
 use vidtok_core::{FrameRate, FrameSink, FrameSource, temporary_beside};
 use vidtok_data::{
-    Destination, Ffmpeg, Quality, Timeline, VideoReader, VideoWriter, cover, interval, to_frames, to_model_range,
+    Destination, Ffmpeg, Quality, Sampling, Timeline, VideoReader, VideoWriter, cover, to_frames, to_model_range,
 };
 use vidtok_torch::{TensorFile, write_tensors};
 
@@ -23,7 +23,7 @@ pub(crate) struct FrameArgs {
     /// Resize and centre-crop to this width; the video's own without it
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=16384))]
     width: Option<i64>,
-    /// Take every n-th frame of a video file, to come close to this many a second; for a tensor: its frames per second
+    /// Take those frames of a video file that come close to this many a second; for a tensor: its frames per second
     #[arg(long)]
     fps: Option<FrameRate>,
     /// For models that are not causal: frames that a window of 16 shares with the one before, which fade into each
@@ -43,10 +43,6 @@ impl FrameArgs {
             (None, None) => [h, w],
         }
     }
-
-    fn stride(&self, source: FrameRate) -> i64 {
-        self.fps.map_or(1, |fps| interval(source.as_f64(), fps.as_f64()) as i64)
-    }
 }
 
 /// Frames of the source's size are read so many at a time that they take no more than this, in bytes of float32.
@@ -59,7 +55,7 @@ pub(crate) struct Clip {
     most: i64,
     /// t, h, w as given out.
     size: [i64; 3],
-    stride: i64,
+    sampling: Sampling,
     /// Source frames that were read.
     read: i64,
     window: Option<Window>,
@@ -82,17 +78,18 @@ impl Clip {
     fn open_video(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
         let reader = VideoReader::open(&Ffmpeg::locate()?, path)?;
         let info = reader.info().clone();
-        let stride = arguments.stride(info.frame_rate);
-        let timeline = reader.timeline()?;
-        let timeline = u32::try_from(stride).ok().and_then(|stride| timeline.every(stride));
-        let timeline = timeline.with_context(|| format!("--fps: every {stride}-th frame is too few"))?;
+        let fps = arguments.fps.map(FrameRate::as_f64);
+        let sampling = Sampling::of(&info, fps);
+        let taken =
+            sampling.apply(&info, fps).context("--fps: no frame rate is as slow as that of what would be taken")?;
+        let timeline = reader.timeline()?.with_frames(&taken);
         let [h, w] = arguments.size([info.height, info.width]);
-        let t = (info.frames as i64 + stride - 1) / stride;
+        let t = taken.frames as i64;
         let most = (READ_BYTES / (info.height * info.width * 3 * size_of::<f32>() as i64)).max(1);
         let source = Source::Video(Box::new(reader));
         // Videos can be of any length, tensors are in memory anyway.
         let window = Some(Window { overlap: arguments.overlap, ..Window::PUBLISHED });
-        Ok(Self { source, most, size: [t, h, w], stride, read: 0, window, timeline: Some(timeline) })
+        Ok(Self { source, most, size: [t, h, w], sampling, read: 0, window, timeline: Some(timeline) })
     }
 
     fn open_tensor(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
@@ -110,7 +107,7 @@ impl Clip {
         let source = Source::Tensor(video.to_kind(Kind::Float));
         let timeline = arguments.fps.map(Timeline::even);
         let window = (arguments.overlap > 0).then_some(Window { overlap: arguments.overlap, ..Window::PUBLISHED });
-        Ok(Self { source, most: t, size: [t, h, w], stride: 1, read: 0, window, timeline })
+        Ok(Self { source, most: t, size: [t, h, w], sampling: Sampling::ALL, read: 0, window, timeline })
     }
 
     /// t, h and w.
@@ -121,10 +118,6 @@ impl Clip {
     /// When its frames are shown, and its sound.
     pub(crate) fn timeline(&self) -> Option<&Timeline> {
         self.timeline.as_ref()
-    }
-
-    pub(crate) fn frame_rate(&self) -> Option<FrameRate> {
-        self.timeline().map(Timeline::frame_rate)
     }
 
     /// The window in which a non-causal model takes the clip; `None` for the whole clip.
@@ -143,15 +136,14 @@ impl Clip {
         }
     }
 
-    /// Those of the source's next frames that the stride takes, if any: `[b, 3, t, h, w]` in [-1, 1].
+    /// Those of the source's next frames that are taken, if any: `[b, 3, t, h, w]` in [-1, 1].
     fn read(&mut self, max: i64) -> anyhow::Result<Option<Tensor>> {
         Ok(match &mut self.source {
             Source::Video(reader) => {
                 let Some(frames) = reader.next_frames(max as usize)? else { return Ok(None) };
-                // To the next multiple of the stride.
-                let (t, skipped) = (frames.size()[0], (self.stride - self.read % self.stride) % self.stride);
-                self.read += t;
-                Some(to_model_range(&frames.slice(0, skipped.min(t), None, self.stride)))
+                let start = self.read as u64;
+                self.read += frames.size()[0];
+                Some(to_model_range(&self.sampling.take(&frames, start)))
             }
             Source::Tensor(video) => {
                 let length = max.min(video.size()[2] - self.read);

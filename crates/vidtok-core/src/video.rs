@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use tch::Tensor;
 
-use crate::VideoError;
+use crate::{FrameTimes, VideoError};
 
 /// Frames per second as an exact fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,6 +102,18 @@ pub struct VideoInfo {
     pub frame_rate: FrameRate,
     /// The exact number of frames.
     pub frames: u64,
+    /// When each frame is shown, where the rate is not constant.
+    pub times: Option<FrameTimes>,
+}
+
+impl VideoInfo {
+    /// The first `frames` frames of it, or all if there are fewer.
+    #[must_use]
+    pub fn first(&self, frames: u64) -> Self {
+        let frames = self.frames.min(frames);
+        let times = self.times.as_ref().and_then(|times| times.select(0..frames));
+        Self { frames, times, ..self.clone() }
+    }
 }
 
 /// A video that can be read.

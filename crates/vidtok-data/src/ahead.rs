@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tch::Tensor;
-use vidtok_core::{FrameRate, VideoError, VideoInfo};
+use vidtok_core::{FrameRate, FrameTimes, VideoError, VideoInfo};
 
 use crate::ffmpeg::{Ffmpeg, Stop};
 use crate::prepared::piece_bytes;
@@ -68,6 +68,8 @@ pub struct AheadInfo {
     pub size: [i64; 2],
     /// Frames per second of those.
     pub frame_rate: FrameRate,
+    /// When each of those is shown, where their rate is not constant.
+    pub times: Option<FrameTimes>,
 }
 
 impl DecodeAhead {
@@ -213,7 +215,8 @@ fn decode(
 ) -> Result<(), VideoError> {
     let mut video = PreparedVideo::open(ffmpeg, path, preparation)?;
     let (source, frames, size) = (video.source().clone(), video.frames(), video.size());
-    let info = AheadInfo { source, frames, size, frame_rate: video.frame_rate() };
+    let times = video.times().cloned();
+    let info = AheadInfo { source, frames, size, frame_rate: video.frame_rate(), times };
     let mut wanted = sender.send(Message::Opened(info)).is_ok();
     while wanted {
         let Some(frames) = video.next_piece()? else { break };

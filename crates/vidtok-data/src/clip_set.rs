@@ -119,10 +119,16 @@ pub struct ClipSet {
 }
 
 /// The end of a video that is kept apart from training.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Tail {
-    start: u64,
-    clips: usize,
+    /// The first frames of the clips, ascending; at least one.
+    starts: Vec<u64>,
+}
+
+impl Tail {
+    fn start(&self) -> u64 {
+        self.starts[0]
+    }
 }
 
 impl ClipSet {
@@ -177,11 +183,8 @@ impl ClipSet {
         let mut batches = Vec::new();
         for (&index, tail) in &self.held_out {
             let Some(facts) = self.look(index, &Stop::default())? else { continue };
-            let (frames, span) = (self.spec.rule.frames as u64, self.spec.rule.span(facts.fps()));
-            let step = span.saturating_sub(1) / frames.saturating_sub(1).max(1);
-            for clip in 0..tail.clips as u64 {
-                let start = tail.start + clip * span;
-                let indices = (0..frames).map(|i| start + i * step).collect();
+            for start in &tail.starts {
+                let indices = self.spec.rule.exact_indices(facts.info(), *start);
                 batches.extend(self.middle(index, &facts, indices)?);
             }
         }
@@ -200,7 +203,7 @@ impl ClipSet {
         }
         let rule = self.spec.rule;
         self.scan(|index, facts| {
-            let indices = rule.pad(rule.indices(facts.frames(), facts.fps(), 0));
+            let indices = rule.pad(rule.indices(facts.info(), 0));
             batches.extend(self.middle(index, facts, indices)?);
             Ok(if batches.len() == max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
@@ -234,9 +237,9 @@ impl ClipSet {
 
     fn random_cut(&self, index: usize, facts: &Facts, rng: &mut ChaCha8Rng) -> Cut {
         let ClipSpec { rule, size, crop, flip, .. } = self.spec;
-        let frames = self.held_out.get(&index).map_or(facts.frames(), |tail| tail.start);
-        let start = rule.random_start(frames, facts.fps(), rng);
-        let indices = rule.pad(rule.indices(frames, facts.fps(), start));
+        let video = facts.up_to(self.held_out.get(&index).map_or(facts.frames(), Tail::start));
+        let start = rule.random_start(&video, rng);
+        let indices = rule.pad(rule.indices(&video, start));
         let offset = match crop {
             Crop::Center => center_offset(facts.size, size),
             Crop::Random => [0, 1].map(|axis| rng.random_range(0..=facts.size[axis] - size[axis])),
@@ -320,14 +323,20 @@ impl ClipSet {
             return Ok(tails);
         }
         self.scan(|index, facts| {
-            let span = self.spec.rule.span(facts.fps());
+            let rule = self.spec.rule;
             let clips = per_video.min(left);
-            let start = facts.frames().checked_sub(span.saturating_mul(clips as u64));
-            if let Some(start) = start.filter(|&start| start >= span) {
-                tails.insert(index, Tail { start, clips });
+            // From the end of the video, each clip before the next.
+            let ends =
+                std::iter::successors(rule.latest_start(facts.info()), |&start| rule.latest_start(&facts.up_to(start)));
+            let mut starts: Vec<u64> = ends.take(clips + 1).collect();
+            // One more than is held out, which stays to train on.
+            if starts.len() > clips {
+                starts.truncate(clips);
+                starts.reverse();
+                tails.insert(index, Tail { starts });
                 left -= clips;
             }
-            longest = span.max(longest);
+            longest = rule.span(facts.info()).max(longest);
             Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         match (tails.is_empty(), longest) {

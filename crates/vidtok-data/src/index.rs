@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use vidtok_core::{FrameSource, VideoError, VideoInfo};
+use vidtok_core::{FrameSource, FrameTimes, VideoError, VideoInfo};
 
 use crate::LoadError;
 use crate::ffmpeg::{Ffmpeg, VideoReader};
@@ -36,6 +36,9 @@ struct Known {
     fps: String,
     width: i64,
     height: i64,
+    /// Where the rate is not constant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    times: Option<FrameTimes>,
 }
 
 /// What tells a file from what it was before: one that is written again gets another stamp.
@@ -92,15 +95,17 @@ impl Index {
 
 impl Known {
     fn new(stamp: FileStamp, info: &VideoInfo) -> Self {
-        let &VideoInfo { width, height, frame_rate, frames } = info;
-        Self { stamp, frames, fps: frame_rate.to_string(), width, height }
+        let VideoInfo { width, height, frame_rate, frames, times } = info.clone();
+        Self { stamp, frames, fps: frame_rate.to_string(), width, height, times }
     }
 
     /// None if somebody has written nonsense.
     fn info(&self) -> Option<VideoInfo> {
         let Self { frames, width, height, .. } = *self;
-        let frame_rate = self.fps.parse().ok()?;
-        (frames > 0 && width > 0 && height > 0).then_some(VideoInfo { width, height, frame_rate, frames })
+        let (frame_rate, times) = (self.fps.parse().ok()?, self.times.clone());
+        let all_timed = times.as_ref().is_none_or(|times| times.frames() == frames);
+        let possible = frames > 0 && width > 0 && height > 0 && all_timed;
+        possible.then_some(VideoInfo { width, height, frame_rate, frames, times })
     }
 }
 

@@ -75,7 +75,7 @@ pub use mixture::Mixture;
 pub use prepared::{Preparation, PreparedVideo};
 pub use procedural::Scene;
 pub use quarantine::{Quarantined, unusable};
-pub use sampling::{ClipRule, Window, evaluation_windows, interval};
+pub use sampling::{ClipRule, Sampling, Window, evaluation_windows, interval};
 pub use transform::{
     center_crop, center_offset, cover, fit, resize_frames, resize_shorter_side, resized_size, to_frames,
     to_model_range, to_unit_range,

@@ -76,8 +76,13 @@ impl Facts {
         self.info.frames
     }
 
-    pub(crate) fn fps(&self) -> f64 {
-        self.info.frame_rate.as_f64()
+    pub(crate) fn info(&self) -> &VideoInfo {
+        &self.info
+    }
+
+    /// The video's first `frames` frames.
+    pub(crate) fn up_to(&self, frames: u64) -> VideoInfo {
+        VideoInfo { frames, ..self.info.clone() }
     }
 
     fn frame_bytes(&self) -> u64 {
@@ -127,7 +132,7 @@ impl Video {
             }
             Origin::Scene { size, .. } => {
                 let [height, width] = *size;
-                let info = VideoInfo { width, height, frame_rate: SCENE_RATE, frames: SCENE_FRAMES };
+                let info = VideoInfo { width, height, frame_rate: SCENE_RATE, frames: SCENE_FRAMES, times: None };
                 Facts { info, size: *size }
             }
         };

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink, FrameSource};
-use vidtok_data::{Destination, Ffmpeg, Quality, VideoReader, VideoWriter};
+use vidtok_data::{Destination, Ffmpeg, Quality, Sampling, VideoReader, VideoWriter};
 
 /// Runs ffmpeg itself.
 fn run(folder: &TempDir, arguments: &str) -> String {
@@ -56,7 +56,8 @@ fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
 fn retell(folder: &TempDir, from: &str, to: &str, stride: usize) {
     let ffmpeg = Ffmpeg::locate().unwrap();
     let mut reader = VideoReader::open(&ffmpeg, folder.path().join(from)).unwrap();
-    let timeline = reader.timeline().unwrap().every(stride as u32).unwrap();
+    let taken = Sampling::Every(stride as u64).apply(reader.info(), None).unwrap();
+    let timeline = reader.timeline().unwrap().with_frames(&taken);
     let size = [reader.info().height, reader.info().width];
     let destination = Destination::File(folder.path().join(to));
     let mut writer = VideoWriter::retell(&ffmpeg, destination, size, &timeline, Quality::default()).unwrap();

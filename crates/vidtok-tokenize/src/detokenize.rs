@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use vidtok::{EncodedFile, StreamDecoder, Tokenizer, Work};
 use vidtok_core::FrameSink;
-use vidtok_data::{Ffmpeg, Quality, VideoWriter, to_frames};
+use vidtok_data::{Destination, Ffmpeg, Quality, VideoWriter, to_frames};
 
 use crate::dataset::Dataset;
 use crate::pattern::matches;
@@ -33,7 +33,7 @@ pub struct DetokenizeOptions {
     pub stop: Arc<AtomicBool>,
 }
 
-/// Brings videos back from the finished shards of a dataset; gives how many. Their sound and uneven times are lost.
+/// Brings videos back from the finished shards of a dataset; returns how many. Their sound is lost.
 ///
 /// # Errors
 /// If the folder holds no dataset, or one of other weights, a shard is damaged, no video has such a name, or a video
@@ -125,7 +125,8 @@ fn restore(
     let plan = budget::plan(tokenizer, Work::Decode, clip, entry.window, 0, options.max_memory)?;
     let chunk = (plan.frames / f_t).max(1);
     let mut decoder = StreamDecoder::new(tokenizer, t, entry.padding, entry.window).planned(&plan);
-    let mut writer = VideoWriter::create(ffmpeg, path, entry.size, entry.fps, Quality::default())?;
+    let destination = Destination::File(path);
+    let mut writer = VideoWriter::retell(ffmpeg, destination, entry.size, &entry.timeline(), Quality::default())?;
     for start in (0..t).step_by(chunk as usize) {
         let (latent, indices) = match shard.tokens(place, start, chunk.min(t - start))? {
             Tokens::Indices(indices) => (None, Some(indices)),
@@ -140,6 +141,7 @@ fn restore(
             model: None,
             weights_sha256: None,
             frame_rate: None,
+            frame_times: None,
         };
         if let Some(frames) = decoder.push(&tokenizer.read_encoded(&file)?.latent)? {
             writer.write(&to_frames(&frames))?;

@@ -326,7 +326,7 @@ impl Worker<'_> {
     ) -> Result<u64, Fault> {
         let info = self.meter.waiting(|| video.info())?;
         let waiting = video.bytes_ahead()?;
-        let AheadInfo { source, frames, size: [h, w], frame_rate } = info;
+        let AheadInfo { source, frames, size: [h, w], frame_rate, times } = info;
         let source_size = [source.height, source.width];
         let resized = self.options.preparation.resized(source_size);
         if resized[0] < h || resized[1] < w {
@@ -350,6 +350,7 @@ impl Worker<'_> {
             frames: t,
             size: [h, w],
             fps: frame_rate,
+            frame_times: times,
             padding,
             window,
             source: SourceEntry { frames: source.frames, size: source_size, fps: source.frame_rate, bytes },

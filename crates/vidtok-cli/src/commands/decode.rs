@@ -39,7 +39,8 @@ pub(crate) fn run(arguments: &DecodeArgs) -> anyhow::Result<()> {
 
 fn decode(arguments: &DecodeArgs, input: &Path) -> anyhow::Result<()> {
     let file = EncodedFile::read(input)?;
-    let output = Output::new(&arguments.output, arguments.fps.or(file.frame_rate).map(Timeline::even))?;
+    let source = file.frame_rate.map(|rate| Timeline::even(rate).with_times(file.frame_times.clone()));
+    let output = Output::new(&arguments.output, arguments.fps.map(Timeline::even).or(source))?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     if file.weights_sha256.as_deref().is_some_and(|sha256| sha256 != tokenizer.weights_sha256()) {
         let encoder = file.model.as_deref().unwrap_or("another model");

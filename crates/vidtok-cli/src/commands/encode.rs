@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use vidtok::{EncodeOptions, Encoded, EncodedFile, StreamEncoder, Tokenizer, Work};
+use vidtok_data::Timeline;
 
 use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
 use crate::clip::{Clip, FrameArgs};
@@ -41,7 +42,7 @@ pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
 
 fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
     let clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
-    let ([t, h, w], frame_rate) = (clip.size(), clip.frame_rate());
+    let ([t, h, w], timeline) = (clip.size(), clip.timeline().cloned());
     let options = EncodeOptions { seed: arguments.seed, window: clip.window() };
     let plan = arguments.memory.plan(tokenizer, Work::Encode, [t, h, w], options.window)?;
     let mut encoder = StreamEncoder::new(tokenizer, [t, h, w], options).planned(&plan);
@@ -55,6 +56,9 @@ fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyho
     bar.finish_and_clear();
     let encoded = Encoded::join(&parts, encoder.padding(), options.window);
     let name = &tokenizer.config().name;
+    let frame_times = timeline.as_ref().and_then(Timeline::times).cloned();
+    let frame_rate = timeline.as_ref().map(Timeline::frame_rate);
     let file = EncodedFile::new(encoded, name, tokenizer.weights_sha256(), frame_rate);
+    let file = EncodedFile { frame_times, ..file };
     write_file(&arguments.output, |path| Ok(file.write(path, [t, h, w])?))
 }

@@ -40,7 +40,7 @@ pub(crate) struct EvaluateArgs {
     /// Folder for the results; what is done there is not done again
     #[arg(long, value_name = "DIR", default_value = "evaluation")]
     out: PathBuf,
-    /// Take every n-th frame, to come close to this many a second; 0 takes all
+    /// Take those frames that come close to this many a second; 0 takes all
     #[arg(long, default_value_t = 30.0)]
     fps: f64,
     /// Resize the shorter side to this height and cut to the middle

@@ -30,7 +30,7 @@ pub(crate) struct TokenizeArgs {
     /// Folder for the dataset; what is done there is not done again
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Take every n-th frame, to come close to this many a second; all without it
+    /// Take those frames that come close to this many a second; all without it
     #[arg(long)]
     fps: Option<FrameRate>,
     /// Resize the shorter side to this; as it is without it

@@ -6,6 +6,7 @@
 mod container;
 mod ivf;
 mod locate;
+mod messages;
 mod probe;
 mod process;
 mod reader;

@@ -18,9 +18,9 @@ use std::process::ChildStdout;
 use tch::{Kind, Tensor};
 use vidtok_core::{FrameSource, VideoError, VideoInfo};
 
-use super::probe::{lead, probe};
+use super::probe::{Probed, lead, probe};
 use super::process::Process;
-use super::timeline::Timeline;
+use super::timeline::{Sound, Timeline};
 use super::{Ffmpeg, file_url, frame_bytes};
 
 /// The most ranges of frames in one filter expression; ffmpeg evaluates all of it for each frame.
@@ -34,7 +34,8 @@ pub struct VideoReader {
     ffmpeg: Ffmpeg,
     path: PathBuf,
     info: VideoInfo,
-    timeline: Timeline,
+    sound: Option<Sound>,
+    doubt: Option<String>,
     /// The running sequential read, from the first call to the end.
     stream: Option<FrameStream>,
     /// Frames that were handed out in order.
@@ -51,18 +52,24 @@ impl VideoReader {
     /// or is damaged anywhere, [`VideoError::Empty`] if it has no frame.
     pub fn open(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>) -> Result<Self, VideoError> {
         let path = path.into();
-        let (info, timeline) = probe(ffmpeg, &path)?;
-        Ok(Self { timeline, ..Self::with_info(ffmpeg, path, info) })
+        let Probed { info, sound, doubt } = probe(ffmpeg, &path)?;
+        Ok(Self { sound, doubt, ..Self::with_info(ffmpeg, path, info) })
     }
 
     /// A video whose description is known from an earlier [`open`](Self::open) of the same file; nothing is read yet.
     ///
-    /// Frames that turn out to be missing are errors when they are read. Its [`timeline`](Self::timeline) is taken to be
-    /// even and silent.
+    /// Frames that turn out to be missing are errors when they are read. Its [`timeline`](Self::timeline) is silent.
     #[must_use]
     pub fn with_info(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, info: VideoInfo) -> Self {
-        let timeline = Timeline::even(info.frame_rate);
-        Self { ffmpeg: ffmpeg.clone(), path: path.into(), info, timeline, stream: None, position: 0 }
+        let (ffmpeg, path) = (ffmpeg.clone(), path.into());
+        Self { ffmpeg, path, info, sound: None, doubt: None, stream: None, position: 0 }
+    }
+
+    /// A warning of the file's format that something was lost, although every frame is there: packet counters jump where
+    /// two recordings were joined, for example.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&str> {
+        self.doubt.as_deref()
     }
 
     /// When its frames are shown, and its sound.
@@ -70,11 +77,11 @@ impl VideoReader {
     /// # Errors
     /// If there is sound that cannot be read.
     pub fn timeline(&self) -> Result<Timeline, VideoError> {
-        let timeline = self.timeline.clone();
-        match self.timeline.sound() {
-            Some(sound) => Ok(timeline.with_lead(lead(&self.ffmpeg, &self.path, sound)?)),
-            None => Ok(timeline),
-        }
+        let sound = self.sound.clone().map(|sound| {
+            let lead = lead(&self.ffmpeg, &self.path, &sound)?;
+            Ok(sound.with_lead(lead))
+        });
+        Ok(Timeline::of(&self.info).with_sound(sound.transpose()?))
     }
 
     fn tensor(&self, frames: u64, pixels: &[u8]) -> Tensor {
@@ -160,6 +167,8 @@ impl FrameStream {
         let VideoInfo { width, height, .. } = *info;
         let select = ranges.map(select).unwrap_or_default();
         let convert = format!("scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24");
+        // Frames are counted, whatever their times: outputs complain of times that do not ascend.
+        let convert = format!("{convert},settb=1/1000,setpts=N");
         let mut command = ffmpeg.command("warning");
         command.args(input_options()).arg("-i").arg(file_url(path)).args(["-map", "0:V:0"]);
         command.args(ffmpeg.passthrough()).arg("-vf").arg(select + &convert);
@@ -167,7 +176,7 @@ impl FrameStream {
             let frames: u64 = ranges.iter().map(|range| range.end() - range.start() + 1).sum();
             command.args(["-frames:v", &frames.to_string()]);
         }
-        command.args(["-f", "rawvideo", "pipe:1"]);
+        command.args(["-enc_time_base:v", "1:1000", "-f", "rawvideo", "pipe:1"]);
         let mut process = Process::start(ffmpeg, &mut command)?;
         let output = process.output();
         Ok(Self { path: path.to_owned(), output, process, frame_bytes: frame_bytes(width, height), received: 0 })
@@ -205,13 +214,7 @@ impl FrameStream {
     /// Waits for the end and fails with what ffmpeg complained of.
     fn check(&mut self) -> Result<(), VideoError> {
         self.output = None;
-        let ended = self.process.end();
-        let (status, log) = ended.map_err(|source| VideoError::Io { path: self.path.clone(), source })?;
-        match log.complaint {
-            Some(complaint) => Err(decode_error(&self.path, complaint)),
-            None if status.success() => Ok(()),
-            None => Err(decode_error(&self.path, format!("ffmpeg ended with {status}"))),
-        }
+        self.process.end_of_reading(&self.path).map(drop)
     }
 }
 

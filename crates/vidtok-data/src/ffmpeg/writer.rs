@@ -12,7 +12,7 @@ use vidtok_core::{FrameRate, FrameSink, VideoError, temporary_beside};
 use super::container::Container;
 use super::process::Process;
 use super::reader::NO_CONNECTIONS;
-use super::timeline::{FrameTimes, Pace, Sound, Timeline};
+use super::timeline::{Pace, Sound, Ticks, Timeline};
 use super::{Ffmpeg, file_url, frame_bytes, ivf};
 
 /// How much of the picture a video keeps.
@@ -56,7 +56,7 @@ pub struct VideoWriter {
     path: PathBuf,
     size: [i64; 2],
     /// Sent with each frame where the rate is not constant.
-    times: Option<FrameTimes>,
+    times: Option<Ticks>,
     frames: u64,
 }
 
@@ -147,7 +147,7 @@ impl VideoWriter {
             command.args(["-map", "1:V:0", "-c", "copy", "-f", "null", "-"]);
             command.args(["-map", "0:v"]).args(sound.maps(1)).args(codecs);
         }
-        if let Some((seconds, ticks)) = times.as_ref().map(FrameTimes::tick) {
+        if let Some((seconds, ticks)) = times.as_ref().map(Ticks::tick) {
             command.args(["-enc_time_base:v", &format!("{seconds}:{ticks}")]);
         }
         command.args(ffmpeg.passthrough()).args(encoding).arg("-y");
@@ -181,7 +181,7 @@ impl VideoWriter {
     /// Ends the child and says what went wrong.
     fn failure(&mut self, otherwise: &str) -> VideoError {
         self.input = None;
-        let said = self.process.end().ok().and_then(|(_, log)| log.complaint);
+        let said = self.process.end().ok().and_then(|(_, log)| log.explanation());
         encode_error(&self.path, said.unwrap_or_else(|| otherwise.to_owned()))
     }
 }
@@ -238,7 +238,7 @@ impl FrameSink for VideoWriter {
         let io_error = |path: &Path, source| VideoError::Io { path: path.to_owned(), source };
         let (status, log) = self.process.end().map_err(|source| io_error(&self.path, source))?;
         if !status.success() {
-            let message = log.complaint.unwrap_or_else(|| format!("ffmpeg ended with {status}"));
+            let message = log.explanation().unwrap_or_else(|| format!("ffmpeg ended with {status}"));
             return Err(encode_error(&self.path, message));
         }
         let Self { temporary, path, .. } = *self;

@@ -102,13 +102,13 @@ impl FrameTimes {
         self.runs.iter().map(|run| run.step).min().map_or(f64::INFINITY, |ticks| self.in_seconds(ticks))
     }
 
-    /// The constant rate that takes as long, to a millionth of a frame a second; `None` for a single frame, or where no
-    /// [`FrameRate`] is as high.
+    /// The constant rate that takes as long, to a millionth of a frame a second and in lowest terms; `None` for a single
+    /// frame, or where no [`FrameRate`] is as high.
     #[must_use]
     pub fn average(&self) -> Option<FrameRate> {
         let last = self.frames - 1;
         let rate = last as f64 / self.seconds(last) * 1e6;
-        (rate < f64::from(u32::MAX)).then(|| FrameRate::new(rate.round() as u32, 1_000_000)).flatten()
+        (rate < f64::from(u32::MAX)).then(|| FrameRate::reduced(rate.round() as u64, 1_000_000)).flatten()
     }
 
     /// Whether each frame is at most a tick, which is what a container may round, from where a constant rate puts it.

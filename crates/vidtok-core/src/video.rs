@@ -58,12 +58,16 @@ impl FrameRate {
         if n == 1 {
             return Some(self);
         }
-        let (num, den) = (u64::from(self.num), u64::from(self.den) * u64::from(n));
-        let (mut divisor, mut rest) = (num, den);
+        Self::reduced(u64::from(self.num), u64::from(self.den) * u64::from(n))
+    }
+
+    /// A fraction in lowest terms; `None` if one of them is 0 or too large.
+    pub(crate) fn reduced(num: u64, den: u64) -> Option<Self> {
+        let (mut divisor, mut rest) = (num.max(1), den);
         while rest > 0 {
             (divisor, rest) = (rest, divisor % rest);
         }
-        Self::new((num / divisor) as u32, u32::try_from(den / divisor).ok()?)
+        Self::new(u32::try_from(num / divisor).ok()?, u32::try_from(den / divisor).ok()?)
     }
 }
 

@@ -212,7 +212,7 @@ mod tests {
         let uneven = uneven(&[0, 5, 80, 100, 125]);
         assert!(matches!(uneven.pace(Some(0.001)), Pace::Times(_)));
         for finest in [Some(0.01), None] {
-            assert_eq!(uneven.pace(finest), Pace::Even(rate(32_000_000, 1_000_000)));
+            assert_eq!(uneven.pace(finest), Pace::Even(rate(32, 1)));
         }
     }
 

@@ -292,6 +292,34 @@ fn audio_and_uneven_times_stay_with_a_reconstruction() {
 }
 
 #[test]
+fn encoded_clips_and_token_datasets_play_back_at_their_own_pace() {
+    let bench = Bench::new("v1.1", KL);
+    fs::create_dir(bench.path("videos")).unwrap();
+    bench.uneven("videos/in.mp4");
+    let (model, source) = (["--model", "model.safetensors"], "videos/in.mp4");
+    let run = |command: &[&str], rest: &[&str]| bench.vidtok(&[command, &model, rest].concat()).assert().success();
+    run(&["encode"], &[source, "z.safetensors"]);
+    run(&["decode"], &["z.safetensors", "out.mp4"]);
+    run(&["tokenize"], &["--data", "videos", "--out", "tokens"]);
+    run(&["detokenize"], &["--data", "tokens", "--out", "back"]);
+    for name in ["out.mp4", "back/in.mp4"] {
+        assert_eq!(bench.times(name), bench.times(source), "{name}");
+    }
+    let metadata = |key: &str| TensorFile::open(&bench.path("z.safetensors")).unwrap().metadata(key).map(str::to_owned);
+    assert!(metadata("vidtok.frame_times").is_some_and(|times| times.contains("\"steps\":[[")));
+    run(&["decode", "--fps", "20"], &["z.safetensors", "out.mp4"]);
+    assert_eq!(bench.times("out.mp4"), (0..40).map(|n| n * 50).collect::<Vec<_>>());
+
+    // Every second frame comes after 100 ms.
+    run(&["encode", "--fps", "10"], &[source, "z.safetensors"]);
+    assert_eq!((metadata("vidtok.frame_times"), metadata("vidtok.fps")), (None, Some("10".to_owned())));
+    assert_eq!(metadata("vidtok.frames"), Some("20".to_owned()));
+    run(&["tokenize", "--fps", "10"], &["--data", "videos", "--out", "sampled"]);
+    run(&["detokenize"], &["--data", "sampled", "--out", "back"]);
+    assert_eq!(bench.times("back/in.mp4"), (0..20).map(|n| n * 100).collect::<Vec<_>>());
+}
+
+#[test]
 fn turned_and_odd_sized_videos_are_reconstructed_as_they_are_shown() {
     let bench = Bench::new("v1.0", KL);
     bench.video("plain.mp4", 6, [34, 50], "25");

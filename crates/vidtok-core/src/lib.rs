@@ -19,6 +19,7 @@ mod launch;
 mod loss;
 mod metric;
 mod peers;
+mod pixel_aspect;
 mod quantizer;
 mod video;
 
@@ -30,5 +31,6 @@ pub use launch::{Launch, LaunchError, Rendezvous};
 pub use loss::{Differentiated, Loss};
 pub use metric::{Metric, MetricError};
 pub use peers::{Alone, Peers, Share};
+pub use pixel_aspect::{ParsePixelAspectError, PixelAspect};
 pub use quantizer::{Quantized, Quantizer, Regularized};
 pub use video::{FrameRate, FrameSink, FrameSource, ParseFrameRateError, VideoInfo};

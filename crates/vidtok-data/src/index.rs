@@ -1,8 +1,8 @@
 //! What is known of video files, so that each needs to be looked at once only.
 //!
 //! An exact number of frames takes the decoding of all of them. It is kept in a file of one line a video, readable by
-//! people: `{"path":"/clips/a.mp4","size":5120,"mtime_ns":...,"frames":250,"fps":"30000/1001","width":..,"height":..}`.
-//! A video whose size or time has changed is looked at again, and of several lines the last counts. Only good videos
+//! people: `{"path":"/clips/a.mp4","size":5120,"mtime_ns":...,"frames":250,"fps":"30000/1001","width":..,"height":..,
+//! "picture":{}}`; `picture` names what pixels mean where that is not the usual. A video whose size or time has changed is looked at again, and of several lines the last counts. Only good videos
 //! are listed: whatever kept one from being read may have gone when the next run begins.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use vidtok_core::{FrameSource, VideoError, VideoInfo};
 
 use crate::LoadError;
-use crate::ffmpeg::{Ffmpeg, VideoReader};
+use crate::ffmpeg::{Ffmpeg, Picture, VideoReader};
 use crate::json_lines::JsonLines;
 use crate::quarantine::Fault;
 
@@ -36,6 +36,8 @@ struct Known {
     fps: String,
     width: i64,
     height: i64,
+    /// None in lines of a version that did not look for it.
+    picture: Option<Picture>,
 }
 
 /// What tells a file from what it was before: one that is written again gets another stamp.
@@ -64,25 +66,26 @@ impl Index {
     }
 
     /// Describes a video, decoding it if it is new or has changed.
-    pub(crate) fn look(&self, ffmpeg: &Ffmpeg, path: &Path) -> Result<VideoInfo, Fault> {
+    pub(crate) fn look(&self, ffmpeg: &Ffmpeg, path: &Path) -> Result<(VideoInfo, Picture), Fault> {
         let io_error = |source| VideoError::Io { path: path.to_owned(), source };
         // Before the look: should the file change meanwhile, the next run looks again.
         let stamp = FileStamp::of(&path.metadata().map_err(io_error)?);
         // A name that is no text cannot stand in the file; such a video is looked at in each run.
         let key = std::path::absolute(path).map_err(io_error)?.to_str().map(str::to_owned);
         let known = key.as_ref().and_then(|key| self.known().get(key).cloned());
-        if let Some(info) = known.filter(|known| known.stamp == stamp).and_then(|known| known.info()) {
-            return Ok(info);
+        if let Some(described) = known.filter(|known| known.stamp == stamp).and_then(Known::described) {
+            return Ok(described);
         }
-        let info = VideoReader::open(ffmpeg, path)?.info().clone();
+        let video = VideoReader::open(ffmpeg, path)?;
+        let (info, picture) = (video.info().clone(), video.picture().clone());
         if let Some(path) = key {
-            let entry = Entry { path, known: Known::new(stamp, &info) };
+            let entry = Entry { path, known: Known::new(stamp, &info, &picture) };
             if let Some(file) = &self.file {
                 file.append(&entry)?;
             }
             self.known().insert(entry.path, entry.known);
         }
-        Ok(info)
+        Ok((info, picture))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
@@ -91,16 +94,17 @@ impl Index {
 }
 
 impl Known {
-    fn new(stamp: FileStamp, info: &VideoInfo) -> Self {
+    fn new(stamp: FileStamp, info: &VideoInfo, picture: &Picture) -> Self {
         let &VideoInfo { width, height, frame_rate, frames } = info;
-        Self { stamp, frames, fps: frame_rate.to_string(), width, height }
+        Self { stamp, frames, fps: frame_rate.to_string(), width, height, picture: Some(picture.clone()) }
     }
 
-    /// None if somebody has written nonsense.
-    fn info(&self) -> Option<VideoInfo> {
-        let Self { frames, width, height, .. } = *self;
+    /// None if somebody has written nonsense, or an earlier version less.
+    fn described(self) -> Option<(VideoInfo, Picture)> {
+        let Self { frames, width, height, .. } = self;
         let frame_rate = self.fps.parse().ok()?;
-        (frames > 0 && width > 0 && height > 0).then_some(VideoInfo { width, height, frame_rate, frames })
+        let info = VideoInfo { width, height, frame_rate, frames };
+        self.picture.filter(|_| frames > 0 && width > 0 && height > 0).map(|picture| (info, picture))
     }
 }
 

@@ -196,8 +196,13 @@ fn frames_are_picked_resized_and_cut_as_asked_for() {
     let bench = Bench::new();
     let tokenizer = model("tiny_kl", "v1.0");
     let mut options = bench.options("tokens", ShardFormat::Safetensors);
-    options.preparation =
-        Preparation { sample_fps: Some(5.0), shorter_side: Some(12), crop: Some([12, 8]), max_frames: None };
+    options.preparation = Preparation {
+        sample_fps: Some(5.0),
+        shorter_side: Some(12),
+        crop: Some([12, 8]),
+        max_frames: None,
+        ..Preparation::default()
+    };
     options.latents = NumberType::Bf16;
     run(&tokenizer, &options).unwrap();
     let found = contents(&options.out);

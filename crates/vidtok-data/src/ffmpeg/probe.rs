@@ -8,6 +8,7 @@ use std::path::Path;
 
 use vidtok_core::{FrameRate, VideoError, VideoInfo};
 
+use super::picture::Picture;
 use super::process::{Log, Process};
 use super::reader::{check_file, decode_error, input_options};
 use super::timeline::{FrameTimes, Sound, Timeline};
@@ -42,7 +43,7 @@ impl Times {
 }
 
 /// Decodes all of `path` and describes it.
-pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path) -> Result<(VideoInfo, Timeline), VideoError> {
+pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path) -> Result<(VideoInfo, Timeline, Picture), VideoError> {
     check_file(path)?;
     let io_error = |source| VideoError::Io { path: path.to_owned(), source };
     let decode_error = |message: &str| decode_error(path, message);
@@ -74,8 +75,10 @@ pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path) -> Result<(VideoInfo, Timeline
     let Some(frame_rate) = frame_rate(&listing, &log) else {
         return Err(decode_error("ffmpeg did not tell the frame rate"));
     };
+    let picture = Picture::read(&log.description);
     let timeline = timeline(&listing.stored, frame_rate, Sound::of(path, &log.description));
-    Ok((VideoInfo { width, height, frame_rate, frames }, timeline))
+    let timeline = timeline.with_pixel_aspect(picture.pixel_aspect);
+    Ok((VideoInfo { width, height, frame_rate, frames }, timeline, picture))
 }
 
 /// Reads the `framecrc` format: `#key stream: value` lines, then `stream, dts, pts, duration, size, checksum` lines.

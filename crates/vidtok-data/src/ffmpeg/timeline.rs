@@ -2,31 +2,45 @@
 
 use std::path::{Path, PathBuf};
 
-use vidtok_core::FrameRate;
+use vidtok_core::{FrameRate, PixelAspect};
 
 use super::container::Container;
 
 /// Ticks of one frame where a steady video has to start between two frames of another stream.
 const SUBDIVISION: u32 = 256;
 
-/// What a video made from another one keeps of it besides pictures: the time of each frame, and the sound.
+/// What a video made from another one keeps of it besides pictures: the time of each frame, the shape of pixels, and the
+/// sound.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timeline {
     frame_rate: FrameRate,
     /// Where the rate is not constant.
     uneven: Option<FrameTimes>,
     sound: Option<Sound>,
+    pixel_aspect: PixelAspect,
 }
 
 impl Timeline {
-    /// Frames at a constant rate, without sound.
+    /// Frames of square pixels at a constant rate, without sound.
     #[must_use]
     pub fn even(frame_rate: FrameRate) -> Self {
-        Self { frame_rate, uneven: None, sound: None }
+        Self::new(frame_rate, None, None)
     }
 
     pub(super) fn new(frame_rate: FrameRate, uneven: Option<FrameTimes>, sound: Option<Sound>) -> Self {
-        Self { frame_rate, uneven, sound }
+        Self { frame_rate, uneven, sound, pixel_aspect: PixelAspect::SQUARE }
+    }
+
+    /// The same with pixels of another shape.
+    #[must_use]
+    pub fn with_pixel_aspect(self, pixel_aspect: PixelAspect) -> Self {
+        Self { pixel_aspect, ..self }
+    }
+
+    /// The shape of the pixels, which cropping and resizing both sides alike do not change.
+    #[must_use]
+    pub fn pixel_aspect(&self) -> PixelAspect {
+        self.pixel_aspect
     }
 
     /// That of every n-th frame, from the first on; `None` if no [`FrameRate`] is that slow.

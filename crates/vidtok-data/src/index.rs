@@ -1,9 +1,10 @@
 //! What is known of video files, so that each needs to be looked at once only.
 //!
 //! An exact number of frames takes the decoding of all of them. It is kept in a file of one line a video, readable by
-//! people: `{"path":"/clips/a.mp4","size":5120,"mtime_ns":...,"frames":250,"fps":"30000/1001","width":..,"height":..,
-//! "picture":{}}`; `picture` names what pixels mean where that is not the usual. A video whose size or time has changed is looked at again, and of several lines the last counts. Only good videos
-//! are listed: whatever kept one from being read may have gone when the next run begins.
+//! people: `{"path":"/clips/a.mp4","size":5120,"mtime_ns":...,"picture":{},"frames":250,"fps":"30000/1001","width":..,
+//! "height":..}`, where `picture` holds what is unusual of its pixels. A video whose size or time has changed is looked at
+//! again, and of several lines the last counts. Only good videos are listed: whatever kept one from being read may have
+//! gone when the next run begins.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -32,12 +33,12 @@ struct Entry {
 struct Known {
     #[serde(flatten)]
     stamp: FileStamp,
+    /// None in lines of a version that did not look for it.
+    picture: Option<Picture>,
     frames: u64,
     fps: String,
     width: i64,
     height: i64,
-    /// None in lines of a version that did not look for it.
-    picture: Option<Picture>,
 }
 
 /// What tells a file from what it was before: one that is written again gets another stamp.

@@ -1,6 +1,8 @@
-//! Videos that are made from others keep the times of frames, and the sound.
+//! Videos that are made from others keep the times of frames, the shape and colours of pixels, and the sound.
 
 #![allow(clippy::unwrap_used)]
+
+mod picture;
 
 use std::process::Command;
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vidtok::{Padding, Window};
-use vidtok_core::FrameRate;
+use vidtok_core::{FrameRate, PixelAspect};
 
 /// A video of a dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct VideoEntry {
     /// Frames per second of those.
     #[serde(with = "rate")]
     pub fps: FrameRate,
+    /// The shape of their pixels; only if they are not square.
+    #[serde(default, skip_serializing_if = "PixelAspect::is_square")]
+    pub pixel_aspect: PixelAspect,
     /// What was added to them before they were encoded.
     pub padding: Padding,
     /// What a model that is not causal took at a time.
@@ -121,6 +124,7 @@ mod tests {
                 frames,
                 size,
                 fps,
+                pixel_aspect: PixelAspect::SQUARE,
                 padding: Padding { front: 0, back: 0, bottom: 0, right: 0 },
                 window: None,
                 source: SourceEntry { frames: source_frames, size: [720, 1280], fps, bytes: 1 },

@@ -41,7 +41,8 @@ pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
 
 fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
     let clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
-    let ([t, h, w], frame_rate) = (clip.size(), clip.frame_rate());
+    clip.print_notices(input);
+    let ([t, h, w], frame_rate, pixel_aspect) = (clip.size(), clip.frame_rate(), clip.pixel_aspect());
     let options = EncodeOptions { seed: arguments.seed, window: clip.window() };
     let plan = arguments.memory.plan(tokenizer, Work::Encode, [t, h, w], options.window)?;
     let mut encoder = StreamEncoder::new(tokenizer, [t, h, w], options).planned(&plan);
@@ -56,5 +57,6 @@ fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyho
     let encoded = Encoded::join(&parts, encoder.padding(), options.window);
     let name = &tokenizer.config().name;
     let file = EncodedFile::new(encoded, name, tokenizer.weights_sha256(), frame_rate);
+    let file = EncodedFile { pixel_aspect, ..file };
     write_file(&arguments.output, |path| Ok(file.write(path, [t, h, w])?))
 }

@@ -3,18 +3,63 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tch::{Kind, Tensor};
 use vidtok::Window;
-use vidtok_core::{FrameRate, FrameSink, FrameSource, temporary_beside};
+use vidtok_core::{FrameRate, FrameSink, FrameSource, PixelAspect, temporary_beside};
 use vidtok_data::{
-    Destination, Ffmpeg, Quality, Sampling, Timeline, VideoReader, VideoWriter, cover, to_frames, to_model_range,
+    Destination, Ffmpeg, Hdr, Notice, ReadOptions, Sampling, Timeline, VideoReader, VideoWriter, WriteOptions, cover,
+    to_frames, to_model_range,
 };
 use vidtok_torch::{TensorFile, write_tensors};
 
+use crate::notices;
 use crate::standard::{self, Input, is_standard, is_tensor_name};
 
-/// Size and rate that an input is brought to before it is encoded.
+/// How pixels are read.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ReadArgs {
+    /// What becomes of high dynamic range (PQ, HLG): tone-map takes it to BT.709, keep cuts its signal to 8 bits
+    #[arg(long, value_enum, default_value_t = HdrChoice::ToneMap)]
+    hdr: HdrChoice,
+    /// Deinterlace interlaced video, one frame for each; its fields stay woven without it
+    #[arg(long)]
+    deinterlace: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum HdrChoice {
+    #[default]
+    ToneMap,
+    Keep,
+}
+
+impl ReadArgs {
+    pub(crate) fn options(&self) -> ReadOptions {
+        let hdr = match self.hdr {
+            HdrChoice::ToneMap => Hdr::ToneMap,
+            HdrChoice::Keep => Hdr::Keep,
+        };
+        ReadOptions { hdr, deinterlace: self.deinterlace }
+    }
+}
+
+/// How videos are stored.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct WriteArgs {
+    /// Repeat the last row or column of an odd size, so that all players can show the video (4:2:0); odd sizes are kept
+    /// without it, with full colour resolution (4:4:4)
+    #[arg(long)]
+    player_friendly: bool,
+}
+
+impl WriteArgs {
+    pub(crate) fn options(self) -> WriteOptions {
+        WriteOptions { player_friendly: self.player_friendly, ..WriteOptions::default() }
+    }
+}
+
+/// Size and rate that an input is brought to before it is encoded, none of which changes the shape of its pixels.
 #[derive(Debug, Default, Args)]
 pub(crate) struct FrameArgs {
     /// Resize and centre-crop to this height; the video's own without it
@@ -30,6 +75,8 @@ pub(crate) struct FrameArgs {
     /// other; about as many more tokens
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=12))]
     overlap: i64,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 impl FrameArgs {
@@ -61,6 +108,7 @@ pub(crate) struct Clip {
     window: Option<Window>,
     /// None if nothing says how fast the frames follow each other.
     timeline: Option<Timeline>,
+    notices: Vec<Notice>,
 }
 
 enum Source {
@@ -76,7 +124,8 @@ impl Clip {
     }
 
     fn open_video(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
-        let reader = VideoReader::open(&Ffmpeg::locate()?, path)?;
+        let reader = VideoReader::open_with(&Ffmpeg::locate()?, path, arguments.read.options())?;
+        let notices = reader.notices();
         let info = reader.info().clone();
         let fps = arguments.fps.map(FrameRate::as_f64);
         let sampling = Sampling::of(&info, fps);
@@ -89,7 +138,7 @@ impl Clip {
         let source = Source::Video(Box::new(reader));
         // Videos can be of any length, tensors are in memory anyway.
         let window = Some(Window { overlap: arguments.overlap, ..Window::PUBLISHED });
-        Ok(Self { source, most, size: [t, h, w], sampling, read: 0, window, timeline: Some(timeline) })
+        Ok(Self { source, most, size: [t, h, w], sampling, read: 0, window, timeline: Some(timeline), notices })
     }
 
     fn open_tensor(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
@@ -107,7 +156,8 @@ impl Clip {
         let source = Source::Tensor(video.to_kind(Kind::Float));
         let timeline = arguments.fps.map(Timeline::even);
         let window = (arguments.overlap > 0).then_some(Window { overlap: arguments.overlap, ..Window::PUBLISHED });
-        Ok(Self { source, most: t, size: [t, h, w], sampling: Sampling::ALL, read: 0, window, timeline })
+        let notices = Vec::new();
+        Ok(Self { source, most: t, size: [t, h, w], sampling: Sampling::ALL, read: 0, window, timeline, notices })
     }
 
     /// t, h and w.
@@ -115,9 +165,18 @@ impl Clip {
         self.size
     }
 
-    /// When its frames are shown, and its sound.
+    /// Prints what a user should know of how it is read.
+    pub(crate) fn print_notices(&self, input: &Input) {
+        notices::print(input.name(), &self.notices);
+    }
+
+    /// When its frames are shown, the shape of its pixels, and its sound.
     pub(crate) fn timeline(&self) -> Option<&Timeline> {
         self.timeline.as_ref()
+    }
+
+    pub(crate) fn pixel_aspect(&self) -> PixelAspect {
+        self.timeline().map(Timeline::pixel_aspect).unwrap_or_default()
     }
 
     /// The window in which a non-causal model takes the clip; `None` for the whole clip.
@@ -159,6 +218,8 @@ impl Clip {
 pub(crate) struct Output {
     path: PathBuf,
     sink: Sink,
+    options: WriteOptions,
+    notices: Vec<Notice>,
 }
 
 enum Sink {
@@ -170,7 +231,7 @@ enum Sink {
 impl Output {
     /// Checks that the file can be written. A video file needs a `timeline`; standard output becomes a video if there
     /// is one.
-    pub(crate) fn new(path: &Path, timeline: Option<Timeline>) -> anyhow::Result<Self> {
+    pub(crate) fn new(path: &Path, timeline: Option<Timeline>, options: WriteOptions) -> anyhow::Result<Self> {
         check_writable(path)?;
         let sink = match timeline {
             _ if is_tensor_name(path) => Sink::Tensor(Vec::new()),
@@ -178,7 +239,7 @@ impl Output {
             Some(timeline) => Sink::Video(None, timeline),
             None => bail!("the input has no frame rate, which a video file needs: give --fps, or write .safetensors"),
         };
-        Ok(Self { path: path.to_owned(), sink })
+        Ok(Self { path: path.to_owned(), sink, options, notices: Vec::new() })
     }
 
     /// Appends frames `[b, 3, t, h, w]` in [-1, 1].
@@ -199,7 +260,8 @@ impl Output {
                             true => Destination::StandardOutput,
                             false => Destination::File(self.path.clone()),
                         };
-                        let writer = VideoWriter::retell(&ffmpeg, destination, size, timeline, Quality::default())?;
+                        let writer = VideoWriter::retell(&ffmpeg, destination, size, timeline, self.options)?;
+                        self.notices = writer.notices();
                         sink.insert(Box::new(writer))
                     }
                 };
@@ -219,6 +281,7 @@ impl Output {
             Sink::Video(Some(sink), _) => sink.finish()?,
             Sink::Video(None, _) => bail!("{}: no frame was decoded", self.path.display()),
         }
+        notices::print(self.path.display(), &self.notices);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod args;
 mod clip;
 mod commands;
 mod launcher;
+mod notices;
 mod pipeline;
 mod progress;
 mod signals;

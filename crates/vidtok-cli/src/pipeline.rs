@@ -115,6 +115,7 @@ mod tests {
     use std::path::Path;
 
     use tch::{Device, Kind};
+    use vidtok_data::WriteOptions;
     use vidtok_torch::{TensorFile, write_tensors};
 
     use super::*;
@@ -133,7 +134,7 @@ mod tests {
     fn chunks_pass_both_threads_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.safetensors");
-        let mut writing = Writing::start(Output::new(&path, None).unwrap()).unwrap();
+        let mut writing = Writing::start(Output::new(&path, None, WriteOptions::default()).unwrap()).unwrap();
         for chunk in Reading::start(clip(folder.path(), 50), 3).unwrap() {
             writing.write(chunk.unwrap()).unwrap();
         }
@@ -147,7 +148,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.safetensors");
         let mut reading = Reading::start(clip(folder.path(), 50), 1).unwrap();
-        let mut writing = Writing::start(Output::new(&path, None).unwrap()).unwrap();
+        let mut writing = Writing::start(Output::new(&path, None, WriteOptions::default()).unwrap()).unwrap();
         writing.write(reading.next().unwrap().unwrap()).unwrap();
         drop((reading, writing)); // waits for both threads
         assert!(!path.exists());
@@ -157,7 +158,9 @@ mod tests {
     fn what_stops_the_writer_is_told_to_who_writes() {
         let folder = tempfile::tempdir().unwrap();
         let timeline = vidtok_data::Timeline::even("5".parse().unwrap());
-        let mut writing = Writing::start(Output::new(&folder.path().join("a.doc"), Some(timeline)).unwrap()).unwrap();
+        let mut writing =
+            Writing::start(Output::new(&folder.path().join("a.doc"), Some(timeline), WriteOptions::default()).unwrap())
+                .unwrap();
         let frame = Tensor::zeros([1, 3, 1, 2, 2], (Kind::Float, Device::Cpu));
         let failed = (0..100).find_map(|_| writing.write(frame.shallow_clone()).err()).unwrap();
         assert!(failed.to_string().contains("a.doc"), "{failed}");

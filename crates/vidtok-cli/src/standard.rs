@@ -3,6 +3,7 @@
 //! Containers need seeking, and videos are looked at whole before they are read, so standard input is first copied into
 //! an unnamed temporary file (in TMPDIR), which is gone when the process is, however it ends.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
@@ -43,6 +44,11 @@ impl Input {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// For messages.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        if self.copy.is_some() { INPUT.into() } else { self.path.to_string_lossy() }
     }
 
     /// Whether it is a safetensors file: by its name, or what came without one by its content.

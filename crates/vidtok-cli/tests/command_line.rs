@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 use vidtok_torch::{TensorFile, write_tensors};
 
 mod bench;
+mod picture;
 
 use bench::{Bench, FSQ, KL, random_video, repository, vidtok};
 

@@ -20,6 +20,7 @@ mod launch;
 mod loss;
 mod metric;
 mod peers;
+mod pixel_aspect;
 mod quantizer;
 mod video;
 
@@ -32,5 +33,6 @@ pub use launch::{Launch, LaunchError, Rendezvous};
 pub use loss::{Differentiated, Loss};
 pub use metric::{Metric, MetricError};
 pub use peers::{Alone, Peers, Share};
+pub use pixel_aspect::{ParsePixelAspectError, PixelAspect};
 pub use quantizer::{Quantized, Quantizer, Regularized};
 pub use video::{FrameRate, FrameSink, FrameSource, ParseFrameRateError, VideoInfo};

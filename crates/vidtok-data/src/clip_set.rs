@@ -20,6 +20,7 @@ use tch::{Kind, Tensor};
 use crate::ffmpeg::{Ffmpeg, Stop};
 use crate::frame_cache::Budget;
 use crate::quarantine::Fault;
+use crate::read_options::ReadOptions;
 use crate::sampling::ClipRule;
 use crate::transform::{center_offset, to_model_range};
 use crate::video::{Cut, Facts, Origin, Video};
@@ -141,7 +142,7 @@ impl ClipSet {
         if frames < 1 || height < 1 || width < 1 || shorter_side < 1 {
             return Err(LoadError::EmptyClip { frames, height, width, shorter_side });
         }
-        let (videos, list) = videos(source, &spec);
+        let (videos, list) = videos(source, &spec, library.read);
         if videos.is_empty() {
             return Err(LoadError::NoVideos);
         }
@@ -261,6 +262,7 @@ impl ClipSet {
     fn look(&self, index: usize, stop: &Stop) -> Result<Option<Facts>, LoadError> {
         self.usable(index, stop, |video| {
             let facts = video.facts(&self.library.index, stop)?;
+            video.notices(&facts).into_iter().for_each(|notice| self.library.note(&video.name(), notice));
             let (resized, crop) = (facts.size, self.spec.size);
             if resized[0] < crop[0] || resized[1] < crop[1] {
                 let reason = format!("resized to {resized:?} (height, width) it is smaller than the crop of {crop:?}");
@@ -402,7 +404,7 @@ struct Clips {
 }
 
 /// The videos of a source, each once, and its list of places among them.
-fn videos(source: Source, spec: &ClipSpec) -> (Vec<Video>, Vec<usize>) {
+fn videos(source: Source, spec: &ClipSpec, options: ReadOptions) -> (Vec<Video>, Vec<usize>) {
     match source {
         Source::Videos { ffmpeg, paths } => {
             let (ffmpeg, shorter_side) = (Arc::new(ffmpeg), spec.shorter_side);
@@ -410,7 +412,7 @@ fn videos(source: Source, spec: &ClipSpec) -> (Vec<Video>, Vec<usize>) {
             let mut places = HashMap::new();
             let place = |path: PathBuf| {
                 *places.entry(path.clone()).or_insert_with(|| {
-                    videos.push(Video::new(Origin::File { ffmpeg: Arc::clone(&ffmpeg), path, shorter_side }));
+                    videos.push(Video::new(Origin::File { ffmpeg: Arc::clone(&ffmpeg), path, shorter_side, options }));
                     videos.len() - 1
                 })
             };

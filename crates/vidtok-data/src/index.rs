@@ -1,9 +1,10 @@
 //! What is known of video files, so that each needs to be looked at once only.
 //!
 //! An exact number of frames takes the decoding of all of them. It is kept in a file of one line a video, readable by
-//! people: `{"path":"/clips/a.mp4","size":5120,"mtime_ns":...,"frames":250,"fps":"30000/1001","width":..,"height":..}`.
-//! A video whose size or time has changed is looked at again, and of several lines the last counts. Only good videos
-//! are listed: whatever kept one from being read may have gone when the next run begins.
+//! people: `{"path":"/clips/a.mp4","size":5120,"mtime_ns":...,"picture":{},"frames":250,"fps":"30000/1001","width":..,
+//! "height":..}`, where `picture` holds what is unusual of its pixels. A video whose size or time has changed is looked at
+//! again, and of several lines the last counts. Only good videos are listed: whatever kept one from being read may have
+//! gone when the next run begins.
 
 use std::collections::HashMap;
 use std::fs::Metadata;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use vidtok_core::{FrameSource, FrameTimes, VideoError, VideoInfo};
 
 use crate::LoadError;
-use crate::ffmpeg::{Ffmpeg, VideoReader};
+use crate::ffmpeg::{Ffmpeg, Picture, VideoReader};
 use crate::json_lines::JsonLines;
 use crate::quarantine::Fault;
 
@@ -32,6 +33,8 @@ struct Entry {
 struct Known {
     #[serde(flatten)]
     stamp: FileStamp,
+    /// None in lines of a version that did not look for it.
+    picture: Option<Picture>,
     frames: u64,
     fps: String,
     width: i64,
@@ -67,25 +70,26 @@ impl Index {
     }
 
     /// Describes a video, decoding it if it is new or has changed.
-    pub(crate) fn look(&self, ffmpeg: &Ffmpeg, path: &Path) -> Result<VideoInfo, Fault> {
+    pub(crate) fn look(&self, ffmpeg: &Ffmpeg, path: &Path) -> Result<(VideoInfo, Picture), Fault> {
         let io_error = |source| VideoError::Io { path: path.to_owned(), source };
         // Before the look: should the file change meanwhile, the next run looks again.
         let stamp = FileStamp::of(&path.metadata().map_err(io_error)?);
         // A name that is no text cannot stand in the file; such a video is looked at in each run.
         let key = std::path::absolute(path).map_err(io_error)?.to_str().map(str::to_owned);
         let known = key.as_ref().and_then(|key| self.known().get(key).cloned());
-        if let Some(info) = known.filter(|known| known.stamp == stamp).and_then(|known| known.info()) {
-            return Ok(info);
+        if let Some(described) = known.filter(|known| known.stamp == stamp).and_then(Known::described) {
+            return Ok(described);
         }
-        let info = VideoReader::open(ffmpeg, path)?.info().clone();
+        let video = VideoReader::open(ffmpeg, path)?;
+        let (info, picture) = (video.info().clone(), video.picture().clone());
         if let Some(path) = key {
-            let entry = Entry { path, known: Known::new(stamp, &info) };
+            let entry = Entry { path, known: Known::new(stamp, &info, &picture) };
             if let Some(file) = &self.file {
                 file.append(&entry)?;
             }
             self.known().insert(entry.path, entry.known);
         }
-        Ok(info)
+        Ok((info, picture))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
@@ -94,18 +98,18 @@ impl Index {
 }
 
 impl Known {
-    fn new(stamp: FileStamp, info: &VideoInfo) -> Self {
+    fn new(stamp: FileStamp, info: &VideoInfo, picture: &Picture) -> Self {
         let VideoInfo { width, height, frame_rate, frames, times } = info.clone();
-        Self { stamp, frames, fps: frame_rate.to_string(), width, height, times }
+        Self { stamp, frames, fps: frame_rate.to_string(), width, height, times, picture: Some(picture.clone()) }
     }
 
-    /// None if somebody has written nonsense.
-    fn info(&self) -> Option<VideoInfo> {
-        let Self { frames, width, height, .. } = *self;
-        let (frame_rate, times) = (self.fps.parse().ok()?, self.times.clone());
+    /// None if somebody has written what cannot be, or an earlier version less.
+    fn described(self) -> Option<(VideoInfo, Picture)> {
+        let Self { frames, width, height, times, .. } = self;
+        let frame_rate = self.fps.parse().ok()?;
         let all_timed = times.as_ref().is_none_or(|times| times.frames() == frames);
-        let possible = frames > 0 && width > 0 && height > 0 && all_timed;
-        possible.then_some(VideoInfo { width, height, frame_rate, frames, times })
+        let info = VideoInfo { width, height, frame_rate, frames, times };
+        self.picture.filter(|_| frames > 0 && width > 0 && height > 0 && all_timed).map(|picture| (info, picture))
     }
 }
 

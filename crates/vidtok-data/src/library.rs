@@ -1,12 +1,14 @@
 //! What all sets of clips of a run share.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::LoadError;
 use crate::frame_cache::Budget;
 use crate::index::Index;
+use crate::notice::Notice;
 use crate::quarantine::{Quarantine, Quarantined};
+use crate::read_options::ReadOptions;
 
 /// Files and memory of a [`Library`]. The default has neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct LibraryOptions {
     pub quarantine: Option<PathBuf>,
     /// The most memory for resized frames, in bytes.
     pub cache_bytes: u64,
+    /// How the pixels of videos are read.
+    pub read: ReadOptions,
 }
 
 /// What is known of videos, which of them are set aside, and room for their frames. The [`ClipSet`](crate::ClipSet)s
@@ -27,6 +31,8 @@ pub struct Library {
     pub(crate) index: Index,
     pub(crate) quarantine: Quarantine,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) read: ReadOptions,
+    notices: Mutex<Vec<(String, Notice)>>,
 }
 
 impl Library {
@@ -39,6 +45,8 @@ impl Library {
             index: Index::open(options.index.as_deref())?,
             quarantine: Quarantine::open(options.quarantine.as_deref())?,
             budget: Budget::new(options.cache_bytes),
+            read: options.read,
+            notices: Mutex::default(),
         }))
     }
 
@@ -46,5 +54,18 @@ impl Library {
     #[must_use]
     pub fn quarantined(&self) -> Vec<Quarantined> {
         self.quarantine.videos()
+    }
+
+    /// What a user should know of how videos were read so far in this run: each thing once, with the first video.
+    #[must_use]
+    pub fn notices(&self) -> Vec<(String, Notice)> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn note(&self, video: &str, notice: Notice) {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        if !notices.iter().any(|(_, known)| *known == notice) {
+            notices.push((video.to_owned(), notice));
+        }
     }
 }

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use tch::Tensor;
-use vidtok_core::{FrameRate, FrameSource, FrameTimes, VideoError, VideoInfo};
+use vidtok_core::{FrameRate, FrameSource, FrameTimes, PixelAspect, VideoError, VideoInfo};
 
 use crate::regroup::Regroup;
 use crate::transform::{prepare, resized_size};
-use crate::{Ffmpeg, Sampling, VideoReader};
+use crate::{Ffmpeg, Notice, ReadOptions, Sampling, VideoReader};
 
 /// Frames that are read at a time at most ...
 const READ: i64 = 16;
@@ -25,6 +25,8 @@ pub struct Preparation {
     pub crop: Option<[i64; 2]>,
     /// At most so many frames, from the first on; `None`: all.
     pub max_frames: Option<usize>,
+    /// How its pixels are read.
+    pub read: ReadOptions,
 }
 
 impl Preparation {
@@ -82,7 +84,7 @@ impl PreparedVideo {
     /// # Errors
     /// As [`VideoReader::open`].
     pub fn open(ffmpeg: &Ffmpeg, path: &Path, preparation: &Preparation) -> Result<Self, VideoError> {
-        let reader = VideoReader::open(ffmpeg, path)?;
+        let reader = VideoReader::open_with(ffmpeg, path, preparation.read)?;
         let info = reader.info();
         let sampling = Sampling::of(info, preparation.sample_fps);
         let taken = sampling.apply(info, preparation.sample_fps).ok_or_else(|| VideoError::Decode {
@@ -123,6 +125,18 @@ impl PreparedVideo {
     #[must_use]
     pub fn times(&self) -> Option<&FrameTimes> {
         self.taken.times.as_ref()
+    }
+
+    /// The shape of their pixels, which the preparation does not change.
+    #[must_use]
+    pub fn pixel_aspect(&self) -> PixelAspect {
+        self.reader.picture().pixel_aspect
+    }
+
+    /// What a user should know of how the frames are read.
+    #[must_use]
+    pub fn notices(&self) -> Vec<Notice> {
+        self.reader.notices()
     }
 
     /// The next frames, `count` unless the video ends: `[1, 3, t, h, w]` in [-1, 1], or `None` at the end.

@@ -4,18 +4,20 @@
 //! beginning up to the clip: the same pixels, at the cost of a decoder run each.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSource, VideoInfo};
 
 use crate::LoadError;
-use crate::ffmpeg::{Ffmpeg, Stop, VideoReader};
+use crate::ffmpeg::{Ffmpeg, Picture, Stop, VideoReader};
 use crate::frame_cache::{Budget, Kept};
 use crate::index::Index;
+use crate::notice::Notice;
 use crate::procedural::Scene;
 use crate::quarantine::Fault;
+use crate::read_options::ReadOptions;
 use crate::transform::{resize_frames, resized_size};
 
 /// Frames that are decoded and resized at a time.
@@ -40,7 +42,7 @@ pub(crate) struct Video {
 /// Where its frames come from.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    File { ffmpeg: Arc<Ffmpeg>, path: PathBuf, shorter_side: i64 },
+    File { ffmpeg: Arc<Ffmpeg>, path: PathBuf, shorter_side: i64, options: ReadOptions },
     Scene { seed: u64, size: [i64; 2] },
 }
 
@@ -54,6 +56,7 @@ struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     info: VideoInfo,
+    picture: Picture,
     /// `[height, width]` once resized.
     pub(crate) size: [i64; 2],
 }
@@ -83,6 +86,10 @@ impl Facts {
     /// The video's first `frames` frames.
     pub(crate) fn up_to(&self, frames: u64) -> VideoInfo {
         VideoInfo { frames, ..self.info.clone() }
+    }
+
+    fn reader(&self, ffmpeg: &Ffmpeg, path: &Path, options: ReadOptions) -> VideoReader {
+        VideoReader::with_info(ffmpeg, path, self.info.clone()).with_picture(self.picture.clone(), options)
     }
 
     fn frame_bytes(&self) -> u64 {
@@ -125,18 +132,26 @@ impl Video {
             return Ok(facts.clone());
         }
         let facts = match &self.origin {
-            Origin::File { ffmpeg, path, shorter_side } => {
-                let info = index.look(&ffmpeg.until(stop), path)?;
+            Origin::File { ffmpeg, path, shorter_side, .. } => {
+                let (info, picture) = index.look(&ffmpeg.until(stop), path)?;
                 let size = resized_size([info.height, info.width], *shorter_side);
-                Facts { info, size }
+                Facts { info, picture, size }
             }
             Origin::Scene { size, .. } => {
                 let [height, width] = *size;
                 let info = VideoInfo { width, height, frame_rate: SCENE_RATE, frames: SCENE_FRAMES, times: None };
-                Facts { info, size: *size }
+                Facts { info, picture: Picture::default(), size: *size }
             }
         };
         Ok(state.facts.insert(facts).clone())
+    }
+
+    /// What a user should know of how its frames are read.
+    pub(crate) fn notices(&self, facts: &Facts) -> Vec<Notice> {
+        match &self.origin {
+            Origin::File { ffmpeg, options, .. } => ffmpeg.notices(&facts.picture, *options),
+            Origin::Scene { .. } => Vec::new(),
+        }
     }
 
     /// Appends the bytes of a cut to `pixels`.
@@ -171,8 +186,8 @@ impl Video {
     fn all_frames(&self, facts: &Facts, stop: &Stop) -> Result<Vec<u8>, Fault> {
         let mut pixels = Vec::with_capacity(facts.bytes() as usize);
         match &self.origin {
-            Origin::File { ffmpeg, path, shorter_side } => {
-                let mut reader = VideoReader::with_info(&ffmpeg.until(stop), path, facts.info.clone());
+            Origin::File { ffmpeg, path, shorter_side, options } => {
+                let mut reader = facts.reader(&ffmpeg.until(stop), path, *options);
                 while let Some(chunk) = reader.next_frames(CHUNK)? {
                     append(&mut pixels, &resize_frames(&chunk, *shorter_side));
                 }
@@ -193,8 +208,8 @@ impl Video {
     /// Some frames, made anew.
     fn frames_at(&self, facts: &Facts, indices: &[u64], stop: &Stop) -> Result<Vec<u8>, Fault> {
         let frames = match &self.origin {
-            Origin::File { ffmpeg, path, shorter_side } => {
-                let reader = VideoReader::with_info(&ffmpeg.until(stop), path, facts.info.clone());
+            Origin::File { ffmpeg, path, shorter_side, options } => {
+                let reader = facts.reader(&ffmpeg.until(stop), path, *options);
                 resize_frames(&reader.frames_at(indices)?, *shorter_side)
             }
             Origin::Scene { seed, size } => {

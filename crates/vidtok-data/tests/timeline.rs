@@ -1,13 +1,16 @@
-//! Videos that are made from others keep the times of frames, and the sound.
+//! Videos that are made from others keep the times of frames, the shape and colours of pixels, and the sound.
 
 #![allow(clippy::unwrap_used)]
+
+mod picture;
 
 use std::process::Command;
 
 use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink, FrameSource};
 use vidtok_data::{
-    Destination, Ffmpeg, Preparation, PreparedVideo, Quality, Sampling, VideoReader, VideoWriter, to_model_range,
+    Destination, Ffmpeg, Notice, Preparation, PreparedVideo, Quality, Sampling, VideoReader, VideoWriter,
+    to_model_range,
 };
 
 /// Runs ffmpeg itself.
@@ -303,8 +306,9 @@ fn joined_recordings_are_whole_and_one_that_lacks_a_frame_is_not() {
     std::fs::write(folder.path().join("joined.ts"), [&first[..], &second].concat()).unwrap();
     let reader = opened(&folder, "joined.ts");
     assert_eq!(reader.info().frames, 30);
-    assert!(reader.doubt().is_some_and(|doubt| doubt.contains("orrupt")), "{:?}", reader.doubt());
-    assert_eq!(opened(&folder, "first.ts").doubt(), None);
+    let notices = reader.notices();
+    assert!(matches!(&notices[..], [Notice::DoubtfulLoss(doubt)] if doubt.contains("orrupt")), "{notices:?}");
+    assert_eq!(opened(&folder, "first.ts").notices(), []);
 
     let lost = frames_of(&first)[7].clone();
     std::fs::write(folder.path().join("cut.ts"), [&first[..lost.start], &first[lost.end..]].concat()).unwrap();

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use vidtok_core::Codec;
+use vidtok_data::Reading;
 use vidtok_metrics::{Fvd, I3d};
 
 use crate::measured::too_few_windows;
@@ -30,6 +31,8 @@ pub struct Stamp {
     pub program: String,
     /// How videos were taken.
     pub protocol: Protocol,
+    /// How pixels were read.
+    pub reading: Reading,
     /// Each metric's definition.
     pub definitions: BTreeMap<&'static str, &'static str>,
     /// The sha256 of the weights that metrics use.
@@ -101,6 +104,7 @@ pub struct VideoSummary {
 impl Evaluation {
     pub(crate) fn new(
         protocol: &Protocol,
+        reading: Reading,
         weights: BTreeMap<&'static str, String>,
         codecs: &[Box<dyn Codec>],
         videos: &[String],
@@ -110,6 +114,7 @@ impl Evaluation {
         let stamp = Stamp {
             program: format!("vidtok {}", env!("CARGO_PKG_VERSION")),
             protocol: protocol.clone(),
+            reading,
             definitions: protocol.metrics.iter().map(|kind| (kind.key(), kind.definition())).collect(),
             weights,
             videos: videos.len(),

@@ -84,6 +84,12 @@ impl Evaluation {
             ),
             ("videos".to_owned(), if protocol.long { "whole" } else { "in windows" }.to_owned()),
         ];
+        let reading = &self.stamp.reading;
+        rows.extend([
+            ("high dynamic range".to_owned(), reading.hdr.clone()),
+            ("interlaced frames".to_owned(), reading.interlaced.clone()),
+            ("colours without a matrix".to_owned(), reading.untagged.clone()),
+        ]);
         if let Some(frames) = protocol.max_frames {
             rows.push(("frames of a video".to_owned(), format!("the first {frames}")));
         }

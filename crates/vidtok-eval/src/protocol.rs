@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use vidtok_data::Preparation;
+use vidtok_data::{Preparation, ReadOptions};
 
 use crate::{EvalError, MetricKind};
 
@@ -21,6 +21,9 @@ pub struct Protocol {
     pub long: bool,
     /// Frames from the start of each video that are taken at most.
     pub max_frames: Option<usize>,
+    /// How pixels are read.
+    #[serde(default)]
+    pub read: ReadOptions,
     /// What is measured.
     pub metrics: Vec<MetricKind>,
 }
@@ -29,14 +32,21 @@ impl Default for Protocol {
     /// The published protocol: 30 fps, 256x256, windows.
     fn default() -> Self {
         let metrics = MetricKind::DEFAULT.to_vec();
-        Self { sample_fps: Some(30.0), size: [256, 256], long: false, max_frames: None, metrics }
+        Self {
+            sample_fps: Some(30.0),
+            size: [256, 256],
+            long: false,
+            max_frames: None,
+            read: ReadOptions::default(),
+            metrics,
+        }
     }
 }
 
 impl Protocol {
     pub(crate) fn preparation(&self) -> Preparation {
-        let Self { sample_fps, max_frames, .. } = *self;
-        Preparation { sample_fps, max_frames, ..Preparation::fit(self.size) }
+        let Self { sample_fps, max_frames, read, .. } = *self;
+        Preparation { sample_fps, max_frames, read, ..Preparation::fit(self.size) }
     }
 }
 

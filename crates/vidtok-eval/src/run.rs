@@ -5,10 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
 use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed};
-use vidtok_data::{Ffmpeg, PreparedVideo, Quality, VideoWriter, to_frames, to_unit_range};
+use vidtok_data::{
+    Ffmpeg, Notice, PreparedVideo, Quality, Reading, VideoWriter, WriteOptions, to_frames, to_unit_range,
+};
 use vidtok_report::difference;
 
 use crate::instruments::{InstrumentSet, Instruments};
@@ -43,6 +46,13 @@ pub enum Progress<'a> {
     },
     /// Frames were coded and measured.
     Frames(usize),
+    /// Something that a user should know of how a video is read.
+    Notice {
+        /// The video's name.
+        video: &'a str,
+        /// What it is.
+        notice: &'a Notice,
+    },
     /// A video cannot be read.
     Unreadable {
         /// The video's name.
@@ -73,7 +83,9 @@ pub fn evaluate(
     let instruments = InstrumentSet::load(&protocol.metrics, device)?;
     let weights = instruments.weights()?;
     let ffmpeg = Ffmpeg::locate()?;
-    let run = Run { protocol, device, options, instruments: &instruments, weights: &weights, ffmpeg };
+    let reading = ffmpeg.reading(protocol.read);
+    let stamp = Stamp { protocol, reading: &reading };
+    let run = Run { protocol, stamp, device, options, instruments: &instruments, weights: &weights, ffmpeg };
     run.claim_folder()?;
     // What earlier runs have left in the folder of the results is no input.
     let own = options.out.canonicalize().map_err(EvalError::file(&options.out))?;
@@ -100,7 +112,7 @@ pub fn evaluate(
     if let (true, Some((_, reason))) = (measured.is_empty(), unreadable.first()) {
         return Err(EvalError::NoVideos { videos: videos.len(), reason: reason.clone() });
     }
-    Ok(Evaluation::new(protocol, weights, codecs, &measured, parts, unreadable))
+    Ok(Evaluation::new(protocol, reading, weights, codecs, &measured, parts, unreadable))
 }
 
 /// The name of a codec's or video's file, whatever its own is made of.
@@ -115,8 +127,18 @@ pub(crate) fn player_path(out: &Path, codec: &str, video: &str) -> PathBuf {
     out.join("players").join(file_stem(codec)).join(file_stem(video) + ".mp4")
 }
 
+/// What determines the numbers beside videos and codecs.
+#[derive(Serialize)]
+struct Stamp<'a> {
+    #[serde(flatten)]
+    protocol: &'a Protocol,
+    /// What the protocol's way to read comes to with the ffmpeg at hand.
+    reading: &'a Reading,
+}
+
 struct Run<'a> {
     protocol: &'a Protocol,
+    stamp: Stamp<'a>,
     device: Device,
     options: &'a EvaluateOptions,
     instruments: &'a InstrumentSet,
@@ -134,7 +156,7 @@ impl Run<'_> {
         let out = &self.options.out;
         let path = out.join("protocol.json");
         fs::create_dir_all(out.join("parts")).map_err(EvalError::file(out))?;
-        let text = serde_json::to_string_pretty(self.protocol).unwrap_or_default();
+        let text = serde_json::to_string_pretty(&self.stamp).unwrap_or_default();
         match fs::read_to_string(&path) {
             Ok(found) if found == text => Ok(()),
             Ok(_) => Err(EvalError::OtherEvaluation { path: out.clone(), what: "protocol (protocol.json)".to_owned() }),
@@ -170,7 +192,7 @@ impl Run<'_> {
                     fs::create_dir_all(&folder).map_err(EvalError::file(&folder))?;
                     let player = self.options.players.then_some(player);
                     let part =
-                        self.measure(codec.as_ref(), path, stamp, player.as_deref(), known.get(&length), tell)?;
+                        self.measure(codec.as_ref(), (path, name), stamp, player.as_deref(), known.get(&length), tell)?;
                     part.write(&file)?;
                     part
                 }
@@ -184,7 +206,7 @@ impl Run<'_> {
     }
 
     fn stamp(&self, codec: &dyn Codec, video: &Path) -> String {
-        let protocol = serde_json::to_string(self.protocol).unwrap_or_default();
+        let protocol = serde_json::to_string(&self.stamp).unwrap_or_default();
         let weights = self.weights;
         hash(&format!("{}\n{:?}\n{protocol}\n{weights:?}\n{}", codec.name(), codec.settings(), file_state(video)))
     }
@@ -192,13 +214,16 @@ impl Run<'_> {
     fn measure(
         &self,
         codec: &dyn Codec,
-        path: &Path,
+        (path, name): (&Path, &str),
         stamp: String,
         player: Option<&Path>,
         features: Option<&Tensor>,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Part, EvalError> {
         let mut video = PreparedVideo::open(&self.ffmpeg, path, &self.protocol.preparation())?;
+        for notice in &video.notices() {
+            tell(Progress::Notice { video: name, notice });
+        }
         let (frames, rate, [h, w]) = (video.frames(), video.frame_rate(), self.protocol.size);
         let about = About { stamp, frames, fps: rate.as_f64(), windows: 0, pixels: 0.0, bits: None, seconds: 0.0 };
         let mut taker = Taker {
@@ -367,8 +392,9 @@ impl Player {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(EvalError::file(folder))?;
         }
-        let writer =
-            VideoWriter::create(ffmpeg, path, [h, 3 * w], rate, Quality::Crf(23)).map_err(EvalError::Player)?;
+        // It is to be shown by a browser.
+        let options = WriteOptions { quality: Quality::Crf(23), player_friendly: true };
+        let writer = VideoWriter::create(ffmpeg, path, [h, 3 * w], rate, options).map_err(EvalError::Player)?;
         Ok(Self { writer })
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tch::{CModule, Device, Kind, Tensor};
 use vidtok_core::{Codec, FrameRate, FrameSink};
-use vidtok_data::{Ffmpeg, Quality, VideoWriter, find_videos};
+use vidtok_data::{Ffmpeg, Hdr, Quality, ReadOptions, VideoWriter, find_videos};
 use vidtok_eval::{
     Downsample, EvalError, EvaluateOptions, Evaluation, H264, Identity, Jpeg, MetricKind, Protocol, TorchScript,
     evaluate,
@@ -166,12 +166,26 @@ fn results_of_another_protocol_are_not_mixed_in() {
     let case = Case::new();
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
     case.run(&codecs, &protocol(), "out", 1).unwrap();
-    let other = Protocol { max_frames: Some(3), ..protocol() };
-    let error = case.run(&codecs, &other, "out", 1).unwrap_err().to_string();
-    assert!(
-        error.ends_with("holds an evaluation with another protocol (protocol.json); take another folder"),
-        "{error}"
-    );
+    let keep = ReadOptions { hdr: Hdr::Keep, ..ReadOptions::default() };
+    let deinterlaced = ReadOptions { deinterlace: true, ..ReadOptions::default() };
+    for other in [
+        Protocol { max_frames: Some(3), ..protocol() },
+        Protocol { read: keep, ..protocol() },
+        Protocol { read: deinterlaced, ..protocol() },
+    ] {
+        let error = case.run(&codecs, &other, "out", 1).unwrap_err().to_string();
+        assert!(
+            error.ends_with("holds an evaluation with another protocol (protocol.json); take another folder"),
+            "{error}"
+        );
+    }
+    // What reading comes to depends on ffmpeg, too.
+    let claimed = case.folder.path().join("out/protocol.json");
+    let text = fs::read_to_string(&claimed).unwrap();
+    assert!(text.contains("203 cd/m2") && text.contains("BT.709 from 720 stored rows on"), "{text}");
+    fs::write(&claimed, text.replace("203 cd/m2", "100 cd/m2")).unwrap();
+    assert!(matches!(case.run(&codecs, &protocol(), "out", 1), Err(EvalError::OtherEvaluation { .. })));
+    fs::write(&claimed, text).unwrap();
     let twice: [Box<dyn Codec>; 2] = [Box::new(Identity), Box::new(Identity)];
     assert!(matches!(case.run(&twice, &protocol(), "out", 1), Err(EvalError::SameName { .. })));
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tch::Kind;
 use vidtok::{Config, Tokenizer, Window};
 use vidtok_core::write_atomically;
-use vidtok_data::Preparation;
+use vidtok_data::{Ffmpeg, Preparation, Reading};
 
 use crate::folder::Folder;
 use crate::packing::{bits_per_index, packed_bytes};
@@ -159,6 +159,9 @@ pub struct Dataset {
     pub shorter_side: Option<i64>,
     /// `[height, width]` that are cut out of the middle; `None`: all of it.
     pub crop: Option<[i64; 2]>,
+    /// How pixels were read; with empty texts in datasets of versions that did not say.
+    #[serde(default)]
+    pub reading: Reading,
     /// How clips are filled up to the model's factors; how much is said with each video.
     pub padding: String,
     /// What a model that is not causal takes at a time.
@@ -173,7 +176,11 @@ pub struct Dataset {
 
 impl Dataset {
     /// What `options` make with this model.
-    pub(crate) fn new(tokenizer: &Tokenizer, options: &TokenizeOptions) -> Result<Self, TokenizeError> {
+    pub(crate) fn new(
+        tokenizer: &Tokenizer,
+        options: &TokenizeOptions,
+        ffmpeg: &Ffmpeg,
+    ) -> Result<Self, TokenizeError> {
         let config = tokenizer.config();
         let quantizer = tokenizer.quantizer();
         let latent = match quantizer.codebook_size() {
@@ -189,7 +196,7 @@ impl Dataset {
             }
             _ => {}
         }
-        let Preparation { sample_fps, shorter_side, crop, .. } = options.preparation;
+        let Preparation { sample_fps, shorter_side, crop, read, .. } = options.preparation;
         let (f_t, f_s) = (config.model.temporal_factor(), config.model.spatial_factor());
         Ok(Self {
             format: FORMAT,
@@ -200,6 +207,7 @@ impl Dataset {
             fps: sample_fps,
             shorter_side,
             crop,
+            reading: ffmpeg.reading(read),
             padding: PADDING.to_owned(),
             window: (!config.model.causality.is_causal()).then_some(Window::PUBLISHED),
             shards: options.format,

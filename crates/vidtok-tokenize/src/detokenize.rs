@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use vidtok::{EncodedFile, StreamDecoder, Tokenizer, Work};
-use vidtok_core::FrameSink;
-use vidtok_data::{Destination, Ffmpeg, Quality, VideoWriter, to_frames};
+use vidtok_core::{FrameSink, PixelAspect};
+use vidtok_data::{Destination, Ffmpeg, Notice, VideoWriter, WriteOptions, to_frames};
 
 use crate::dataset::Dataset;
 use crate::pattern::matches;
@@ -29,6 +29,8 @@ pub struct DetokenizeOptions {
     pub only: Vec<String>,
     /// What the work may take of memory, in bytes; on a GPU, beside the weights.
     pub max_memory: u64,
+    /// How the videos are stored.
+    pub write: WriteOptions,
     /// Ends the work after the video at hand once it is set.
     pub stop: Arc<AtomicBool>,
 }
@@ -41,7 +43,7 @@ pub struct DetokenizeOptions {
 pub fn detokenize(
     tokenizer: &Tokenizer,
     options: &DetokenizeOptions,
-    tell: &mut dyn FnMut(&VideoEntry),
+    tell: &mut dyn FnMut(&VideoEntry, &[Notice]),
 ) -> Result<u64, TokenizeError> {
     let dataset = Dataset::open(&options.data)?;
     if dataset.weights_sha256 != tokenizer.weights_sha256() {
@@ -74,9 +76,9 @@ pub fn detokenize(
             if options.stop.load(Ordering::Relaxed) {
                 return Ok(count);
             }
-            restore(tokenizer, &shard, place, entry, options, &ffmpeg)?;
+            let notices = restore(tokenizer, &shard, place, entry, options, &ffmpeg)?;
             count += 1;
-            tell(entry);
+            tell(entry, &notices);
         }
     }
     match options.only.iter().zip(used).find(|(_, used)| !used) {
@@ -109,7 +111,7 @@ fn restore(
     entry: &VideoEntry,
     options: &DetokenizeOptions,
     ffmpeg: &Ffmpeg,
-) -> Result<(), TokenizeError> {
+) -> Result<Vec<Notice>, TokenizeError> {
     let inside = |part| matches!(part, Component::Normal(_));
     if !Path::new(&entry.key).components().all(inside) {
         return Err(TokenizeError::damaged(&shard.path, format!("the key {:?} leads out of the folder", entry.key)));
@@ -126,7 +128,8 @@ fn restore(
     let chunk = (plan.frames / f_t).max(1);
     let mut decoder = StreamDecoder::new(tokenizer, t, entry.padding, entry.window).planned(&plan);
     let destination = Destination::File(path);
-    let mut writer = VideoWriter::retell(ffmpeg, destination, entry.size, &entry.timeline(), Quality::default())?;
+    let mut writer = VideoWriter::retell(ffmpeg, destination, entry.size, &entry.timeline(), options.write)?;
+    let notices = writer.notices();
     for start in (0..t).step_by(chunk as usize) {
         let (latent, indices) = match shard.tokens(place, start, chunk.min(t - start))? {
             Tokens::Indices(indices) => (None, Some(indices)),
@@ -142,11 +145,12 @@ fn restore(
             weights_sha256: None,
             frame_rate: None,
             frame_times: None,
+            pixel_aspect: PixelAspect::SQUARE,
         };
         if let Some(frames) = decoder.push(&tokenizer.read_encoded(&file)?.latent)? {
             writer.write(&to_frames(&frames))?;
         }
     }
     Box::new(writer).finish()?;
-    Ok(())
+    Ok(notices)
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use vidtok::{Padding, Window};
-use vidtok_core::{FrameRate, FrameTimes};
+use vidtok_core::{FrameRate, FrameTimes, PixelAspect};
 use vidtok_data::Timeline;
 
 /// A video of a dataset.
@@ -27,6 +27,9 @@ pub struct VideoEntry {
     /// When each of those is shown, where their rate is not constant; `fps` is their average then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame_times: Option<FrameTimes>,
+    /// The shape of their pixels; only if they are not square.
+    #[serde(default, skip_serializing_if = "PixelAspect::is_square")]
+    pub pixel_aspect: PixelAspect,
     /// What was added to them before they were encoded.
     pub padding: Padding,
     /// What a model that is not causal took at a time.
@@ -91,7 +94,7 @@ impl VideoEntry {
 
     /// When those are shown.
     pub(crate) fn timeline(&self) -> Timeline {
-        Timeline::even(self.fps).with_times(self.frame_times.clone())
+        Timeline::even(self.fps).with_times(self.frame_times.clone()).with_pixel_aspect(self.pixel_aspect)
     }
 
     /// How long those are shown.
@@ -132,6 +135,7 @@ mod tests {
                 size,
                 fps,
                 frame_times: None,
+                pixel_aspect: PixelAspect::SQUARE,
                 padding: Padding { front: 0, back: 0, bottom: 0, right: 0 },
                 window: None,
                 source: SourceEntry { frames: source_frames, size: [720, 1280], fps, bytes: 1 },

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use vidtok::{EncodeOptions, StreamEncoder, Tokenizer, Work};
 use vidtok_core::{remove_partial, temporary_beside};
-use vidtok_data::{AheadInfo, AheadVideo, DecodeAhead, Ffmpeg, LoadError, Preparation, list_videos, unusable};
+use vidtok_data::{AheadInfo, AheadVideo, DecodeAhead, Ffmpeg, LoadError, Notice, Preparation, list_videos, unusable};
 
 use crate::claim::Claim;
 use crate::dataset::{Dataset, NumberType, ShardFormat};
@@ -70,6 +70,13 @@ pub enum Progress<'a> {
         path: &'a str,
         /// The work so far.
         meter: &'a Meter,
+    },
+    /// Something that a user should know of how a video is read.
+    Notice {
+        /// Its path in the folder of the videos.
+        path: &'a str,
+        /// What it is.
+        notice: &'a Notice,
     },
     /// A video cannot be used.
     Skipped {
@@ -153,13 +160,13 @@ pub fn tokenize(
     if rank >= workers {
         return Err(TokenizeError::setting("the rank of a worker", format!("less than {workers}"), rank));
     }
-    let dataset = Dataset::new(tokenizer, options)?;
+    let ffmpeg = Ffmpeg::locate()?;
+    let dataset = Dataset::new(tokenizer, options, &ffmpeg)?;
     let (root, videos) = list_videos(&options.data)?;
     let (paths, nameless) = relative(&root, videos)?;
     for path in &nameless {
         tell(Progress::Skipped { path: &path.to_string_lossy(), reason: "its name is not UTF-8" });
     }
-    let ffmpeg = Ffmpeg::locate()?;
     let folder = Folder::create(&options.out)?;
     let lock = folder.lock()?;
     dataset.claim(&folder)?;
@@ -326,7 +333,10 @@ impl Worker<'_> {
     ) -> Result<u64, Fault> {
         let info = self.meter.waiting(|| video.info())?;
         let waiting = video.bytes_ahead()?;
-        let AheadInfo { source, frames, size: [h, w], frame_rate, times } = info;
+        let AheadInfo { source, frames, size: [h, w], frame_rate, times, pixel_aspect, notices } = info;
+        for notice in &notices {
+            (self.tell)(Progress::Notice { path: &listed.path, notice });
+        }
         let source_size = [source.height, source.width];
         let resized = self.options.preparation.resized(source_size);
         if resized[0] < h || resized[1] < w {
@@ -351,6 +361,7 @@ impl Worker<'_> {
             size: [h, w],
             fps: frame_rate,
             frame_times: times,
+            pixel_aspect,
             padding,
             window,
             source: SourceEntry { frames: source.frames, size: source_size, fps: source.frame_rate, bytes },

@@ -33,8 +33,8 @@ pub(crate) struct Data {
     /// Training videos; none if the clips are procedural.
     paths: Vec<PathBuf>,
     stands_in: bool,
-    /// How many of the videos that were set aside have been told of.
-    told: Cell<usize>,
+    /// How many of the videos that were set aside have been told of, and of the notices.
+    told: [Cell<usize>; 2],
 }
 
 impl Data {
@@ -83,7 +83,7 @@ impl Data {
                 Some(ClipSet::open(&library, videos(&list(folder, table.as_deref(), &[])?), spec)?)
             }
         };
-        let (config, told) = (config.clone(), Cell::new(0));
+        let (config, told) = (config.clone(), Default::default());
         Ok(Self { config, library, training, mixture, validation, paths, stands_in, told })
     }
 
@@ -113,11 +113,14 @@ impl Data {
         Ok(Loader::start(self.mixture.clone(), options)?)
     }
 
-    /// Why videos were set aside since the last call.
-    pub(crate) fn new_quarantined(&self) -> Vec<String> {
-        let all = self.library.quarantined();
-        let new = all.iter().skip(self.told.replace(all.len()));
-        new.map(ToString::to_string).collect()
+    /// What is to be told of videos since the last call: which were set aside, and how others are read.
+    pub(crate) fn new_warnings(&self) -> Vec<String> {
+        let (quarantined, notices) = (self.library.quarantined(), self.library.notices());
+        let [set_aside, noted] = &self.told;
+        let set_aside = quarantined.iter().skip(set_aside.replace(quarantined.len()));
+        let noted = notices.iter().skip(noted.replace(notices.len()));
+        let set_aside = set_aside.map(|video| format!("set aside: {video}"));
+        set_aside.chain(noted.map(|(path, notice)| format!("{path}: {notice}"))).collect()
     }
 
     /// Writes the first seconds of the first video beside what the model makes of it.
@@ -125,7 +128,7 @@ impl Data {
         let bad = self.library.quarantined();
         let usable = |path: &&PathBuf| !bad.iter().any(|video| Path::new(&video.path) == path.as_path());
         let example = match self.paths.iter().find(usable) {
-            Some(path) => Example::Video(path),
+            Some(path) => Example::Video(path, self.config.read),
             None => Example::Scene(FIRST_SCENE),
         };
         let side = self.config.shorter_side.unwrap_or(self.config.size[0]);
@@ -155,6 +158,7 @@ fn open_library(config: &DataConfig, run: &Path, share: Share) -> Result<Arc<Lib
         index: kept(index),
         quarantine: kept(run.join(&quarantine)),
         cache_bytes: config.cache_mib << 20,
+        read: config.read,
     };
     if let Some(index) = &config.index {
         return Ok(Library::open(&options(index.clone()))?);

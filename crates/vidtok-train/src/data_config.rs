@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use vidtok_data::ReadOptions;
 
 /// The clips that a model is trained on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct DataConfig {
     /// Whether every second clip, by chance, is mirrored left to right.
     #[serde(default)]
     pub random_flip: bool,
+    /// How the pixels of videos are read: `{ hdr = "tone-map" or "keep", deinterlace = true or false }`.
+    #[serde(default, skip_serializing_if = "ReadOptions::is_default")]
+    pub read: ReadOptions,
     /// Clips at the end of each video that are kept apart from training, to measure on, if the validation has no
     /// videos of its own.
     #[serde(default = "DataConfig::held_out")]

@@ -6,8 +6,8 @@ use tch::Tensor;
 use vidtok::{Plan, StreamReconstructor, Tokenizer, Work};
 use vidtok_core::{FrameRate, FrameSink, FrameSource, Reconstructed, VideoError};
 use vidtok_data::{
-    Destination, Ffmpeg, Quality, Scene, Timeline, VideoReader, VideoWriter, center_offset, resize_frames, to_frames,
-    to_model_range,
+    Destination, Ffmpeg, ReadOptions, Scene, Timeline, VideoReader, VideoWriter, WriteOptions, center_offset,
+    resize_frames, to_frames, to_model_range,
 };
 
 use crate::TrainError;
@@ -18,7 +18,7 @@ const FRAMES: i64 = 75;
 /// Where the frames come from.
 pub(crate) enum Example<'a> {
     /// A video file.
-    Video(&'a Path),
+    Video(&'a Path, ReadOptions),
     /// A procedural scene, of this seed.
     Scene(u64),
 }
@@ -47,8 +47,9 @@ pub(crate) fn write(
     let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], None);
     let enlarged = (SHOWN_SIDE / side).max(1);
     let shown = [h * enlarged, 2 * w * enlarged];
+    let options = WriteOptions { player_friendly: true, ..WriteOptions::default() };
     let destination = Destination::File(video.to_owned());
-    let mut writer = VideoWriter::retell(ffmpeg, destination, shown, &timeline, Quality::default())?;
+    let mut writer = VideoWriter::retell(ffmpeg, destination, shown, &timeline, options)?;
     for start in (0..t).step_by(chunk as usize) {
         let part = frames.narrow(0, start, chunk.min(t - start));
         let Some(Reconstructed { input, reconstruction, .. }) = stream.push(&to_model_range(&part))? else { continue };
@@ -62,8 +63,8 @@ pub(crate) fn write(
 /// Frames uint8 `[t, h, w, 3]` and when they are shown.
 fn read(ffmpeg: &Ffmpeg, example: &Example<'_>, side: i64) -> Result<(Tensor, Timeline), VideoError> {
     match example {
-        Example::Video(path) => {
-            let mut reader = VideoReader::open(ffmpeg, *path)?;
+        Example::Video(path, options) => {
+            let mut reader = VideoReader::open_with(ffmpeg, *path, *options)?;
             let timeline = Timeline::of(reader.info());
             let mut parts = Vec::new();
             let mut count = 0;

@@ -118,8 +118,8 @@ impl Plan {
             if let Some(batch) = batch {
                 pictures::draw_batch(&batch.clips, &picture)?;
             }
-            for reason in data.new_quarantined() {
-                observer.warned(&format!("set aside: {reason}"));
+            for warning in data.new_warnings() {
+                observer.warned(&warning);
             }
             let discriminator = Losses::new(&train.loss, None, Device::Cpu).parameters().count("loss.discriminator.");
             let trained = decoder + discriminator + if train.freeze_encoder { 0 } else { encoder };

@@ -154,8 +154,8 @@ impl<'a> StageRun<'a> {
         let report = self.trainer.step(&batches)?;
         let seconds = start.elapsed().as_secs_f64();
         let waiting = waiting / seconds.max(f64::MIN_POSITIVE);
-        for reason in self.data.new_quarantined() {
-            observer.warned(&format!("set aside: {reason}"));
+        for warning in self.data.new_warnings() {
+            observer.warned(&warning);
         }
         let Some(records) = &mut self.records else { return Ok(()) };
         if report.skipped {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tch::{Kind, Tensor};
-use vidtok_core::{FrameRate, FrameTimes, Quantized};
+use vidtok_core::{FrameRate, FrameTimes, PixelAspect, Quantized};
 use vidtok_torch::{TensorFile, write_tensors};
 
 use crate::{Error, Padding, Window};
@@ -61,6 +61,8 @@ pub struct EncodedFile {
     pub frame_rate: Option<FrameRate>,
     /// When each frame of the clip is shown, where their rate is not constant.
     pub frame_times: Option<FrameTimes>,
+    /// The shape of the source's pixels.
+    pub pixel_aspect: PixelAspect,
 }
 
 const MODEL: &str = "vidtok.model";
@@ -68,13 +70,14 @@ const WEIGHTS: &str = "vidtok.weights_sha256";
 const VERSION: &str = "vidtok.version";
 const FPS: &str = "vidtok.fps";
 const FRAME_TIMES: &str = "vidtok.frame_times";
+const PIXEL_ASPECT: &str = "vidtok.pixel_aspect";
 const FRAMES: &str = "vidtok.frames";
 const SIZE: &str = "vidtok.size";
 const PADDING: &str = "vidtok.padding";
 const WINDOW: &str = "vidtok.window";
 
 impl EncodedFile {
-    /// What is to be written of `encoded`.
+    /// What is to be written of `encoded`, a clip of square pixels.
     #[must_use]
     pub fn new(encoded: Encoded, model: &str, weights_sha256: &str, frame_rate: Option<FrameRate>) -> Self {
         let Encoded { latent, logvar, indices, padding, window } = encoded;
@@ -88,6 +91,7 @@ impl EncodedFile {
             weights_sha256: Some(weights_sha256.to_owned()),
             frame_rate,
             frame_times: None,
+            pixel_aspect: PixelAspect::SQUARE,
         }
     }
 
@@ -112,6 +116,7 @@ impl EncodedFile {
             (VERSION, Some(env!("CARGO_PKG_VERSION").to_owned())),
             (FPS, self.frame_rate.map(|rate| rate.to_string())),
             (FRAME_TIMES, self.frame_times.as_ref().map(ToString::to_string)),
+            (PIXEL_ASPECT, (!self.pixel_aspect.is_square()).then(|| self.pixel_aspect.to_string())),
             (FRAMES, Some(t.to_string())),
             (SIZE, Some(format!("{w}x{h}"))),
             (PADDING, padding),
@@ -149,6 +154,10 @@ impl EncodedFile {
             .metadata(FRAME_TIMES)
             .map(|text| text.parse().map_err(|_| wrong("the frame times in the metadata cannot be read")))
             .transpose()?;
+        let pixel_aspect = file
+            .metadata(PIXEL_ASPECT)
+            .map(|text| text.parse().map_err(|_| wrong("the shape of pixels in the metadata cannot be read")))
+            .transpose()?;
         Ok(Self {
             latent,
             logvar: tensor("logvar")?,
@@ -159,6 +168,7 @@ impl EncodedFile {
             weights_sha256: file.metadata(WEIGHTS).map(str::to_owned),
             frame_rate,
             frame_times,
+            pixel_aspect: pixel_aspect.unwrap_or_default(),
         })
     }
 }

@@ -9,7 +9,7 @@ use vidtok_core::FrameRate;
 use vidtok_data::Timeline;
 
 use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
-use crate::clip::Output;
+use crate::clip::{Output, WriteArgs};
 use crate::pipeline::Writing;
 use crate::progress;
 use crate::standard::with_input;
@@ -23,6 +23,8 @@ pub(crate) struct DecodeArgs {
     compute: ComputeArgs,
     #[command(flatten)]
     memory: MemoryArgs,
+    #[command(flatten)]
+    write: WriteArgs,
     /// Frames per second of the video; the source's without it
     #[arg(long)]
     fps: Option<FrameRate>,
@@ -40,7 +42,9 @@ pub(crate) fn run(arguments: &DecodeArgs) -> anyhow::Result<()> {
 fn decode(arguments: &DecodeArgs, input: &Path) -> anyhow::Result<()> {
     let file = EncodedFile::read(input)?;
     let source = file.frame_rate.map(|rate| Timeline::even(rate).with_times(file.frame_times.clone()));
-    let output = Output::new(&arguments.output, arguments.fps.map(Timeline::even).or(source))?;
+    let timeline = arguments.fps.map(Timeline::even).or(source);
+    let timeline = timeline.map(|timeline| timeline.with_pixel_aspect(file.pixel_aspect));
+    let output = Output::new(&arguments.output, timeline, arguments.write.options())?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     if file.weights_sha256.as_deref().is_some_and(|sha256| sha256 != tokenizer.weights_sha256()) {
         let encoder = file.model.as_deref().unwrap_or("another model");

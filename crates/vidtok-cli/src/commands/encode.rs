@@ -42,7 +42,8 @@ pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
 
 fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
     let clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
-    let ([t, h, w], timeline) = (clip.size(), clip.timeline().cloned());
+    clip.print_notices(input);
+    let ([t, h, w], timeline, pixel_aspect) = (clip.size(), clip.timeline().cloned(), clip.pixel_aspect());
     let options = EncodeOptions { seed: arguments.seed, window: clip.window() };
     let plan = arguments.memory.plan(tokenizer, Work::Encode, [t, h, w], options.window)?;
     let mut encoder = StreamEncoder::new(tokenizer, [t, h, w], options).planned(&plan);
@@ -59,6 +60,6 @@ fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyho
     let frame_times = timeline.as_ref().and_then(Timeline::times).cloned();
     let frame_rate = timeline.as_ref().map(Timeline::frame_rate);
     let file = EncodedFile::new(encoded, name, tokenizer.weights_sha256(), frame_rate);
-    let file = EncodedFile { frame_times, ..file };
+    let file = EncodedFile { frame_times, pixel_aspect, ..file };
     write_file(&arguments.output, |path| Ok(file.write(path, [t, h, w])?))
 }

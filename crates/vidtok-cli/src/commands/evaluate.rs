@@ -14,6 +14,8 @@ use vidtok_eval::{
 };
 
 use crate::args::ComputeArgs;
+use crate::clip::ReadArgs;
+use crate::notices::Notices;
 use crate::progress;
 
 /// The page, in the folder of the results.
@@ -40,6 +42,8 @@ pub(crate) struct EvaluateArgs {
     /// Folder for the results; what is done there is not done again
     #[arg(long, value_name = "DIR", default_value = "evaluation")]
     out: PathBuf,
+    #[command(flatten)]
+    read: ReadArgs,
     /// Take those frames that come close to this many a second; 0 takes all
     #[arg(long, default_value_t = 30.0)]
     fps: f64,
@@ -77,7 +81,7 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
     let options =
         EvaluateOptions { out: arguments.out.clone(), batch: arguments.batch as usize, players: !arguments.no_players };
     let bar = progress::bar((videos.len() * codecs.len()) as u64, "videos");
-    let mut started = false;
+    let (mut started, mut notices) = (false, Notices::default());
     let evaluation =
         evaluate(&codecs, &arguments.data, &videos, &protocol, device, &options, &mut |event| match event {
             Progress::Video { codec, video } => {
@@ -85,6 +89,11 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
                 bar.set_message(format!("{codec}: {video}"));
             }
             Progress::Frames(_) => bar.tick(),
+            Progress::Notice { video, notice } => {
+                if let Some(line) = notices.line(video, notice) {
+                    bar.suspend(|| eprintln!("{line}"));
+                }
+            }
             Progress::Unreadable { reason, .. } => bar.suspend(|| eprintln!("passed over: {reason}")),
         })?;
     bar.finish_and_clear();
@@ -102,6 +111,7 @@ fn protocol(arguments: &EvaluateArgs) -> anyhow::Result<Protocol> {
         size: [arguments.height, arguments.width],
         long: arguments.long,
         max_frames: arguments.max_frames.map(|frames| frames as usize),
+        read: arguments.read.options(),
         metrics,
     })
 }

@@ -9,6 +9,8 @@ use vidtok_core::FrameSource;
 use vidtok_data::{Ffmpeg, VideoReader, find_videos, to_model_range, to_unit_range};
 use vidtok_eval::{InstrumentSet, Measured, MetricKind};
 
+use crate::clip::ReadArgs;
+use crate::notices::Notices;
 use crate::progress;
 
 /// Frames that are read and measured at a time: a sample of FVD.
@@ -20,6 +22,8 @@ pub(crate) struct MetricsArgs {
     /// What to measure: psnr, ssim, ms_ssim, lpips_vgg, lpips_alex, fvd, flicker, seam (at every 16th frame)
     #[arg(long, value_delimiter = ',', default_values_t = ["psnr", "ssim"].map(str::to_owned))]
     metrics: Vec<String>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// CPU threads; all cores without it
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
     threads: Option<i32>,
@@ -37,9 +41,15 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
     let instruments = InstrumentSet::load(&kinds, device)?;
     let ffmpeg = Ffmpeg::locate()?;
     let bar = progress::bar(pairs.len() as u64, "videos");
-    let mut all = Measured::default();
+    let (mut all, mut notices) = (Measured::default(), Notices::default());
     for (a, b) in &pairs {
-        let mut readers = [VideoReader::open(&ffmpeg, a)?, VideoReader::open(&ffmpeg, b)?];
+        let open = |path: &Path| VideoReader::open_with(&ffmpeg, path, arguments.read.options());
+        let mut readers = [open(a)?, open(b)?];
+        for reader in &readers {
+            let lines = reader.notices();
+            let lines = lines.iter().filter_map(|notice| notices.line(reader.path().display(), notice));
+            lines.for_each(|line| bar.suspend(|| eprintln!("{line}")));
+        }
         let describe = |reader: &VideoReader| {
             let info = reader.info();
             format!("{} frames of {}x{}", info.frames, info.width, info.height)

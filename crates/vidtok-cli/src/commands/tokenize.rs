@@ -11,6 +11,8 @@ use vidtok_data::Preparation;
 use vidtok_tokenize::{Manifest, Meter, NumberType, Progress, ShardFormat, Summary, TokenizeOptions, tokenize};
 
 use crate::args::{ComputeArgs, ModelArgs, parse_bytes};
+use crate::clip::ReadArgs;
+use crate::notices::Notices;
 use crate::signals::stop_on_signals;
 use crate::{launcher, progress};
 
@@ -39,6 +41,8 @@ pub(crate) struct TokenizeArgs {
     /// Cut this height and width out of the middle; one number for both
     #[arg(long, value_name = "H,W", value_parser = parse_crop)]
     crop: Option<[i64; 2]>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// Files of the shards
     #[arg(long, value_enum, default_value_t = Format::Safetensors)]
     format: Format,
@@ -97,7 +101,13 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
     let options = TokenizeOptions {
         data: arguments.data.clone(),
         out: arguments.out.clone(),
-        preparation: Preparation { sample_fps, shorter_side: arguments.size, crop: arguments.crop, max_frames: None },
+        preparation: Preparation {
+            sample_fps,
+            shorter_side: arguments.size,
+            crop: arguments.crop,
+            max_frames: None,
+            read: arguments.read.options(),
+        },
         format: match arguments.format {
             Format::Safetensors => ShardFormat::Safetensors,
             Format::Webdataset => ShardFormat::Webdataset,
@@ -114,7 +124,7 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
         workers,
         stop,
     };
-    let mut display = Display { bar: ProgressBar::hidden(), said: Instant::now() };
+    let mut display = Display { bar: ProgressBar::hidden(), said: Instant::now(), notices: Notices::default() };
     let summary = tokenize(&tokenizer, &options, &mut |event| display.show(&event))?;
     display.bar.finish_and_clear();
     print(&summary);
@@ -126,6 +136,7 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
 struct Display {
     bar: ProgressBar,
     said: Instant,
+    notices: Notices,
 }
 
 impl Display {
@@ -143,6 +154,11 @@ impl Display {
                 if self.bar.is_hidden() && self.said.elapsed() >= EVERY {
                     println!("{} of {} videos  {}  {path}", self.bar.position(), self.bar_length(), describe(meter));
                     self.said = Instant::now();
+                }
+            }
+            Progress::Notice { path, notice } => {
+                if let Some(line) = self.notices.line(path, notice) {
+                    self.bar.suspend(|| eprintln!("{line}"));
                 }
             }
             Progress::Skipped { path, reason } => {

@@ -86,6 +86,7 @@ fn clip(arguments: &VerifyArgs) -> anyhow::Result<Tensor> {
     };
     with_input(path, |input| {
         let mut clip = Clip::open(input, &arguments.frames)?;
+        clip.print_notices(input);
         let mut parts: Vec<Tensor> = Vec::new();
         let mut left = arguments.max_frames;
         while let (1.., Some(frames)) = (left, clip.next(left)?) {

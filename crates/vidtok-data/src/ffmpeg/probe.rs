@@ -10,6 +10,7 @@ use std::process::Command;
 use vidtok_core::{FrameRate, FrameTimes, VideoError, VideoInfo};
 
 use super::messages::{Log, NO_STREAM};
+use super::picture::Picture;
 use super::process::Process;
 use super::reader::{check_file, decode_error, input_options};
 use super::timeline::Sound;
@@ -86,6 +87,7 @@ impl Times {
 #[derive(Debug)]
 pub(super) struct Probed {
     pub(super) info: VideoInfo,
+    pub(super) picture: Picture,
     pub(super) sound: Option<Sound>,
     /// A demuxer's warning of a loss, although all frames are there.
     pub(super) doubt: Option<String>,
@@ -121,7 +123,8 @@ pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path) -> Result<Probed, VideoError> 
         frame_rate = average;
     }
     let info = VideoInfo { width, height, frame_rate, frames, times };
-    Ok(Probed { info, sound: Sound::of(path, &log.description), doubt: log.doubt })
+    let (picture, sound) = (Picture::read(&log.description), Sound::of(path, &log.description));
+    Ok(Probed { info, picture, sound, doubt: log.doubt })
 }
 
 /// Runs ffmpeg for a listing of the `framecrc` format.

@@ -5,9 +5,11 @@
 //! and copies only what was asked for and stops after the last index, which makes it cost about as much as decoding
 //! up to there.
 //!
-//! Frames come as 8 bit RGB over the full range, from the matrix (BT.601, BT.709, ...) and range that the file names,
-//! BT.601 and limited range where it names none. Pixels are taken as square, transparency is dropped, high dynamic
-//! range is cut to 8 bits without tone mapping. Should the size change within a file, all frames get the first size.
+//! Frames come as 8 bit RGB over the full range, from the matrix (BT.601, BT.709, ...) and range that the file names.
+//! Where it names no matrix, YUV of 720 stored rows or more is taken for BT.709 and any other for BT.601, where it names
+//! no range, for the limited one. High dynamic range is tone-mapped to BT.709, and the fields of interlaced frames are
+//! left woven, unless [`ReadOptions`] say otherwise. Transparency is dropped. The shape of pixels changes nothing in
+//! frames; it is part of the [`Timeline`]. Should the size change within a file, all frames get the first size.
 
 use std::fs;
 use std::io::{self, Read};
@@ -18,10 +20,14 @@ use std::process::ChildStdout;
 use tch::{Kind, Tensor};
 use vidtok_core::{FrameSource, VideoError, VideoInfo};
 
+use super::conversion::Conversion;
+use super::picture::Picture;
 use super::probe::{Probed, lead, probe};
 use super::process::Process;
 use super::timeline::{Sound, Timeline};
 use super::{Ffmpeg, file_url, frame_bytes};
+use crate::notice::Notice;
+use crate::read_options::ReadOptions;
 
 /// The most ranges of frames in one filter expression; ffmpeg evaluates all of it for each frame.
 const RANGES: usize = 200;
@@ -34,7 +40,10 @@ pub struct VideoReader {
     ffmpeg: Ffmpeg,
     path: PathBuf,
     info: VideoInfo,
+    picture: Picture,
+    options: ReadOptions,
     sound: Option<Sound>,
+    /// A warning of the format that something was lost, although every frame is there.
     doubt: Option<String>,
     /// The running sequential read, from the first call to the end.
     stream: Option<FrameStream>,
@@ -51,25 +60,45 @@ impl VideoReader {
     /// [`VideoError::Io`] if there is no such file, [`VideoError::Decode`] with ffmpeg's own words if it is no video
     /// or is damaged anywhere, [`VideoError::Empty`] if it has no frame.
     pub fn open(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>) -> Result<Self, VideoError> {
+        Self::open_with(ffmpeg, path, ReadOptions::default())
+    }
+
+    /// The same with a choice of how pixels are read.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, options: ReadOptions) -> Result<Self, VideoError> {
         let path = path.into();
-        let Probed { info, sound, doubt } = probe(ffmpeg, &path)?;
-        Ok(Self { sound, doubt, ..Self::with_info(ffmpeg, path, info) })
+        let Probed { info, picture, sound, doubt } = probe(ffmpeg, &path)?;
+        Ok(Self { sound, doubt, ..Self::with_info(ffmpeg, path, info).with_picture(picture, options) })
     }
 
     /// A video whose description is known from an earlier [`open`](Self::open) of the same file; nothing is read yet.
     ///
-    /// Frames that turn out to be missing are errors when they are read. Its [`timeline`](Self::timeline) is silent.
+    /// Frames that turn out to be missing are errors when they are read. Its [`timeline`](Self::timeline) is taken to be
+    /// silent, its colours to be of standard range and named, its frames to be whole.
     #[must_use]
     pub fn with_info(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, info: VideoInfo) -> Self {
         let (ffmpeg, path) = (ffmpeg.clone(), path.into());
-        Self { ffmpeg, path, info, sound: None, doubt: None, stream: None, position: 0 }
+        let (picture, options) = (Picture::default(), ReadOptions::default());
+        Self { ffmpeg, path, info, picture, options, sound: None, doubt: None, stream: None, position: 0 }
     }
 
-    /// A warning of the file's format that something was lost, although every frame is there: packet counters jump where
-    /// two recordings were joined, for example.
+    /// The same where it is known too what the pixels mean.
+    pub(crate) fn with_picture(self, picture: Picture, options: ReadOptions) -> Self {
+        Self { picture, options, ..self }
+    }
+
+    /// What the pixels mean.
+    pub(crate) fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
+    /// What a user should know of how its frames are read.
     #[must_use]
-    pub fn doubt(&self) -> Option<&str> {
-        self.doubt.as_deref()
+    pub fn notices(&self) -> Vec<Notice> {
+        let doubt = self.doubt.clone().map(Notice::DoubtfulLoss);
+        self.ffmpeg.notices(&self.picture, self.options).into_iter().chain(doubt).collect()
     }
 
     /// When its frames are shown, and its sound.
@@ -81,7 +110,8 @@ impl VideoReader {
             let lead = lead(&self.ffmpeg, &self.path, &sound)?;
             Ok(sound.with_lead(lead))
         });
-        Ok(Timeline::of(&self.info).with_sound(sound.transpose()?))
+        let timeline = Timeline::of(&self.info).with_pixel_aspect(self.picture.pixel_aspect);
+        Ok(timeline.with_sound(sound.transpose()?))
     }
 
     fn tensor(&self, frames: u64, pixels: &[u8]) -> Tensor {
@@ -107,7 +137,7 @@ impl FrameSource for VideoReader {
         }
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None if self.position == 0 => FrameStream::start(&self.ffmpeg, &self.path, &self.info, None)?,
+            None if self.position == 0 => FrameStream::start(self, None)?,
             None => return Err(decode_error(&self.path, "an earlier read of it failed")),
         };
         let pixels = stream.read(count)?;
@@ -131,7 +161,7 @@ impl FrameSource for VideoReader {
             return Err(VideoError::NoSuchFrame { path: self.path.clone(), index: last, frames: self.info.frames });
         }
         let ranges = ranges(&wanted, RANGES);
-        let mut stream = FrameStream::start(&self.ffmpeg, &self.path, &self.info, Some(&ranges))?;
+        let mut stream = FrameStream::start(self, Some(&ranges))?;
         let mut pixels = Vec::with_capacity(wanted.len() * stream.frame_bytes);
         let mut rest = wanted.iter().peekable();
         for frame in ranges.into_iter().flatten() {
@@ -161,17 +191,17 @@ struct FrameStream {
 }
 
 impl FrameStream {
-    /// Starts to decode all frames of `path`, or those of some ascending ranges.
-    fn start(ffmpeg: &Ffmpeg, path: &Path, info: &VideoInfo, ranges: Option<&[Range]>) -> Result<Self, VideoError> {
+    /// Starts to decode all frames of a video, or those of some ascending ranges.
+    fn start(video: &VideoReader, ranges: Option<&[Range]>) -> Result<Self, VideoError> {
+        let VideoReader { ffmpeg, path, info: VideoInfo { width, height, .. }, picture, options, .. } = video;
+        let (width, height) = (*width, *height);
         check_file(path)?;
-        let VideoInfo { width, height, .. } = *info;
+        let conversion = Conversion::new(ffmpeg, picture, *options, [width, height]);
+        let Conversion { before, after } = conversion.map_err(|problem| decode_error(path, problem))?;
         let select = ranges.map(select).unwrap_or_default();
-        let convert = format!("scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24");
-        // Frames are counted, whatever their times: outputs complain of times that do not ascend.
-        let convert = format!("{convert},settb=1/1000,setpts=N");
         let mut command = ffmpeg.command("warning");
         command.args(input_options()).arg("-i").arg(file_url(path)).args(["-map", "0:V:0"]);
-        command.args(ffmpeg.passthrough()).arg("-vf").arg(select + &convert);
+        command.args(ffmpeg.passthrough()).arg("-vf").arg(before + &select + &after);
         if let Some(ranges) = ranges {
             let frames: u64 = ranges.iter().map(|range| range.end() - range.start() + 1).sum();
             command.args(["-frames:v", &frames.to_string()]);

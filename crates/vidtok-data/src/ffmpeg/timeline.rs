@@ -2,33 +2,47 @@
 
 use std::path::{Path, PathBuf};
 
-use vidtok_core::{FrameRate, FrameTimes, VideoInfo};
+use vidtok_core::{FrameRate, FrameTimes, PixelAspect, VideoInfo};
 
 use super::container::Container;
 
 /// Ticks of one frame where a steady video has to start between two frames of another stream.
 const SUBDIVISION: u32 = 256;
 
-/// What a video made from another one keeps of it besides pictures: the time of each frame, and the sound.
+/// What a video made from another one keeps of it besides pictures: the time of each frame, the shape of pixels, and the
+/// sound.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timeline {
     frame_rate: FrameRate,
     /// Where the rate is not constant.
     uneven: Option<FrameTimes>,
     sound: Option<Sound>,
+    pixel_aspect: PixelAspect,
 }
 
 impl Timeline {
-    /// Frames at a constant rate, without sound.
+    /// Frames of square pixels at a constant rate, without sound.
     #[must_use]
     pub fn even(frame_rate: FrameRate) -> Self {
-        Self { frame_rate, uneven: None, sound: None }
+        Self { frame_rate, uneven: None, sound: None, pixel_aspect: PixelAspect::SQUARE }
     }
 
-    /// The frames of this video, without sound.
+    /// The frames of this video, of square pixels and without sound.
     #[must_use]
     pub fn of(video: &VideoInfo) -> Self {
-        Self { frame_rate: video.frame_rate, uneven: video.times.clone(), sound: None }
+        Self { uneven: video.times.clone(), ..Self::even(video.frame_rate) }
+    }
+
+    /// The same with pixels of another shape.
+    #[must_use]
+    pub fn with_pixel_aspect(self, pixel_aspect: PixelAspect) -> Self {
+        Self { pixel_aspect, ..self }
+    }
+
+    /// The shape of the pixels, which cropping and resizing both sides alike do not change.
+    #[must_use]
+    pub fn pixel_aspect(&self) -> PixelAspect {
+        self.pixel_aspect
     }
 
     /// The same with these times, where there are any.
@@ -40,7 +54,7 @@ impl Timeline {
     /// The same sound with the frames of this video, which must start with the same one.
     #[must_use]
     pub fn with_frames(self, video: &VideoInfo) -> Self {
-        Self { sound: self.sound, ..Self::of(video) }
+        Self { sound: self.sound, pixel_aspect: self.pixel_aspect, ..Self::of(video) }
     }
 
     pub(super) fn with_sound(self, sound: Option<Sound>) -> Self {

@@ -26,8 +26,7 @@ type Codec = (&'static str, &'static [&'static str]);
 const H264: Codec = ("libx264 -preset ultrafast -bf 2", &["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "gray"]);
 const H264_BASELINE: Codec = ("libx264 -preset ultrafast -bf 0", &["yuv420p"]);
 const H264_RGB: Codec = ("libx264rgb -preset ultrafast -qp 0", &["rgb24"]);
-const H265: Codec =
-    ("libx265 -preset ultrafast -x265-params log-level=none", &["yuv420p", "yuv444p", "yuv420p10le"]);
+const H265: Codec = ("libx265 -preset ultrafast -x265-params log-level=none", &["yuv420p", "yuv444p", "yuv420p10le"]);
 const VP8: Codec = ("libvpx -cpu-used 8 -auto-alt-ref 1 -lag-in-frames 8", &["yuv420p"]);
 const VP9: Codec = ("libvpx-vp9 -cpu-used 8", &["yuv420p", "yuv444p", "gbrp"]);
 const AV1: Codec = ("libsvtav1 -preset 12 -svtav1-params lp=1", &["yuv420p", "yuv420p10le"]);

@@ -25,7 +25,7 @@ mod video;
 pub use codec::{Codec, CodecError, Reconstructed, Reconstructor};
 pub use deps::fetched;
 pub use error::VideoError;
-pub use files::{remove_partial, temporary_beside, write_atomically};
+pub use files::{remove_partial, remove_temporary, temporary_beside, write_atomically};
 pub use launch::{Launch, LaunchError, Rendezvous};
 pub use loss::{Differentiated, Loss};
 pub use metric::{Metric, MetricError};

@@ -305,7 +305,7 @@ fn a_model_is_evaluated_beside_baselines() {
         evaluate(&["--model", "model.safetensors", "--compare", "jpeg:50"]).assert().code(3).get_output().clone();
     let [said, complained] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert!(
-        said.contains("only 1 of 2 videos were measured") && said.contains("left out: bad\\u{1b}[2J.mp4: "),
+        said.contains("only 1 of 2 videos were measured") && said.contains("not measured: bad\\u{1b}[2J.mp4: "),
         "{said}"
     );
     assert!(complained.ends_with("warning: all numbers are of 1 videos, not of the 2 asked for\n"), "{complained}");

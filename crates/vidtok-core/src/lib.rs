@@ -27,7 +27,7 @@ mod video;
 pub use codec::{Codec, CodecError, Reconstructed, Reconstructor};
 pub use deps::fetched;
 pub use error::VideoError;
-pub use files::{remove_partial, temporary_beside, write_atomically};
+pub use files::{remove_partial, remove_temporary, temporary_beside, write_atomically};
 pub use frame_times::{FrameTimes, FrameTimesError};
 pub use launch::{Launch, LaunchError, Rendezvous};
 pub use loss::{Differentiated, Loss};

@@ -31,15 +31,15 @@ pub struct DetokenizeOptions {
     pub max_memory: u64,
     /// How the videos are stored.
     pub write: WriteOptions,
-    /// Ends the work after the video at hand once it is set.
+    /// Ends the work once it is set; the video at hand is given up.
     pub stop: Arc<AtomicBool>,
 }
 
 /// Brings videos back from the finished shards of a dataset; returns how many. Their sound is lost.
 ///
 /// # Errors
-/// If the folder holds no dataset, or one of other weights, a shard is damaged, no video has such a name, or a video
-/// cannot be written.
+/// If the folder holds no dataset, or one of other weights, a shard is damaged, no video has such a name, a video cannot
+/// be written, or the work was stopped; videos that are restored by then stay.
 pub fn detokenize(
     tokenizer: &Tokenizer,
     options: &DetokenizeOptions,
@@ -72,9 +72,6 @@ pub fn detokenize(
             }
             if !wanted {
                 continue;
-            }
-            if options.stop.load(Ordering::Relaxed) {
-                return Ok(count);
             }
             let notices = restore(tokenizer, &shard, place, entry, options, &ffmpeg)?;
             count += 1;
@@ -131,6 +128,9 @@ fn restore(
     let mut writer = VideoWriter::retell(ffmpeg, destination, entry.size, &entry.timeline(), options.write)?;
     let notices = writer.notices();
     for start in (0..t).step_by(chunk as usize) {
+        if options.stop.load(Ordering::Relaxed) {
+            return Err(TokenizeError::Stopped);
+        }
         let (latent, indices) = match shard.tokens(place, start, chunk.min(t - start))? {
             Tokens::Indices(indices) => (None, Some(indices)),
             Tokens::Moments { mean, .. } => (Some(mean), None),

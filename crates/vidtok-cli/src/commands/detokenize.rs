@@ -9,7 +9,7 @@ use crate::args::{ComputeArgs, ModelArgs, parse_bytes};
 use crate::clip::WriteArgs;
 use crate::notices::Notices;
 use crate::progress;
-use crate::signals::stop_on_signals;
+use crate::signals::end_on_signals;
 
 /// Arguments of `vidtok detokenize`.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub(crate) struct DetokenizeArgs {
 }
 
 pub(crate) fn run(arguments: &DetokenizeArgs) -> anyhow::Result<()> {
-    let stop = stop_on_signals()?;
+    let stop = end_on_signals("videos that are restored stay; the same command starts anew")?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     let options = DetokenizeOptions {
         data: arguments.data.clone(),
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &DetokenizeArgs) -> anyhow::Result<()> {
     let spinner = progress::spinner("restoring videos");
     let mut notices = Notices::default();
     let count = detokenize(&tokenizer, &options, &mut |video, new| {
-        spinner.set_message(format!("restored {}", video.key));
+        progress::say(&spinner, &format!("restored {}", video.key));
         let lines = new.iter().filter_map(|notice| notices.line(&video.key, notice));
         lines.for_each(|line| spinner.suspend(|| eprintln!("{line}")));
     })?;

@@ -19,7 +19,7 @@ mod writer;
 pub use locate::Ffmpeg;
 pub(crate) use picture::Picture;
 pub use reader::VideoReader;
-pub(crate) use stop::Stop;
+pub use stop::Stop;
 pub use timeline::Timeline;
 pub use writer::{Destination, Quality, VideoWriter, WriteOptions, save_png};
 

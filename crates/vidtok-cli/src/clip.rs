@@ -1,4 +1,4 @@
-//! Inputs and outputs of the commands: video files through ffmpeg, or tensors in `.safetensors` files.
+//! Inputs and outputs of the commands: video files through ffmpeg, images, or tensors in `.safetensors` files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,14 +8,15 @@ use tch::{Kind, Tensor};
 use vidtok::Window;
 use vidtok_core::{FrameRate, FrameSink, FrameSource, temporary_beside};
 use vidtok_data::{
-    Destination, Ffmpeg, Quality, Timeline, VideoReader, VideoWriter, cover, interval, to_frames, to_model_range,
+    Destination, Ffmpeg, InputOptions, InputReader, Quality, Reach, Timeline, VideoWriter, cover, interval, to_frames,
+    to_model_range,
 };
 use vidtok_torch::{TensorFile, write_tensors};
 
 use crate::standard::{self, Input, is_standard, is_tensor_name};
 
 /// Size and rate that an input is brought to before it is encoded.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct FrameArgs {
     /// Resize and centre-crop to this height; the video's own without it
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=16384))]
@@ -26,6 +27,10 @@ pub(crate) struct FrameArgs {
     /// Take every n-th frame of a video file, to come close to this many a second; for a tensor: its frames per second
     #[arg(long)]
     fps: Option<FrameRate>,
+    /// Images that are shown in a second, where the input is a folder of frames (PNG, JPEG), a pattern such as
+    /// frames/%06d.png, or an image
+    #[arg(long, value_name = "RATE", default_value_t = InputOptions::FRAME_RATE)]
+    frame_rate: FrameRate,
     /// For models that are not causal: frames that a window of 16 shares with the one before, which fade into each
     /// other; about as many more tokens
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=12))]
@@ -46,6 +51,13 @@ impl FrameArgs {
 
     fn stride(&self, source: FrameRate) -> i64 {
         self.fps.map_or(1, |fps| interval(source.as_f64(), fps.as_f64()) as i64)
+    }
+}
+
+impl Default for FrameArgs {
+    /// As without any.
+    fn default() -> Self {
+        Self { height: None, width: None, fps: None, frame_rate: InputOptions::FRAME_RATE, overlap: 0 }
     }
 }
 
@@ -80,7 +92,8 @@ impl Clip {
     }
 
     fn open_video(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
-        let reader = VideoReader::open(&Ffmpeg::locate()?, path)?;
+        let input = InputOptions { frame_rate: arguments.frame_rate, reach: Reach::once() };
+        let reader = InputReader::open(&Ffmpeg::locate()?, path, &input)?;
         let info = reader.info().clone();
         let stride = arguments.stride(info.frame_rate);
         let timeline = reader.timeline()?;

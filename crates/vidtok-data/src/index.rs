@@ -4,20 +4,29 @@
 //! people: `{"path":"/clips/a.mp4","size":5120,"mtime_ns":...,"frames":250,"fps":"30000/1001","width":..,"height":..}`.
 //! A video whose size or time has changed is looked at again, and of several lines the last counts. Only good videos
 //! are listed: whatever kept one from being read may have gone when the next run begins.
+//!
+//! The file may come with the data, so it is not believed: numbers that no video has are passed over, and a video that
+//! turns out not to be what its line says is looked at again before it is judged.
 
 use std::collections::HashMap;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use vidtok_core::{FrameSource, VideoError, VideoInfo};
+use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 
-use crate::LoadError;
-use crate::ffmpeg::{Ffmpeg, VideoReader};
+use crate::ffmpeg::Ffmpeg;
+use crate::file_stamp::FileStamp;
 use crate::json_lines::JsonLines;
 use crate::quarantine::Fault;
+use crate::{InputOptions, InputReader, LoadError};
+
+/// The most pixels of a frame: about what ffmpeg decodes at most.
+const MOST_PIXELS: i64 = 1 << 28;
+/// The most frames: more than a year of them at 100 a second.
+const MOST_FRAMES: u64 = 1 << 32;
+/// The rates that are possible: from a frame a day to one each tick of a clock of nanoseconds.
+const RATES: std::ops::RangeInclusive<f64> = 1e-5..=1e9;
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,15 +47,6 @@ struct Known {
     height: i64,
 }
 
-/// What tells a file from what it was before: one that is written again gets another stamp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileStamp {
-    /// Bytes.
-    pub size: u64,
-    /// When it was written, in nanoseconds since 1970.
-    pub mtime_ns: i64,
-}
-
 /// Descriptions of videos by their absolute paths; in a file too if there is one.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -63,19 +63,21 @@ impl Index {
         Ok(Self { known: Mutex::new(known), file })
     }
 
-    /// Describes a video, decoding it if it is new or has changed.
-    pub(crate) fn look(&self, ffmpeg: &Ffmpeg, path: &Path) -> Result<VideoInfo, Fault> {
+    /// What is known of a video, if it has not changed since; nothing has been checked.
+    pub(crate) fn recall(&self, path: &Path) -> Option<VideoInfo> {
+        let stamp = FileStamp::at(path).ok()?;
+        let known = self.known().get(key(path)?.as_str()).cloned()?;
+        known.info().filter(|_| known.stamp == stamp)
+    }
+
+    /// Describes a video by decoding it, and remembers that.
+    pub(crate) fn look(&self, ffmpeg: &Ffmpeg, path: &Path, options: &InputOptions) -> Result<VideoInfo, Fault> {
         let io_error = |source| VideoError::Io { path: path.to_owned(), source };
         // Before the look: should the file change meanwhile, the next run looks again.
-        let stamp = FileStamp::of(&path.metadata().map_err(io_error)?);
-        // A name that is no text cannot stand in the file; such a video is looked at in each run.
-        let key = std::path::absolute(path).map_err(io_error)?.to_str().map(str::to_owned);
-        let known = key.as_ref().and_then(|key| self.known().get(key).cloned());
-        if let Some(info) = known.filter(|known| known.stamp == stamp).and_then(|known| known.info()) {
-            return Ok(info);
-        }
-        let info = VideoReader::open(ffmpeg, path)?.info().clone();
-        if let Some(path) = key {
+        let stamp =
+            options.reach.patiently(path, || ffmpeg.stop().is_stopped(), || FileStamp::at(path).map_err(io_error))?;
+        let info = InputReader::open(ffmpeg, path, options)?.info().clone();
+        if let Some(path) = key(path) {
             let entry = Entry { path, known: Known::new(stamp, &info) };
             if let Some(file) = &self.file {
                 file.append(&entry)?;
@@ -90,25 +92,23 @@ impl Index {
     }
 }
 
+/// The name of a video; none if it is no text, which cannot stand in the file: such a video is looked at in each run.
+fn key(path: &Path) -> Option<String> {
+    std::path::absolute(path).ok()?.to_str().map(str::to_owned)
+}
+
 impl Known {
     fn new(stamp: FileStamp, info: &VideoInfo) -> Self {
         let &VideoInfo { width, height, frame_rate, frames } = info;
         Self { stamp, frames, fps: frame_rate.to_string(), width, height }
     }
 
-    /// None if somebody has written nonsense.
+    /// None if no video is so.
     fn info(&self) -> Option<VideoInfo> {
         let Self { frames, width, height, .. } = *self;
-        let frame_rate = self.fps.parse().ok()?;
-        (frames > 0 && width > 0 && height > 0).then_some(VideoInfo { width, height, frame_rate, frames })
-    }
-}
-
-impl FileStamp {
-    /// The stamp of a file that looks so.
-    #[must_use]
-    pub fn of(file: &Metadata) -> Self {
-        let mtime_ns = file.mtime().saturating_mul(1_000_000_000).saturating_add(file.mtime_nsec());
-        Self { size: file.len(), mtime_ns }
+        let frame_rate: FrameRate = self.fps.parse().ok()?;
+        let has_size = width > 0 && height > 0 && width.checked_mul(height).is_some_and(|pixels| pixels <= MOST_PIXELS);
+        let is_possible = has_size && (1..=MOST_FRAMES).contains(&frames) && RATES.contains(&frame_rate.as_f64());
+        is_possible.then_some(VideoInfo { width, height, frame_rate, frames })
     }
 }

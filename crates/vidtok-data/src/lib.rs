@@ -19,6 +19,8 @@
 //! # Ok::<(), vidtok_core::VideoError>(())
 //! ```
 //!
+//! [`InputReader`] reads the same way what may also be images: a folder of frames, or a single one.
+//!
 //! Random clips for training, here made up. A video of a list that cannot be read is set aside, and another takes its
 //! place.
 //!
@@ -48,15 +50,21 @@ mod clip_set;
 mod dataset;
 mod error;
 mod ffmpeg;
+mod file_stamp;
+mod find;
 mod frame_cache;
+mod frame_folder;
 mod index;
+mod input;
 mod json_lines;
 mod library;
 mod loader;
 mod mixture;
+mod path_text;
 mod prepared;
 mod procedural;
 mod quarantine;
+mod reach;
 mod regroup;
 mod sampling;
 mod transform;
@@ -64,17 +72,22 @@ mod video;
 
 pub use ahead::{AheadInfo, AheadVideo, DecodeAhead};
 pub use clip_set::{Batch, ClipSet, ClipSpec, Crop, HeldOut, Source};
-pub use dataset::{DatasetError, find_videos, list_videos, read_video_list};
+pub use dataset::{DatasetError, VideoList, find_videos, list_videos, read_video_list};
 pub use error::LoadError;
 pub use ffmpeg::{Destination, Ffmpeg, Quality, Timeline, VideoReader, VideoWriter, save_png};
-pub use index::FileStamp;
+pub use file_stamp::FileStamp;
+pub use find::LeftOut;
+pub use frame_folder::FrameFolder;
+pub use input::{InputOptions, InputReader};
 pub use json_lines::JsonLines;
 pub use library::{Library, LibraryOptions};
 pub use loader::{Loader, LoaderOptions};
 pub use mixture::Mixture;
+pub use path_text::path_text;
 pub use prepared::{Preparation, PreparedVideo};
 pub use procedural::Scene;
 pub use quarantine::{Quarantined, unusable};
+pub use reach::Reach;
 pub use sampling::{ClipRule, Window, evaluation_windows, interval};
 pub use transform::{
     center_crop, center_offset, cover, fit, resize_frames, resize_shorter_side, resized_size, to_frames,

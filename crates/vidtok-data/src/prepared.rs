@@ -7,7 +7,7 @@ use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 
 use crate::regroup::Regroup;
 use crate::transform::{prepare, resized_size};
-use crate::{Ffmpeg, VideoReader, interval};
+use crate::{Ffmpeg, InputOptions, InputReader, interval};
 
 /// Frames that are read at a time at most ...
 const READ: i64 = 16;
@@ -25,6 +25,8 @@ pub struct Preparation {
     pub crop: Option<[i64; 2]>,
     /// At most so many frames, from the first on; `None`: all.
     pub max_frames: Option<usize>,
+    /// How videos are opened.
+    pub input: InputOptions,
 }
 
 impl Preparation {
@@ -64,7 +66,7 @@ fn frame_bytes([height, width]: [i64; 2]) -> i64 {
 /// The frames of one video, in order.
 #[derive(Debug)]
 pub struct PreparedVideo {
-    reader: VideoReader,
+    reader: InputReader,
     preparation: Preparation,
     stride: u64,
     frames: usize,
@@ -79,9 +81,9 @@ impl PreparedVideo {
     /// Opens a video and looks at all of it.
     ///
     /// # Errors
-    /// As [`VideoReader::open`].
+    /// As [`InputReader::open`].
     pub fn open(ffmpeg: &Ffmpeg, path: &Path, preparation: &Preparation) -> Result<Self, VideoError> {
-        let reader = VideoReader::open(ffmpeg, path)?;
+        let reader = InputReader::open(ffmpeg, path, &preparation.input)?;
         let info = reader.info();
         let stride = preparation.sample_fps.map_or(1, |fps| interval(info.frame_rate.as_f64(), fps)).max(1);
         let all = info.frames.div_ceil(stride) as usize;

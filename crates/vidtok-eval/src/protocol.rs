@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use vidtok_data::Preparation;
+use vidtok_core::FrameRate;
+use vidtok_data::{InputOptions, Preparation};
 
 use crate::{EvalError, MetricKind};
 
@@ -23,20 +24,25 @@ pub struct Protocol {
     pub max_frames: Option<usize>,
     /// What is measured.
     pub metrics: Vec<MetricKind>,
+    /// Images of a folder of frames that are shown in a second; `None`: 25.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_rate: Option<f64>,
 }
 
 impl Default for Protocol {
     /// The published protocol: 30 fps, 256x256, windows.
     fn default() -> Self {
         let metrics = MetricKind::DEFAULT.to_vec();
-        Self { sample_fps: Some(30.0), size: [256, 256], long: false, max_frames: None, metrics }
+        Self { sample_fps: Some(30.0), size: [256, 256], long: false, max_frames: None, metrics, frame_rate: None }
     }
 }
 
 impl Protocol {
     pub(crate) fn preparation(&self) -> Preparation {
         let Self { sample_fps, max_frames, .. } = *self;
-        Preparation { sample_fps, max_frames, ..Preparation::fit(self.size) }
+        let frame_rate = self.frame_rate.and_then(FrameRate::from_f64).unwrap_or(InputOptions::FRAME_RATE);
+        let input = InputOptions { frame_rate, ..InputOptions::default() };
+        Preparation { sample_fps, max_frames, input, ..Preparation::fit(self.size) }
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
 use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed};
-use vidtok_data::{Ffmpeg, PreparedVideo, Quality, VideoWriter, to_frames, to_unit_range};
+use vidtok_data::{
+    Ffmpeg, Preparation, PreparedVideo, Quality, VideoWriter, path_text, to_frames, to_unit_range, unusable,
+};
 use vidtok_report::difference;
 
 use crate::instruments::{InstrumentSet, Instruments};
@@ -55,7 +57,8 @@ pub enum Progress<'a> {
 /// Evaluates `codecs` on `videos`, whose names are shown relative to `root`.
 ///
 /// # Errors
-/// If a codec fails, a metric is not defined for such frames, the folder cannot be written, or no video can be read.
+/// If a codec fails, a metric is not defined for such frames, the folder cannot be written, no video can be read, or one
+/// cannot for a reason that does not lie in it: its folder cannot be reached, or ffmpeg does not run.
 pub fn evaluate(
     codecs: &[Box<dyn Codec>],
     root: &Path,
@@ -73,7 +76,9 @@ pub fn evaluate(
     let instruments = InstrumentSet::load(&protocol.metrics, device)?;
     let weights = instruments.weights()?;
     let ffmpeg = Ffmpeg::locate()?;
-    let run = Run { protocol, device, options, instruments: &instruments, weights: &weights, ffmpeg };
+    let mut preparation = protocol.preparation();
+    preparation.input.reach = preparation.input.reach.within(root);
+    let run = Run { protocol, preparation, device, options, instruments: &instruments, weights: &weights, ffmpeg };
     run.claim_folder()?;
     // What earlier runs have left in the folder of the results is no input.
     let own = options.out.canonicalize().map_err(EvalError::file(&options.out))?;
@@ -83,13 +88,13 @@ pub fn evaluate(
     let mut parts: Vec<Vec<Part>> = codecs.iter().map(|_| Vec::new()).collect();
     let mut unreadable = Vec::new();
     for &path in &videos {
-        let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+        let name = path_text(path.strip_prefix(root).unwrap_or(path)).into_owned();
         match run.video(codecs, path, &name, tell) {
             Ok(found) => {
                 measured.push(name);
                 parts.iter_mut().zip(found).for_each(|(parts, part)| parts.push(part));
             }
-            Err(EvalError::Video(error)) => {
+            Err(EvalError::Video(error)) if unusable(&error).is_some() => {
                 let reason = one_line(&error);
                 tell(Progress::Unreadable { video: &name, reason: &reason });
                 unreadable.push((name, reason));
@@ -117,6 +122,7 @@ pub(crate) fn player_path(out: &Path, codec: &str, video: &str) -> PathBuf {
 
 struct Run<'a> {
     protocol: &'a Protocol,
+    preparation: Preparation,
     device: Device,
     options: &'a EvaluateOptions,
     instruments: &'a InstrumentSet,
@@ -198,7 +204,7 @@ impl Run<'_> {
         features: Option<&Tensor>,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Part, EvalError> {
-        let mut video = PreparedVideo::open(&self.ffmpeg, path, &self.protocol.preparation())?;
+        let mut video = PreparedVideo::open(&self.ffmpeg, path, &self.preparation)?;
         let (frames, rate, [h, w]) = (video.frames(), video.frame_rate(), self.protocol.size);
         let about = About { stamp, frames, fps: rate.as_f64(), windows: 0, pixels: 0.0, bits: None, seconds: 0.0 };
         let mut taker = Taker {

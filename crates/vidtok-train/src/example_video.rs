@@ -6,7 +6,8 @@ use tch::Tensor;
 use vidtok::{Plan, StreamReconstructor, Tokenizer, Work};
 use vidtok_core::{FrameRate, FrameSink, FrameSource, Reconstructed, VideoError};
 use vidtok_data::{
-    Ffmpeg, Quality, Scene, VideoReader, VideoWriter, center_offset, resize_frames, to_frames, to_model_range,
+    Ffmpeg, InputOptions, InputReader, Quality, Scene, VideoWriter, center_offset, resize_frames, to_frames,
+    to_model_range,
 };
 
 use crate::TrainError;
@@ -16,8 +17,8 @@ const FRAMES: i64 = 75;
 
 /// Where the frames come from.
 pub(crate) enum Example<'a> {
-    /// A video file.
-    Video(&'a Path),
+    /// A video file, or a folder of frames.
+    Video(&'a Path, InputOptions),
     /// A procedural scene, of this seed.
     Scene(u64),
 }
@@ -60,8 +61,8 @@ pub(crate) fn write(
 /// Frames uint8 `[t, h, w, 3]` and their rate.
 fn read(ffmpeg: &Ffmpeg, example: &Example<'_>, side: i64) -> Result<(Tensor, FrameRate), VideoError> {
     match example {
-        Example::Video(path) => {
-            let mut reader = VideoReader::open(ffmpeg, *path)?;
+        Example::Video(path, input) => {
+            let mut reader = InputReader::open(ffmpeg, *path, input)?;
             let rate = reader.info().frame_rate;
             let mut parts = Vec::new();
             let mut count = 0;

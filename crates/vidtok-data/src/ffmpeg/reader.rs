@@ -26,6 +26,9 @@ use super::{Ffmpeg, file_url, frame_bytes};
 /// The most ranges of frames in one filter expression; ffmpeg evaluates all of it for each frame.
 const RANGES: usize = 200;
 
+/// Bytes for which memory is taken before they have come: a wrong description may ask for any number.
+const AT_ONCE: usize = 256 << 20;
+
 type Range = RangeInclusive<u64>;
 
 /// A video file that is read through ffmpeg.
@@ -125,7 +128,7 @@ impl FrameSource for VideoReader {
         }
         let ranges = ranges(&wanted, RANGES);
         let mut stream = FrameStream::start(&self.ffmpeg, &self.path, &self.info, Some(&ranges))?;
-        let mut pixels = Vec::with_capacity(wanted.len() * stream.frame_bytes);
+        let mut pixels = Vec::with_capacity((wanted.len() * stream.frame_bytes).min(AT_ONCE));
         let mut rest = wanted.iter().peekable();
         for frame in ranges.into_iter().flatten() {
             let data = stream.read(1)?;
@@ -159,7 +162,8 @@ impl FrameStream {
         check_file(path)?;
         let VideoInfo { width, height, .. } = *info;
         let select = ranges.map(select).unwrap_or_default();
-        let convert = format!("scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24");
+        let size = expected_size(info);
+        let convert = format!("scale={size}:flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24");
         let mut command = ffmpeg.command("warning");
         command.args(input_options()).arg("-i").arg(file_url(path)).args(["-map", "0:V:0"]);
         command.args(ffmpeg.passthrough()).arg("-vf").arg(select + &convert);
@@ -176,7 +180,7 @@ impl FrameStream {
     /// The next `count` frames, all of them.
     fn read(&mut self, count: u64) -> Result<Vec<u8>, VideoError> {
         let bytes = self.frame_bytes * count as usize;
-        let mut pixels = Vec::with_capacity(bytes);
+        let mut pixels = Vec::with_capacity(bytes.min(AT_ONCE));
         if let Some(output) = &mut self.output {
             let read = output.take(bytes as u64).read_to_end(&mut pixels);
             read.map_err(|source| VideoError::Io { path: self.path.clone(), source })?;
@@ -261,6 +265,14 @@ fn ranges(indices: &[u64], most: usize) -> Vec<Range> {
         }
         gap *= 2;
     }
+}
+
+/// The size of `info` as the filter `scale` takes it. Frames of another size become a pixel each, which are too few bytes:
+/// what is known of a video may be wrong, and it must not be read distorted. Only the first frame decides.
+fn expected_size(info: &VideoInfo) -> String {
+    let VideoInfo { width, height, .. } = *info;
+    let side = |side| format!("'if(eq(iw,{width})*eq(ih,{height}),{side},1)'");
+    format!("{}:{}", side(width), side(height))
 }
 
 /// The filter that lets the frames of these ranges through.

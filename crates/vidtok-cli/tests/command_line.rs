@@ -243,7 +243,7 @@ fn a_folder_of_frames_is_an_input_wherever_a_video_is() {
         let fixed = ["encode", "--model", "model.safetensors", input, "latent.safetensors"];
         bench.vidtok(&[&fixed[..], more].concat()).assert().success();
         let file = TensorFile::open(&bench.path("latent.safetensors")).unwrap();
-        (file.tensor("latent").unwrap(), file.metadata("fps").unwrap().to_owned())
+        (file.tensor("latent").unwrap(), file.metadata("vidtok.fps").unwrap().to_owned())
     };
     let (video, rate) = encoded("video.mkv", &[]);
     for input in ["data/frames", "data/frames/%06d.png"] {

@@ -55,6 +55,14 @@ pub enum DatasetError {
         /// What it holds instead.
         left_out: LeftOut,
     },
+    /// A folder holds no images.
+    #[error("{}: no images in it; {left_out}; images are {}", path.display(), crate::frame_folder::EXTENSIONS.join(", "))]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds instead.
+        left_out: LeftOut,
+    },
     /// The table has no rows.
     #[error("{}: lists no videos", path.display())]
     Empty {
@@ -129,6 +137,19 @@ pub fn find_videos(folder: &Path) -> Result<VideoList, DatasetError> {
     };
     let root = named.parent().unwrap_or(&named).to_owned();
     Ok(VideoList { root, videos: vec![named], left_out })
+}
+
+/// The images of a folder and the folders in it, each of them a clip of one frame, in the order of their names.
+///
+/// # Errors
+/// As [`find_videos`].
+pub fn find_images(folder: &Path) -> Result<VideoList, DatasetError> {
+    let (mut videos, left_out) = find::images(folder)?;
+    if videos.is_empty() {
+        return Err(DatasetError::NoImages { path: folder.to_owned(), left_out });
+    }
+    videos.sort();
+    Ok(VideoList { root: folder.to_owned(), videos, left_out })
 }
 
 /// The videos of a folder ([`find_videos`]), or of a table ([`read_video_list`]) in its folder.

@@ -46,6 +46,11 @@ impl LeftOut {
         self.count() == 0
     }
 
+    fn add_all(&mut self, files: &Files) {
+        files.others.iter().for_each(|file| self.add(file));
+        self.hidden += files.hidden;
+    }
+
     fn add(&mut self, path: &Path) {
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         let name = match extension {
@@ -77,17 +82,55 @@ impl fmt::Display for LeftOut {
 
 /// The videos below `folder`, in no order, and what else there is.
 pub(crate) fn videos(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut), DatasetError> {
-    let mut search = Search { linked: vec![folder.to_owned()], ..Search::default() };
-    while let Some(next) = search.next_folder() {
-        search.visit(&next).map_err(|source| DatasetError::Folder { path: next, source })?;
+    let (mut videos, mut left_out) = (Vec::new(), LeftOut::default());
+    walk(folder, |folder, mut files| {
+        match files.videos.is_empty() && !files.images.is_empty() {
+            true => videos.push(folder.to_owned()),
+            // Such as pictures of videos, beside them.
+            false => files.images.iter().for_each(|image| left_out.add(image)),
+        }
+        videos.append(&mut files.videos);
+        left_out.add_all(&files);
+    })?;
+    Ok((videos, left_out))
+}
+
+/// The images below `folder`, each by itself, in no order, and what else there is.
+pub(crate) fn images(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut), DatasetError> {
+    let (mut images, mut left_out) = (Vec::new(), LeftOut::default());
+    walk(folder, |_, mut files| {
+        images.append(&mut files.images);
+        files.videos.iter().for_each(|video| left_out.add(video));
+        left_out.add_all(&files);
+    })?;
+    Ok((images, left_out))
+}
+
+/// What is in one folder, but for the folders in it.
+#[derive(Default)]
+struct Files {
+    videos: Vec<PathBuf>,
+    images: Vec<PathBuf>,
+    others: Vec<PathBuf>,
+    /// Folders, and files that would be taken.
+    hidden: usize,
+}
+
+/// Visits `folder` and the folders in it.
+fn walk(folder: &Path, mut take: impl FnMut(&Path, Files)) -> Result<(), DatasetError> {
+    let mut walk = Walk { linked: vec![folder.to_owned()], ..Walk::default() };
+    while let Some(next) = walk.next_folder() {
+        match walk.visit(&next) {
+            Ok(Some(files)) => take(&next, files),
+            Ok(None) => {}
+            Err(source) => return Err(DatasetError::Folder { path: next, source }),
+        }
     }
-    Ok((search.videos, search.left_out))
+    Ok(())
 }
 
 #[derive(Default)]
-struct Search {
-    videos: Vec<PathBuf>,
-    left_out: LeftOut,
+struct Walk {
     /// Folders to visit, in the order of their names ...
     folders: Vec<PathBuf>,
     /// ... and those that only a link leads to, after all others: what has a name without links goes by that one.
@@ -96,7 +139,7 @@ struct Search {
     visited: HashSet<(u64, u64)>,
 }
 
-impl Search {
+impl Walk {
     fn next_folder(&mut self) -> Option<PathBuf> {
         if self.folders.is_empty() {
             self.linked.sort_by(|a, b| b.cmp(a));
@@ -105,41 +148,35 @@ impl Search {
         self.folders.pop()
     }
 
-    fn visit(&mut self, folder: &Path) -> std::io::Result<()> {
+    /// What is in a folder; `None` if it was visited before.
+    fn visit(&mut self, folder: &Path) -> std::io::Result<Option<Files>> {
         let metadata = fs::metadata(folder)?;
         if !self.visited.insert((metadata.dev(), metadata.ino())) {
-            return Ok(());
+            return Ok(None);
         }
         let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<DirEntry>, _>>()?;
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.file_name()));
-        let (mut images, mut has_videos) = (Vec::new(), false);
+        let mut files = Files::default();
         for entry in entries {
             let path = entry.path();
             let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-            let is_link = entry.file_type()?.is_symlink();
             if is_folder(&entry)? {
-                match (is_hidden, is_link) {
-                    (true, _) => self.left_out.hidden += 1,
+                match (is_hidden, entry.file_type()?.is_symlink()) {
+                    (true, _) => files.hidden += 1,
                     (false, true) => self.linked.push(path),
                     (false, false) => self.folders.push(path),
                 }
             } else if is_hidden {
-                self.left_out.hidden += usize::from(is_video(&path));
+                files.hidden += usize::from(is_video(&path) || is_image(&path));
             } else if is_video(&path) {
-                has_videos = true;
-                self.videos.push(path);
+                files.videos.push(path);
             } else if is_image(&path) {
-                images.push(path);
+                files.images.push(path);
             } else {
-                self.left_out.add(&path);
+                files.others.push(path);
             }
         }
-        match has_videos || images.is_empty() {
-            // Such as pictures of videos, beside them.
-            true => images.iter().for_each(|image| self.left_out.add(image)),
-            false => self.videos.push(folder.to_owned()),
-        }
-        Ok(())
+        Ok(Some(files))
     }
 }
 
@@ -247,6 +284,29 @@ mod tests {
         assert_eq!(list.left_out.to_string(), "left out: 2 files (.jpg 1, .txt 1)");
         // Alone, the folder has a name in its parent.
         assert_eq!(names(&folder.path().join("a")), ["a"]);
+    }
+
+    #[test]
+    fn images_may_each_be_taken_by_itself() {
+        let folder = folder(&["a/2.png", "a/1.jpg", "v.mp4", "top.PNG"]);
+        let list = crate::find_images(folder.path()).unwrap();
+        assert_eq!(list.videos, ["a/1.jpg", "a/2.png", "top.PNG"].map(|name| folder.path().join(name)));
+        assert_eq!(list.left_out.to_string(), "left out: 1 file (.mp4 1)");
+        fs::remove_dir_all(folder.path().join("a")).unwrap();
+        fs::remove_file(folder.path().join("top.PNG")).unwrap();
+        assert!(crate::find_images(folder.path()).unwrap_err().to_string().contains("no images in it"));
+    }
+
+    #[test]
+    fn the_documented_extensions_are_those_that_are_taken() {
+        let documented = include_str!("../../../docs/DATA_FOLDERS.md");
+        let rows = documented.lines().skip_while(|line| !line.contains("| extensions |")).skip(2);
+        let cells = rows.map_while(|row| row.trim().strip_prefix("| ")?.split(" | ").nth(1));
+        let mut listed: Vec<&str> = cells.flat_map(|cell| cell.trim_end_matches(" |").split(' ')).collect();
+        listed.sort_unstable();
+        let mut taken = EXTENSIONS;
+        taken.sort_unstable();
+        assert_eq!(listed, taken);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::path_text::path_text;
 use crate::quarantine::is_shortage;
 
 /// What images end in.
-const EXTENSIONS: [&str; 3] = ["jpeg", "jpg", "png"];
+pub(crate) const EXTENSIONS: [&str; 3] = ["jpeg", "jpg", "png"];
 
 /// Whether a file is an image by its extension.
 pub(crate) fn is_image(path: &Path) -> bool {
@@ -50,12 +50,15 @@ impl FrameFolder {
     /// the size of each. They are decoded when they are read.
     ///
     /// # Errors
-    /// [`VideoError::Empty`] if there is no image, [`VideoError::Decode`] with the image's name if one is damaged or has
-    /// another size than the first, [`VideoError::Io`] if a file cannot be read.
+    /// [`VideoError::Decode`] if there is no image, or with the image's name if one is damaged or has another size than the
+    /// first; [`VideoError::Io`] if a file cannot be read.
     pub fn open(path: impl Into<PathBuf>, frame_rate: FrameRate) -> Result<Self, VideoError> {
         let path = path.into();
         let files = frame_files(&path)?;
-        let Some((first, others)) = files.split_first() else { return Err(VideoError::Empty { path }) };
+        let Some((first, others)) = files.split_first() else {
+            let message = format!("it holds no images ({})", EXTENSIONS.join(", "));
+            return Err(VideoError::Decode { path, message });
+        };
         let [height, width] = look(&path, first)?.1;
         for file in others {
             let [h, w] = look(&path, file)?.1;
@@ -382,7 +385,8 @@ mod tests {
         let other = std::fs::read(at("3.png")).unwrap();
         std::fs::remove_file(at("3.png")).unwrap();
         assert_eq!(told(&other), "cannot decode: 2.png: 2x2, but 1.png is 3x2; the frames of a clip have one size");
-        assert!(matches!(FrameFolder::open(tempfile::tempdir().unwrap().path(), RATE), Err(VideoError::Empty { .. })));
+        let message = FrameFolder::open(tempfile::tempdir().unwrap().path(), RATE).unwrap_err().to_string();
+        assert!(message.contains("it holds no images (jpeg, jpg, png)"), "{message}");
     }
 
     #[test]

@@ -72,7 +72,7 @@ mod video;
 
 pub use ahead::{AheadInfo, AheadVideo, DecodeAhead};
 pub use clip_set::{Batch, ClipSet, ClipSpec, Crop, HeldOut, Source};
-pub use dataset::{DatasetError, VideoList, find_videos, list_videos, read_video_list};
+pub use dataset::{DatasetError, VideoList, find_images, find_videos, list_videos, read_video_list};
 pub use error::LoadError;
 pub use ffmpeg::{Destination, Ffmpeg, Quality, Timeline, VideoReader, VideoWriter, save_png};
 pub use file_stamp::FileStamp;

@@ -8,8 +8,8 @@ use tch::Tensor;
 use vidtok::Tokenizer;
 use vidtok_core::Share;
 use vidtok_data::{
-    ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, HeldOut, LeftOut, Library, LibraryOptions, Loader, LoaderOptions,
-    Mixture, Source, find_videos, path_text, read_video_list,
+    ClipRule, ClipSet, ClipSpec, Crop, DatasetError, Ffmpeg, HeldOut, Library, LibraryOptions, Loader, LoaderOptions,
+    Mixture, Source, VideoList, find_images, find_videos, path_text, read_video_list,
 };
 
 use crate::example_video::{self, Example};
@@ -47,15 +47,16 @@ impl Data {
         let missing = config.folder.as_ref().is_some_and(|folder| !folder.exists());
         let stands_in = missing && config.scenes_if_missing;
         let mut left_out = Vec::new();
-        let mut list = |folder: &Path, table: Option<&Path>, named: &[PathBuf]| -> Result<_, TrainError> {
-            let (paths, others) = list(folder, table, named)?;
-            if !others.is_empty() {
-                left_out.push(format!("{}: {others}", folder.display()));
-            }
-            Ok(paths)
+        let mut take = |list: VideoList| {
+            let VideoList { root, videos, left_out: others } = list;
+            left_out.extend((!others.is_empty()).then(|| format!("{}: {others}", root.display())));
+            videos
         };
         let paths = match &config.folder {
-            Some(folder) if !stands_in => list(folder, config.table.as_deref(), &config.videos)?,
+            Some(folder) if !stands_in && !config.videos.is_empty() => {
+                config.videos.iter().map(|video| folder.join(video)).collect()
+            }
+            Some(folder) if !stands_in => take(list(folder, config.table.as_deref(), find_videos)?),
             _ => Vec::new(),
         };
         let videos = |folder: &Path, paths: Vec<PathBuf>| Source::Videos {
@@ -84,7 +85,7 @@ impl Data {
         let mixture = match &config.images {
             None => Mixture::from(Arc::clone(&training)),
             Some(images) => {
-                let paths = list(&images.folder, images.table.as_deref(), &[])?;
+                let paths = take(list(&images.folder, images.table.as_deref(), find_images)?);
                 let set = Arc::new(ClipSet::open(&library, videos(&images.folder, paths), spec.for_images())?);
                 Mixture::new(vec![(Arc::clone(&training), 1.0 - images.share), (set, images.share)])?
             }
@@ -94,7 +95,7 @@ impl Data {
             Some(ValidationVideos { folder, table, sample_fps }) => {
                 let rule = ClipRule { frames: config.frames, sample_fps: Some(*sample_fps) };
                 let spec = ClipSpec { rule, held_out: HeldOut::NONE, ..spec };
-                let paths = list(folder, table.as_deref(), &[])?;
+                let paths = take(list(folder, table.as_deref(), find_videos)?);
                 Some(ClipSet::open(&library, videos(folder, paths), spec)?)
             }
         };
@@ -155,16 +156,16 @@ impl Data {
     }
 }
 
-/// The videos of a folder: those named, those of a table, or all there are; and what else it holds.
-fn list(folder: &Path, table: Option<&Path>, named: &[PathBuf]) -> Result<(Vec<PathBuf>, LeftOut), TrainError> {
-    if !named.is_empty() {
-        return Ok((named.iter().map(|video| folder.join(video)).collect(), LeftOut::default()));
-    }
+/// The videos of a folder: those of a table, or what `find` takes.
+fn list(
+    folder: &Path,
+    table: Option<&Path>,
+    find: fn(&Path) -> Result<VideoList, DatasetError>,
+) -> Result<VideoList, DatasetError> {
     let usual = folder.join("clips.csv");
-    match table.or_else(|| usual.exists().then_some(usual.as_path())) {
-        Some(table) => Ok((read_video_list(table, folder)?, LeftOut::default())),
-        None => find_videos(folder).map(|list| (list.videos, list.left_out)).map_err(TrainError::from),
-    }
+    let Some(table) = table.or_else(|| usual.is_file().then_some(usual.as_path())) else { return find(folder) };
+    let videos = read_video_list(table, folder)?;
+    Ok(VideoList { root: folder.to_owned(), videos, ..VideoList::default() })
 }
 
 fn open_library(config: &DataConfig, run: &Path, share: Share) -> Result<Arc<Library>, TrainError> {

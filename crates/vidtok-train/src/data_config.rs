@@ -73,8 +73,8 @@ pub struct DataConfig {
 pub struct ImagesConfig {
     /// Folder of images.
     pub folder: PathBuf,
-    /// CSV table with a column `videos`, of paths below the folder; `clips.csv` in the folder without it. Only a table
-    /// makes images of one folder clips of their own: in a folder without it they are the frames of one clip.
+    /// CSV table with a column `videos`, of paths below the folder. Without it, `clips.csv` in the folder if there is one,
+    /// else all images in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<PathBuf>,
     /// The share of batches that are images, above 0 and below 1.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use bench::{Bench, contents, files, model, run};
 use tch::{Device, Kind, Tensor};
 use vidtok::{EncodeOptions, Encoded, Tokenizer, Window};
-use vidtok_core::FrameSource;
-use vidtok_data::{Ffmpeg, LoadError, Preparation, Quality, VideoReader, save_png, to_frames, to_model_range};
+use vidtok_core::{FrameSource, VideoError};
+use vidtok_data::{Ffmpeg, Preparation, Quality, VideoReader, save_png, to_frames, to_model_range};
 use vidtok_tokenize::{
     Dataset, DetokenizeOptions, Manifest, NumberType, Progress, Shard, ShardFormat, TokenizeError, Tokens, detokenize,
     shards, tokenize,
@@ -238,7 +238,7 @@ fn a_folder_that_vanishes_ends_the_work_and_no_video_is_skipped() {
             _ => {}
         });
         let error = ended.unwrap_err();
-        assert!(matches!(error, TokenizeError::Load(LoadError::Video(_))), "{error:?}");
+        assert!(matches!(error, TokenizeError::Video(VideoError::Unreachable { .. })), "{error:?}");
         assert!(error.to_string().contains("cannot be reached: "), "{error}");
         assert!(!options.out.join("manifest.json").exists());
         assert_eq!(fs::read_to_string(options.out.join("skipped.jsonl")).unwrap_or_default(), "");

@@ -1,4 +1,4 @@
-//! Inputs and outputs of the commands: video files through ffmpeg, or tensors in `.safetensors` files.
+//! Inputs and outputs of the commands: video files through ffmpeg, images, or tensors in `.safetensors` files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use tch::{Kind, Tensor};
 use vidtok::{PixelRange, Window};
 use vidtok_core::{FrameRate, FrameSink, FrameSource, PixelAspect, temporary_beside};
 use vidtok_data::{
-    Destination, Ffmpeg, Hdr, Notice, ReadOptions, Sampling, Timeline, VideoReader, VideoWriter, WriteOptions, cover,
-    to_frames, to_model_range,
+    Destination, Ffmpeg, Hdr, InputOptions, InputReader, Notice, Reach, ReadOptions, Sampling, Timeline, VideoWriter,
+    WriteOptions, cover, to_frames, to_model_range,
 };
 use vidtok_torch::{TensorFile, write_tensors};
 
@@ -61,7 +61,7 @@ impl WriteArgs {
 }
 
 /// Size and rate that an input is brought to before it is encoded, none of which changes the shape of its pixels.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct FrameArgs {
     /// Resize and centre-crop to this height; the video's own without it
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=16384))]
@@ -72,6 +72,10 @@ pub(crate) struct FrameArgs {
     /// Take those frames of a video file that come close to this many a second; for a tensor: its frames per second
     #[arg(long, value_parser = parse_rate)]
     fps: Option<FrameRate>,
+    /// Images that are shown in a second, where the input is a folder of frames (PNG, JPEG), a pattern such as
+    /// frames/%06d.png, or an image
+    #[arg(long, value_name = "RATE", default_value_t = InputOptions::FRAME_RATE, value_parser = parse_rate)]
+    frame_rate: FrameRate,
     /// For models that are not causal: frames that a window of 16 shares with the one before, which fade into each
     /// other; about as many more tokens
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=12))]
@@ -90,6 +94,14 @@ impl FrameArgs {
             (None, Some(width)) => [scaled(h, width, w), width],
             (None, None) => [h, w],
         }
+    }
+}
+
+impl Default for FrameArgs {
+    /// As without any.
+    fn default() -> Self {
+        let (frame_rate, read) = (InputOptions::FRAME_RATE, ReadArgs::default());
+        Self { height: None, width: None, fps: None, frame_rate, overlap: 0, read }
     }
 }
 
@@ -127,7 +139,9 @@ impl Clip {
     }
 
     fn open_video(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
-        let reader = VideoReader::open_with(&Ffmpeg::locate()?, path, arguments.read.options())?;
+        let (frame_rate, read) = (arguments.frame_rate, arguments.read.options());
+        let input = InputOptions { frame_rate, reach: Reach::once(), read };
+        let reader = InputReader::open(&Ffmpeg::locate()?, path, &input)?;
         let notices = reader.notices();
         let info = reader.info().clone();
         let fps = arguments.fps.map(FrameRate::as_f64);

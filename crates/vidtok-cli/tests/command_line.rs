@@ -284,6 +284,56 @@ fn two_videos_and_two_folders_are_measured() {
 }
 
 #[test]
+fn a_folder_of_frames_is_an_input_wherever_a_video_is() {
+    let bench = Bench::new("v1.0", KL);
+    fs::create_dir_all(bench.path("data/frames")).unwrap();
+    bench.ffmpeg("-f lavfi -i testsrc2=s=48x32:r=10:d=0.9 -c:v ffv1 -pix_fmt gbrp video.mkv");
+    bench.ffmpeg("-i video.mkv data/frames/%06d.png");
+    bench.ffmpeg("-i video.mkv -frames:v 1 first.png");
+    fs::write(bench.path("data/notes.txt"), "").unwrap();
+    let encoded = |input: &str, more: &[&str]| {
+        let fixed = ["encode", "--model", "model.safetensors", input, "latent.safetensors"];
+        bench.vidtok(&[&fixed[..], more].concat()).assert().success();
+        let file = TensorFile::open(&bench.path("latent.safetensors")).unwrap();
+        (file.tensor("latent").unwrap(), file.metadata("vidtok.fps").unwrap().to_owned())
+    };
+    let (video, rate) = encoded("video.mkv", &[]);
+    for input in ["data/frames", "data/frames/%06d.png"] {
+        let (images, same) = encoded(input, &["--frame-rate", "10"]);
+        assert!(images.equal(&video) && same == rate, "{input}: {same} {rate}");
+    }
+    let every_second = encoded("video.mkv", &["--fps", "5"]).0;
+    assert!(encoded("data/frames", &["--frame-rate", "10", "--fps", "5"]).0.equal(&every_second));
+    assert_eq!(encoded("first.png", &[]).0.size()[2], 1);
+    let reconstruct = ["reconstruct", "--model", "model.safetensors", "--frame-rate", "12", "data/frames", "again.mp4"];
+    bench.vidtok(&reconstruct).assert().success();
+    let info = bench.info("again.mp4");
+    assert_eq!((info.frames, info.width, info.frame_rate.to_string()), (9, 48, "12".to_owned()));
+    let metrics = ["metrics", "--metrics", "psnr"];
+    for pair in
+        [["data/frames", "video.mkv"], ["data/frames", "data/frames"], ["data", "data"], ["first.png", "first.png"]]
+    {
+        let said = bench.vidtok(&[&metrics[..], &pair[..]].concat()).assert().success().get_output().clone();
+        assert!(String::from_utf8(said.stdout).unwrap().contains("80.000000"), "{pair:?}");
+    }
+    let evaluate = ["evaluate", "--compare", "identity", "--data", "data", "--height", "32", "--width", "32"];
+    let said = bench.vidtok(&[&evaluate[..], &["--metrics", "psnr", "--no-players"]].concat()).assert().success();
+    let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
+    assert!(said.contains("left out: 1 file (.txt 1)") && said.contains("80.00"), "{said}");
+    fs::write(bench.path("data/frames/000004.png"), "no image").unwrap();
+    bench.ffmpeg("-i video.mkv -vf scale=24:16 -frames:v 1 data/small.png");
+    bench.refuses(
+        &["encode", "--model", "model.safetensors", "data/frames", "x.safetensors"],
+        &["frames", "000004.png"],
+    );
+    fs::rename(bench.path("data/small.png"), bench.path("data/frames/000004.png")).unwrap();
+    bench.refuses(
+        &["encode", "--model", "model.safetensors", "data/frames", "x.safetensors"],
+        &["000004.png: 24x16, but 000001.png is 48x32"],
+    );
+}
+
+#[test]
 fn a_model_is_evaluated_beside_baselines() {
     let bench = Bench::new("v1.0", FSQ);
     fs::create_dir(bench.path("data")).unwrap();

@@ -212,6 +212,45 @@ fn a_recipe_and_overrides_fine_tune_a_model_and_a_state_is_a_model_too() {
 }
 
 #[test]
+fn a_bare_folder_is_trained_on_and_clips_that_are_too_short_are_told_with_what_to_change() {
+    let bench = TrainingBench::new(TRAIN);
+    fs::create_dir(bench.path("videos")).unwrap();
+    video(&bench, "videos/a.mp4", 1);
+    video(&bench, "videos/b.mkv", 2);
+    fs::write(bench.path("videos/notes.txt"), "").unwrap();
+    let dry = ["--config", "tiny.toml", "--data", "videos", "--dry-run"];
+    let (said, complained) = bench.finish(&dry);
+    assert!(said.contains("folder = \"videos\""), "{said}");
+    assert!(complained.contains("videos: left out: 1 file (.txt 1)"), "{complained}");
+    fs::write(bench.path("list.csv"), "videos\nvideos/b.mkv\n").unwrap();
+    let (said, _) = bench.finish(&["--config", "tiny.toml", "--data", "list.csv", "--dry-run"]);
+    assert!(said.contains("table = \"list.csv\""), "{said}");
+    // Videos of 20 frames at 25 a second.
+    let long = bench.train(&[&dry[..], &["--set", "train.data.frames=81"]].concat()).output().unwrap();
+    let complained = String::from_utf8(long.stderr).unwrap();
+    for part in ["none of 2 video(s)", "takes 6.48 s", "longest has 0.80 s", "data.held_out", "data.frames"] {
+        assert!(complained.contains(part), "{part}: {complained}");
+    }
+    assert_eq!(long.status.code(), Some(1));
+}
+
+#[test]
+fn an_index_that_is_a_pipe_or_a_link_is_left_alone() {
+    let bench = TrainingBench::new(TRAIN);
+    fs::create_dir(bench.path("videos")).unwrap();
+    video(&bench, "videos/a.mp4", 1);
+    let index = bench.path("videos/.vidtok-index.jsonl");
+    let dry = ["--config", "tiny.toml", "--data", "videos", "--dry-run"];
+    assert!(Command::new("mkfifo").arg(&index).status().unwrap().success());
+    bench.finish(&dry);
+    fs::remove_file(&index).unwrap();
+    fs::write(bench.path("private"), "private\n").unwrap();
+    std::os::unix::fs::symlink("../private", &index).unwrap();
+    bench.finish(&dry);
+    assert_eq!(fs::read_to_string(bench.path("private")).unwrap(), "private\n");
+}
+
+#[test]
 fn a_dry_run_shows_what_would_be_and_trains_nothing() {
     let bench = TrainingBench::new(TRAIN);
     let (said, _) = bench.finish(&["--config", "tiny.toml", "--dry-run"]);

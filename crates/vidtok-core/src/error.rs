@@ -14,6 +14,14 @@ pub enum VideoError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file cannot be looked at, together with what lies beside it: a drive or a network is away. It may be whole.
+    #[error("{}: cannot be reached: {source}", path.display())]
+    Unreachable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The program that decodes and encodes video cannot be run, or failed for a reason that it does not seek in the
     /// video: it was killed, or the system ran out of something.
     #[error("the video program {} failed: {source}", program.display())]

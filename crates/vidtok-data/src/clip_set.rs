@@ -20,11 +20,10 @@ use tch::{Kind, Tensor};
 use crate::ffmpeg::{Ffmpeg, Stop};
 use crate::frame_cache::Budget;
 use crate::quarantine::Fault;
-use crate::read_options::ReadOptions;
 use crate::sampling::ClipRule;
 use crate::transform::{center_offset, to_model_range};
-use crate::video::{Cut, Facts, Origin, Video};
-use crate::{Library, LoadError};
+use crate::video::{Cut, Facts, Inputs, Origin, Video};
+use crate::{InputOptions, Library, LoadError};
 
 /// The most videos that are looked at ahead: each decoder has threads and memory of its own.
 const LOOKS: usize = 8;
@@ -32,12 +31,14 @@ const LOOKS: usize = 8;
 /// Where clips come from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// Video files, or images, which are videos of one frame.
+    /// Video files, folders of frames, or images, which are videos of one frame.
     Videos {
-        /// What reads them.
+        /// What reads videos.
         ffmpeg: Ffmpeg,
         /// The files. One that is listed twice is taken twice as often.
         paths: Vec<PathBuf>,
+        /// How they are opened.
+        input: InputOptions,
     },
     /// Made-up [`Scene`](crate::Scene)s of 6 seconds at 25 frames per second.
     Procedural {
@@ -142,7 +143,7 @@ impl ClipSet {
         if frames < 1 || height < 1 || width < 1 || shorter_side < 1 {
             return Err(LoadError::EmptyClip { frames, height, width, shorter_side });
         }
-        let (videos, list) = videos(source, &spec, library.read);
+        let (videos, list) = videos(source, &spec);
         if videos.is_empty() {
             return Err(LoadError::NoVideos);
         }
@@ -183,10 +184,9 @@ impl ClipSet {
     pub fn held_out(&self) -> Result<Vec<Batch>, LoadError> {
         let mut batches = Vec::new();
         for (&index, tail) in &self.held_out {
-            let Some(facts) = self.look(index, &Stop::default())? else { continue };
             for start in &tail.starts {
-                let indices = self.spec.rule.exact_indices(facts.info(), *start);
-                batches.extend(self.middle(index, &facts, indices)?);
+                let choose = |facts: &Facts| self.spec.rule.exact_indices(facts.info(), *start);
+                batches.extend(self.middle(index, choose)?);
             }
         }
         Ok(batches)
@@ -203,9 +203,8 @@ impl ClipSet {
             return Ok(batches);
         }
         let rule = self.spec.rule;
-        self.scan(|index, facts| {
-            let indices = rule.pad(rule.indices(facts.info(), 0));
-            batches.extend(self.middle(index, facts, indices)?);
+        self.scan(|index, _| {
+            batches.extend(self.middle(index, |facts| rule.pad(rule.indices(facts.info(), 0)))?);
             Ok(if batches.len() == max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         if batches.is_empty() {
@@ -227,9 +226,8 @@ impl ClipSet {
             }
             let mut rng = random_numbers(place, attempt);
             let index = self.list[rng.random_range(0..self.list.len())];
-            let Some(facts) = self.look(index, stop)? else { continue };
-            let cut = self.random_cut(index, &facts, &mut rng);
-            if self.cut(index, &facts, &cut, (&self.library.budget, stop), clips)? {
+            let choose = |facts: &Facts| self.random_cut(index, facts, &mut rng.clone());
+            if self.clip(index, (&self.library.budget, stop), clips, choose)? {
                 return Ok(());
             }
         }
@@ -248,46 +246,78 @@ impl ClipSet {
         Cut { indices, offset, size, mirrored: flip && rng.random() }
     }
 
-    /// These frames' middle; none if the video had to be set aside.
-    fn middle(&self, index: usize, facts: &Facts, indices: Vec<u64>) -> Result<Option<Batch>, LoadError> {
+    /// The middle of the frames that are chosen; none if the video had to be set aside.
+    fn middle(&self, index: usize, choose: impl Fn(&Facts) -> Vec<u64>) -> Result<Option<Batch>, LoadError> {
         let size = self.spec.size;
-        let cut = Cut { indices, offset: center_offset(facts.size, size), size, mirrored: false };
+        let cut = |facts: &Facts| {
+            let offset = center_offset(facts.size, size);
+            Cut { indices: choose(facts), offset, size, mirrored: false }
+        };
         let mut clips = Clips::default();
         // Such a clip is made once, so its video takes no room.
         let alone = (&Budget::new(0), &Stop::default());
-        Ok(self.cut(index, facts, &cut, alone, &mut clips)?.then(|| self.finish(clips)))
+        Ok(self.clip(index, alone, &mut clips, cut)?.then(|| self.finish(clips)))
     }
 
     /// What is known of a video; none if it is set aside.
     fn look(&self, index: usize, stop: &Stop) -> Result<Option<Facts>, LoadError> {
         self.usable(index, stop, |video| {
             let facts = video.facts(&self.library.index, stop)?;
+            // None is set aside by what an earlier run has written.
+            let facts = self.check_size(&facts).map_or_else(|_| self.checked(video, stop), |()| Ok(facts))?;
             video.notices(&facts).into_iter().for_each(|notice| self.library.note(&video.name(), notice));
-            let (resized, crop) = (facts.size, self.spec.size);
-            if resized[0] < crop[0] || resized[1] < crop[1] {
-                let reason = format!("resized to {resized:?} (height, width) it is smaller than the crop of {crop:?}");
-                return Err(Fault::Unusable(reason));
-            }
             Ok(facts)
         })
     }
 
-    /// Appends a clip; false if the video had to be set aside.
-    fn cut(
+    /// The same by a look of this run.
+    fn look_anew(&self, index: usize, stop: &Stop) -> Result<Option<Facts>, LoadError> {
+        self.usable(index, stop, |video| self.checked(video, stop))
+    }
+
+    fn checked(&self, video: &Video, stop: &Stop) -> Result<Facts, Fault> {
+        let facts = video.checked_facts(&self.library.index, stop)?;
+        self.check_size(&facts).map(|()| facts)
+    }
+
+    fn check_size(&self, facts: &Facts) -> Result<(), Fault> {
+        let (resized, crop) = (facts.size, self.spec.size);
+        if resized[0] < crop[0] || resized[1] < crop[1] {
+            let reason = format!("resized to {resized:?} (height, width) it is smaller than the crop of {crop:?}");
+            return Err(Fault::Unusable(reason));
+        }
+        Ok(())
+    }
+
+    /// Appends a clip, the cut that `choose` makes of what is known of the video; false if the video is set aside, before
+    /// or by this.
+    fn clip(
         &self,
         index: usize,
-        facts: &Facts,
-        cut: &Cut,
         (budget, stop): (&Arc<Budget>, &Stop),
         clips: &mut Clips,
+        choose: impl Fn(&Facts) -> Cut,
     ) -> Result<bool, LoadError> {
-        let done = self.usable(index, stop, |video| {
-            video.cut(facts, cut, budget, stop, &mut clips.pixels)?;
-            let start = cut.indices.first().copied().unwrap_or_default();
-            clips.names.push(format!("{}, from frame {start}", video.name()));
-            Ok(())
-        })?;
-        Ok(done.is_some())
+        // The second time where what was known is wrong.
+        while let Some(facts) = self.look(index, stop)? {
+            let cut = choose(&facts);
+            let done = self.usable(index, stop, |video| {
+                let shared = (&self.library.index, budget);
+                match video.cut(&facts, &cut, shared, stop, &mut clips.pixels) {
+                    Err(Fault::Outdated) => return Ok(false),
+                    result => result?,
+                }
+                let start = cut.indices.first().copied().unwrap_or_default();
+                clips.names.push(format!("{}, from frame {start}", video.name()));
+                Ok(true)
+            })?;
+            match done {
+                Some(false) => {}
+                Some(true) => return Ok(true),
+                None => return Ok(false),
+            }
+        }
+        Ok(false)
     }
 
     /// What `work` makes of a video; none if the video is set aside, before or by this.
@@ -306,6 +336,7 @@ impl ClipSet {
             // A decoder that was killed is no fault of its video.
             Err(_) if stop.is_stopped() => Err(LoadError::Stopped),
             Err(Fault::Elsewhere(error)) => Err(error),
+            Err(Fault::Outdated) => Ok(None),
             Err(Fault::Unusable(reason)) => {
                 if video.set_aside(reason.clone()) {
                     self.set_aside.fetch_add(1, Ordering::Release);
@@ -320,32 +351,51 @@ impl ClipSet {
     fn find_tails(&self) -> Result<BTreeMap<usize, Tail>, LoadError> {
         let HeldOut { per_video, max } = self.spec.held_out;
         let mut tails = BTreeMap::new();
-        let (mut left, mut longest) = (max, 0);
+        let mut left = max;
+        let mut videos = 0;
+        // Seconds that the longest video has, and those that it would need.
+        let mut longest: Option<[f64; 2]> = None;
         if per_video.min(max) == 0 {
             return Ok(tails);
         }
         self.scan(|index, facts| {
-            let rule = self.spec.rule;
             let clips = per_video.min(left);
-            // From the end of the video, each clip before the next.
-            let ends =
-                std::iter::successors(rule.latest_start(facts.info()), |&start| rule.latest_start(&facts.up_to(start)));
-            let mut starts: Vec<u64> = ends.take(clips + 1).collect();
-            // One more than is held out, which stays to train on.
-            if starts.len() > clips {
-                starts.truncate(clips);
-                starts.reverse();
-                tails.insert(index, Tail { starts });
+            videos += 1;
+            let seconds = |frames: u64| frames as f64 / facts.info().frame_rate.as_f64();
+            let needed = self.spec.rule.span(facts.info()).saturating_mul(clips as u64 + 1);
+            let [has, needs] = [facts.frames(), needed].map(seconds);
+            if longest.is_none_or(|[most, least]| has / needs > most / least) {
+                longest = Some([has, needs]);
+            }
+            // Training must never see these frames, whatever an earlier run has written of the video.
+            if self.tail(facts, clips).is_some()
+                && let Some(facts) = self.look_anew(index, &Stop::default())?
+                && let Some(tail) = self.tail(&facts, clips)
+            {
+                tails.insert(index, tail);
                 left -= clips;
             }
-            longest = rule.span(facts.info()).max(longest);
             Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
-        match (tails.is_empty(), longest) {
-            (false, _) => Ok(tails),
-            (true, 0) => Err(self.none_usable()),
-            (true, span) => Err(LoadError::NothingHeldOut { clips: per_video, span }),
+        match longest {
+            _ if !tails.is_empty() => Ok(tails),
+            None => Err(self.none_usable()),
+            Some([longest, needed]) => Err(LoadError::NothingHeldOut { clips: per_video, videos, longest, needed }),
         }
+    }
+
+    /// The last `clips` clips of a video, if as much is left to train on as one more takes.
+    fn tail(&self, facts: &Facts, clips: usize) -> Option<Tail> {
+        let rule = self.spec.rule;
+        // From the end of the video, each clip before the next.
+        let latest = rule.latest_start(facts.info());
+        let mut starts: Vec<u64> =
+            std::iter::successors(latest, |&start| rule.latest_start(&facts.up_to(start))).take(clips + 1).collect();
+        (starts.len() > clips).then(|| {
+            starts.truncate(clips);
+            starts.reverse();
+            Tail { starts }
+        })
     }
 
     /// Visits the usable videos in their order, looking at several at a time, until `visit` has seen enough.
@@ -404,15 +454,15 @@ struct Clips {
 }
 
 /// The videos of a source, each once, and its list of places among them.
-fn videos(source: Source, spec: &ClipSpec, options: ReadOptions) -> (Vec<Video>, Vec<usize>) {
+fn videos(source: Source, spec: &ClipSpec) -> (Vec<Video>, Vec<usize>) {
     match source {
-        Source::Videos { ffmpeg, paths } => {
-            let (ffmpeg, shorter_side) = (Arc::new(ffmpeg), spec.shorter_side);
+        Source::Videos { ffmpeg, paths, input } => {
+            let inputs = Arc::new(Inputs { ffmpeg, options: input, shorter_side: spec.shorter_side });
             let mut videos = Vec::new();
             let mut places = HashMap::new();
             let place = |path: PathBuf| {
                 *places.entry(path.clone()).or_insert_with(|| {
-                    videos.push(Video::new(Origin::File { ffmpeg: Arc::clone(&ffmpeg), path, shorter_side, options }));
+                    videos.push(Video::new(Origin::File { inputs: Arc::clone(&inputs), path }));
                     videos.len() - 1
                 })
             };

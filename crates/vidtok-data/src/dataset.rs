@@ -1,12 +1,11 @@
-//! Lists of training videos: a folder and a table that names files in it.
+//! Lists of videos: the files of a folder, or a table that names files in it.
 
 use std::path::{Path, PathBuf};
 
+use crate::find::{self, LeftOut};
+
 /// The column that holds the videos.
 const COLUMN: &str = "videos";
-
-/// What video files end in.
-const EXTENSIONS: [&str; 11] = ["avi", "gif", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "ts", "webm", "y4m"];
 
 /// A list of videos cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -49,10 +48,20 @@ pub enum DatasetError {
         source: std::io::Error,
     },
     /// A folder holds no videos.
-    #[error("{}: no videos in it ({})", path.display(), EXTENSIONS.join(", "))]
+    #[error("{}: no videos in it; {left_out}; videos are known by their extension ({})", path.display(), find::EXTENSIONS.join(", "))]
     NoVideos {
         /// The folder.
         path: PathBuf,
+        /// What it holds instead.
+        left_out: LeftOut,
+    },
+    /// A folder holds no images.
+    #[error("{}: no images in it; {left_out}; images are {}", path.display(), crate::frame_folder::EXTENSIONS.join(", "))]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds instead.
+        left_out: LeftOut,
     },
     /// The table has no rows.
     #[error("{}: lists no videos", path.display())]
@@ -91,46 +100,68 @@ pub fn read_video_list(table: &Path, folder: &Path) -> Result<Vec<PathBuf>, Data
     Ok(videos)
 }
 
-/// Files in `folder` and the folders in it that are videos by their extension, in the order of their names.
+/// Videos of a data folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VideoList {
+    /// The folder that their names start from.
+    pub root: PathBuf,
+    /// Their paths: files, and folders that hold the frames of a clip as images.
+    pub videos: Vec<PathBuf>,
+    /// What else the folder holds.
+    pub left_out: LeftOut,
+}
+
+/// The videos of a folder and the folders in it, in the order of their names: files with the extension of a container
+/// that ffmpeg reads, in upper or lower case, and folders that hold images (PNG, JPEG) and no videos, each of which is
+/// one clip.
+///
+/// A folder that is reached in several ways, by links, is visited once; folders and files whose names start with a dot
+/// are left out. If `folder` itself holds the frames of a clip and nothing else, it is the only video, and its parent is
+/// the root.
 ///
 /// # Errors
 /// If a folder cannot be read, or there are none.
-pub fn find_videos(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
-    let mut videos = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let refused = |source| DatasetError::Folder { path: folder.clone(), source };
-        for entry in std::fs::read_dir(&folder).map_err(refused)? {
-            let path = entry.map_err(refused)?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if is_video(&path) {
-                videos.push(path);
-            }
-        }
-    }
+pub fn find_videos(folder: &Path) -> Result<VideoList, DatasetError> {
+    let (mut videos, left_out) = find::videos(folder)?;
     if videos.is_empty() {
-        return Err(DatasetError::NoVideos { path: folder.to_owned() });
+        return Err(DatasetError::NoVideos { path: folder.to_owned(), left_out });
     }
     videos.sort();
-    Ok(videos)
+    if videos != [folder] {
+        return Ok(VideoList { root: folder.to_owned(), videos, left_out });
+    }
+    // "." and ".." have no name.
+    let named = match folder.file_name() {
+        Some(_) => folder.to_owned(),
+        None => folder.canonicalize().map_err(|source| DatasetError::Folder { path: folder.to_owned(), source })?,
+    };
+    let root = named.parent().unwrap_or(&named).to_owned();
+    Ok(VideoList { root, videos: vec![named], left_out })
 }
 
-/// The videos of a folder ([`find_videos`]) or of a table in it ([`read_video_list`]), and the folder.
+/// The images of a folder and the folders in it, each of them a clip of one frame, in the order of their names.
+///
+/// # Errors
+/// As [`find_videos`].
+pub fn find_images(folder: &Path) -> Result<VideoList, DatasetError> {
+    let (mut videos, left_out) = find::images(folder)?;
+    if videos.is_empty() {
+        return Err(DatasetError::NoImages { path: folder.to_owned(), left_out });
+    }
+    videos.sort();
+    Ok(VideoList { root: folder.to_owned(), videos, left_out })
+}
+
+/// The videos of a folder ([`find_videos`]), or of a table ([`read_video_list`]) in its folder.
 ///
 /// # Errors
 /// As those.
-pub fn list_videos(data: &Path) -> Result<(PathBuf, Vec<PathBuf>), DatasetError> {
+pub fn list_videos(data: &Path) -> Result<VideoList, DatasetError> {
     if data.is_dir() {
-        return Ok((data.to_owned(), find_videos(data)?));
+        return find_videos(data);
     }
-    let folder = data.parent().unwrap_or(Path::new(""));
-    Ok((folder.to_owned(), read_video_list(data, folder)?))
-}
-
-fn is_video(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
+    let root = data.parent().unwrap_or(Path::new(""));
+    Ok(VideoList { root: root.to_owned(), videos: read_video_list(data, root)?, left_out: LeftOut::default() })
 }
 
 #[cfg(test)]

@@ -55,12 +55,20 @@ pub enum LoadError {
         weights: Vec<f64>,
     },
     /// No video is long enough to keep clips apart.
-    #[error("no video is long enough to hold {clips} clip(s) of {span} frames apart and still to train on")]
+    #[error(
+        "none of {videos} video(s) is long enough to hold out {clips} clip(s) and still to train on: that takes \
+         {needed:.2} s, and the longest has {longest:.2} s; hold out fewer clips (data.held_out, 0 for none), take \
+         shorter ones (data.frames, or a higher data.sample_fps), or measure on other videos (validation.videos)"
+    )]
     NothingHeldOut {
         /// Clips that were to be held out of each video.
         clips: usize,
-        /// Frames that the longest one stretches over.
-        span: u64,
+        /// Videos that can be used.
+        videos: usize,
+        /// Seconds of the one that comes closest.
+        longest: f64,
+        /// Seconds that it would need.
+        needed: f64,
     },
     /// The index or the list of what was set aside cannot be read or written.
     #[error("{}: {source}", path.display())]

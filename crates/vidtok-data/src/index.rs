@@ -5,20 +5,29 @@
 //! "height":..}`, where `picture` holds what is unusual of its pixels. A video whose size or time has changed is looked at
 //! again, and of several lines the last counts. Only good videos are listed: whatever kept one from being read may have
 //! gone when the next run begins.
+//!
+//! The file may come with the data, so it is not believed: numbers that no video has are passed over, and a video that
+//! turns out not to be what its line says is looked at again before it is judged.
 
 use std::collections::HashMap;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use vidtok_core::{FrameSource, FrameTimes, VideoError, VideoInfo};
+use vidtok_core::{FrameRate, FrameSource, FrameTimes, VideoError, VideoInfo};
 
-use crate::LoadError;
-use crate::ffmpeg::{Ffmpeg, Picture, VideoReader};
+use crate::ffmpeg::{Ffmpeg, Picture};
+use crate::file_stamp::FileStamp;
 use crate::json_lines::JsonLines;
 use crate::quarantine::Fault;
+use crate::{InputOptions, InputReader, LoadError};
+
+/// The most pixels of a frame: about what ffmpeg decodes at most.
+const MOST_PIXELS: i64 = 1 << 28;
+/// The most frames: more than a year of them at 100 a second.
+const MOST_FRAMES: u64 = 1 << 32;
+/// The rates that are possible: from a frame a day to one each tick of a clock of nanoseconds.
+const RATES: std::ops::RangeInclusive<f64> = 1e-5..=1e9;
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,15 +53,6 @@ struct Known {
     times: Option<FrameTimes>,
 }
 
-/// What tells a file from what it was before: one that is written again gets another stamp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileStamp {
-    /// Bytes.
-    pub size: u64,
-    /// When it was written, in nanoseconds since 1970.
-    pub mtime_ns: i64,
-}
-
 /// Descriptions of videos by their absolute paths; in a file too if there is one.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -69,20 +69,27 @@ impl Index {
         Ok(Self { known: Mutex::new(known), file })
     }
 
-    /// Describes a video, decoding it if it is new or has changed.
-    pub(crate) fn look(&self, ffmpeg: &Ffmpeg, path: &Path) -> Result<(VideoInfo, Picture), Fault> {
+    /// What is known of a video, if it has not changed since; nothing has been checked.
+    pub(crate) fn recall(&self, path: &Path) -> Option<(VideoInfo, Picture)> {
+        let stamp = FileStamp::at(path).ok()?;
+        let known = self.known().get(key(path)?.as_str()).cloned()?;
+        if known.stamp == stamp { known.described() } else { None }
+    }
+
+    /// Describes a video by decoding it, and remembers that.
+    pub(crate) fn look(
+        &self,
+        ffmpeg: &Ffmpeg,
+        path: &Path,
+        options: &InputOptions,
+    ) -> Result<(VideoInfo, Picture), Fault> {
         let io_error = |source| VideoError::Io { path: path.to_owned(), source };
         // Before the look: should the file change meanwhile, the next run looks again.
-        let stamp = FileStamp::of(&path.metadata().map_err(io_error)?);
-        // A name that is no text cannot stand in the file; such a video is looked at in each run.
-        let key = std::path::absolute(path).map_err(io_error)?.to_str().map(str::to_owned);
-        let known = key.as_ref().and_then(|key| self.known().get(key).cloned());
-        if let Some(described) = known.filter(|known| known.stamp == stamp).and_then(Known::described) {
-            return Ok(described);
-        }
-        let video = VideoReader::open(ffmpeg, path)?;
+        let stamp =
+            options.reach.patiently(path, || ffmpeg.stop().is_stopped(), || FileStamp::at(path).map_err(io_error))?;
+        let video = InputReader::open(ffmpeg, path, options)?;
         let (info, picture) = (video.info().clone(), video.picture().clone());
-        if let Some(path) = key {
+        if let Some(path) = key(path) {
             let entry = Entry { path, known: Known::new(stamp, &info, &picture) };
             if let Some(file) = &self.file {
                 file.append(&entry)?;
@@ -97,27 +104,25 @@ impl Index {
     }
 }
 
+/// The name of a video; none if it is no text, which cannot stand in the file: such a video is looked at in each run.
+fn key(path: &Path) -> Option<String> {
+    std::path::absolute(path).ok()?.to_str().map(str::to_owned)
+}
+
 impl Known {
     fn new(stamp: FileStamp, info: &VideoInfo, picture: &Picture) -> Self {
         let VideoInfo { width, height, frame_rate, frames, times } = info.clone();
         Self { stamp, frames, fps: frame_rate.to_string(), width, height, times, picture: Some(picture.clone()) }
     }
 
-    /// None if somebody has written what cannot be, or an earlier version less.
+    /// None if no video is so, or an earlier version has written less.
     fn described(self) -> Option<(VideoInfo, Picture)> {
         let Self { frames, width, height, times, .. } = self;
-        let frame_rate = self.fps.parse().ok()?;
+        let frame_rate: FrameRate = self.fps.parse().ok()?;
+        let has_size = width > 0 && height > 0 && width.checked_mul(height).is_some_and(|pixels| pixels <= MOST_PIXELS);
         let all_timed = times.as_ref().is_none_or(|times| times.frames() == frames);
+        let has_frames = (1..=MOST_FRAMES).contains(&frames) && all_timed && RATES.contains(&frame_rate.as_f64());
         let info = VideoInfo { width, height, frame_rate, frames, times };
-        self.picture.filter(|_| frames > 0 && width > 0 && height > 0 && all_timed).map(|picture| (info, picture))
-    }
-}
-
-impl FileStamp {
-    /// The stamp of a file that looks so.
-    #[must_use]
-    pub fn of(file: &Metadata) -> Self {
-        let mtime_ns = file.mtime().saturating_mul(1_000_000_000).saturating_add(file.mtime_nsec());
-        Self { size: file.len(), mtime_ns }
+        self.picture.filter(|_| has_size && has_frames).map(|picture| (info, picture))
     }
 }

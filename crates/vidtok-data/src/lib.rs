@@ -19,6 +19,8 @@
 //! # Ok::<(), vidtok_core::VideoError>(())
 //! ```
 //!
+//! [`InputReader`] reads the same way what may also be images: a folder of frames, or a single one.
+//!
 //! Random clips for training, here made up. A video of a list that cannot be read is set aside, and another takes its
 //! place.
 //!
@@ -48,16 +50,22 @@ mod clip_set;
 mod dataset;
 mod error;
 mod ffmpeg;
+mod file_stamp;
+mod find;
 mod frame_cache;
+mod frame_folder;
 mod index;
+mod input;
 mod json_lines;
 mod library;
 mod loader;
 mod mixture;
 mod notice;
+mod path_text;
 mod prepared;
 mod procedural;
 mod quarantine;
+mod reach;
 mod read_options;
 mod regroup;
 mod sampling;
@@ -66,18 +74,23 @@ mod video;
 
 pub use ahead::{AheadInfo, AheadVideo, DecodeAhead};
 pub use clip_set::{Batch, ClipSet, ClipSpec, Crop, HeldOut, Source};
-pub use dataset::{DatasetError, find_videos, list_videos, read_video_list};
+pub use dataset::{DatasetError, VideoList, find_images, find_videos, list_videos, read_video_list};
 pub use error::LoadError;
 pub use ffmpeg::{Destination, Ffmpeg, Quality, Stop, Timeline, VideoReader, VideoWriter, WriteOptions, save_png};
-pub use index::FileStamp;
+pub use file_stamp::FileStamp;
+pub use find::LeftOut;
+pub use frame_folder::FrameFolder;
+pub use input::{InputOptions, InputReader};
 pub use json_lines::JsonLines;
 pub use library::{Library, LibraryOptions};
 pub use loader::{Loader, LoaderOptions};
 pub use mixture::Mixture;
 pub use notice::{HdrTransfer, Notice};
+pub use path_text::path_text;
 pub use prepared::{Preparation, PreparedVideo};
 pub use procedural::Scene;
 pub use quarantine::{Quarantined, unusable};
+pub use reach::Reach;
 pub use read_options::{Hdr, ReadOptions, Reading};
 pub use sampling::{ClipRule, Sampling, Window, evaluation_windows, interval};
 pub use transform::{

@@ -8,7 +8,6 @@ use crate::frame_cache::Budget;
 use crate::index::Index;
 use crate::notice::Notice;
 use crate::quarantine::{Quarantine, Quarantined};
-use crate::read_options::ReadOptions;
 
 /// Files and memory of a [`Library`]. The default has neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,8 +19,6 @@ pub struct LibraryOptions {
     pub quarantine: Option<PathBuf>,
     /// The most memory for resized frames, in bytes.
     pub cache_bytes: u64,
-    /// How the pixels of videos are read.
-    pub read: ReadOptions,
 }
 
 /// What is known of videos, which of them are set aside, and room for their frames. The [`ClipSet`](crate::ClipSet)s
@@ -31,7 +28,6 @@ pub struct Library {
     pub(crate) index: Index,
     pub(crate) quarantine: Quarantine,
     pub(crate) budget: Arc<Budget>,
-    pub(crate) read: ReadOptions,
     notices: Mutex<Vec<(String, Notice)>>,
 }
 
@@ -45,7 +41,6 @@ impl Library {
             index: Index::open(options.index.as_deref())?,
             quarantine: Quarantine::open(options.quarantine.as_deref())?,
             budget: Budget::new(options.cache_bytes),
-            read: options.read,
             notices: Mutex::default(),
         }))
     }

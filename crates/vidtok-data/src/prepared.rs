@@ -7,7 +7,7 @@ use vidtok_core::{FrameRate, FrameSource, FrameTimes, PixelAspect, VideoError, V
 
 use crate::regroup::Regroup;
 use crate::transform::{prepare, resized_size};
-use crate::{Ffmpeg, Notice, ReadOptions, Sampling, VideoReader};
+use crate::{Ffmpeg, InputOptions, InputReader, Notice, Sampling};
 
 /// Frames that are read at a time at most ...
 const READ: i64 = 16;
@@ -25,8 +25,8 @@ pub struct Preparation {
     pub crop: Option<[i64; 2]>,
     /// At most so many frames, from the first on; `None`: all.
     pub max_frames: Option<usize>,
-    /// How its pixels are read.
-    pub read: ReadOptions,
+    /// How videos are opened.
+    pub input: InputOptions,
 }
 
 impl Preparation {
@@ -66,7 +66,7 @@ fn frame_bytes([height, width]: [i64; 2]) -> i64 {
 /// The frames of one video, in order.
 #[derive(Debug)]
 pub struct PreparedVideo {
-    reader: VideoReader,
+    reader: InputReader,
     preparation: Preparation,
     sampling: Sampling,
     /// What is taken, before it is resized.
@@ -82,9 +82,9 @@ impl PreparedVideo {
     /// Opens a video and looks at all of it.
     ///
     /// # Errors
-    /// As [`VideoReader::open`].
+    /// As [`InputReader::open`].
     pub fn open(ffmpeg: &Ffmpeg, path: &Path, preparation: &Preparation) -> Result<Self, VideoError> {
-        let reader = VideoReader::open_with(ffmpeg, path, preparation.read)?;
+        let reader = InputReader::open(ffmpeg, path, &preparation.input)?;
         let info = reader.info();
         let sampling = Sampling::of(info, preparation.sample_fps);
         let taken = sampling.apply(info, preparation.sample_fps).ok_or_else(|| VideoError::Decode {

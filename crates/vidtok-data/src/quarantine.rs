@@ -72,6 +72,8 @@ impl Quarantine {
 pub(crate) enum Fault {
     /// The video cannot be used, for this reason.
     Unusable(String),
+    /// What was known of the video was wrong, and has been corrected: ask for another clip.
+    Outdated,
     /// Something else is wrong, which another video would meet as well.
     Elsewhere(LoadError),
 }
@@ -92,7 +94,8 @@ impl From<VideoError> for Fault {
 }
 
 /// What is wrong with the video itself, on one line and without its path; `None` if another video would meet the same:
-/// the machine has run out of something, or ffmpeg does not run.
+/// the data cannot be reached, the machine has run out of something, or ffmpeg does not run. Whoever goes on with other
+/// videos asks this first, and ends with the error where it is `None`.
 #[must_use]
 pub fn unusable(error: &VideoError) -> Option<String> {
     let path = match error {
@@ -108,7 +111,7 @@ pub fn unusable(error: &VideoError) -> Option<String> {
 }
 
 /// Whether this machine has run out of something, or has ended the decoder because it has.
-fn is_shortage(error: &std::io::Error) -> bool {
+pub(crate) fn is_shortage(error: &std::io::Error) -> bool {
     // Too many open files, of the system and of the process; they have no kind yet.
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
@@ -139,6 +142,8 @@ mod tests {
         }
         let backend = VideoError::Backend { program: "ffmpeg".into(), source: io::ErrorKind::NotFound.into() };
         assert!(matches!(backend.into(), Fault::Elsewhere(_)));
+        let away = VideoError::Unreachable { path: "a.mp4".into(), source: io::ErrorKind::NotFound.into() };
+        assert!(matches!(away.into(), Fault::Elsewhere(_)));
     }
 
     #[test]

@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tch::Tensor;
-use vidtok_core::{FrameRate, FrameSource, VideoInfo};
+use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 
-use crate::LoadError;
-use crate::ffmpeg::{Ffmpeg, Picture, Stop, VideoReader};
+use crate::ffmpeg::{Ffmpeg, Picture, Stop};
 use crate::frame_cache::{Budget, Kept};
 use crate::index::Index;
 use crate::notice::Notice;
+use crate::path_text::path_text;
 use crate::procedural::Scene;
 use crate::quarantine::Fault;
-use crate::read_options::ReadOptions;
 use crate::transform::{resize_frames, resized_size};
+use crate::{InputOptions, InputReader, LoadError};
 
 /// Frames that are decoded and resized at a time.
 const CHUNK: usize = 16;
@@ -42,18 +42,28 @@ pub(crate) struct Video {
 /// Where its frames come from.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    File { ffmpeg: Arc<Ffmpeg>, path: PathBuf, shorter_side: i64, options: ReadOptions },
+    File { inputs: Arc<Inputs>, path: PathBuf },
     Scene { seed: u64, size: [i64; 2] },
+}
+
+/// How the files of a list are read.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub(crate) ffmpeg: Ffmpeg,
+    pub(crate) options: InputOptions,
+    pub(crate) shorter_side: i64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     facts: Option<Facts>,
+    /// Whether the facts are from an earlier run, and nothing has been looked at in this one.
+    is_recalled: bool,
     kept: Option<Arc<Kept>>,
 }
 
 /// What is known of a video.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Facts {
     info: VideoInfo,
     picture: Picture,
@@ -88,16 +98,22 @@ impl Facts {
         VideoInfo { frames, ..self.info.clone() }
     }
 
-    fn reader(&self, ffmpeg: &Ffmpeg, path: &Path, options: ReadOptions) -> VideoReader {
-        VideoReader::with_info(ffmpeg, path, self.info.clone()).with_picture(self.picture.clone(), options)
-    }
-
     fn frame_bytes(&self) -> u64 {
         (self.size[0] * self.size[1] * 3) as u64
     }
 
     fn bytes(&self) -> u64 {
         self.info.frames.saturating_mul(self.frame_bytes())
+    }
+}
+
+impl Inputs {
+    fn facts(&self, (info, picture): (VideoInfo, Picture)) -> Facts {
+        Facts { size: resized_size([info.height, info.width], self.shorter_side), info, picture }
+    }
+
+    fn reader(&self, path: &Path, facts: &Facts, stop: &Stop) -> Result<InputReader, VideoError> {
+        InputReader::with_info(&self.ffmpeg.until(stop), path, (&facts.info, &facts.picture), &self.options)
     }
 }
 
@@ -108,7 +124,7 @@ impl Video {
 
     pub(crate) fn name(&self) -> Cow<'_, str> {
         match &self.origin {
-            Origin::File { path, .. } => path.to_string_lossy(),
+            Origin::File { path, .. } => path_text(path),
             Origin::Scene { seed, .. } => format!("scene {seed}").into(),
         }
     }
@@ -124,32 +140,54 @@ impl Video {
         self.fault.set(reason).is_ok()
     }
 
-    /// Looks at the video, the first time.
+    /// Looks at the video, the first time, or recalls what is known of it from an earlier run.
     pub(crate) fn facts(&self, index: &Index, stop: &Stop) -> Result<Facts, Fault> {
         // Who waits here would otherwise decode the same video once more.
         let mut state = self.state();
         if let Some(facts) = &state.facts {
             return Ok(facts.clone());
         }
-        let facts = match &self.origin {
-            Origin::File { ffmpeg, path, shorter_side, .. } => {
-                let (info, picture) = index.look(&ffmpeg.until(stop), path)?;
-                let size = resized_size([info.height, info.width], *shorter_side);
-                Facts { info, picture, size }
+        let recalled = match &self.origin {
+            Origin::File { inputs, path } => index.recall(path).map(|known| inputs.facts(known)),
+            Origin::Scene { .. } => None,
+        };
+        state.is_recalled = recalled.is_some();
+        let facts = recalled.map_or_else(|| self.look(index, stop), Ok)?;
+        Ok(state.facts.insert(facts).clone())
+    }
+
+    /// The facts by a look of this run.
+    pub(crate) fn checked_facts(&self, index: &Index, stop: &Stop) -> Result<Facts, Fault> {
+        let mut state = self.state();
+        if let Some(facts) = state.facts.as_ref().filter(|_| !state.is_recalled) {
+            return Ok(facts.clone());
+        }
+        self.look_again(&mut state, index, stop)
+    }
+
+    fn look_again(&self, state: &mut State, index: &Index, stop: &Stop) -> Result<Facts, Fault> {
+        let facts = self.look(index, stop)?;
+        *state = State { facts: Some(facts.clone()), is_recalled: false, kept: None };
+        Ok(facts)
+    }
+
+    fn look(&self, index: &Index, stop: &Stop) -> Result<Facts, Fault> {
+        Ok(match &self.origin {
+            Origin::File { inputs, path } => {
+                inputs.facts(index.look(&inputs.ffmpeg.until(stop), path, &inputs.options)?)
             }
             Origin::Scene { size, .. } => {
                 let [height, width] = *size;
                 let info = VideoInfo { width, height, frame_rate: SCENE_RATE, frames: SCENE_FRAMES, times: None };
                 Facts { info, picture: Picture::default(), size: *size }
             }
-        };
-        Ok(state.facts.insert(facts).clone())
+        })
     }
 
     /// What a user should know of how its frames are read.
     pub(crate) fn notices(&self, facts: &Facts) -> Vec<Notice> {
         match &self.origin {
-            Origin::File { ffmpeg, options, .. } => ffmpeg.notices(&facts.picture, *options),
+            Origin::File { inputs, .. } => inputs.ffmpeg.notices(&facts.picture, inputs.options.read),
             Origin::Scene { .. } => Vec::new(),
         }
     }
@@ -159,20 +197,39 @@ impl Video {
         &self,
         facts: &Facts,
         cut: &Cut,
-        budget: &Arc<Budget>,
+        (index, budget): (&Index, &Arc<Budget>),
         stop: &Stop,
         pixels: &mut Vec<u8>,
     ) -> Result<(), Fault> {
-        match self.kept(facts, budget, stop)? {
-            Some(kept) => append_cut(pixels, &kept.frames, facts, cut, cut.indices.iter().copied()),
-            None => append_cut(pixels, &self.frames_at(facts, &cut.indices, stop)?, facts, cut, 0..),
+        let mut append = || -> Result<(), Fault> {
+            match self.kept(facts, budget, stop)? {
+                Some(kept) => append_cut(pixels, &kept.frames, facts, cut, cut.indices.iter().copied()),
+                None => append_cut(pixels, &self.frames_at(facts, &cut.indices, stop)?, facts, cut, 0..),
+            }
+            Ok(())
+        };
+        match append() {
+            Err(Fault::Unusable(reason)) if !stop.is_stopped() => Err(self.blame(facts, index, stop, reason)),
+            result => result,
         }
-        Ok(())
+    }
+
+    /// Why no clip could be made by `facts`: the video may well be whole, and they wrong.
+    fn blame(&self, facts: &Facts, index: &Index, stop: &Stop, reason: String) -> Fault {
+        let mut state = self.state();
+        match &state.facts {
+            Some(known) if known != facts => Fault::Outdated,
+            _ if !state.is_recalled => Fault::Unusable(reason),
+            _ => self.look_again(&mut state, index, stop).err().unwrap_or(Fault::Outdated),
+        }
     }
 
     /// All frames, from memory if they have been needed before; none if there is no room for them.
     fn kept(&self, facts: &Facts, budget: &Arc<Budget>, stop: &Stop) -> Result<Option<Arc<Kept>>, Fault> {
         let mut state = self.state();
+        if state.facts.as_ref().is_some_and(|known| known != facts) {
+            return Err(Fault::Outdated);
+        }
         if let Some(kept) = &state.kept {
             return Ok(Some(Arc::clone(kept)));
         }
@@ -186,10 +243,10 @@ impl Video {
     fn all_frames(&self, facts: &Facts, stop: &Stop) -> Result<Vec<u8>, Fault> {
         let mut pixels = Vec::with_capacity(facts.bytes() as usize);
         match &self.origin {
-            Origin::File { ffmpeg, path, shorter_side, options } => {
-                let mut reader = facts.reader(&ffmpeg.until(stop), path, *options);
+            Origin::File { inputs, path } => {
+                let mut reader = inputs.reader(path, facts, stop)?;
                 while let Some(chunk) = reader.next_frames(CHUNK)? {
-                    append(&mut pixels, &resize_frames(&chunk, *shorter_side));
+                    append(&mut pixels, &resize_frames(&chunk, inputs.shorter_side));
                 }
             }
             Origin::Scene { seed, size } => {
@@ -208,9 +265,8 @@ impl Video {
     /// Some frames, made anew.
     fn frames_at(&self, facts: &Facts, indices: &[u64], stop: &Stop) -> Result<Vec<u8>, Fault> {
         let frames = match &self.origin {
-            Origin::File { ffmpeg, path, shorter_side, options } => {
-                let reader = facts.reader(&ffmpeg.until(stop), path, *options);
-                resize_frames(&reader.frames_at(indices)?, *shorter_side)
+            Origin::File { inputs, path } => {
+                resize_frames(&inputs.reader(path, facts, stop)?.frames_at(indices)?, inputs.shorter_side)
             }
             Origin::Scene { seed, size } => {
                 let times: Vec<_> = indices.iter().copied().map(scene_time).collect();
@@ -223,7 +279,7 @@ impl Video {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Both fields are set in one piece, so a panic cannot leave half of one behind.
+        // The fields are set in one piece, so a panic cannot leave half of one behind.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -19,13 +19,7 @@ fn write(path: &Path, frames: usize, size: [i64; 2]) {
 }
 
 fn preparation() -> Preparation {
-    Preparation {
-        sample_fps: Some(12.0),
-        shorter_side: Some(12),
-        crop: Some([12, 10]),
-        max_frames: None,
-        ..Preparation::default()
-    }
+    Preparation { sample_fps: Some(12.0), shorter_side: Some(12), crop: Some([12, 10]), ..Preparation::default() }
 }
 
 /// All frames of a video that is opened here.

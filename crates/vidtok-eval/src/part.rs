@@ -1,10 +1,10 @@
 //! What was measured of one video by one codec, as a file: a run that was stopped goes on from these.
 
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
+use vidtok_data::FileStamp;
 use vidtok_metrics::CodebookUse;
 use vidtok_torch::{TensorFile, write_tensors};
 
@@ -84,7 +84,5 @@ impl Part {
 
 /// What tells one state of a file from another.
 pub(crate) fn file_state(path: &Path) -> String {
-    let Ok(metadata) = path.metadata() else { return String::new() };
-    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    format!("{} {}", metadata.len(), modified.map_or(0, |time| time.as_nanos()))
+    FileStamp::at(path).map_or_else(|_| String::new(), |file| format!("{} {}", file.size, file.mtime_ns))
 }

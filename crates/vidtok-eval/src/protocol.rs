@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use vidtok_data::{Preparation, ReadOptions};
+use vidtok_core::FrameRate;
+use vidtok_data::{InputOptions, Preparation, ReadOptions};
 
 use crate::{EvalError, MetricKind};
 
@@ -26,6 +27,9 @@ pub struct Protocol {
     pub read: ReadOptions,
     /// What is measured.
     pub metrics: Vec<MetricKind>,
+    /// Images of a folder of frames that are shown in a second; `None`: 25.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_rate: Option<f64>,
 }
 
 impl Default for Protocol {
@@ -39,6 +43,7 @@ impl Default for Protocol {
             max_frames: None,
             read: ReadOptions::default(),
             metrics,
+            frame_rate: None,
         }
     }
 }
@@ -46,7 +51,9 @@ impl Default for Protocol {
 impl Protocol {
     pub(crate) fn preparation(&self) -> Preparation {
         let Self { sample_fps, max_frames, read, .. } = *self;
-        Preparation { sample_fps, max_frames, read, ..Preparation::fit(self.size) }
+        let frame_rate = self.frame_rate.and_then(FrameRate::from_f64).unwrap_or(InputOptions::FRAME_RATE);
+        let input = InputOptions { frame_rate, read, ..InputOptions::default() };
+        Preparation { sample_fps, max_frames, input, ..Preparation::fit(self.size) }
     }
 }
 

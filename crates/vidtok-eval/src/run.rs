@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
 use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed, VideoError};
 use vidtok_data::{
-    Ffmpeg, Notice, PreparedVideo, Quality, Reading, VideoWriter, WriteOptions, to_frames, to_unit_range, unusable,
+    Ffmpeg, Notice, Preparation, PreparedVideo, Quality, Reading, VideoWriter, WriteOptions, path_text, to_frames,
+    to_unit_range, unusable,
 };
 use vidtok_report::difference;
 
@@ -66,7 +67,8 @@ pub enum Progress<'a> {
 ///
 /// # Errors
 /// If a metric is not defined for such frames or gives no finite number, the machine has run out of something, the folder
-/// cannot be written, no video is left, or the work was stopped. What is done stays for the next call.
+/// of the results cannot be written or that of a video not be reached, ffmpeg does not run, no video is left, or the work
+/// was stopped. What is done stays for the next call.
 pub fn evaluate(
     codecs: &[Box<dyn Codec>],
     root: &Path,
@@ -86,7 +88,10 @@ pub fn evaluate(
     let ffmpeg = Ffmpeg::locate()?;
     let reading = ffmpeg.reading(protocol.read);
     let stamp = Stamp { protocol, reading: &reading };
-    let run = Run { protocol, stamp, device, options, instruments: &instruments, weights: &weights, ffmpeg };
+    let mut preparation = protocol.preparation();
+    preparation.input.reach = preparation.input.reach.within(root);
+    let run =
+        Run { protocol, stamp, preparation, device, options, instruments: &instruments, weights: &weights, ffmpeg };
     run.claim_folder()?;
     // What earlier runs have left in the folder of the results is no input.
     let own = options.out.canonicalize().map_err(EvalError::file(&options.out))?;
@@ -96,7 +101,7 @@ pub fn evaluate(
     let mut parts: Vec<Vec<Part>> = codecs.iter().map(|_| Vec::new()).collect();
     let mut unmeasured = Vec::new();
     for &path in &videos {
-        let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+        let name = path_text(path.strip_prefix(root).unwrap_or(path)).into_owned();
         match run.video(codecs, path, &name, tell) {
             Ok(found) => {
                 measured.push(name);
@@ -155,6 +160,7 @@ struct Stamp<'a> {
 struct Run<'a> {
     protocol: &'a Protocol,
     stamp: Stamp<'a>,
+    preparation: Preparation,
     device: Device,
     options: &'a EvaluateOptions,
     instruments: &'a InstrumentSet,
@@ -260,7 +266,7 @@ impl Run<'_> {
         features: Option<&Tensor>,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Part, EvalError> {
-        let mut video = PreparedVideo::open(&self.ffmpeg, path, &self.protocol.preparation())?;
+        let mut video = PreparedVideo::open(&self.ffmpeg, path, &self.preparation)?;
         for notice in &video.notices() {
             tell(Progress::Notice { video: name, notice });
         }

@@ -33,7 +33,7 @@ fn videos(folder: &Path) -> Vec<PathBuf> {
         writer.write(&frames(t, speed)).unwrap();
         Box::new(writer).finish().unwrap();
     }
-    find_videos(folder).unwrap()
+    find_videos(folder).unwrap().videos
 }
 
 fn protocol() -> Protocol {
@@ -117,7 +117,7 @@ fn a_second_run_takes_up_what_is_there_and_files_hold_all_numbers() {
     // A video that is added is measured; one that cannot be read is passed over.
     fs::write(case.folder.path().join("c.mp4"), "no video").unwrap();
     // What the first run left in its folder is no video of the data.
-    case.videos = find_videos(case.folder.path()).unwrap();
+    case.videos = find_videos(case.folder.path()).unwrap().videos;
     assert!(case.videos.iter().any(|path| path.starts_with(case.folder.path().join("out"))));
     let evaluation = case.run(&codecs, &protocol(), "out", 1).unwrap();
     assert_eq!((evaluation.stamp.videos, evaluation.unmeasured.len()), (2, 1));
@@ -204,6 +204,29 @@ fn an_evaluation_that_is_stopped_is_an_error_and_blames_no_video() {
     let told = &mut |progress: Progress<'_>| assert!(!matches!(progress, Progress::Unmeasured(_)));
     let result = evaluate(&codecs, case.folder.path(), &case.videos, &protocol(), Device::Cpu, &options, told);
     assert!(matches!(result, Err(EvalError::Stopped)), "{result:?}");
+}
+
+#[test]
+fn videos_that_cannot_be_reached_end_the_evaluation_and_the_next_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, away, out] = ["data", "away", "out"].map(|name| folder.path().join(name));
+    fs::create_dir(&data).unwrap();
+    let videos = videos(&data);
+    let options = EvaluateOptions { out, batch: 1, players: false, stop: Arc::default() };
+    let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
+    let run = |tell: &mut dyn FnMut(Progress<'_>)| {
+        evaluate(&codecs, &data, &videos, &protocol(), Device::Cpu, &options, tell)
+    };
+    let error = run(&mut |event| match event {
+        Progress::Video { video: "b.mkv", .. } => fs::rename(&data, &away).unwrap(),
+        Progress::Unmeasured(video) => panic!("{video:?}"),
+        _ => {}
+    });
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("b.mkv: cannot be reached"), "{error}");
+    fs::rename(&away, &data).unwrap();
+    let evaluation = run(&mut |_| ()).unwrap();
+    assert_eq!((evaluation.stamp.videos, evaluation.unmeasured.len()), (2, 0));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tch::Kind;
 use vidtok::{Config, Tokenizer, Window};
 use vidtok_core::write_atomically;
-use vidtok_data::{Ffmpeg, Preparation, Reading};
+use vidtok_data::{Ffmpeg, InputOptions, Preparation, Reading};
 
 use crate::folder::Folder;
 use crate::packing::{bits_per_index, packed_bytes};
@@ -155,6 +155,9 @@ pub struct Dataset {
     pub compute: String,
     /// Every n-th frame is taken, to come close to this rate; `None`: all.
     pub fps: Option<f64>,
+    /// Images of a folder of frames that are shown in a second; `None`: 25.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_rate: Option<String>,
     /// The shorter side of the frames is resized to this; `None`: as it is.
     pub shorter_side: Option<i64>,
     /// `[height, width]` that are cut out of the middle; `None`: all of it.
@@ -196,7 +199,8 @@ impl Dataset {
             }
             _ => {}
         }
-        let Preparation { sample_fps, shorter_side, crop, read, .. } = options.preparation;
+        let Preparation { sample_fps, shorter_side, crop, .. } = options.preparation;
+        let InputOptions { frame_rate, read, .. } = options.preparation.input;
         let (f_t, f_s) = (config.model.temporal_factor(), config.model.spatial_factor());
         Ok(Self {
             format: FORMAT,
@@ -205,6 +209,7 @@ impl Dataset {
             weights_sha256: tokenizer.weights_sha256().to_owned(),
             compute: format!("{:?}", tokenizer.kind()).to_lowercase(),
             fps: sample_fps,
+            frame_rate: (frame_rate != InputOptions::FRAME_RATE).then(|| frame_rate.to_string()),
             shorter_side,
             crop,
             reading: ffmpeg.reading(read),

@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 
 use vidtok::{EncodeOptions, StreamEncoder, Tokenizer, Work};
 use vidtok_core::{remove_partial, temporary_beside};
-use vidtok_data::{AheadInfo, AheadVideo, DecodeAhead, Ffmpeg, LoadError, Notice, Preparation, list_videos, unusable};
+use vidtok_data::{
+    AheadInfo, AheadVideo, DecodeAhead, Ffmpeg, LeftOut, LoadError, Notice, Preparation, VideoList, list_videos,
+    unusable,
+};
 
 use crate::claim::Claim;
 use crate::dataset::{Dataset, NumberType, ShardFormat};
@@ -55,9 +58,14 @@ pub struct TokenizeOptions {
     pub stop: Arc<AtomicBool>,
 }
 
+/// Why a video is skipped that no list can name.
+const ESCAPED: &str = "its name is not UTF-8, and is given with other bytes escaped; rename it";
+
 /// What is told while videos are tokenized.
 #[derive(Debug)]
 pub enum Progress<'a> {
+    /// Files of the folder that are no videos.
+    LeftOut(&'a LeftOut),
     /// The work begins.
     Started {
         /// Videos in the dataset.
@@ -150,8 +158,8 @@ pub struct Summary {
 /// for their rank; a call after others were killed goes on where they were.
 ///
 /// # Errors
-/// If the folder holds a dataset of other settings, the videos cannot be listed, the machine has run out of something, or
-/// the file system refuses. What is done stays.
+/// If the folder holds a dataset of other settings, the videos cannot be listed or reached, the machine has run out of
+/// something, or the file system refuses. What is done stays, and no video is skipped for it.
 pub fn tokenize(
     tokenizer: &Tokenizer,
     options: &TokenizeOptions,
@@ -163,10 +171,10 @@ pub fn tokenize(
     }
     let ffmpeg = Ffmpeg::locate()?;
     let dataset = Dataset::new(tokenizer, options, &ffmpeg)?;
-    let (root, videos) = list_videos(&options.data)?;
-    let (paths, nameless) = relative(&root, videos)?;
-    for path in &nameless {
-        tell(Progress::Skipped { path: &path.to_string_lossy(), reason: "its name is not UTF-8" });
+    let VideoList { root, videos, left_out } = list_videos(&options.data)?;
+    let paths = relative(&root, videos)?;
+    if !left_out.is_empty() {
+        tell(Progress::LeftOut(&left_out));
     }
     let folder = Folder::create(&options.out)?;
     let lock = folder.lock()?;
@@ -178,7 +186,9 @@ pub fn tokenize(
     let list = WorkList::extend(&folder, &root, &paths, options.shard_videos, options.retry)?;
     drop(lock);
 
-    let mut ahead = DecodeAhead::start(&ffmpeg, &options.preparation, options.decoders)?;
+    let mut preparation = options.preparation.clone();
+    preparation.input.reach = preparation.input.reach.within(&root);
+    let mut ahead = DecodeAhead::start(&ffmpeg, &preparation, options.decoders)?;
     let meter = Meter::start();
     let mut worker = Worker { tokenizer, options, dataset, folder, root, meter, tell };
     worker.work(list, &mut ahead)
@@ -296,14 +306,20 @@ impl Worker<'_> {
         let resumed = listed.videos.len() - missing.len();
         // Before a video is looked at: should it change meanwhile, it counts as changed.
         let stamps: Vec<_> = missing.iter().map(|(_, video)| file_stamp(&self.root.join(&video.path))).collect();
-        ahead.ask(missing.iter().map(|(_, video)| self.root.join(&video.path)));
+        let named = missing.iter().filter(|(_, video)| !video.is_escaped);
+        ahead.ask(named.map(|(_, video)| self.root.join(&video.path)));
         for ((place, listed_video), file) in missing.into_iter().zip(stamps) {
             if self.is_stopped() {
                 return Ok(false);
             }
-            let Some(video) = ahead.next_video() else { return Err(LoadError::Stopped.into()) };
-            let bytes = file.map_or(0, |file| file.size);
-            match self.video(video, listed_video, bytes, part::done(&parts, place)) {
+            let tokenized = if listed_video.is_escaped {
+                Err(Fault::Unusable(ESCAPED.to_owned()))
+            } else {
+                let Some(video) = ahead.next_video() else { return Err(LoadError::Stopped.into()) };
+                let bytes = file.map_or(0, |file| file.size);
+                self.video(video, listed_video, bytes, part::done(&parts, place))
+            };
+            match tokenized {
                 Ok(frames) => {
                     self.meter.videos += 1;
                     self.meter.frames += frames;

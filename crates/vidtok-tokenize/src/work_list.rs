@@ -5,11 +5,10 @@
 //! that no shard ever changes.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vidtok_data::{FileStamp, JsonLines};
+use vidtok_data::{FileStamp, JsonLines, path_text};
 
 use crate::TokenizeError;
 use crate::folder::Folder;
@@ -28,6 +27,16 @@ pub(crate) struct ListedVideo {
     pub(crate) key: String,
     /// Its path in the folder of the videos.
     pub(crate) path: String,
+    /// Whether that is not UTF-8: `path` has other bytes as `\xff` then, and names no file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_escaped: bool,
+}
+
+/// The path of a video as a list can hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VideoPath {
+    text: String,
+    is_escaped: bool,
 }
 
 /// A line of `skipped.jsonl`.
@@ -72,7 +81,7 @@ impl WorkList {
     pub(crate) fn extend(
         folder: &Folder,
         root: &Path,
-        paths: &[String],
+        paths: &[VideoPath],
         per_shard: usize,
         retry: bool,
     ) -> Result<Self, TokenizeError> {
@@ -85,7 +94,7 @@ impl WorkList {
         let mut keys: HashSet<String> = known.values().map(|(_, key)| (*key).to_owned()).collect();
         let mut taken = HashSet::new();
         let mut new = Vec::new();
-        for path in paths.iter().filter(|path| taken.insert(path.as_str())) {
+        for VideoPath { text: path, is_escaped } in paths.iter().filter(|path| taken.insert(path.text.as_str())) {
             let key = match known.get(path.as_str()) {
                 None => new_key(path, &mut keys),
                 Some((shard, key)) => match skipped.listed.get(&(*shard, path.clone())) {
@@ -94,7 +103,7 @@ impl WorkList {
                     _ => continue,
                 },
             };
-            new.push(ListedVideo { key, path: path.clone() });
+            new.push(ListedVideo { key, path: path.clone(), is_escaped: *is_escaped });
         }
         for videos in new.chunks(per_shard.max(1)) {
             let shard =
@@ -129,12 +138,12 @@ impl SkippedList {
 
 /// What a file is now; `None` if there is none.
 pub(crate) fn file_stamp(path: &Path) -> Option<FileStamp> {
-    fs::metadata(path).ok().map(|file| FileStamp::of(&file))
+    FileStamp::at(path).ok()
 }
 
-/// The paths of `videos` in `root`, and those that are no text, which no list can hold.
-pub(crate) fn relative(root: &Path, videos: Vec<PathBuf>) -> Result<(Vec<String>, Vec<PathBuf>), TokenizeError> {
-    let (mut named, mut nameless) = (Vec::new(), Vec::new());
+/// The paths of `videos` in `root`.
+pub(crate) fn relative(root: &Path, videos: Vec<PathBuf>) -> Result<Vec<VideoPath>, TokenizeError> {
+    let mut relative = Vec::with_capacity(videos.len());
     for path in videos {
         let inside = path.strip_prefix(root).unwrap_or(&path);
         if inside.is_absolute() {
@@ -142,12 +151,9 @@ pub(crate) fn relative(root: &Path, videos: Vec<PathBuf>) -> Result<(Vec<String>
         }
         // A table may write "./a//b.mp4".
         let plain: PathBuf = inside.components().filter(|part| !matches!(part, Component::CurDir)).collect();
-        match plain.into_os_string().into_string() {
-            Ok(name) => named.push(name),
-            Err(_) => nameless.push(path),
-        }
+        relative.push(VideoPath { text: path_text(&plain).into_owned(), is_escaped: plain.to_str().is_none() });
     }
-    Ok((named, nameless))
+    Ok(relative)
 }
 
 /// A key of `path` that none of `keys` has, added to them: the path without its extension, with `_` for all but letters,
@@ -169,10 +175,12 @@ fn new_key(path: &str, keys: &mut HashSet<String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn extend(folder: &Folder, paths: &[&str], per_shard: usize, retry: bool) -> Vec<Vec<(String, String)>> {
-        let paths: Vec<String> = paths.iter().map(|&path| path.to_owned()).collect();
+        let paths = relative(folder.root(), paths.iter().map(PathBuf::from).collect()).unwrap();
         let list = WorkList::extend(folder, folder.root(), &paths, per_shard, retry).unwrap();
         assert_eq!(WorkList::read(folder).unwrap().shards, list.shards);
         assert!(list.shards.iter().enumerate().all(|(place, shard)| shard.shard == place));
@@ -252,7 +260,8 @@ mod tests {
     #[test]
     fn videos_outside_the_folder_are_refused_by_name() {
         let (root, inside) = (Path::new("/data"), PathBuf::from("/data/./x//a.mp4"));
-        assert_eq!(relative(root, vec![inside]).unwrap().0, ["x/a.mp4"]);
+        let expected = VideoPath { text: "x/a.mp4".to_owned(), is_escaped: false };
+        assert_eq!(relative(root, vec![inside]).unwrap(), [expected]);
         let error = relative(root, vec!["/else/a.mp4".into()]).unwrap_err().to_string();
         assert!(error.contains("/else/a.mp4") && error.contains("/data"), "{error}");
     }

@@ -4,18 +4,22 @@
 
 mod bench;
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 use bench::{Bench, contents, files, model, run};
 use tch::{Device, Kind, Tensor};
 use vidtok::{EncodeOptions, Encoded, Tokenizer, Window};
-use vidtok_core::{FrameSink, FrameSource};
+use vidtok_core::{FrameSink, FrameSource, VideoError};
 use vidtok_data::{
-    Destination, Ffmpeg, Hdr, Notice, Preparation, Quality, Timeline, VideoReader, VideoWriter, WriteOptions,
+    Destination, Ffmpeg, Hdr, Notice, Preparation, Quality, Timeline, VideoReader, VideoWriter, WriteOptions, save_png,
     to_frames, to_model_range,
 };
 use vidtok_tokenize::{
-    Dataset, DetokenizeOptions, Manifest, NumberType, Shard, ShardFormat, TokenizeError, Tokens, detokenize, shards,
+    Dataset, DetokenizeOptions, Manifest, NumberType, Progress, Shard, ShardFormat, TokenizeError, Tokens, detokenize,
+    shards, tokenize,
 };
 
 const FORMATS: [ShardFormat; 2] = [ShardFormat::Safetensors, ShardFormat::Webdataset];
@@ -195,17 +199,108 @@ fn videos_that_cannot_be_used_are_listed_skipped_and_tried_again_once_they_have_
 }
 
 #[test]
+fn names_that_are_not_utf8_are_listed_as_skipped_and_counted() {
+    let bench = Bench::new();
+    for name in [&b"videos/bad\xff.mkv"[..], b"videos/bad\xfe.mkv"] {
+        fs::copy(bench.path("videos/a.mkv"), bench.folder.path().join(OsStr::from_bytes(name))).unwrap();
+    }
+    let tokenizer = model("tiny_fsq", "v1.0");
+    let options = bench.options("tokens", ShardFormat::Safetensors);
+    for run_of in 1..=2 {
+        let (summary, skipped) = run(&tokenizer, &options).unwrap();
+        let totals = summary.manifest.unwrap().totals;
+        assert_eq!((totals.videos, totals.skipped), (4, 2));
+        assert_eq!(skipped.len(), if run_of == 1 { 2 } else { 0 });
+        let lines = fs::read_to_string(options.out.join("skipped.jsonl")).unwrap();
+        for name in [r"bad\\xff.mkv", r"bad\\xfe.mkv"] {
+            assert_eq!(lines.matches(name).count(), 1, "{lines}");
+        }
+        assert_eq!(lines.matches("not UTF-8").count(), 2, "{lines}");
+    }
+}
+
+#[test]
+fn a_folder_that_vanishes_ends_the_work_and_no_video_is_skipped() {
+    let bench = Bench::new();
+    let tokenizer = model("tiny_fsq", "v1.0");
+    let whole = bench.options("whole", ShardFormat::Safetensors);
+    run(&tokenizer, &whole).unwrap();
+    for drive in ["gone", "empty"] {
+        let mut options = bench.options(drive, ShardFormat::Safetensors);
+        (options.shard_videos, options.decoders) = (1, 1);
+        options.preparation.input.reach.pauses = vec![Duration::ZERO; 2];
+        let (videos, away) = (bench.path("videos"), bench.path("away"));
+        let ended = tokenize(&tokenizer, &options, &mut |event| match event {
+            Progress::Video { path: "a.mkv", .. } => {
+                fs::rename(&videos, &away).unwrap();
+                if drive == "empty" {
+                    fs::create_dir(&videos).unwrap();
+                }
+            }
+            Progress::Skipped { path, reason } => panic!("{path}: {reason}"),
+            _ => {}
+        });
+        let error = ended.unwrap_err();
+        assert!(matches!(error, TokenizeError::Video(VideoError::Unreachable { .. })), "{error:?}");
+        assert!(error.to_string().contains("cannot be reached: "), "{error}");
+        assert!(!options.out.join("manifest.json").exists());
+        assert_eq!(fs::read_to_string(options.out.join("skipped.jsonl")).unwrap_or_default(), "");
+        let _ = fs::remove_dir(&videos);
+        fs::rename(&away, &videos).unwrap();
+        let (summary, _) = run(&tokenizer, &options).unwrap();
+        let totals = summary.manifest.unwrap().totals;
+        assert_eq!((totals.videos, totals.skipped), (4, 0));
+        let tokens = |folder| contents(folder).into_iter().map(|(entry, tensors)| (entry.key, tensors));
+        for ((key, a), (other, b)) in tokens(&options.out).zip(tokens(&whole.out)) {
+            assert!(key == other && a["indices"].equal(&b["indices"]), "{key} {other}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_of_frames_has_the_tokens_of_the_video_and_its_own_rate() {
+    let bench = Bench::new();
+    let (ffmpeg, frames) = (Ffmpeg::locate().unwrap(), to_frames(&clip(&bench, "videos/a.mkv")));
+    fs::create_dir(bench.path("videos/frames")).unwrap();
+    for i in 0..frames.size()[0] {
+        save_png(&ffmpeg, bench.path(&format!("videos/frames/{:06}.png", i + 1)), &frames.get(i)).unwrap();
+    }
+    fs::write(bench.path("videos/notes.txt"), "").unwrap();
+    let tokenizer = model("tiny_fsq", "v1.0");
+    let mut options = bench.options("tokens", ShardFormat::Safetensors);
+    options.preparation.input.frame_rate = "12".parse().unwrap();
+    let mut left_out = String::new();
+    tokenize(&tokenizer, &options, &mut |event| {
+        if let Progress::LeftOut(what) = event {
+            left_out = what.to_string();
+        }
+    })
+    .unwrap();
+    assert_eq!(left_out, "left out: 1 file (.txt 1)");
+    let found = contents(&options.out);
+    let of = |key: &str| found.iter().find(|(entry, _)| entry.key == key).unwrap();
+    let ((video, tokens), (images, same)) = (of("a"), of("frames"));
+    assert!(tokens["indices"].equal(&same["indices"]));
+    assert_eq!((images.frames, images.size, images.fps.to_string().as_str()), (video.frames, video.size, "12"));
+    let bytes: u64 =
+        fs::read_dir(bench.path("videos/frames")).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert_eq!(images.source.bytes, bytes);
+    // Another rate is another dataset; the folder alone is one too.
+    let error = run(&tokenizer, &bench.options("tokens", ShardFormat::Safetensors)).unwrap_err().to_string();
+    assert!(error.contains("frame_rate"), "{error}");
+    let mut alone = bench.options("alone", ShardFormat::Safetensors);
+    alone.data = bench.path("videos/frames");
+    run(&tokenizer, &alone).unwrap();
+    assert_eq!(contents(&alone.out)[0].0.path, "frames");
+}
+
+#[test]
 fn frames_are_picked_resized_and_cut_as_asked_for() {
     let bench = Bench::new();
     let tokenizer = model("tiny_kl", "v1.0");
     let mut options = bench.options("tokens", ShardFormat::Safetensors);
-    options.preparation = Preparation {
-        sample_fps: Some(5.0),
-        shorter_side: Some(12),
-        crop: Some([12, 8]),
-        max_frames: None,
-        ..Preparation::default()
-    };
+    options.preparation =
+        Preparation { sample_fps: Some(5.0), shorter_side: Some(12), crop: Some([12, 8]), ..Preparation::default() };
     options.latents = NumberType::Bf16;
     run(&tokenizer, &options).unwrap();
     let found = contents(&options.out);
@@ -231,8 +326,8 @@ fn other_settings_and_other_weights_are_refused_in_one_line_that_names_them() {
             "fps" => options.preparation.sample_fps = Some(5.0),
             "shorter_side" => options.preparation.shorter_side = Some(8),
             "crop" => options.preparation.crop = Some([8, 8]),
-            "reading.hdr" => options.preparation.read.hdr = Hdr::Keep,
-            "reading.interlaced" => options.preparation.read.deinterlace = true,
+            "reading.hdr" => options.preparation.input.read.hdr = Hdr::Keep,
+            "reading.interlaced" => options.preparation.input.read.deinterlace = true,
             "shards" => options.format = ShardFormat::Webdataset,
             _ => options.latents = NumberType::Bf16,
         }

@@ -103,7 +103,8 @@ pub struct ValidationConfig {
 pub struct ValidationVideos {
     /// Their folder.
     pub folder: PathBuf,
-    /// CSV table with a column `videos`, of paths below the folder; `clips.csv` in the folder without it.
+    /// CSV table with a column `videos`, of paths below the folder. Without it, `clips.csv` in the folder if there is one,
+    /// else all videos in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<PathBuf>,
     /// Frames per second of the clips; the published 8 without it.

@@ -8,8 +8,8 @@ use tch::Tensor;
 use vidtok::Tokenizer;
 use vidtok_core::Share;
 use vidtok_data::{
-    ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, HeldOut, Library, LibraryOptions, Loader, LoaderOptions, Mixture,
-    Source, read_video_list,
+    ClipRule, ClipSet, ClipSpec, Crop, DatasetError, Ffmpeg, HeldOut, Library, LibraryOptions, Loader, LoaderOptions,
+    Mixture, Source, VideoList, find_images, find_videos, path_text, read_video_list,
 };
 
 use crate::example_video::{self, Example};
@@ -33,6 +33,8 @@ pub(crate) struct Data {
     /// Training videos; none if the clips are procedural.
     paths: Vec<PathBuf>,
     stands_in: bool,
+    /// What else the folders hold.
+    left_out: Vec<String>,
     /// How many of the videos that were set aside have been told of, and of the notices.
     told: [Cell<usize>; 2],
 }
@@ -44,14 +46,27 @@ impl Data {
         let config = &train.data;
         let missing = config.folder.as_ref().is_some_and(|folder| !folder.exists());
         let stands_in = missing && config.scenes_if_missing;
+        let mut left_out = Vec::new();
+        let mut take = |list: VideoList| {
+            let VideoList { root, videos, left_out: others } = list;
+            left_out.extend((!others.is_empty()).then(|| format!("{}: {others}", root.display())));
+            videos
+        };
         let paths = match &config.folder {
-            Some(folder) if !stands_in => list(folder, config.table.as_deref(), &config.videos)?,
+            Some(folder) if !stands_in && !config.videos.is_empty() => {
+                config.videos.iter().map(|video| folder.join(video)).collect()
+            }
+            Some(folder) if !stands_in => take(list(folder, config.table.as_deref(), find_videos)?),
             _ => Vec::new(),
         };
-        let videos = |paths: &[PathBuf]| Source::Videos { ffmpeg: ffmpeg.clone(), paths: paths.to_vec() };
-        let source = match paths.as_slice() {
-            [] => Source::Procedural { scenes: config.scenes, seed: FIRST_SCENE },
-            paths => videos(paths),
+        let videos = |folder: &Path, paths: Vec<PathBuf>| Source::Videos {
+            ffmpeg: ffmpeg.clone(),
+            paths,
+            input: config.input(folder),
+        };
+        let source = match (&config.folder, paths.as_slice()) {
+            (Some(folder), [_, ..]) => videos(folder, paths.clone()),
+            _ => Source::Procedural { scenes: config.scenes, seed: FIRST_SCENE },
         };
         let library = open_library(config, folder, share)?;
         let apart = match train.validation.videos {
@@ -70,8 +85,8 @@ impl Data {
         let mixture = match &config.images {
             None => Mixture::from(Arc::clone(&training)),
             Some(images) => {
-                let paths = list(&images.folder, images.table.as_deref(), &[])?;
-                let set = Arc::new(ClipSet::open(&library, videos(&paths), spec.for_images())?);
+                let paths = take(list(&images.folder, images.table.as_deref(), find_images)?);
+                let set = Arc::new(ClipSet::open(&library, videos(&images.folder, paths), spec.for_images())?);
                 Mixture::new(vec![(Arc::clone(&training), 1.0 - images.share), (set, images.share)])?
             }
         };
@@ -80,11 +95,12 @@ impl Data {
             Some(ValidationVideos { folder, table, sample_fps }) => {
                 let rule = ClipRule { frames: config.frames, sample_fps: Some(*sample_fps) };
                 let spec = ClipSpec { rule, held_out: HeldOut::NONE, ..spec };
-                Some(ClipSet::open(&library, videos(&list(folder, table.as_deref(), &[])?), spec)?)
+                let paths = take(list(folder, table.as_deref(), find_videos)?);
+                Some(ClipSet::open(&library, videos(folder, paths), spec)?)
             }
         };
         let (config, told) = (config.clone(), Default::default());
-        Ok(Self { config, library, training, mixture, validation, paths, stands_in, told })
+        Ok(Self { config, library, training, mixture, validation, paths, stands_in, left_out, told })
     }
 
     /// Videos, or scenes.
@@ -95,6 +111,11 @@ impl Data {
     /// Whether procedural scenes stand in for a folder that does not exist.
     pub(crate) fn stands_in(&self) -> bool {
         self.stands_in
+    }
+
+    /// A line for each folder that holds more than videos.
+    pub(crate) fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// The clips to measure on, at most `most`, each `[1, 3, t, h, w]`.
@@ -126,10 +147,10 @@ impl Data {
     /// Writes the first seconds of the first video beside what the model makes of it.
     pub(crate) fn write_example(&self, tokenizer: &Tokenizer, ffmpeg: &Ffmpeg, video: &Path) -> Result<(), TrainError> {
         let bad = self.library.quarantined();
-        let usable = |path: &&PathBuf| !bad.iter().any(|video| Path::new(&video.path) == path.as_path());
-        let example = match self.paths.iter().find(usable) {
-            Some(path) => Example::Video(path, self.config.read),
-            None => Example::Scene(FIRST_SCENE),
+        let usable = |path: &&PathBuf| !bad.iter().any(|video| video.path == path_text(path));
+        let example = match (&self.config.folder, self.paths.iter().find(usable)) {
+            (Some(folder), Some(path)) => Example::Video(path, self.config.input(folder)),
+            _ => Example::Scene(FIRST_SCENE),
         };
         let side = self.config.shorter_side.unwrap_or(self.config.size[0]);
         // What training has shown the model: the middle, or all of the frame.
@@ -138,13 +159,16 @@ impl Data {
     }
 }
 
-/// The videos of a folder: those named, or those of a table.
-fn list(folder: &Path, table: Option<&Path>, named: &[PathBuf]) -> Result<Vec<PathBuf>, TrainError> {
-    if !named.is_empty() {
-        return Ok(named.iter().map(|video| folder.join(video)).collect());
-    }
-    let table = table.map_or_else(|| folder.join("clips.csv"), Path::to_owned);
-    Ok(read_video_list(&table, folder)?)
+/// The videos of a folder: those of a table, or what `find` takes.
+fn list(
+    folder: &Path,
+    table: Option<&Path>,
+    find: fn(&Path) -> Result<VideoList, DatasetError>,
+) -> Result<VideoList, DatasetError> {
+    let usual = folder.join("clips.csv");
+    let Some(table) = table.or_else(|| usual.is_file().then_some(usual.as_path())) else { return find(folder) };
+    let videos = read_video_list(table, folder)?;
+    Ok(VideoList { root: folder.to_owned(), videos, ..VideoList::default() })
 }
 
 fn open_library(config: &DataConfig, run: &Path, share: Share) -> Result<Arc<Library>, TrainError> {
@@ -158,7 +182,6 @@ fn open_library(config: &DataConfig, run: &Path, share: Share) -> Result<Arc<Lib
         index: kept(index),
         quarantine: kept(run.join(&quarantine)),
         cache_bytes: config.cache_mib << 20,
-        read: config.read,
     };
     if let Some(index) = &config.index {
         return Ok(Library::open(&options(index.clone()))?);

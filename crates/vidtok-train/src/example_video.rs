@@ -6,7 +6,7 @@ use tch::Tensor;
 use vidtok::{Plan, StreamReconstructor, Tokenizer, Work};
 use vidtok_core::{FrameRate, FrameSink, FrameSource, Reconstructed, VideoError};
 use vidtok_data::{
-    Destination, Ffmpeg, ReadOptions, Scene, Timeline, VideoReader, VideoWriter, WriteOptions, center_offset,
+    Destination, Ffmpeg, InputOptions, InputReader, Scene, Timeline, VideoWriter, WriteOptions, center_offset,
     resize_frames, to_frames, to_model_range,
 };
 
@@ -17,8 +17,8 @@ const FRAMES: i64 = 75;
 
 /// Where the frames come from.
 pub(crate) enum Example<'a> {
-    /// A video file.
-    Video(&'a Path, ReadOptions),
+    /// A video file, or a folder of frames.
+    Video(&'a Path, InputOptions),
     /// A procedural scene, of this seed.
     Scene(u64),
 }
@@ -63,8 +63,8 @@ pub(crate) fn write(
 /// Frames uint8 `[t, h, w, 3]` and when they are shown.
 fn read(ffmpeg: &Ffmpeg, example: &Example<'_>, side: i64) -> Result<(Tensor, Timeline), VideoError> {
     match example {
-        Example::Video(path, options) => {
-            let mut reader = VideoReader::open_with(ffmpeg, *path, *options)?;
+        Example::Video(path, input) => {
+            let mut reader = InputReader::open(ffmpeg, *path, input)?;
             let timeline = Timeline::of(reader.info());
             let mut parts = Vec::new();
             let mut count = 0;

@@ -67,7 +67,7 @@ mod validation;
 
 pub use adam::{Adam, AdamConfig};
 pub use config::{CheckpointConfig, Precision, TrainConfig, ValidationConfig, ValidationVideos};
-pub use data_config::{DataConfig, ImagesConfig};
+pub use data_config::{DataConfig, ImagesConfig, take_videos};
 pub use ema::Ema;
 pub use error::TrainError;
 pub use log::LogEntry;

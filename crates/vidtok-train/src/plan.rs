@@ -110,6 +110,7 @@ impl Plan {
             observer.busy("reading a batch");
             let scratch = tempfile::tempdir().map_err(|error| TrainError::io(runs, error))?;
             let data = Data::open(&ffmpeg, &train, scratch.path(), Share::WHOLE)?;
+            data.left_out().iter().for_each(|line| observer.warned(line));
             let batch = data.loader(&train, 0, Share::WHOLE)?.next().transpose()?;
             let picture = runs.join(match &name {
                 Some(stage) => format!("{}-{stage}-batch.png", config.name),

@@ -56,6 +56,7 @@ impl<'a> StageRun<'a> {
         let ffmpeg = Ffmpeg::locate()?;
         observer.busy("looking at the videos");
         let data = Data::open(&ffmpeg, train, files.path(), options.share())?;
+        data.left_out().iter().for_each(|line| observer.warned(line));
         let LpipsNets { loss: lpips, measure } = LpipsNets::locate(&train.loss, options.device, observer)?;
         let having_lpips = options.mean(f64::from(u8::from(lpips.is_some())))?;
         if having_lpips > 0.0 && having_lpips < 1.0 {

@@ -27,7 +27,7 @@ pub(crate) struct EncodeArgs {
     /// Draw a continuous latent with this seed; its mean without it
     #[arg(long)]
     seed: Option<u64>,
-    /// Video file, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard input
+    /// Video file, folder of frames (PNG, JPEG) or image, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard input
     input: PathBuf,
     /// The encoded clip to write (.safetensors); - for standard output
     output: PathBuf,

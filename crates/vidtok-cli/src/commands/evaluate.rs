@@ -6,14 +6,14 @@ use anyhow::ensure;
 use clap::Args;
 use tch::{Device, Kind};
 use vidtok::Tokenizer;
-use vidtok_core::Codec;
-use vidtok_data::{find_videos, read_video_list};
+use vidtok_core::{Codec, FrameRate};
+use vidtok_data::{LeftOut, VideoList, find_videos, read_video_list};
 use vidtok_eval::{
     CodecSpec, Downsample, EvaluateOptions, Evaluation, H264, Identity, Jpeg, MetricKind, Progress, Protocol,
     TorchScript, Unmeasured, evaluate,
 };
 
-use crate::args::{ComputeArgs, RATES};
+use crate::args::{ComputeArgs, RATES, parse_rate};
 use crate::clip::ReadArgs;
 use crate::ending::Ending;
 use crate::notices::Notices;
@@ -37,7 +37,7 @@ pub(crate) struct EvaluateArgs {
     compare: Vec<CodecSpec>,
     #[command(flatten)]
     compute: ComputeArgs,
-    /// Folder of videos
+    /// Folder of videos, and of folders of frames (PNG, JPEG)
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// CSV with a column `videos`, paths in the folder; all videos of the folder without it
@@ -51,6 +51,9 @@ pub(crate) struct EvaluateArgs {
     /// Take those frames that come close to this many a second; 0 takes all
     #[arg(long, default_value_t = 30.0, value_parser = parse_fps)]
     fps: f64,
+    /// Images of a folder of frames that are shown in a second; 25 without it
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    frame_rate: Option<FrameRate>,
     /// Resize the shorter side to this height and cut to the middle
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(i64).range(1..=16384))]
     height: i64,
@@ -84,10 +87,16 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
     let stop = end_on_signals("what is measured stays, and the same command goes on")?;
     let device = arguments.compute.prepare()?;
     let protocol = protocol(arguments)?;
-    let videos = match &arguments.meta {
-        Some(table) => read_video_list(table, &arguments.data)?,
+    let VideoList { root, videos, left_out } = match &arguments.meta {
+        Some(table) => {
+            let videos = read_video_list(table, &arguments.data)?;
+            VideoList { root: arguments.data.clone(), videos, left_out: LeftOut::default() }
+        }
         None => find_videos(&arguments.data)?,
     };
+    if !left_out.is_empty() {
+        println!("{left_out}");
+    }
     let codecs = progress::during("loading the codecs", || codecs(arguments, device))?;
     let options = EvaluateOptions {
         out: arguments.out.clone(),
@@ -97,22 +106,21 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
     };
     let bar = progress::bar((videos.len() * codecs.len()) as u64, "videos");
     let (mut started, mut notices) = (false, Notices::default());
-    let evaluation =
-        evaluate(&codecs, &arguments.data, &videos, &protocol, device, &options, &mut |event| match event {
-            Progress::Video { codec, video } => {
-                bar.inc(u64::from(std::mem::replace(&mut started, true)));
-                progress::say(&bar, &format!("{codec}: {video}"));
+    let evaluation = evaluate(&codecs, &root, &videos, &protocol, device, &options, &mut |event| match event {
+        Progress::Video { codec, video } => {
+            bar.inc(u64::from(std::mem::replace(&mut started, true)));
+            progress::say(&bar, &format!("{codec}: {video}"));
+        }
+        Progress::Frames(_) => bar.tick(),
+        Progress::Notice { video, notice } => {
+            if let Some(line) = notices.line(video, notice) {
+                bar.suspend(|| eprintln!("{line}"));
             }
-            Progress::Frames(_) => bar.tick(),
-            Progress::Notice { video, notice } => {
-                if let Some(line) = notices.line(video, notice) {
-                    bar.suspend(|| eprintln!("{line}"));
-                }
-            }
-            Progress::Unmeasured(Unmeasured { video, reason, .. }) => {
-                bar.suspend(|| eprintln!("not measured: {video}: {reason}"));
-            }
-        })?;
+        }
+        Progress::Unmeasured(Unmeasured { video, reason, .. }) => {
+            bar.suspend(|| eprintln!("not measured: {video}: {reason}"));
+        }
+    })?;
     bar.finish_and_clear();
     evaluation.write(&arguments.out)?;
     evaluation.page(&arguments.out)?.save(arguments.out.join(PAGE))?;
@@ -132,6 +140,7 @@ fn protocol(arguments: &EvaluateArgs) -> anyhow::Result<Protocol> {
         max_frames: arguments.max_frames.map(|frames| frames as usize),
         read: arguments.read.options(),
         metrics,
+        frame_rate: arguments.frame_rate.map(FrameRate::as_f64),
     })
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use vidtok_core::FrameSource;
-use vidtok_data::{Ffmpeg, VideoReader, find_videos, to_model_range, to_unit_range};
+use vidtok_data::{Ffmpeg, InputOptions, InputReader, Reach, VideoList, find_videos, to_model_range, to_unit_range};
 use vidtok_eval::{InstrumentSet, Measured, MetricKind};
 
 use crate::args::THREADS;
@@ -29,7 +29,7 @@ pub(crate) struct MetricsArgs {
     /// CPU threads; all cores without it
     #[arg(long, value_parser = clap::value_parser!(i32).range(THREADS))]
     threads: Option<i32>,
-    /// Video, or folder of videos
+    /// Video, image or folder of frames (PNG, JPEG), or folder of videos
     a: PathBuf,
     /// The same after something was done to it: a video of the same size and length, or a folder with the same names
     b: PathBuf,
@@ -43,17 +43,18 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
     let pairs = pairs(&arguments.a, &arguments.b)?;
     let instruments = InstrumentSet::load(&kinds, device)?;
     let ffmpeg = Ffmpeg::locate()?;
+    // Nothing here depends on the rate of frames.
+    let input = InputOptions { reach: Reach::once(), read: arguments.read.options(), ..InputOptions::default() };
     let bar = progress::bar(pairs.len() as u64, "videos");
     let (mut all, mut notices) = (Measured::default(), Notices::default());
     for (a, b) in &pairs {
-        let open = |path: &Path| VideoReader::open_with(&ffmpeg, path, arguments.read.options());
-        let mut readers = [open(a)?, open(b)?];
+        let mut readers = [InputReader::open(&ffmpeg, a, &input)?, InputReader::open(&ffmpeg, b, &input)?];
         for reader in &readers {
             let lines = reader.notices();
             let lines = lines.iter().filter_map(|notice| notices.line(reader.path().display(), notice));
             lines.for_each(|line| bar.suspend(|| eprintln!("{line}")));
         }
-        let describe = |reader: &VideoReader| {
+        let describe = |reader: &InputReader| {
             let info = reader.info();
             format!("{} frames of {}x{}", info.frames, info.width, info.height)
         };
@@ -87,21 +88,31 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
 
 /// The videos that belong together.
 fn pairs(a: &Path, b: &Path) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
-    match (a.is_dir(), b.is_dir()) {
-        (false, false) => Ok(vec![(a.to_owned(), b.to_owned())]),
-        (true, true) => {
-            let names = |folder: &Path| -> anyhow::Result<BTreeSet<PathBuf>> {
-                let videos = find_videos(folder)?;
-                Ok(videos.iter().filter_map(|path| path.strip_prefix(folder).ok().map(Path::to_owned)).collect())
-            };
-            let (in_a, in_b) = (names(a)?, names(b)?);
+    match (folder_of_videos(a)?, folder_of_videos(b)?) {
+        (None, None) => Ok(vec![(a.to_owned(), b.to_owned())]),
+        (Some(in_a), Some(in_b)) => {
             if let Some(name) = in_a.symmetric_difference(&in_b).next() {
                 let (with, without) = if in_a.contains(name) { (a, b) } else { (b, a) };
                 bail!("{} is in {} but not in {}", name.display(), with.display(), without.display());
             }
             Ok(in_a.iter().map(|name| (a.join(name), b.join(name))).collect())
         }
-        (true, false) => bail!("{} is a folder and {} is none", a.display(), b.display()),
-        (false, true) => bail!("{} is a folder and {} is none", b.display(), a.display()),
+        (Some(_), None) => bail!("{} is a folder of videos and {} is none", a.display(), b.display()),
+        (None, Some(_)) => bail!("{} is a folder of videos and {} is none", b.display(), a.display()),
     }
+}
+
+/// The names of the videos in a folder; `None` for a video, also where its frames are images in a folder.
+fn folder_of_videos(path: &Path) -> anyhow::Result<Option<BTreeSet<PathBuf>>> {
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    let VideoList { root, videos, left_out } = find_videos(path)?;
+    if root != path {
+        return Ok(None);
+    }
+    if !left_out.is_empty() {
+        eprintln!("{}: {left_out}", path.display());
+    }
+    Ok(Some(videos.iter().filter_map(|video| video.strip_prefix(&root).ok().map(Path::to_owned)).collect()))
 }

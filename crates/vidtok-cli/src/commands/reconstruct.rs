@@ -32,7 +32,7 @@ pub(crate) struct ReconstructArgs {
     /// Put the input on the left of its reconstruction
     #[arg(long)]
     side_by_side: bool,
-    /// Video file, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard input
+    /// Video file, folder of frames (PNG, JPEG) or image, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard input
     input: PathBuf,
     /// Video file to write, with the sound, timing and pixel shape of the input, or .safetensors for a tensor "video"
     /// [b, 3, t, h, w] in [-1, 1]; - for standard output: a video (Matroska) if its frame rate is known, else the tensor

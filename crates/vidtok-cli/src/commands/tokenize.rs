@@ -7,7 +7,7 @@ use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use vidtok_core::FrameRate;
-use vidtok_data::Preparation;
+use vidtok_data::{InputOptions, Preparation};
 use vidtok_tokenize::{Manifest, Meter, NumberType, Progress, ShardFormat, Summary, TokenizeOptions, tokenize};
 
 use crate::args::{ComputeArgs, ModelArgs, PROCESSES, parse_bytes, parse_rate};
@@ -26,7 +26,7 @@ pub(crate) struct TokenizeArgs {
     model: ModelArgs,
     #[command(flatten)]
     compute: ComputeArgs,
-    /// Folder of videos, or CSV with a column `videos` of paths in its folder
+    /// Folder of videos and of folders of frames (PNG, JPEG), or CSV with a column `videos` of paths in its folder
     #[arg(long, value_name = "DIR|CSV")]
     data: PathBuf,
     /// Folder for the dataset; what is done there is not done again
@@ -35,6 +35,9 @@ pub(crate) struct TokenizeArgs {
     /// Take those frames that come close to this many a second; all without it
     #[arg(long, value_parser = parse_rate)]
     fps: Option<FrameRate>,
+    /// Images of a folder of frames that are shown in a second
+    #[arg(long, value_name = "RATE", default_value_t = InputOptions::FRAME_RATE, value_parser = parse_rate)]
+    frame_rate: FrameRate,
     /// Resize the shorter side to this; as it is without it
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(i64).range(1..=16384))]
     size: Option<i64>,
@@ -106,7 +109,11 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
             shorter_side: arguments.size,
             crop: arguments.crop,
             max_frames: None,
-            read: arguments.read.options(),
+            input: InputOptions {
+                frame_rate: arguments.frame_rate,
+                read: arguments.read.options(),
+                ..InputOptions::default()
+            },
         },
         format: match arguments.format {
             Format::Safetensors => ShardFormat::Safetensors,
@@ -143,6 +150,7 @@ struct Display {
 impl Display {
     fn show(&mut self, event: &Progress<'_>) {
         match event {
+            Progress::LeftOut(left_out) => println!("{left_out}"),
             Progress::Started { videos, done } => {
                 println!("{videos} videos, {done} of them done");
                 self.bar = progress::bar(*videos as u64, "videos");

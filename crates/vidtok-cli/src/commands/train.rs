@@ -23,6 +23,10 @@ pub(crate) struct TrainArgs {
     /// File with a [train] table that takes the place of the configuration's, such as configs/recipes/two_stage.toml
     #[arg(long, value_name = "TOML", conflicts_with = "resume")]
     recipe: Option<PathBuf>,
+    /// Train on the videos of this folder, or of a CSV with a column `videos` of paths in its folder, in place of those that
+    /// the configuration names
+    #[arg(long, value_name = "DIR|CSV", conflicts_with = "resume")]
+    data: Option<PathBuf>,
     /// Start from these weights: .ckpt, .pt or .safetensors
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     init_from: Option<PathBuf>,
@@ -97,6 +101,9 @@ impl TrainArgs {
         let mut config = Config::load(path, &[])?;
         if let Some(recipe) = &self.recipe {
             config.train = Some(vidtok_train::read_recipe(recipe)?);
+        }
+        if let (Some(data), Some(train)) = (&self.data, &mut config.train) {
+            vidtok_train::take_videos(train, data)?;
         }
         vidtok_train::check_overrides(&config, &self.overrides)?;
         let mut overrides = self.overrides.clone();

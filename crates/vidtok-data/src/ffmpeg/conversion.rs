@@ -44,17 +44,24 @@ impl Conversion {
         ffmpeg: &Ffmpeg,
         picture: &Picture,
         options: ReadOptions,
-        [width, height]: [i64; 2],
+        size: [i64; 2],
     ) -> Result<Self, &'static str> {
         let fields = picture.fields.filter(|_| options.deinterlace);
         let before = fields.map(deinterlace).transpose()?.unwrap_or_default();
         let mapper = picture.hdr.filter(|_| options.hdr == Hdr::ToneMap).and_then(|_| ffmpeg.tone_mapper());
         let assumed = assumed_tags(picture);
         let mapped = mapper.map(|mapper| format!("{},", mapper.filters())).unwrap_or_default();
-        let scaled = format!("scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int");
+        let scaled = format!("scale={}:flags=bicubic+accurate_rnd+full_chroma_int", expected(size));
         // Frames are counted, whatever their times: outputs complain of times that do not ascend.
         Ok(Self { before, after: format!("{assumed}{scaled},{mapped}format=rgb24,settb=1/1000,setpts=N") })
     }
+}
+
+/// The size as the filter `scale` takes it. Frames of another size become a pixel each, which are too few bytes: what is
+/// known of a video may be wrong, and it must not be read distorted. Only the first frame decides.
+fn expected([width, height]: [i64; 2]) -> String {
+    let side = |side| format!("'if(eq(iw,{width})*eq(ih,{height}),{side},1)'");
+    format!("{}:{}", side(width), side(height))
 }
 
 /// Names to frames what their file does not.

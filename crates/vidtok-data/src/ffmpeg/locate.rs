@@ -74,7 +74,7 @@ impl Ffmpeg {
         Self { stop: stop.clone(), ..self.clone() }
     }
 
-    pub(super) fn stop(&self) -> &Stop {
+    pub(crate) fn stop(&self) -> &Stop {
         &self.stop
     }
 

@@ -59,6 +59,15 @@ pub(super) struct Fields {
 }
 
 impl Picture {
+    /// The default.
+    pub(crate) const PLAIN: Self = Self {
+        pixel_aspect: PixelAspect::SQUARE,
+        untagged_rows: None,
+        hdr: None,
+        untagged_primaries: false,
+        fields: None,
+    };
+
     /// Reads the description of an input stream, and that of the decoded frames, which are the first video stream of the
     /// output. Both lie between other lines.
     pub(super) fn read(description: &[String]) -> Self {

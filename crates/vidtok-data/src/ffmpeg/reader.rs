@@ -32,6 +32,9 @@ use crate::read_options::ReadOptions;
 /// The most ranges of frames in one filter expression; ffmpeg evaluates all of it for each frame.
 const RANGES: usize = 200;
 
+/// Bytes for which memory is taken before they have come: a wrong description may ask for any number.
+const AT_ONCE: usize = 256 << 20;
+
 type Range = RangeInclusive<u64>;
 
 /// A video file that is read through ffmpeg.
@@ -162,7 +165,7 @@ impl FrameSource for VideoReader {
         }
         let ranges = ranges(&wanted, RANGES);
         let mut stream = FrameStream::start(self, Some(&ranges))?;
-        let mut pixels = Vec::with_capacity(wanted.len() * stream.frame_bytes);
+        let mut pixels = Vec::with_capacity((wanted.len() * stream.frame_bytes).min(AT_ONCE));
         let mut rest = wanted.iter().peekable();
         for frame in ranges.into_iter().flatten() {
             let data = stream.read(1)?;
@@ -215,7 +218,7 @@ impl FrameStream {
     /// The next `count` frames, all of them.
     fn read(&mut self, count: u64) -> Result<Vec<u8>, VideoError> {
         let bytes = self.frame_bytes * count as usize;
-        let mut pixels = Vec::with_capacity(bytes);
+        let mut pixels = Vec::with_capacity(bytes.min(AT_ONCE));
         if let Some(output) = &mut self.output {
             let read = output.take(bytes as u64).read_to_end(&mut pixels);
             read.map_err(|source| VideoError::Io { path: self.path.clone(), source })?;

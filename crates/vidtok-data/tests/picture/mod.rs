@@ -7,8 +7,8 @@ use tch::{Kind, Tensor};
 use tempfile::TempDir;
 use vidtok_core::{FrameSink, FrameSource};
 use vidtok_data::{
-    Destination, Ffmpeg, Hdr, HdrTransfer, Notice, Preparation, PreparedVideo, Quality, ReadOptions, Timeline,
-    VideoReader, VideoWriter, WriteOptions,
+    Destination, Ffmpeg, Hdr, HdrTransfer, InputOptions, Notice, Preparation, PreparedVideo, Quality, ReadOptions,
+    Timeline, VideoReader, VideoWriter, WriteOptions,
 };
 
 use super::{retell, run};
@@ -185,11 +185,12 @@ fn whole_videos_are_mapped_as_single_frames_are() {
     let folder = TempDir::new().unwrap();
     fields(&folder, "in.mkv", &[[573, 512, 512], [449, 480, 530]], &format!("{BT2100}=smpte2084"));
     for (hdr, white) in [(Hdr::ToneMap, 247.0), (Hdr::Keep, 148.0)] {
-        let preparation = Preparation { read: ReadOptions { hdr, ..ReadOptions::default() }, ..Preparation::default() };
+        let input = InputOptions { read: ReadOptions { hdr, ..ReadOptions::default() }, ..InputOptions::default() };
+        let preparation = Preparation { input, ..Preparation::default() };
         let path = folder.path().join("in.mkv");
         let mut video = PreparedVideo::open(&Ffmpeg::locate().unwrap(), &path, &preparation).unwrap();
         let clip = (video.next(1).unwrap().unwrap() + 1.0) * 127.5;
-        let expected = frames(&folder, "in.mkv", preparation.read).permute([3, 0, 1, 2]).unsqueeze(0);
+        let expected = frames(&folder, "in.mkv", preparation.input.read).permute([3, 0, 1, 2]).unsqueeze(0);
         assert!((&clip - expected).abs().max().double_value(&[]) < 1e-3);
         assert!((clip.double_value(&[0, 0, 0, 4, 4]) - white).abs() <= 1.0);
         assert_eq!(video.notices().is_empty(), hdr == Hdr::Keep);

@@ -1,14 +1,18 @@
 //! Videos that cannot be used never end a run and never change its other clips.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
-use vidtok_core::Share;
-use vidtok_data::{ClipSet, ClipSpec, HeldOut, Library, LibraryOptions, LoadError, Loader, LoaderOptions, Quarantined};
+use vidtok_core::{FrameSource, Share};
+use vidtok_data::{
+    ClipSet, ClipSpec, FrameFolder, HeldOut, InputOptions, Library, LibraryOptions, LoadError, Loader, LoaderOptions,
+    Quarantined, Reach, Source,
+};
 
-use super::files::{counting, countings, ffmpeg_after, library, numbers, open, spec, videos, write};
+use super::files::{counting, countings, ffmpeg, ffmpeg_after, library, numbers, open, spec, videos, write};
 
 /// Good videos (0, 2 and 7) among all kinds of bad ones, with what is said of these.
 fn mixed(folder: &TempDir) -> (Vec<PathBuf>, Vec<(usize, &'static str)>) {
@@ -136,6 +140,59 @@ fn when_no_video_can_be_read_the_first_reason_is_told() {
     telling(ClipSet::open(&library(), videos(paths), ClipSpec { held_out, ..spec(3) }).unwrap_err());
 }
 
+/// Without pauses.
+fn at_once(root: &Path) -> InputOptions {
+    let reach = Reach { root: Some(root.to_owned()), pauses: vec![Duration::ZERO; 2] };
+    InputOptions { reach, ..InputOptions::default() }
+}
+
+#[test]
+fn a_folder_that_cannot_be_reached_ends_the_run_and_no_video_is_set_aside() {
+    let folder = TempDir::new().unwrap();
+    let (root, away) = (folder.path().join("data"), folder.path().join("away"));
+    fs::create_dir(&root).unwrap();
+    let paths: Vec<_> = (0..2).map(|i| root.join(format!("{i}.mkv"))).collect();
+    paths.iter().for_each(|path| counting(path, 8, 0));
+    let library = library();
+    let source = || Source::Videos { ffmpeg: ffmpeg(), paths: paths.clone(), input: at_once(&root) };
+    let looked_at = ClipSet::open(&library, source(), spec(3)).unwrap();
+    assert_eq!(looked_at.first_clips(2).unwrap().len(), 2);
+    let library = Library::open(&LibraryOptions::default()).unwrap();
+    let new = ClipSet::open(&library, source(), spec(3)).unwrap();
+    let clips = new.batch(0, 0, 2).unwrap();
+    fs::rename(&root, &away).unwrap();
+    // Before a video is looked at, and while it is read.
+    for set in [ClipSet::open(&library, source(), spec(3)).unwrap(), new] {
+        let message = set.batch(0, 0, 2).unwrap_err().to_string();
+        assert!(message.contains("cannot be reached") && message.contains("data"), "{message}");
+        assert!(library.quarantined().is_empty(), "{:?}", library.quarantined());
+        fs::rename(&away, &root).unwrap();
+        assert!(set.batch(0, 0, 2).unwrap().clips == clips.clips, "the set does not go on as before");
+        fs::rename(&root, &away).unwrap();
+    }
+}
+
+#[test]
+fn a_folder_of_frames_is_a_video_like_others_and_its_damaged_frame_is_named() {
+    let folder = TempDir::new().unwrap();
+    let frames = folder.path().join("frames");
+    fs::create_dir(&frames).unwrap();
+    for i in 0..6u8 {
+        let image = image::RgbImage::from_pixel(32, 24, image::Rgb([4 * i; 3]));
+        image.save(frames.join(format!("{i}.png"))).unwrap();
+    }
+    assert_eq!(FrameFolder::open(&frames, InputOptions::FRAME_RATE).unwrap().info().frames, 6);
+    let paths = vec![frames.clone(), frames.join("3.png")];
+    let clips = open(&paths, spec(4)).first_clips(2).unwrap();
+    assert_eq!(clips.iter().map(|batch| numbers(&batch.clips)).collect::<Vec<_>>(), [[0, 1, 2, 4], [3; 4]]);
+    fs::write(frames.join("4.png"), "no image").unwrap();
+    let library = library();
+    let set = ClipSet::open(&library, videos(paths), spec(4)).unwrap();
+    assert_eq!(set.first_clips(2).unwrap().len(), 1);
+    let bad = library.quarantined();
+    assert!(bad.len() == 1 && bad[0].path.ends_with("frames") && bad[0].reason.contains("4.png: "), "{bad:?}");
+}
+
 #[test]
 fn a_missing_ffmpeg_is_an_error_and_no_fault_of_the_videos() {
     let folder = TempDir::new().unwrap();
@@ -143,7 +200,8 @@ fn a_missing_ffmpeg_is_an_error_and_no_fault_of_the_videos() {
     let ffmpeg = ffmpeg_after(&folder, "");
     fs::remove_file(ffmpeg.program()).unwrap();
     let library = library();
-    let set = ClipSet::open(&library, vidtok_data::Source::Videos { ffmpeg, paths }, spec(3)).unwrap();
+    let set =
+        ClipSet::open(&library, Source::Videos { ffmpeg, paths, input: at_once(folder.path()) }, spec(3)).unwrap();
     let message = set.batch(0, 0, 1).unwrap_err().to_string();
     assert!(message.contains("watched-ffmpeg"), "{message}");
     assert!(library.quarantined().is_empty());

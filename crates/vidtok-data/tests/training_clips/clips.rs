@@ -130,5 +130,9 @@ fn impossible_clips_are_refused() {
     assert!(matches!(open(ClipSpec { size: [16, 0], ..spec(4) }), Err(LoadError::EmptyClip { .. })));
     let held_out = HeldOut { per_video: 1, max: 1 };
     let error = open(ClipSpec { held_out, ..spec(400) }).unwrap_err();
-    assert!(matches!(error, LoadError::NothingHeldOut { clips: 1, span: 400 }), "{error}");
+    // A scene has 150 frames at 25 a second; clips of 400 frames are held out and trained on.
+    let expected = "none of 1 video(s) is long enough to hold out 1 clip(s) and still to train on: that takes 32.00 s, \
+                    and the longest has 6.00 s; hold out fewer clips (data.held_out, 0 for none), take shorter ones \
+                    (data.frames, or a higher data.sample_fps), or measure on other videos (validation.videos)";
+    assert_eq!(error.to_string(), expected);
 }

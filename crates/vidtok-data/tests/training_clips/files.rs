@@ -10,7 +10,8 @@ use tch::{Kind, Tensor};
 use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink};
 use vidtok_data::{
-    ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, HeldOut, Library, LibraryOptions, Quality, Source, VideoWriter,
+    ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, HeldOut, InputOptions, Library, LibraryOptions, Quality, Source,
+    VideoWriter,
 };
 
 pub(crate) fn ffmpeg() -> Ffmpeg {
@@ -59,7 +60,7 @@ pub(crate) fn library() -> Arc<Library> {
 }
 
 pub(crate) fn videos(paths: Vec<PathBuf>) -> Source {
-    Source::Videos { ffmpeg: ffmpeg(), paths }
+    Source::Videos { ffmpeg: ffmpeg(), paths, input: InputOptions::default() }
 }
 
 pub(crate) fn open(paths: &[PathBuf], spec: ClipSpec) -> ClipSet {

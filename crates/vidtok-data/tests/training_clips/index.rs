@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use vidtok_data::{
-    ClipSet, ClipSpec, Ffmpeg, Hdr, HdrTransfer, HeldOut, Library, LibraryOptions, Notice, ReadOptions, Source,
+    ClipSet, ClipSpec, Ffmpeg, Hdr, HdrTransfer, HeldOut, InputOptions, Library, LibraryOptions, Notice, ReadOptions,
+    Source,
 };
 
 use super::files::{counted, counting, countings, numbers, spec};
 
 fn open(ffmpeg: &Ffmpeg, paths: &[PathBuf], index: &Path, spec: ClipSpec) -> ClipSet {
     let options = LibraryOptions { index: Some(index.to_owned()), ..LibraryOptions::default() };
-    let source = Source::Videos { ffmpeg: ffmpeg.clone(), paths: paths.to_vec() };
+    let source = Source::Videos { ffmpeg: ffmpeg.clone(), paths: paths.to_vec(), input: InputOptions::default() };
     ClipSet::open(&Library::open(&options).unwrap(), source, spec).unwrap()
 }
 
@@ -112,7 +113,91 @@ fn an_index_that_is_wrong_about_a_video_gives_no_wrong_frames() {
     fs::write(&index, text.replace("\"frames\":5", "\"frames\":9")).unwrap();
     let set = open(&ffmpeg, &paths, &index, spec(8));
     let clips: Vec<_> = set.first_clips(2).unwrap().iter().map(|batch| numbers(&batch.clips)).collect();
-    assert_eq!(clips, [[0, 1, 2, 3, 4, 5, 6, 8]]);
+    assert_eq!(clips, [[0, 1, 2, 3, 4, 4, 4, 4], [0, 1, 2, 3, 4, 5, 6, 8]]);
+}
+
+/// The index of a video of five frames of 24x32, changed, and the clips by it.
+struct Lying {
+    folder: TempDir,
+    paths: Vec<PathBuf>,
+    index: PathBuf,
+}
+
+impl Lying {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let (paths, index) = (countings(&folder, &[5]), folder.path().join("index.jsonl"));
+        Self { folder, paths, index }
+    }
+
+    /// What the clips of a run are that believes the index, and of one without it; and how often the video was looked at.
+    fn clips(&self, lie: [&str; 2], cache_bytes: u64, frames: usize) -> ([Vec<i64>; 2], usize) {
+        let (ffmpeg, looks) = counted(&self.folder);
+        let run = |index: Option<PathBuf>| {
+            let library = Library::open(&LibraryOptions { index, cache_bytes, quarantine: None }).unwrap();
+            let input = InputOptions::default();
+            let source = Source::Videos { ffmpeg: ffmpeg.clone(), paths: self.paths.clone(), input };
+            let set = ClipSet::open(&library, source, spec(frames)).unwrap();
+            let clips = set.batch(3, 0, 4).unwrap().clips;
+            assert!(library.quarantined().is_empty(), "{:?}", library.quarantined());
+            numbers(&clips)
+        };
+        let expected = run(None);
+        run(Some(self.index.clone()));
+        let text = fs::read_to_string(&self.index).unwrap();
+        assert!(text.contains(lie[0]), "{text}");
+        fs::write(&self.index, text.replace(lie[0], lie[1])).unwrap();
+        let before = looks();
+        ([run(Some(self.index.clone())), expected], looks() - before)
+    }
+}
+
+#[test]
+fn a_size_or_a_length_that_is_wrong_is_noticed_and_the_video_is_looked_at_again() {
+    let size = "\"width\":32,\"height\":24";
+    for (lie, frames) in [
+        ([size, "\"width\":24,\"height\":32"], 3),
+        ([size, "\"width\":16,\"height\":24"], 3),
+        ([size, "\"width\":8000,\"height\":16"], 3),
+        (["\"frames\":5", "\"frames\":9"], 8),
+        (["\"frames\":5", "\"frames\":4000000000"], 3),
+    ] {
+        for cache_bytes in [0, 1 << 30] {
+            let ([clips, expected], looks) = Lying::new().clips(lie, cache_bytes, frames);
+            assert_eq!((clips, looks), (expected, 1), "{lie:?}");
+        }
+    }
+    // Too small a number shows where the whole video is read.
+    let ([clips, expected], looks) = Lying::new().clips(["\"frames\":5", "\"frames\":2"], 1 << 30, 3);
+    assert_eq!((clips, looks), (expected, 1));
+}
+
+#[test]
+fn numbers_that_no_video_has_are_passed_over() {
+    for lie in [
+        ["\"height\":24", "\"height\":2147483647"],
+        ["\"width\":32", "\"width\":9223372036854775807"],
+        ["\"width\":32", "\"width\":-32"],
+        ["\"frames\":5", "\"frames\":18446744073709551615"],
+        ["\"fps\":\"25\"", "\"fps\":\"1/4000000000\""],
+    ] {
+        let ([clips, expected], looks) = Lying::new().clips(lie, 1 << 30, 3);
+        assert_eq!((clips, looks), (expected, 1), "{lie:?}");
+    }
+}
+
+#[test]
+fn frames_are_held_out_by_what_a_video_is_and_not_by_its_line() {
+    let lying = Lying::new();
+    let held_out = HeldOut { per_video: 1, max: 1 };
+    let spec = ClipSpec { held_out, ..spec(2) };
+    open(&Ffmpeg::locate().unwrap(), &lying.paths, &lying.index, spec);
+    let text = fs::read_to_string(&lying.index).unwrap();
+    fs::write(&lying.index, text.replace("\"frames\":5", "\"frames\":9")).unwrap();
+    let set = open(&Ffmpeg::locate().unwrap(), &lying.paths, &lying.index, spec);
+    assert_eq!(numbers(&set.held_out().unwrap()[0].clips), [3, 4]);
+    let trained = numbers(&set.batch(0, 0, 20).unwrap().clips);
+    assert!(trained.iter().all(|&frame| frame < 3), "{trained:?}");
 }
 
 #[test]
@@ -138,9 +223,10 @@ fn high_dynamic_range_is_read_alike_when_the_video_is_only_known_from_the_index(
     assert!(made.unwrap().success());
     let value = |hdr, cache_bytes| {
         let read = ReadOptions { hdr, ..ReadOptions::default() };
-        let options = LibraryOptions { index: Some(index.clone()), cache_bytes, read, ..LibraryOptions::default() };
+        let options = LibraryOptions { index: Some(index.clone()), cache_bytes, ..LibraryOptions::default() };
         let library = Library::open(&options).unwrap();
-        let source = Source::Videos { ffmpeg: ffmpeg.clone(), paths: vec![path.clone()] };
+        let input = InputOptions { read, ..InputOptions::default() };
+        let source = Source::Videos { ffmpeg: ffmpeg.clone(), paths: vec![path.clone()], input };
         let set = ClipSet::open(&library, source, spec(3)).unwrap();
         let white = (set.batch(0, 0, 1).unwrap().clips.double_value(&[0, 0, 0, 4, 4]) + 1.0) * 127.5;
         (white.round() as u8, library.notices())

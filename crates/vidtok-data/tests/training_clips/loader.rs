@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use vidtok_core::Share;
-use vidtok_data::{Batch, ClipSet, LoadError, Loader, LoaderOptions, Source};
+use vidtok_data::{Batch, ClipSet, InputOptions, LoadError, Loader, LoaderOptions, Source};
 
 use super::files::{countings, ffmpeg_after, library, spec};
 
@@ -59,7 +59,9 @@ fn a_loader_ends_at_once_even_if_its_decoders_hang() {
     let paths = countings(&folder, &[8, 8]);
     let ffmpeg = ffmpeg_after(&folder, "case \"$*\" in *framecrc*) exec sleep 30;; esac");
     let library = library();
-    let set = Arc::new(ClipSet::open(&library, Source::Videos { ffmpeg, paths }, spec(3)).unwrap());
+    let set = Arc::new(
+        ClipSet::open(&library, Source::Videos { ffmpeg, paths, input: InputOptions::default() }, spec(3)).unwrap(),
+    );
     let options = LoaderOptions { batch: 2, share: Share::WHOLE, seed: 0, first_step: 0, workers: 3, prefetch: 1 };
     let loader = Loader::start(Arc::clone(&set), options).unwrap();
     std::thread::sleep(Duration::from_millis(300));

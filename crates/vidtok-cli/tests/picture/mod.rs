@@ -1,5 +1,8 @@
 //! What becomes of the shape, the colours and the size of pictures.
 
+use tch::{Device, Kind, Tensor};
+use vidtok_torch::write_tensors;
+
 use super::bench::{Bench, FSQ};
 
 /// What the command says on standard error.
@@ -83,5 +86,17 @@ fn high_dynamic_range_and_fields_are_told_in_one_line_and_read_as_asked_for() {
     bench.refuses(
         &["tokenize", "--model", "model.safetensors", "--hdr", "keep", "--data", "videos", "--out", "map-tokens"],
         &["map-tokens", "reading.hdr", "cut to 8 bits"],
+    );
+}
+
+#[test]
+fn a_shape_of_pixels_that_is_none_is_refused_in_one_line() {
+    let bench = Bench::new("v1.1", FSQ);
+    let indices = Tensor::zeros([1, 1, 2, 2], (Kind::Int, Device::Cpu));
+    let metadata = [("vidtok.fps", "25".to_owned()), ("vidtok.pixel_aspect", "16:0".to_owned())];
+    write_tensors(&bench.path("a.safetensors"), [("indices", &indices)], metadata).unwrap();
+    bench.refuses(
+        &["decode", "--model", "model.safetensors", "a.safetensors", "b.mp4"],
+        &["a.safetensors", "shape of pixels"],
     );
 }

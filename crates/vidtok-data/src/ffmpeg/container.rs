@@ -121,10 +121,13 @@ impl Container {
             Self::Gif => (Codec::Gif, &["-f", "gif"]),
         };
         let pixels = if size.iter().all(|side| side % 2 == 0) { "yuv420p" } else { "yuv444p" };
-        // A fraction is rounded to numbers up to 100 without the second option; H.264 holds up to 65535.
         let (wide, high) = pixel_aspect.ratio();
-        let aspect = format!("setsar=r={wide}/{high}:max=65535");
-        let yuv = format!("{TO_YUV},format={pixels},{aspect},{MARK}");
+        // Without its second option the filter rounds to numbers up to 100; H.264 holds up to 65535.
+        let shape = match pixel_aspect.is_square() {
+            true => String::new(),
+            false => format!(",setsar=r={wide}/{high}:max=65535"),
+        };
+        let yuv = format!("{TO_YUV},format={pixels}{shape},{MARK}");
         let worst = if matches!(codec, Codec::Vp9) { 63 } else { 51 };
         let options = match (codec, quality) {
             (_, Quality::Crf(crf)) if crf > worst => {
@@ -134,15 +137,15 @@ impl Container {
             (_, Quality::Bitrate(0)) => return Err("a bitrate of 0 holds no video".into()),
             (Codec::H264, Quality::Bitrate(rate)) => format!("-c:v libx264 -b:v {rate}k -vf {yuv}"),
             (Codec::Vp9, Quality::Bitrate(rate)) => format!("-c:v libvpx-vp9 -b:v {rate}k -vf {yuv}"),
-            (Codec::H264, Quality::Lossless) => format!("-c:v libx264rgb -qp 0 -vf {aspect}"),
+            (Codec::H264, Quality::Lossless) => format!("-c:v libx264rgb -qp 0 -vf null{shape}"),
             (Codec::Vp9, Quality::Crf(crf)) => format!("-c:v libvpx-vp9 -b:v 0 -crf {crf} -vf {yuv}"),
-            (Codec::Vp9, Quality::Lossless) => format!("-c:v libvpx-vp9 -lossless 1 -vf format=gbrp,{aspect}"),
+            (Codec::Vp9, Quality::Lossless) => format!("-c:v libvpx-vp9 -lossless 1 -vf format=gbrp{shape}"),
             (Codec::Gif, Quality::Lossless) => return Err("a GIF cannot be lossless".into()),
             (Codec::Gif, _) => match pace {
                 Pace::Even(rate) if rate.as_f64() > 100.0 => {
                     return Err(format!("a GIF cannot hold {rate} frames per second, only up to 100"));
                 }
-                _ => format!("-vf {PALETTES},{aspect}"),
+                _ => format!("-vf {PALETTES}{shape}"),
             },
         };
         Ok(options.split(' ').chain(container.iter().copied()).map(str::to_owned).collect())

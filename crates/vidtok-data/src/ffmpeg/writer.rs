@@ -102,13 +102,14 @@ impl VideoWriter {
         Self::retell(ffmpeg, Destination::File(path.into()), size, &Timeline::even(frame_rate), options)
     }
 
-    /// Starts a video that shows its frames when another did, with the shape of its pixels and its sound. `timeline` is that of the
-    /// frames to be written, from [`VideoReader::timeline`](crate::VideoReader::timeline); its file must still be there.
+    /// Starts a video that shows its frames when another did, with the shape of its pixels and its sound. `timeline` is
+    /// that of the frames to be written, from [`VideoReader::timeline`](crate::VideoReader::timeline); its file must still
+    /// be there.
     ///
     /// Audio is copied where the format holds its codec and encoded anew elsewhere; a GIF has none. Times are exact
     /// but for the format's unit: none in `.mp4` and `.mov`, 1 ms in `.mkv` and `.webm`, 10 ms in `.gif`. If frames
-    /// come closer than that, and in `.avi`, all last as long as the average. The shape of pixels is exact
-    /// but in `.mkv` and `.webm`, which may round the width that is shown, and in `.gif`, which knows steps of 1/64.
+    /// come closer than that, and in `.avi`, all last as long as the average. The shape of pixels is exact but in `.mkv`
+    /// and `.webm`, which may round the width that is shown, and in `.gif`, which knows steps of 1/64.
     ///
     /// # Errors
     /// As [`create`](Self::create), and if more frames come than `timeline` has times for.

@@ -26,8 +26,8 @@ pub(crate) struct TrainArgs {
     /// Start from these weights: .ckpt, .pt or .safetensors
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     init_from: Option<PathBuf>,
-    /// Go on with the run in this folder
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["config", "overrides"])]
+    /// Go on with the run in this folder; --set train.steps=N has it take more steps than it was to, or fewer
+    #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
     resume: Option<PathBuf>,
     /// Print the resolved configuration, counts and an estimate of memory, draw one batch, and train nothing
     #[arg(long, conflicts_with = "resume")]
@@ -53,9 +53,10 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     let launch = launcher::launched()?;
     if let Some(processes) = arguments.nproc {
         ensure!(launch.is_none(), "--nproc starts processes; this one was started as one of several already");
-        if arguments.resume.is_none() {
-            // What is wrong is said once, not by each.
-            vidtok_train::check_processes(&arguments.config()?, processes as usize)?;
+        // What is wrong is said once, not by each.
+        match &arguments.resume {
+            Some(folder) => vidtok_train::check_resume(folder, &arguments.overrides, processes as usize)?,
+            None => drop(vidtok_train::check_processes(&arguments.config()?, processes as usize)?),
         }
         return launcher::start(processes as usize);
     }
@@ -74,7 +75,7 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     let options = RunOptions { device, stop, group };
     let mut display = Display::new();
     let summary = match &arguments.resume {
-        Some(folder) => vidtok_train::resume(folder, &options, &mut display)?,
+        Some(folder) => vidtok_train::resume(folder, &arguments.overrides, &options, &mut display)?,
         None => vidtok_train::train(&arguments.config()?, &arguments.out, &options, &mut display)?,
     };
     display.bar.finish_and_clear();
@@ -83,6 +84,12 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     }
     for stage in &summary.stages {
         print_stage(stage);
+    }
+    if summary.ended_before {
+        let folder = summary.folder.display();
+        let of_stage = summary.stages.last().and_then(|last| last.stage.as_ref());
+        let of_stage = of_stage.map_or_else(String::new, |name| format!("stages.{name}."));
+        println!("finished       before; for more steps: vidtok train --resume {folder} --set train.{of_stage}steps=N");
     }
     if summary.stopped {
         println!("stopped; to go on: vidtok train --resume {}", summary.folder.display());
@@ -166,11 +173,12 @@ fn describe(quality: &Quality) -> String {
 struct Display {
     bar: ProgressBar,
     clips: u64,
+    skipped: u64,
 }
 
 impl Display {
     fn new() -> Self {
-        Self { bar: ProgressBar::hidden(), clips: 0 }
+        Self { bar: ProgressBar::hidden(), clips: 0, skipped: 0 }
     }
 
     /// Prints a line above the bar.
@@ -209,6 +217,10 @@ impl Observer for Display {
         let mut line = format!("rec {:.4}  PSNR {:.2} dB", report.rec, report.psnr);
         if let Some(adversary) = &report.adversary {
             line += &format!("  gen {:.3} disc {:.3}", adversary.generator, adversary.discriminator);
+        }
+        self.skipped += u64::from(report.skipped);
+        if self.skipped > 0 {
+            line += &format!("  {} skipped", self.skipped);
         }
         self.bar.set_message(format!("{line}  {clips:.1} clips/s"));
         if self.bar.is_hidden() && (report.step + 1).is_multiple_of(50) {

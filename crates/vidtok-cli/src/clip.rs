@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use tch::{Kind, Tensor};
-use vidtok::Window;
+use vidtok::{PixelRange, Window};
 use vidtok_core::{FrameRate, FrameSink, FrameSource, temporary_beside};
 use vidtok_data::{
     Destination, Ffmpeg, Quality, Timeline, VideoReader, VideoWriter, cover, interval, to_frames, to_model_range,
 };
 use vidtok_torch::{TensorFile, write_tensors};
 
+use crate::args::parse_rate;
 use crate::standard::{self, Input, is_standard, is_tensor_name};
 
 /// Size and rate that an input is brought to before it is encoded.
@@ -24,7 +25,7 @@ pub(crate) struct FrameArgs {
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=16384))]
     width: Option<i64>,
     /// Take every n-th frame of a video file, to come close to this many a second; for a tensor: its frames per second
-    #[arg(long)]
+    #[arg(long, value_parser = parse_rate)]
     fps: Option<FrameRate>,
     /// For models that are not causal: frames that a window of 16 shares with the one before, which fade into each
     /// other; about as many more tokens
@@ -75,8 +76,10 @@ enum Source {
 
 impl Clip {
     pub(crate) fn open(input: &Input, arguments: &FrameArgs) -> anyhow::Result<Self> {
-        let path = input.path();
-        if input.is_tensor_file() { Self::open_tensor(path, arguments) } else { Self::open_video(path, arguments) }
+        match input.is_tensor_file() {
+            true => Self::open_tensor(input, arguments),
+            false => Self::open_video(input.path(), arguments),
+        }
     }
 
     fn open_video(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
@@ -95,7 +98,8 @@ impl Clip {
         Ok(Self { source, most, size: [t, h, w], stride, read: 0, window, timeline: Some(timeline) })
     }
 
-    fn open_tensor(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
+    fn open_tensor(input: &Input, arguments: &FrameArgs) -> anyhow::Result<Self> {
+        let path = input.path();
         let video = TensorFile::open(path)?.tensor("video")?;
         let (h, w, t) = match video.size()[..] {
             [b, 3, t, h, w] if b * t * h * w > 0 && video.is_floating_point() => (h, w, t),
@@ -106,6 +110,11 @@ impl Clip {
                 video.size()
             ),
         };
+        let range = PixelRange::of(&video);
+        range.check().with_context(|| path.display().to_string())?;
+        if let Some(doubt) = range.doubt() {
+            eprintln!("warning: {}: {doubt}", input.name());
+        }
         let [h, w] = arguments.size([h, w]);
         let source = Source::Tensor(video.to_kind(Kind::Float));
         let timeline = arguments.fps.map(Timeline::even);

@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use tch::Tensor;
 
 use crate::clip::{Clip, Output};
+use crate::signals;
 
 /// Chunks that wait on either side.
 const WAITING: usize = 2;
@@ -42,6 +43,9 @@ impl Iterator for Reading {
     type Item = anyhow::Result<Tensor>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Err(stopped) = signals::check() {
+            return Some(Err(stopped));
+        }
         let chunk = self.chunks.as_ref()?.recv().ok();
         if chunk.is_none() {
             self.chunks = None;
@@ -79,6 +83,7 @@ impl Writing {
 
     /// Appends frames `[b, 3, t, h, w]` in [-1, 1]. An error may be that of frames before.
     pub(crate) fn write(&mut self, frames: Tensor) -> anyhow::Result<()> {
+        signals::check()?;
         match self.chunks.as_ref().map(|chunks| chunks.send(frames)) {
             Some(Ok(())) => Ok(()),
             _ => self.end().map(drop),
@@ -123,8 +128,8 @@ mod tests {
 
     fn clip(folder: &Path, frames: i64) -> Clip {
         let path = folder.join("in.safetensors");
-        let video =
-            Tensor::arange(frames, (Kind::Float, Device::Cpu)).view([1, 1, -1, 1, 1]).expand([1, 3, -1, 2, 2], true);
+        let video = Tensor::linspace(-1.0, 1.0, frames, (Kind::Float, Device::Cpu));
+        let video = video.view([1, 1, -1, 1, 1]).expand([1, 3, -1, 2, 2], true);
         write_tensors(&path, [("video", &video)], []).unwrap();
         with_input(&path, |input| Clip::open(input, &FrameArgs::default())).unwrap()
     }

@@ -45,6 +45,11 @@ impl Input {
         &self.path
     }
 
+    /// What the user calls it.
+    pub(crate) fn name(&self) -> String {
+        self.copy.as_ref().map_or_else(|| self.path.display().to_string(), |_| INPUT.to_owned())
+    }
+
     /// Whether it is a safetensors file: by its name, or what came without one by its content.
     pub(crate) fn is_tensor_file(&self) -> bool {
         match &self.copy {
@@ -89,9 +94,11 @@ pub(crate) fn write_file(path: &Path, write: impl FnOnce(&Path) -> anyhow::Resul
     let folder = tempfile::tempdir().context(OUTPUT)?;
     let copy = folder.path().join(OUTPUT);
     write(&copy)?;
+    let mut file = File::open(&copy).context(OUTPUT)?;
+    // Its name goes before its bytes do, so that nothing stays of it if whoever reads them keeps us waiting.
+    folder.close().context(OUTPUT)?;
     let mut stdout = io::stdout().lock();
-    let copied = File::open(&copy).and_then(|mut file| io::copy(&mut file, &mut stdout)).and_then(|_| stdout.flush());
-    copied.context(OUTPUT)
+    io::copy(&mut file, &mut stdout).and_then(|_| stdout.flush()).context(OUTPUT)
 }
 
 /// Prints a line where it does not get among the bytes of `output`.

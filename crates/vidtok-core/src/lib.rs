@@ -27,7 +27,7 @@ pub use claim::Claim;
 pub use codec::{Codec, CodecError, Reconstructed, Reconstructor};
 pub use deps::fetched;
 pub use error::VideoError;
-pub use files::{remove_partial, temporary_beside, write_atomically};
+pub use files::{remove_partial, remove_temporary, temporary_beside, write_atomically};
 pub use launch::{Launch, LaunchError, Rendezvous};
 pub use loss::{Differentiated, Loss};
 pub use metric::{Metric, MetricError};

@@ -66,7 +66,7 @@ pub use ahead::{AheadInfo, AheadVideo, DecodeAhead};
 pub use clip_set::{Batch, ClipSet, ClipSpec, Crop, HeldOut, Source};
 pub use dataset::{DatasetError, find_videos, list_videos, read_video_list};
 pub use error::LoadError;
-pub use ffmpeg::{Destination, Ffmpeg, Quality, Timeline, VideoReader, VideoWriter, save_png};
+pub use ffmpeg::{Destination, Ffmpeg, Quality, Stop, Timeline, VideoReader, VideoWriter, save_png};
 pub use index::FileStamp;
 pub use json_lines::JsonLines;
 pub use library::{Library, LibraryOptions};

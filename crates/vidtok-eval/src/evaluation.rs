@@ -17,10 +17,25 @@ use crate::{EvalError, Measured, MetricKind, Protocol};
 pub struct Evaluation {
     /// What the numbers mean.
     pub stamp: Stamp,
+    /// Videos that were asked for.
+    pub asked: usize,
+    /// Those of them that every codec was measured on: all numbers are of these.
+    pub measured: usize,
+    /// The others.
+    pub left_out: Vec<LeftOut>,
     /// A summary a codec.
     pub codecs: Vec<CodecSummary>,
-    /// Videos that cannot be read, and why.
-    pub unreadable: Vec<(String, String)>,
+}
+
+/// A video that is in no number of an evaluation, of whatever codec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub video: String,
+    /// The codec that failed on it; `None` if the video itself cannot be read.
+    pub codec: Option<String>,
+    /// What is wrong, on one line.
+    pub reason: String,
 }
 
 /// What an evaluation must tell so that its numbers can be compared with others'.
@@ -105,7 +120,7 @@ impl Evaluation {
         codecs: &[Box<dyn Codec>],
         videos: &[String],
         parts: Vec<Vec<Part>>,
-        unreadable: Vec<(String, String)>,
+        left_out: Vec<LeftOut>,
     ) -> Self {
         let stamp = Stamp {
             program: format!("vidtok {}", env!("CARGO_PKG_VERSION")),
@@ -116,13 +131,45 @@ impl Evaluation {
         };
         let codecs = codecs.iter().zip(parts);
         let codecs = codecs.map(|(codec, parts)| CodecSummary::new(codec.as_ref(), protocol, videos, parts)).collect();
-        Self { stamp, codecs, unreadable }
+        let measured = videos.len();
+        Self { stamp, asked: measured + left_out.len(), measured, left_out, codecs }
+    }
+
+    /// Whether the numbers are of all videos that were asked for.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.left_out.is_empty()
+    }
+
+    /// Refuses results in which something is NaN or infinite.
+    pub(crate) fn check_finite(&self) -> Result<(), EvalError> {
+        let faulty = |metrics: &BTreeMap<&'static str, Option<f64>>| {
+            metrics.iter().find_map(|(&metric, value)| value.filter(|value| !value.is_finite()).map(|v| (metric, v)))
+        };
+        for codec in &self.codecs {
+            let of_video = codec.videos.iter().find_map(|video| Some((&video.name, faulty(&video.metrics)?)));
+            if let Some((video, (metric, value))) = of_video {
+                return Err(EvalError::NotFinite { of: format!("{} by {}", video, codec.name), metric, value });
+            }
+            if let Some((metric, value)) = faulty(&codec.metrics) {
+                return Err(EvalError::NotFinite { of: codec.name.clone(), metric, value });
+            }
+        }
+        Ok(())
     }
 
     /// What a reader must know beside the numbers, a line each.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
+        if !self.is_complete() {
+            let (measured, asked) = (self.measured, self.asked);
+            remarks.push(format!("only {measured} of {asked} videos were measured; no number is of the others"));
+            let name = |codec: &Option<String>| codec.as_ref().map(|codec| format!("{codec}: ")).unwrap_or_default();
+            let line =
+                |LeftOut { video, codec, reason }: &LeftOut| format!("left out: {video}: {}{reason}", name(codec));
+            remarks.extend(self.left_out.iter().map(line));
+        }
         let samples = self.codecs.iter().filter_map(|codec| codec.fvd_samples).min();
         match samples {
             Some(found) if found < Fvd::MIN_CLIPS => remarks.push(format!("fvd: {}", too_few_windows(found))),
@@ -137,7 +184,6 @@ impl Evaluation {
                 "windows that videos end in are filled with their last frame, which counts (as published)".to_owned(),
             );
         }
-        remarks.extend(self.unreadable.iter().map(|(_, reason)| format!("passed over: {reason}")));
         remarks
     }
 
@@ -160,7 +206,7 @@ impl Evaluation {
         write("videos.csv", &table)
     }
 
-    /// A row for each video of each codec.
+    /// A row for each video of each codec; those of videos that were left out have no values.
     fn table(&self) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
         let mut table = csv::Writer::from_writer(Vec::new());
         let metrics = &self.stamp.protocol.metrics;
@@ -173,6 +219,10 @@ impl Evaluation {
                 row.extend([video.fps.to_string(), cell(video.bits_per_pixel)]);
                 row.extend(metrics.iter().map(|kind| cell(video.metrics.get(kind.key()).copied().flatten())));
                 table.write_record(row)?;
+            }
+            for LeftOut { video, .. } in &self.left_out {
+                let empty = std::iter::repeat_n("", 3 + metrics.len());
+                table.write_record([codec.name.as_str(), video].into_iter().chain(empty))?;
             }
         }
         Ok(table.into_inner().map_err(|error| error.into_error())?)

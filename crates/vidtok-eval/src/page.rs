@@ -52,7 +52,10 @@ impl Evaluation {
             totals: columns(kinds, codec.bits_per_pixel, |kind| codec.metrics.get(kind.key()).copied().flatten()),
         });
         Ok(EvaluationPage {
-            title: format!("Reconstruction of {} videos", self.stamp.videos),
+            title: match self.is_complete() {
+                true => format!("Reconstruction of {} videos", self.measured),
+                false => format!("Reconstruction of only {} of {} videos", self.measured, self.asked),
+            },
             remarks: self.remarks(),
             protocol: self.protocol(),
             metrics: kinds.iter().map(|&kind| metric(kind)).chain([bits()]).collect(),

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
-use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed};
-use vidtok_data::{Ffmpeg, PreparedVideo, Quality, VideoWriter, to_frames, to_unit_range};
+use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed, VideoError};
+use vidtok_data::{Ffmpeg, PreparedVideo, Quality, VideoWriter, to_frames, to_unit_range, unusable};
 use vidtok_report::difference;
 
 use crate::instruments::{InstrumentSet, Instruments};
 use crate::part::{About, Part, file_state};
-use crate::{EvalError, Evaluation, Protocol};
+use crate::{EvalError, Evaluation, LeftOut, Protocol};
 
 /// Frames in which whole videos are coded and measured.
 const PIECE: usize = 16;
@@ -29,6 +31,8 @@ pub struct EvaluateOptions {
     pub batch: usize,
     /// Whether each reconstruction is kept as a video beside its input, for the page.
     pub players: bool,
+    /// Ends the work once it is set.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// What an evaluation tells while it works.
@@ -43,19 +47,16 @@ pub enum Progress<'a> {
     },
     /// Frames were coded and measured.
     Frames(usize),
-    /// A video cannot be read.
-    Unreadable {
-        /// The video's name.
-        video: &'a str,
-        /// What is wrong with it.
-        reason: &'a str,
-    },
+    /// A video cannot be read, or a codec fails on it.
+    LeftOut(&'a LeftOut),
 }
 
-/// Evaluates `codecs` on `videos`, whose names are shown relative to `root`.
+/// Evaluates `codecs` on `videos`, whose names are shown relative to `root`. A video that cannot be read, or on which a
+/// codec fails, is left out for all codecs, so that all numbers are of the same videos.
 ///
 /// # Errors
-/// If a codec fails, a metric is not defined for such frames, the folder cannot be written, or no video can be read.
+/// If a metric is not defined for such frames or gives no finite number, the machine has run out of something, the folder
+/// cannot be written, no video is left, or the work was stopped. What is done stays for the next call.
 pub fn evaluate(
     codecs: &[Box<dyn Codec>],
     root: &Path,
@@ -81,7 +82,7 @@ pub fn evaluate(
     let videos: Vec<&PathBuf> = videos.iter().filter(|path| !is_own(path)).collect();
     let mut measured = Vec::new();
     let mut parts: Vec<Vec<Part>> = codecs.iter().map(|_| Vec::new()).collect();
-    let mut unreadable = Vec::new();
+    let mut left_out = Vec::new();
     for &path in &videos {
         let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
         match run.video(codecs, path, &name, tell) {
@@ -89,18 +90,33 @@ pub fn evaluate(
                 measured.push(name);
                 parts.iter_mut().zip(found).for_each(|(parts, part)| parts.push(part));
             }
-            Err(EvalError::Video(error)) => {
-                let reason = one_line(&error);
-                tell(Progress::Unreadable { video: &name, reason: &reason });
-                unreadable.push((name, reason));
+            // What told us to stop may have told ffmpeg too.
+            Err(_) if run.is_stopped() => return Err(EvalError::Stopped),
+            Err(error) => {
+                let video = left_out_by(error, name)?;
+                tell(Progress::LeftOut(&video));
+                left_out.push(video);
             }
-            Err(error) => return Err(error),
         }
     }
-    if let (true, Some((_, reason))) = (measured.is_empty(), unreadable.first()) {
+    if let (true, Some(LeftOut { reason, .. })) = (measured.is_empty(), left_out.first()) {
         return Err(EvalError::NoVideos { videos: videos.len(), reason: reason.clone() });
     }
-    Ok(Evaluation::new(protocol, weights, codecs, &measured, parts, unreadable))
+    let evaluation = Evaluation::new(protocol, weights, codecs, &measured, parts, left_out);
+    evaluation.check_finite()?;
+    Ok(evaluation)
+}
+
+/// A video that is left out for this error; the error itself if other videos would meet it too.
+fn left_out_by(error: EvalError, video: String) -> Result<LeftOut, EvalError> {
+    let (codec, reason) = match &error {
+        EvalError::Video(source) if unusable(source).is_some() => (None, one_line(source)),
+        // What goes wrong with the files that a codec makes says nothing of the video.
+        EvalError::Codec(CodecError { source, .. }) if source.is::<VideoError>() => return Err(error),
+        EvalError::Codec(CodecError { codec, source }) => (Some(codec.clone()), one_line(source.as_ref())),
+        _ => return Err(error),
+    };
+    Ok(LeftOut { video, codec, reason })
 }
 
 /// The name of a codec's or video's file, whatever its own is made of.
@@ -154,6 +170,9 @@ impl Run<'_> {
         let mut known = Known::new();
         let mut parts = Vec::new();
         for codec in codecs {
+            if self.is_stopped() {
+                return Err(EvalError::Stopped);
+            }
             tell(Progress::Video { codec: codec.name(), video: name });
             let folder = self.options.out.join("parts").join(file_stem(codec.name()));
             let file = folder.join(file_stem(name) + ".safetensors");
@@ -161,7 +180,7 @@ impl Run<'_> {
             let player = player_path(&self.options.out, codec.name(), name);
             let shown = !self.options.players || player.is_file();
             let length = if self.protocol.long { PIECE } else { codec.window() };
-            let part = match Part::read(&file, &stamp).filter(|_| shown) {
+            let part = match Part::read(&file, &stamp).filter(|part| shown && part.measures.not_finite().is_none()) {
                 Some(part) => {
                     tell(Progress::Frames(part.about.frames));
                     part
@@ -183,10 +202,31 @@ impl Run<'_> {
         Ok(parts)
     }
 
+    fn is_stopped(&self) -> bool {
+        self.options.stop.load(Ordering::Relaxed)
+    }
+
     fn stamp(&self, codec: &dyn Codec, video: &Path) -> String {
         let protocol = serde_json::to_string(self.protocol).unwrap_or_default();
         let weights = self.weights;
         hash(&format!("{}\n{:?}\n{protocol}\n{weights:?}\n{}", codec.name(), codec.settings(), file_state(video)))
+    }
+
+    /// Codes frames, unless the work was stopped; what comes back must be finite.
+    fn code(
+        &self,
+        codec: &dyn Codec,
+        code: impl FnOnce() -> Result<Option<Reconstructed>, CodecError>,
+    ) -> Result<Option<Reconstructed>, EvalError> {
+        if self.is_stopped() {
+            return Err(EvalError::Stopped);
+        }
+        let coded = code()?;
+        let is_finite = |coded: &Reconstructed| coded.reconstruction.isfinite().all().int64_value(&[]) != 0;
+        if coded.as_ref().is_none_or(is_finite) {
+            return Ok(coded);
+        }
+        Err(CodecError { codec: codec.name().to_owned(), source: "what came back holds NaN or infinity".into() }.into())
     }
 
     fn measure(
@@ -212,7 +252,7 @@ impl Run<'_> {
             let mut pieces = Pieces::default();
             while let Some(frames) = video.next(PIECE)? {
                 let count = frames.size()[2] as usize;
-                let coded = taker.timed(|| stream.push(&frames.to_device(self.device)))?;
+                let coded = taker.timed(|| self.code(codec, || stream.push(&frames.to_device(self.device))))?;
                 for piece in coded.into_iter().flat_map(|coded| pieces.push(coded)) {
                     taker.take(piece, PIECE, features)?;
                 }
@@ -235,7 +275,8 @@ impl Run<'_> {
                     break;
                 }
                 let clips = Tensor::cat(&windows, 0).to_device(self.device);
-                let coded = taker.timed(|| codec.start([length as i64, h, w], rate).push(&clips))?;
+                let code = || codec.start([length as i64, h, w], rate).push(&clips);
+                let coded = taker.timed(|| self.code(codec, code))?;
                 taker.take(whole(codec, &clips, coded)?, real, features)?;
                 tell(Progress::Frames(real));
             }
@@ -244,7 +285,12 @@ impl Run<'_> {
         if let Some(player) = player {
             player.finish()?;
         }
-        Ok(Part { about, measures: instruments.finish() })
+        let measures = instruments.finish();
+        if let Some((kind, value)) = measures.not_finite() {
+            let of = format!("{} by {}", path.display(), codec.name());
+            return Err(EvalError::NotFinite { of, metric: kind.key(), value });
+        }
+        Ok(Part { about, measures })
     }
 }
 

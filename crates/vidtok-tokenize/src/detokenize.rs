@@ -29,15 +29,15 @@ pub struct DetokenizeOptions {
     pub only: Vec<String>,
     /// What the work may take of memory, in bytes; on a GPU, beside the weights.
     pub max_memory: u64,
-    /// Ends the work after the video at hand once it is set.
+    /// Ends the work once it is set; the video at hand is given up.
     pub stop: Arc<AtomicBool>,
 }
 
 /// Brings videos back from the finished shards of a dataset; gives how many. Their sound and uneven times are lost.
 ///
 /// # Errors
-/// If the folder holds no dataset, or one of other weights, a shard is damaged, no video has such a name, or a video
-/// cannot be written.
+/// If the folder holds no dataset, or one of other weights, a shard is damaged, no video has such a name, a video cannot
+/// be written, or the work was stopped; videos that are restored by then stay.
 pub fn detokenize(
     tokenizer: &Tokenizer,
     options: &DetokenizeOptions,
@@ -70,9 +70,6 @@ pub fn detokenize(
             }
             if !wanted {
                 continue;
-            }
-            if options.stop.load(Ordering::Relaxed) {
-                return Ok(count);
             }
             restore(tokenizer, &shard, place, entry, options, &ffmpeg)?;
             count += 1;
@@ -127,6 +124,9 @@ fn restore(
     let mut decoder = StreamDecoder::new(tokenizer, t, entry.padding, entry.window).planned(&plan);
     let mut writer = VideoWriter::create(ffmpeg, path, entry.size, entry.fps, Quality::default())?;
     for start in (0..t).step_by(chunk as usize) {
+        if options.stop.load(Ordering::Relaxed) {
+            return Err(TokenizeError::Stopped);
+        }
         let (latent, indices) = match shard.tokens(place, start, chunk.min(t - start))? {
             Tokens::Indices(indices) => (None, Some(indices)),
             Tokens::Moments { mean, .. } => (Some(mean), None),

@@ -49,7 +49,8 @@ pub struct TokenizeOptions {
     pub rank: usize,
     /// Workers that begin at different shards.
     pub workers: usize,
-    /// Ends the work after the video at hand once it is set.
+    /// Ends the work once it is set: what is done of the video at hand is lost, so who sets it should also end what the
+    /// work may wait for ([`Stop`](vidtok_data::Stop)).
     pub stop: Arc<AtomicBool>,
 }
 
@@ -300,8 +301,8 @@ impl Worker<'_> {
                     self.meter.frames += frames;
                     (self.tell)(Progress::Video { path: &listed_video.path, meter: &self.meter });
                 }
-                // What told us to stop may have told ffmpeg too.
-                Err(Fault::Unusable(_)) if self.is_stopped() => return Ok(false),
+                // What told us to stop may have told ffmpeg too, whose end is not the video's fault.
+                Err(_) if self.is_stopped() => return Ok(false),
                 Err(Fault::Unusable(reason)) => {
                     (self.tell)(Progress::Skipped { path: &listed_video.path, reason: &reason });
                     let path = listed_video.path.clone();
@@ -355,6 +356,9 @@ impl Worker<'_> {
         };
         let mut part = PartWriter::create(path, &self.dataset, &entry)?;
         while let Some(frames) = self.meter.waiting(|| video.next(plan.frames))? {
+            if self.is_stopped() {
+                return Err(TokenizeError::Stopped.into());
+            }
             if let Some(quantized) = encoder.push(&frames)? {
                 part.push(&quantized)?;
             }

@@ -8,10 +8,11 @@ use vidtok::{EncodedFile, StreamDecoder, Work};
 use vidtok_core::FrameRate;
 use vidtok_data::Timeline;
 
-use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
+use crate::args::{ComputeArgs, MemoryArgs, ModelArgs, parse_rate};
 use crate::clip::Output;
 use crate::pipeline::Writing;
 use crate::progress;
+use crate::signals::{NOTHING_WRITTEN, end_on_signals};
 use crate::standard::with_input;
 
 /// Arguments of `vidtok decode`.
@@ -24,7 +25,7 @@ pub(crate) struct DecodeArgs {
     #[command(flatten)]
     memory: MemoryArgs,
     /// Frames per second of the video; the source's without it
-    #[arg(long)]
+    #[arg(long, value_parser = parse_rate)]
     fps: Option<FrameRate>,
     /// Encoded clip (of `vidtok encode`); - for standard input
     input: PathBuf,
@@ -34,6 +35,7 @@ pub(crate) struct DecodeArgs {
 }
 
 pub(crate) fn run(arguments: &DecodeArgs) -> anyhow::Result<()> {
+    end_on_signals(NOTHING_WRITTEN)?;
     with_input(&arguments.input, |input| decode(arguments, input.path()))
 }
 

@@ -7,7 +7,7 @@ use vidtok_tokenize::{DetokenizeOptions, detokenize};
 
 use crate::args::{ComputeArgs, ModelArgs, parse_bytes};
 use crate::progress;
-use crate::signals::stop_on_signals;
+use crate::signals::end_on_signals;
 
 /// Arguments of `vidtok detokenize`.
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub(crate) struct DetokenizeArgs {
 }
 
 pub(crate) fn run(arguments: &DetokenizeArgs) -> anyhow::Result<()> {
-    let stop = stop_on_signals()?;
+    let stop = end_on_signals("videos that are restored stay; the same command starts anew")?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     let options = DetokenizeOptions {
         data: arguments.data.clone(),
@@ -41,7 +41,8 @@ pub(crate) fn run(arguments: &DetokenizeArgs) -> anyhow::Result<()> {
         stop,
     };
     let spinner = progress::spinner("restoring videos");
-    let count = detokenize(&tokenizer, &options, &mut |video| spinner.set_message(format!("restored {}", video.key)))?;
+    let count =
+        detokenize(&tokenizer, &options, &mut |video| progress::say(&spinner, &format!("restored {}", video.key)))?;
     spinner.finish_and_clear();
     println!("restored       {count} videos in {}", arguments.out.display());
     Ok(())

@@ -9,6 +9,7 @@ use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
 use crate::clip::{Clip, FrameArgs};
 use crate::pipeline::Reading;
 use crate::progress;
+use crate::signals::{NOTHING_WRITTEN, end_on_signals};
 use crate::standard::{Input, is_standard, with_input, write_file};
 
 /// Arguments of `vidtok encode`.
@@ -32,6 +33,7 @@ pub(crate) struct EncodeArgs {
 }
 
 pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
+    end_on_signals(NOTHING_WRITTEN)?;
     if !is_standard(&arguments.output) {
         super::convert::check_tensor_name(&arguments.output)?;
     }

@@ -9,17 +9,21 @@ use vidtok::Tokenizer;
 use vidtok_core::Codec;
 use vidtok_data::{find_videos, read_video_list};
 use vidtok_eval::{
-    CodecSpec, Downsample, EvaluateOptions, Evaluation, H264, Identity, Jpeg, MetricKind, Progress, Protocol,
+    CodecSpec, Downsample, EvaluateOptions, Evaluation, H264, Identity, Jpeg, LeftOut, MetricKind, Progress, Protocol,
     TorchScript, evaluate,
 };
 
-use crate::args::ComputeArgs;
+use crate::args::{ComputeArgs, RATES};
+use crate::ending::Ending;
 use crate::progress;
+use crate::signals::end_on_signals;
 
+/// The status of an evaluation that is written but not of all videos that were asked for.
+const INCOMPLETE: u8 = 3;
 /// The page, in the folder of the results.
 const PAGE: &str = "report.html";
 
-/// Arguments of `vidtok evaluate`.
+/// Arguments of `vidtok evaluate`. Status 3: all is written, but videos that were asked for were left out.
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {
     /// One-file model
@@ -41,7 +45,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "DIR", default_value = "evaluation")]
     out: PathBuf,
     /// Take every n-th frame, to come close to this many a second; 0 takes all
-    #[arg(long, default_value_t = 30.0)]
+    #[arg(long, default_value_t = 30.0, value_parser = parse_fps)]
     fps: f64,
     /// Resize the shorter side to this height and cut to the middle
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(i64).range(1..=16384))]
@@ -53,7 +57,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long)]
     long: bool,
     /// Take at most so many frames of each video
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     max_frames: Option<u64>,
     /// What to measure: psnr, ssim, ms_ssim, lpips_vgg, lpips_alex, fvd, flicker, seam
     #[arg(long, value_delimiter = ',', default_values_t = MetricKind::DEFAULT.map(|kind| kind.key().to_owned()))]
@@ -66,7 +70,14 @@ pub(crate) struct EvaluateArgs {
     no_players: bool,
 }
 
+/// 0 or frames per second.
+fn parse_fps(text: &str) -> Result<f64, String> {
+    let fps = text.parse().ok().filter(|fps| *fps == 0.0 || RATES.contains(fps));
+    fps.ok_or_else(|| format!("expected 0 or a rate from {} to {}", RATES.start(), RATES.end()))
+}
+
 pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
+    let stop = end_on_signals("what is measured stays, and the same command goes on")?;
     let device = arguments.compute.prepare()?;
     let protocol = protocol(arguments)?;
     let videos = match &arguments.meta {
@@ -74,28 +85,36 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
         None => find_videos(&arguments.data)?,
     };
     let codecs = progress::during("loading the codecs", || codecs(arguments, device))?;
-    let options =
-        EvaluateOptions { out: arguments.out.clone(), batch: arguments.batch as usize, players: !arguments.no_players };
+    let options = EvaluateOptions {
+        out: arguments.out.clone(),
+        batch: arguments.batch as usize,
+        players: !arguments.no_players,
+        stop,
+    };
     let bar = progress::bar((videos.len() * codecs.len()) as u64, "videos");
     let mut started = false;
     let evaluation =
         evaluate(&codecs, &arguments.data, &videos, &protocol, device, &options, &mut |event| match event {
             Progress::Video { codec, video } => {
                 bar.inc(u64::from(std::mem::replace(&mut started, true)));
-                bar.set_message(format!("{codec}: {video}"));
+                progress::say(&bar, &format!("{codec}: {video}"));
             }
             Progress::Frames(_) => bar.tick(),
-            Progress::Unreadable { reason, .. } => bar.suspend(|| eprintln!("passed over: {reason}")),
+            Progress::LeftOut(LeftOut { video, reason, .. }) => {
+                bar.suspend(|| eprintln!("left out: {video}: {reason}"));
+            }
         })?;
     bar.finish_and_clear();
     evaluation.write(&arguments.out)?;
     evaluation.page(&arguments.out)?.save(arguments.out.join(PAGE))?;
     print(&evaluation, &arguments.out);
+    let (measured, asked) = (evaluation.measured, evaluation.asked);
+    let line = Some(format!("warning: all numbers are of {measured} videos, not of the {asked} asked for"));
+    ensure!(evaluation.is_complete(), Ending { status: INCOMPLETE, line });
     Ok(())
 }
 
 fn protocol(arguments: &EvaluateArgs) -> anyhow::Result<Protocol> {
-    ensure!(arguments.fps >= 0.0 && arguments.fps.is_finite(), "--fps: expected 0 or a rate, found {}", arguments.fps);
     let metrics = arguments.metrics.iter().map(|text| text.parse::<MetricKind>()).collect::<Result<Vec<_>, _>>()?;
     Ok(Protocol {
         sample_fps: (arguments.fps > 0.0).then_some(arguments.fps),

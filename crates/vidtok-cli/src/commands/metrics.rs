@@ -9,7 +9,9 @@ use vidtok_core::FrameSource;
 use vidtok_data::{Ffmpeg, VideoReader, find_videos, to_model_range, to_unit_range};
 use vidtok_eval::{InstrumentSet, Measured, MetricKind};
 
+use crate::args::THREADS;
 use crate::progress;
+use crate::signals::end_on_signals;
 
 /// Frames that are read and measured at a time: a sample of FVD.
 const WINDOW: usize = 16;
@@ -21,7 +23,7 @@ pub(crate) struct MetricsArgs {
     #[arg(long, value_delimiter = ',', default_values_t = ["psnr", "ssim"].map(str::to_owned))]
     metrics: Vec<String>,
     /// CPU threads; all cores without it
-    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(THREADS))]
     threads: Option<i32>,
     /// Video, or folder of videos
     a: PathBuf,
@@ -30,6 +32,7 @@ pub(crate) struct MetricsArgs {
 }
 
 pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
+    end_on_signals("nothing was measured to the end; the same command starts anew")?;
     let device = tch::Device::Cpu;
     crate::args::prepare(device, arguments.threads)?;
     let kinds = arguments.metrics.iter().map(|text| text.parse::<MetricKind>()).collect::<Result<Vec<_>, _>>()?;
@@ -52,16 +55,23 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
             let [x, y] = [x, y].map(|frames| to_unit_range(&to_model_range(&frames)));
             video.update(&x, &y, None)?;
         }
-        all.add(&video.finish());
+        let video = video.finish();
+        if let Some((kind, value)) = video.not_finite() {
+            bail!("{} and {}: {} is {value}, which is no result", a.display(), b.display(), kind.key());
+        }
+        all.add(&video);
         bar.inc(1);
     }
     bar.finish_and_clear();
+    let mut lines = Vec::new();
     for kind in kinds {
         match all.value(kind) {
-            Some(value) => println!("{:<13} {value:.6}", kind.label()),
+            Some(value) if value.is_finite() => lines.push(format!("{:<13} {value:.6}", kind.label())),
+            Some(value) => bail!("{} is {value}, which is no result", kind.key()),
             None => bail!("{}: {}", kind.key(), all.lacks(kind)),
         }
     }
+    lines.iter().for_each(|line| println!("{line}"));
     Ok(())
 }
 

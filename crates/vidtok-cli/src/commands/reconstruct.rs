@@ -13,6 +13,7 @@ use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
 use crate::clip::{Clip, FrameArgs, Output};
 use crate::pipeline::{Reading, Writing};
 use crate::progress;
+use crate::signals::{NOTHING_WRITTEN, end_on_signals};
 use crate::standard::{Input, print_beside, with_input};
 
 /// Arguments of `vidtok reconstruct`.
@@ -37,6 +38,7 @@ pub(crate) struct ReconstructArgs {
 }
 
 pub(crate) fn run(arguments: &ReconstructArgs) -> anyhow::Result<()> {
+    end_on_signals(NOTHING_WRITTEN)?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     with_input(&arguments.input, |input| reconstruct(arguments, &tokenizer, input))
 }

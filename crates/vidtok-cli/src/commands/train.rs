@@ -10,7 +10,7 @@ use vidtok_core::Peers;
 use vidtok_torch::ProcessGroup;
 use vidtok_train::{Observer, Plan, Quality, RunOptions, StageSummary, Start, StepReport, Validation};
 
-use crate::args::parse_device;
+use crate::args::{PROCESSES, THREADS, parse_device};
 use crate::signals::stop_on_signals;
 use crate::{launcher, progress};
 
@@ -42,10 +42,10 @@ pub(crate) struct TrainArgs {
     #[arg(long, default_value = "cpu", value_parser = parse_device)]
     device: tch::Device,
     /// Share the run among so many processes on this machine; each has its part of every batch
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "dry_run")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(PROCESSES), conflicts_with = "dry_run")]
     nproc: Option<u32>,
     /// CPU threads of each process; without it all cores, or with --nproc an equal part of them
-    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(THREADS))]
     threads: Option<i32>,
 }
 
@@ -117,7 +117,7 @@ fn dry_run(arguments: &TrainArgs) -> anyhow::Result<()> {
     let mut display = Display::new();
     let plan = Plan::make(&config, &arguments.out, &mut display)?;
     display.bar.finish_and_clear();
-    println!("{}", config.to_toml()?);
+    config.to_toml()?.lines().for_each(|line| println!("{line}"));
     for stage in &plan.stages {
         if let Some(name) = &stage.name {
             println!("stage          {name}");
@@ -222,7 +222,7 @@ impl Observer for Display {
         if self.skipped > 0 {
             line += &format!("  {} skipped", self.skipped);
         }
-        self.bar.set_message(format!("{line}  {clips:.1} clips/s"));
+        progress::say(&self.bar, &format!("{line}  {clips:.1} clips/s"));
         if self.bar.is_hidden() && (report.step + 1).is_multiple_of(50) {
             println!("step {:5}  {line}  waiting {:.0} %", report.step + 1, waiting * 100.0);
         }

@@ -29,7 +29,7 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     frames: FrameArgs,
     /// Take so many frames from the start; the whole must fit into memory at once
-    #[arg(long, default_value_t = 33, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, default_value_t = 33, value_parser = clap::value_parser!(i64).range(1..=100_000))]
     max_frames: i64,
     /// Video file, or .safetensors with a tensor "video"; a made-up scene of 96x128 without it
     input: Option<PathBuf>,

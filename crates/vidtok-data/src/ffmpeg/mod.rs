@@ -15,7 +15,7 @@ mod writer;
 
 pub use locate::Ffmpeg;
 pub use reader::VideoReader;
-pub(crate) use stop::Stop;
+pub use stop::Stop;
 pub use timeline::Timeline;
 pub use writer::{Destination, Quality, VideoWriter, save_png};
 

@@ -156,3 +156,40 @@ impl Records {
         Ok(summary)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use vidtok::Config;
+
+    use super::*;
+    use crate::run_folder::RunFolder;
+
+    #[test]
+    fn the_files_of_a_finished_stage_are_found_where_its_folder_has_been_moved_to() {
+        let parent = tempfile::tempdir().unwrap();
+        let config = Config::parse(include_str!("../../../configs/tiny_kl.toml")).unwrap();
+        let files = RunFolder::create(parent.path(), &config).unwrap().stage(Some("low")).unwrap();
+        let there = |name: &str| Path::new("elsewhere/low").join(name);
+        let summary = StageSummary {
+            stage: Some("low".to_owned()),
+            before: None,
+            after: None,
+            after_ema: None,
+            skipped: 2,
+            model: there("model.safetensors"),
+            state: there("checkpoints/step-00000009.safetensors"),
+            pictures: there("validation"),
+            curves: there("curves.png"),
+            video: there("side_by_side.mp4"),
+        };
+        fs::write(files.file(SUMMARY), serde_json::to_vec(&summary).unwrap()).unwrap();
+        let found = read_summary(&files).unwrap().unwrap();
+        assert_eq!((found.state, found.skipped), (files.checkpoints().join("step-00000009.safetensors"), 2));
+        assert_eq!((found.pictures, found.video), (files.validation(), files.file("side_by_side.mp4")));
+        remove_summary(&files).unwrap();
+        assert_eq!(read_summary(&files).unwrap(), None);
+        remove_summary(&files).unwrap();
+    }
+}

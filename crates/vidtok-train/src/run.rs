@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
@@ -49,7 +49,8 @@ pub trait Observer {
 pub struct RunOptions {
     /// Where to compute.
     pub device: Device,
-    /// Once it is set, the run finishes its step, saves its state and ends; in one process it is set for all.
+    /// Once it is set, the run finishes the step that it is in, saves its state and ends; it waits neither for clips nor for
+    /// the end of a validation. In one process it is set for all.
     pub stop: Arc<AtomicBool>,
     /// The processes that share the run; each makes the same call.
     pub group: Option<Rc<ProcessGroup>>,
@@ -59,6 +60,11 @@ impl RunOptions {
     /// Whether this process keeps the files: it is alone, or the first.
     pub(crate) fn leads(&self) -> bool {
         self.group.as_ref().is_none_or(|group| group.rank() == 0)
+    }
+
+    /// Whether this process was told to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Which part of each batch is this process's.
@@ -266,13 +272,19 @@ fn run(
             continue;
         }
         summary.ended_before = false;
-        let run = caught(path(), || StageRun::open(config, &stage, files, before, options, observer))?;
-        match caught(path(), || run.run(observer)).map_err(interrupted)? {
-            Ended::Finished(done) => summary.stages.extend(done.map(|done| *done)),
-            Ended::Stopped => {
-                summary.stopped = true;
-                break;
-            }
+        let run = match caught(path(), || StageRun::open(config, &stage, files, before, options, observer)) {
+            // Nothing has been done yet, and what was waited for may have been taken away.
+            Err(_) if options.is_stopped() => return Ok(Summary { stopped: true, ..summary }),
+            opened => opened?,
+        };
+        let ended = caught(path(), || run.run(observer)).map_err(interrupted)?;
+        let finished = said_by_first(options, matches!(ended, Ended::Finished(_))).map_err(interrupted)?;
+        if !finished {
+            summary.stopped = true;
+            break;
+        }
+        if let Ended::Finished(done) = ended {
+            summary.stages.extend(done.map(|done| *done));
         }
     }
     wait_for_first(options)?;

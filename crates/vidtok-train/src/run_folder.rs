@@ -67,10 +67,14 @@ impl RunFolder {
     }
 
     /// Takes a new folder away again, because its run could not begin. One whose run has begun stays.
-    pub(crate) fn discard_unless_begun(&self, first_stage: Option<&str>) {
+    pub(crate) fn discard_unless_begun(mut self, first_stage: Option<&str>) {
         let states = self.stage_path(first_stage).join(CHECKPOINTS);
-        let begun = fs::read_dir(states).is_ok_and(|mut states| states.next().is_some());
-        if !begun && fs::remove_dir_all(&self.path).is_ok() {
+        if fs::read_dir(states).is_ok_and(|mut states| states.next().is_some()) {
+            return;
+        }
+        // Its file goes with the folder; one of that name is then another process's.
+        let _claim = self.claim.take();
+        if fs::remove_dir_all(&self.path).is_ok() {
             // The folder of all runs goes too if this was to be the first.
             let _ = self.path.parent().map(fs::remove_dir);
         }

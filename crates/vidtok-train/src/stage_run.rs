@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind};
 use vidtok::{Config, Tokenizer, Weights};
-use vidtok_data::{Batch, Ffmpeg, Loader};
+use vidtok_data::{Batch, Ffmpeg, LoadError, Loader};
 use vidtok_metrics::Lpips;
 
 use crate::checkpoints::Checkpoints;
@@ -130,9 +129,13 @@ impl<'a> StageRun<'a> {
             self.save()?;
             return Ok(Ended::Stopped);
         }
-        let Self { stage, data, trainer, records, .. } = self;
-        let finish = |records: Records| records.finish(stage, &trainer, &data, observer);
-        Ok(Ended::Finished(records.map(finish).transpose()?.map(Box::new)))
+        let Self { stage, options, data, trainer, records, .. } = self;
+        let Some(records) = records else { return Ok(Ended::Finished(None)) };
+        match records.finish(stage, &trainer, &data, observer) {
+            // It is done anew from the last state, which is saved.
+            Err(_) if options.is_stopped() => Ok(Ended::Stopped),
+            done => Ok(Ended::Finished(Some(Box::new(done?)))),
+        }
     }
 
     fn take_steps(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
@@ -175,7 +178,9 @@ impl<'a> StageRun<'a> {
         let (start, waited) = (Instant::now(), loader.waited());
         let mut batches = Vec::new();
         for _ in 0..self.stage.config.accumulate {
-            match loader.next_unless(|| self.options.stop.load(Ordering::Relaxed)) {
+            match loader.next_unless(|| self.options.is_stopped()) {
+                // Its decoder may have been ended with us.
+                Some(Err(LoadError::Stopped)) if self.options.is_stopped() => return Ok(None),
                 Some(batch) => batches.push(batch?),
                 None => return Ok(None),
             }
@@ -185,7 +190,7 @@ impl<'a> StageRun<'a> {
 
     /// Whether a process that shares the run, this one if `told`, was told to stop.
     fn stopped(&self, told: bool) -> Result<bool, TrainError> {
-        let told = told || self.options.stop.load(Ordering::Relaxed);
+        let told = told || self.options.is_stopped();
         Ok(self.options.mean(f64::from(u8::from(told)))? > 0.0)
     }
 

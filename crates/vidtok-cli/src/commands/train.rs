@@ -11,7 +11,7 @@ use vidtok_torch::ProcessGroup;
 use vidtok_train::{Observer, Plan, Quality, RunOptions, StageSummary, Start, StepReport, Validation};
 
 use crate::args::{PROCESSES, THREADS, parse_device};
-use crate::signals::stop_on_signals;
+use crate::signals::{self, stop_on_signals};
 use crate::{launcher, progress};
 
 /// Arguments of `vidtok train`.
@@ -79,6 +79,11 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
         None => vidtok_train::train(&arguments.config()?, &arguments.out, &options, &mut display)?,
     };
     display.bar.finish_and_clear();
+    let folder = summary.folder.display();
+    if summary.stopped {
+        let line = leads.then(|| format!("stopped; to go on: vidtok train --resume {folder}"));
+        return Err(signals::stopped(line).into());
+    }
     if !leads {
         return Ok(());
     }
@@ -86,13 +91,9 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
         print_stage(stage);
     }
     if summary.ended_before {
-        let folder = summary.folder.display();
         let of_stage = summary.stages.last().and_then(|last| last.stage.as_ref());
         let of_stage = of_stage.map_or_else(String::new, |name| format!("stages.{name}."));
         println!("finished       before; for more steps: vidtok train --resume {folder} --set train.{of_stage}steps=N");
-    }
-    if summary.stopped {
-        println!("stopped; to go on: vidtok train --resume {}", summary.folder.display());
     }
     Ok(())
 }

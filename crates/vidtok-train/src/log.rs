@@ -184,7 +184,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         let LogEntry::Step { mut report, .. } = step(3) else { unreachable!() };
-        (report.loss, report.skipped) = (f64::INFINITY, true);
+        (report.loss, report.lpips, report.skipped) = (f64::INFINITY, Some(f64::NAN), true);
         report.adversary.as_mut().unwrap().discriminator = f64::NAN;
         let entry = LogEntry::Step { report, seconds: 0.5, waiting: 0.0 };
         Log::open(&path, 0).unwrap().add(&entry).unwrap();
@@ -192,6 +192,7 @@ mod tests {
         let read: Vec<LogEntry> = log.entries().unwrap().map(Result::unwrap).collect();
         let [LogEntry::Step { report, .. }] = read.as_slice() else { panic!("{read:?}") };
         assert!(report.skipped && report.loss.is_nan() && report.psnr == 20.0);
+        assert!(report.lpips.is_some_and(f64::is_nan), "what is not finite makes a gap, what is not there makes none");
         let named: Vec<&str> = report.faults().iter().map(|(name, _)| *name).collect();
         assert_eq!(named, ["loss", "discriminator"]);
     }

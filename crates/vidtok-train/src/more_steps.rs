@@ -61,3 +61,60 @@ pub(crate) fn store(folder: &RunFolder, config: &Config, differing: &[StageFolde
     differing.iter().try_for_each(records::remove_summary)?;
     if differing.is_empty() { Ok(()) } else { folder.write_config(config) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const TRAIN: &str = r#"
+        batch_size = 2
+        data = { frames = 5, size = [16, 16] }
+        [[stages]]
+        name = "first"
+        steps = 4
+        [[stages]]
+        name = "second"
+        steps = 4
+        [[stages]]
+        name = "third"
+        steps = 4
+    "#;
+
+    #[test]
+    fn steps_may_change_in_stages_that_no_other_has_begun_from_down_to_those_taken() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut config = Config::parse(include_str!("../../../configs/tiny_kl.toml")).unwrap();
+        config.train = Some(toml::from_str(TRAIN).unwrap());
+        let run = RunFolder::create(parent.path(), &config).unwrap();
+        for (stage, step) in [("first", 4), ("second", 2), ("second", 3)] {
+            let states = run.stage(Some(stage)).unwrap().checkpoints();
+            fs::write(states.join(format!("step-{step:08}.safetensors")), "").unwrap();
+        }
+        let change = |text: &str| changed(&run, &config, &[text.to_owned()]);
+        for (text, why) in [
+            ("train.stages.first.steps=5", "stage first: steps stays 4: the next stage has begun"),
+            ("train.stages.second.steps=2", "stage second: steps is 2; 3 have been taken"),
+            ("train.stages.second.steps=0", "stage second: steps is 0; it must be from 1"),
+            ("train.steps=9", "set train.stages.first.steps"),
+            ("train.stages.second.batch_size=4", "only numbers of steps"),
+            ("train.seed=1", "only numbers of steps"),
+            ("model.ch=16", "only numbers of steps"),
+            ("name=other", "only numbers of steps"),
+        ] {
+            let error = change(text).unwrap_err().to_string();
+            assert!(error.contains(why) && error.lines().count() == 1, "{text}: {error}");
+        }
+        for (text, stage, steps) in [
+            ("train.stages.second.steps=3", 1, 3),
+            ("train.stages.second.steps=9", 1, 9),
+            ("train.stages.third.steps=1", 2, 1),
+        ] {
+            let (new, differing) = change(text).unwrap();
+            assert_eq!((Stage::all(&new).unwrap()[stage].config.steps, differing.len()), (steps, 1), "{text}");
+        }
+        let (same, differing) = change("train.stages.first.steps=4").unwrap();
+        assert!(Stage::all(&same).unwrap() == Stage::all(&config).unwrap() && differing.is_empty());
+    }
+}

@@ -75,11 +75,10 @@ impl<'a> StageRun<'a> {
             begin(config, train, weights, lpips.clone(), options.device, observer)
         };
         let (mut trainer, records) = if leads {
-            let validator = Validator::new(
-                data.validation_clips(train.validation.clips)?,
-                measure,
-                train.loss.perceptual.as_ref().map_or(0.0, |perceptual| perceptual.weight),
-            );
+            // What is left out of the training loss is no part of `rec` either.
+            let perceptual = train.loss.perceptual.as_ref().filter(|_| lpips.is_some());
+            let weight = perceptual.map_or(0.0, |perceptual| perceptual.weight);
+            let validator = Validator::new(data.validation_clips(train.validation.clips)?, measure, weight);
             let checkpoints = Checkpoints::open(files.checkpoints(), train.checkpoints.keep)?;
             let resumed = checkpoints
                 .newest(observer, |path| Trainer::resume(path, config, train.clone(), lpips.clone(), options.device))?;

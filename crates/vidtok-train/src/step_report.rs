@@ -19,7 +19,7 @@ pub struct StepReport {
     #[serde(deserialize_with = "number")]
     pub rec: f64,
     /// The mean LPIPS distance in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "number_that_is_there", skip_serializing_if = "Option::is_none")]
     pub lpips: Option<f64>,
     /// The quantizer's loss, before its weight.
     #[serde(deserialize_with = "number")]
@@ -75,6 +75,10 @@ pub struct AdversaryReport {
 /// Reads a number that JSON has no form for, and was written as `null`, as NaN.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Option::deserialize(deserializer).map(|number| number.unwrap_or(f64::NAN))
+}
+
+fn number_that_is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    number(deserializer).map(Some)
 }
 
 /// Means over the processes of numbers that each has of its part of a batch.

@@ -237,6 +237,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_beyond_their_range_are_wrong_usage_that_names_the_range() {
+        for (arguments, range) in [
+            (["encode", "--threads", "1000"], "1..=256"),
+            (["train", "--threads", "0"], "1..=256"),
+            (["metrics", "--threads", "2147483648"], "1..=256"),
+            (["encode", "--device", "cuda:99999999999999999999"], "0 to 127"),
+            (["decode", "--max-memory", "1e30GiB"], "1024TiB"),
+            (["reconstruct", "--overlap", "13"], "0..=12"),
+            (["tokenize", "--nproc", "1000000"], "1..=256"),
+            (["train", "--nproc", "0"], "1..=256"),
+            (["tokenize", "--fps", "4294967295"], "0.001 to 1000000"),
+            (["tokenize", "--crop", "0,16"], "1 to 16384"),
+            (["evaluate", "--fps", "1e-9"], "0.001 to 1000000"),
+            (["evaluate", "--max-frames", "18446744073709551615"], "1..=1000000000"),
+            (["evaluate", "--compare", "down:4x9223372036854775807"], "1 to 1024"),
+            (["verify", "--max-frames", "9223372036854775807"], "1..=100000"),
+        ] {
+            let error = Arguments::try_parse_from(["vidtok"].iter().chain(&arguments)).unwrap_err();
+            let (status, said) = (error.exit_code(), error.to_string());
+            assert!(status == 2 && said.contains(arguments[2]) && said.contains(range), "{arguments:?}: {said}");
+        }
+    }
+
+    #[test]
     fn sizes_rates_and_devices_have_bounds() {
         assert_eq!(["2GiB", "1.5KiB", "1024TiB", "1"].map(parse_bytes), [2 << 30, 1536, 1 << 50, 1].map(Ok));
         for text in ["0", "-1GiB", "1025TiB", "1e300GiB", "inf", "NaN", "much", "GiB", ""] {

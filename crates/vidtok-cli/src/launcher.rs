@@ -65,7 +65,7 @@ pub(crate) fn start(count: usize) -> anyhow::Result<()> {
             }
         }
     }
-    let mut told = false;
+    let (mut told, mut stopped) = (false, None);
     while !running.is_empty() {
         if stop.load(Ordering::Relaxed) && !told {
             let signal = signals::received().and_then(Signal::from_named_raw).unwrap_or(Signal::TERM);
@@ -76,13 +76,13 @@ pub(crate) fn start(count: usize) -> anyhow::Result<()> {
             sleep(POLL);
             continue;
         };
-        let stopped = first.1.code().filter(|code| signals::is_status(*code));
-        if let Some(status) = stopped.and_then(|status| u8::try_from(status).ok()) {
-            if !told {
+        if let Some(status) = first.1.code().and_then(signals::stop_status) {
+            // The others stop, too, and may take their time to save what they have.
+            if !std::mem::replace(&mut told, true) {
                 tell(&running, Signal::TERM);
             }
-            end(running);
-            return Err(Ending { status, line: None }.into());
+            stopped = Some(status);
+            continue;
         }
         if !first.1.success() {
             let others = end(running);
@@ -92,7 +92,8 @@ pub(crate) fn start(count: usize) -> anyhow::Result<()> {
             bail!("process {rank} of {count} {}; the others have ended with it", how(*status));
         }
     }
-    Ok(())
+    // They have said it.
+    stopped.map_or(Ok(()), |status| Err(Ending { status, line: None }.into()))
 }
 
 /// Arguments without the program's name and `--nproc N` or `--nproc=N`.

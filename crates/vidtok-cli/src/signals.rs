@@ -110,7 +110,7 @@ pub(crate) fn status(signal: i32) -> u8 {
     u8::try_from(signal).map_or(u8::MAX, |signal| 128u8.saturating_add(signal))
 }
 
-/// Whether a process of this program with that status was stopped by a signal.
-pub(crate) fn is_status(code: i32) -> bool {
-    [SIGINT, SIGTERM].iter().any(|signal| i32::from(status(*signal)) == code)
+/// The status of a process of this program, if that is one of those that were stopped by a signal.
+pub(crate) fn stop_status(code: i32) -> Option<u8> {
+    [SIGINT, SIGTERM].map(status).into_iter().find(|status| i32::from(*status) == code)
 }

@@ -22,14 +22,14 @@ pub struct Evaluation {
     /// Those of them that every codec was measured on: all numbers are of these.
     pub measured: usize,
     /// The others.
-    pub left_out: Vec<LeftOut>,
+    pub unmeasured: Vec<Unmeasured>,
     /// A summary a codec.
     pub codecs: Vec<CodecSummary>,
 }
 
 /// A video that is in no number of an evaluation, of whatever codec.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
+pub struct Unmeasured {
     /// Its name.
     pub video: String,
     /// The codec that failed on it; `None` if the video itself cannot be read.
@@ -120,7 +120,7 @@ impl Evaluation {
         codecs: &[Box<dyn Codec>],
         videos: &[String],
         parts: Vec<Vec<Part>>,
-        left_out: Vec<LeftOut>,
+        unmeasured: Vec<Unmeasured>,
     ) -> Self {
         let stamp = Stamp {
             program: format!("vidtok {}", env!("CARGO_PKG_VERSION")),
@@ -132,13 +132,13 @@ impl Evaluation {
         let codecs = codecs.iter().zip(parts);
         let codecs = codecs.map(|(codec, parts)| CodecSummary::new(codec.as_ref(), protocol, videos, parts)).collect();
         let measured = videos.len();
-        Self { stamp, asked: measured + left_out.len(), measured, left_out, codecs }
+        Self { stamp, asked: measured + unmeasured.len(), measured, unmeasured, codecs }
     }
 
     /// Whether the numbers are of all videos that were asked for.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.left_out.is_empty()
+        self.unmeasured.is_empty()
     }
 
     /// Refuses results in which something is NaN or infinite.
@@ -166,9 +166,10 @@ impl Evaluation {
             let (measured, asked) = (self.measured, self.asked);
             remarks.push(format!("only {measured} of {asked} videos were measured; no number is of the others"));
             let name = |codec: &Option<String>| codec.as_ref().map(|codec| format!("{codec}: ")).unwrap_or_default();
-            let line =
-                |LeftOut { video, codec, reason }: &LeftOut| format!("left out: {video}: {}{reason}", name(codec));
-            remarks.extend(self.left_out.iter().map(line));
+            let line = |Unmeasured { video, codec, reason }: &Unmeasured| {
+                format!("not measured: {video}: {}{reason}", name(codec))
+            };
+            remarks.extend(self.unmeasured.iter().map(line));
         }
         let samples = self.codecs.iter().filter_map(|codec| codec.fvd_samples).min();
         match samples {
@@ -220,7 +221,7 @@ impl Evaluation {
                 row.extend(metrics.iter().map(|kind| cell(video.metrics.get(kind.key()).copied().flatten())));
                 table.write_record(row)?;
             }
-            for LeftOut { video, .. } in &self.left_out {
+            for Unmeasured { video, .. } in &self.unmeasured {
                 let empty = std::iter::repeat_n("", 3 + metrics.len());
                 table.write_record([codec.name.as_str(), video].into_iter().chain(empty))?;
             }

@@ -15,7 +15,7 @@ use vidtok_report::difference;
 
 use crate::instruments::{InstrumentSet, Instruments};
 use crate::part::{About, Part, file_state};
-use crate::{EvalError, Evaluation, LeftOut, Protocol};
+use crate::{EvalError, Evaluation, Protocol, Unmeasured};
 
 /// Frames in which whole videos are coded and measured.
 const PIECE: usize = 16;
@@ -48,7 +48,7 @@ pub enum Progress<'a> {
     /// Frames were coded and measured.
     Frames(usize),
     /// A video cannot be read, or a codec fails on it.
-    LeftOut(&'a LeftOut),
+    Unmeasured(&'a Unmeasured),
 }
 
 /// Evaluates `codecs` on `videos`, whose names are shown relative to `root`. A video that cannot be read, or on which a
@@ -82,7 +82,7 @@ pub fn evaluate(
     let videos: Vec<&PathBuf> = videos.iter().filter(|path| !is_own(path)).collect();
     let mut measured = Vec::new();
     let mut parts: Vec<Vec<Part>> = codecs.iter().map(|_| Vec::new()).collect();
-    let mut left_out = Vec::new();
+    let mut unmeasured = Vec::new();
     for &path in &videos {
         let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
         match run.video(codecs, path, &name, tell) {
@@ -93,22 +93,22 @@ pub fn evaluate(
             // What told us to stop may have told ffmpeg too.
             Err(_) if run.is_stopped() => return Err(EvalError::Stopped),
             Err(error) => {
-                let video = left_out_by(error, name)?;
-                tell(Progress::LeftOut(&video));
-                left_out.push(video);
+                let video = unmeasured_by(error, name)?;
+                tell(Progress::Unmeasured(&video));
+                unmeasured.push(video);
             }
         }
     }
-    if let (true, Some(LeftOut { reason, .. })) = (measured.is_empty(), left_out.first()) {
+    if let (true, Some(Unmeasured { reason, .. })) = (measured.is_empty(), unmeasured.first()) {
         return Err(EvalError::NoVideos { videos: videos.len(), reason: reason.clone() });
     }
-    let evaluation = Evaluation::new(protocol, weights, codecs, &measured, parts, left_out);
+    let evaluation = Evaluation::new(protocol, weights, codecs, &measured, parts, unmeasured);
     evaluation.check_finite()?;
     Ok(evaluation)
 }
 
 /// A video that is left out for this error; the error itself if other videos would meet it too.
-fn left_out_by(error: EvalError, video: String) -> Result<LeftOut, EvalError> {
+fn unmeasured_by(error: EvalError, video: String) -> Result<Unmeasured, EvalError> {
     let (codec, reason) = match &error {
         EvalError::Video(source) if unusable(source).is_some() => (None, one_line(source)),
         // What goes wrong with the files that a codec makes says nothing of the video.
@@ -116,7 +116,7 @@ fn left_out_by(error: EvalError, video: String) -> Result<LeftOut, EvalError> {
         EvalError::Codec(CodecError { codec, source }) => (Some(codec.clone()), one_line(source.as_ref())),
         _ => return Err(error),
     };
-    Ok(LeftOut { video, codec, reason })
+    Ok(Unmeasured { video, codec, reason })
 }
 
 /// The name of a codec's or video's file, whatever its own is made of.

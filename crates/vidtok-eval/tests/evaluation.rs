@@ -12,8 +12,8 @@ use tch::{CModule, Device, Kind, Tensor};
 use vidtok_core::{Codec, CodecError, FrameRate, FrameSink, Reconstructed, Reconstructor};
 use vidtok_data::{Ffmpeg, Quality, VideoWriter, find_videos};
 use vidtok_eval::{
-    Downsample, EvalError, EvaluateOptions, Evaluation, H264, Identity, Jpeg, LeftOut, MetricKind, Progress, Protocol,
-    TorchScript, evaluate,
+    Downsample, EvalError, EvaluateOptions, Evaluation, H264, Identity, Jpeg, MetricKind, Progress, Protocol,
+    TorchScript, Unmeasured, evaluate,
 };
 
 /// Waves that wander, uint8 `[t, 32, 48, 3]`.
@@ -120,9 +120,9 @@ fn a_second_run_takes_up_what_is_there_and_files_hold_all_numbers() {
     case.videos = find_videos(case.folder.path()).unwrap();
     assert!(case.videos.iter().any(|path| path.starts_with(case.folder.path().join("out"))));
     let evaluation = case.run(&codecs, &protocol(), "out", 1).unwrap();
-    assert_eq!((evaluation.stamp.videos, evaluation.left_out.len()), (2, 1));
+    assert_eq!((evaluation.stamp.videos, evaluation.unmeasured.len()), (2, 1));
     assert_eq!((evaluation.asked, evaluation.measured, evaluation.is_complete()), (3, 2, false));
-    assert_eq!((evaluation.left_out[0].video.as_str(), &evaluation.left_out[0].codec), ("c.mp4", &None));
+    assert_eq!((evaluation.unmeasured[0].video.as_str(), &evaluation.unmeasured[0].codec), ("c.mp4", &None));
 }
 
 /// Gives back NaN from its third clip on.
@@ -159,12 +159,12 @@ impl Reconstructor for Times {
 }
 
 #[test]
-fn a_video_on_which_one_codec_fails_is_left_out_for_all_codecs_and_said_everywhere() {
+fn a_video_on_which_one_codec_fails_is_unmeasured_for_all_codecs_and_said_everywhere() {
     let case = Case::new();
     let codecs: [Box<dyn Codec>; 2] = [Box::new(Jpeg::new(50).unwrap()), Box::new(NanLater::default())];
     let evaluation = case.run(&codecs, &protocol(), "out", 1).unwrap();
     let reason = "what came back holds NaN or infinity".to_owned();
-    assert_eq!(evaluation.left_out, [LeftOut { video: "b.mkv".into(), codec: Some("nan".into()), reason }]);
+    assert_eq!(evaluation.unmeasured, [Unmeasured { video: "b.mkv".into(), codec: Some("nan".into()), reason }]);
     for codec in &evaluation.codecs {
         assert_eq!((codec.videos.len(), codec.frames), (1, 20), "{}", codec.name);
     }
@@ -177,13 +177,13 @@ fn a_video_on_which_one_codec_fails_is_left_out_for_all_codecs_and_said_everywhe
         evaluation.remarks()[..2],
         [
             "only 1 of 2 videos were measured; no number is of the others",
-            "left out: b.mkv: nan: what came back holds NaN or infinity"
+            "not measured: b.mkv: nan: what came back holds NaN or infinity"
         ]
     );
     let read = |name: &str| fs::read_to_string(case.folder.path().join("out").join(name)).unwrap();
     let json: serde_json::Value = serde_json::from_str(&read("evaluation.json")).unwrap();
     assert_eq!((&json["asked"], &json["measured"]), (&2.into(), &1.into()));
-    assert_eq!(json["left_out"][0]["codec"], "nan");
+    assert_eq!(json["unmeasured"][0]["codec"], "nan");
     let table = read("videos.csv");
     let rows: Vec<&str> = table.lines().filter(|line| line.contains("b.mkv")).collect();
     assert_eq!(rows, ["jpeg:50,b.mkv,,,,,,,", "nan,b.mkv,,,,,,,"]);
@@ -201,7 +201,7 @@ fn an_evaluation_that_is_stopped_is_an_error_and_blames_no_video() {
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
     let options = case.options("out", 1);
     options.stop.store(true, Ordering::Relaxed);
-    let told = &mut |progress: Progress<'_>| assert!(!matches!(progress, Progress::LeftOut(_)));
+    let told = &mut |progress: Progress<'_>| assert!(!matches!(progress, Progress::Unmeasured(_)));
     let result = evaluate(&codecs, case.folder.path(), &case.videos, &protocol(), Device::Cpu, &options, told);
     assert!(matches!(result, Err(EvalError::Stopped)), "{result:?}");
 }

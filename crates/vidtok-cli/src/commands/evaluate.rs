@@ -9,8 +9,8 @@ use vidtok::Tokenizer;
 use vidtok_core::Codec;
 use vidtok_data::{find_videos, read_video_list};
 use vidtok_eval::{
-    CodecSpec, Downsample, EvaluateOptions, Evaluation, H264, Identity, Jpeg, LeftOut, MetricKind, Progress, Protocol,
-    TorchScript, evaluate,
+    CodecSpec, Downsample, EvaluateOptions, Evaluation, H264, Identity, Jpeg, MetricKind, Progress, Protocol,
+    TorchScript, Unmeasured, evaluate,
 };
 
 use crate::args::{ComputeArgs, RATES};
@@ -100,8 +100,8 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
                 progress::say(&bar, &format!("{codec}: {video}"));
             }
             Progress::Frames(_) => bar.tick(),
-            Progress::LeftOut(LeftOut { video, reason, .. }) => {
-                bar.suspend(|| eprintln!("left out: {video}: {reason}"));
+            Progress::Unmeasured(Unmeasured { video, reason, .. }) => {
+                bar.suspend(|| eprintln!("not measured: {video}: {reason}"));
             }
         })?;
     bar.finish_and_clear();

@@ -33,9 +33,14 @@ static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 /// How to go on afterwards.
 static GO_ON: OnceLock<&str> = OnceLock::new();
 
-/// A flag that SIGINT and SIGTERM set, for commands that end by themselves then, however long that takes; the second
-/// signal ends the program as usual.
+/// A flag that SIGINT and SIGTERM set, for commands that end by themselves then, however long that takes; nobody waits for
+/// an ffmpeg any more. The second signal ends the program as usual.
 pub(crate) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    watch(|| ())?;
+    hear()
+}
+
+fn hear() -> anyhow::Result<Arc<AtomicBool>> {
     for signal in [SIGINT, SIGTERM] {
         flag::register_conditional_default(signal, Arc::clone(&STOP)).context(CANNOT)?;
         flag::register_usize(signal, Arc::clone(&SIGNAL), signal as usize).context(CANNOT)?;
@@ -48,20 +53,26 @@ pub(crate) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
 /// The line that tells of it ends with how to `go_on`.
 pub(crate) fn end_on_signals(go_on: &'static str) -> anyhow::Result<Arc<AtomicBool>> {
     let _ = GO_ON.set(go_on);
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context(CANNOT)?;
-    let watch = move || {
-        if signals.forever().next().is_none() {
-            return;
-        }
-        Stop::of_process().stop();
+    watch(|| {
         sleep(PATIENCE);
         vidtok_core::remove_temporary();
         if let Some(ending) = ending() {
             low_level::exit(ending.tell().into());
         }
+    })?;
+    hear()
+}
+
+/// Kills all ffmpegs at the first signal, and does more.
+fn watch(then: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context(CANNOT)?;
+    let watch = move || {
+        if signals.forever().next().is_some() {
+            Stop::of_process().stop();
+            then();
+        }
     };
-    Builder::new().name("signals".into()).spawn(watch).context("cannot start a thread")?;
-    stop_on_signals()
+    Builder::new().name("signals".into()).spawn(watch).map(drop).context("cannot start a thread")
 }
 
 /// Whether a signal came.
@@ -78,6 +89,11 @@ pub(crate) fn check() -> anyhow::Result<()> {
 /// The signal that came.
 pub(crate) fn received() -> Option<i32> {
     i32::try_from(SIGNAL.load(Ordering::Relaxed)).ok().filter(|signal| *signal != 0)
+}
+
+/// How a command ends that another process, or a signal, has stopped; `line` says how to go on.
+pub(crate) fn stopped(line: Option<String>) -> Ending {
+    Ending { status: status(received().unwrap_or(SIGTERM)), line }
 }
 
 /// How a command of [`end_on_signals`] ends that has not done all of its work; none if there was no signal.

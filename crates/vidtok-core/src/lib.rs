@@ -11,6 +11,7 @@
 //! # Ok::<(), vidtok_core::ParseFrameRateError>(())
 //! ```
 
+mod claim;
 mod codec;
 mod deps;
 mod error;
@@ -24,6 +25,7 @@ mod pixel_aspect;
 mod quantizer;
 mod video;
 
+pub use claim::Claim;
 pub use codec::{Codec, CodecError, Reconstructed, Reconstructor};
 pub use deps::fetched;
 pub use error::VideoError;

@@ -12,13 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use vidtok::{EncodeOptions, StreamEncoder, Tokenizer, Work};
-use vidtok_core::{remove_partial, temporary_beside};
+use vidtok_core::{Claim, remove_partial, temporary_beside};
 use vidtok_data::{
     AheadInfo, AheadVideo, DecodeAhead, Ffmpeg, LeftOut, LoadError, Notice, Preparation, VideoList, list_videos,
     unusable,
 };
 
-use crate::claim::Claim;
 use crate::dataset::{Dataset, NumberType, ShardFormat};
 use crate::folder::Folder;
 use crate::manifest::Manifest;

@@ -69,7 +69,12 @@ impl VideoEntry {
         let source_frames = i64::try_from(self.source.frames).unwrap_or(i64::MAX);
         let frames = |frames, [h, w]: [i64; 2]| [frames, h, w];
         let all = [self.tokens, frames(self.frames, self.size), frames(source_frames, self.source.size)];
-        all.into_iter().all(are_possible) && self.source.bytes <= MOST.unsigned_abs()
+        let Padding { front, back, bottom, right } = self.padding;
+        let padding = [front, back, bottom, right].iter().all(|added| (0..=MOST).contains(added));
+        let window = self
+            .window
+            .is_none_or(|Window { frames, overlap }| (1..=MOST).contains(&frames) && (0..frames).contains(&overlap));
+        all.into_iter().all(are_possible) && padding && window && self.source.bytes <= MOST.unsigned_abs()
     }
 
     /// Latent positions.
@@ -138,6 +143,19 @@ mod tests {
             entry([5, 90, 160], 17, [720, 1280], u64::MAX),
         ] {
             assert!(!impossible.is_possible(), "{impossible:?}");
+        }
+        let possible = entry([5, 90, 160], 17, [720, 1280], 17);
+        for (front, window, is_possible) in [
+            (3, Some(Window { frames: 16, overlap: 2 }), true),
+            (-3, None, false),
+            (i64::MAX, None, false),
+            (3, Some(Window { frames: 0, overlap: 0 }), false),
+            (3, Some(Window { frames: i64::MAX, overlap: 0 }), false),
+            (3, Some(Window { frames: 16, overlap: 16 }), false),
+            (3, Some(Window { frames: 16, overlap: -1 }), false),
+        ] {
+            let entry = VideoEntry { padding: Padding { front, ..possible.padding }, window, ..possible.clone() };
+            assert_eq!(entry.is_possible(), is_possible, "{entry:?}");
         }
     }
 }

@@ -6,6 +6,7 @@
 mod agree;
 mod bench;
 mod check;
+mod fuzz;
 mod peer;
 mod setup;
 mod test;
@@ -59,6 +60,8 @@ enum Command {
     },
     /// Compare our metrics with those of Python packages, on real clips
     Agree(agree::Options),
+    /// Set up and fuzz a reader of files, led by coverage, until it is stopped or something is found
+    Fuzz(fuzz::Options),
     /// Format, project rules, clippy and documentation, all with warnings denied
     Check,
     /// The project's own rules only
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::command(&workspace, &options),
         Command::Peer { work } => peer::command(&workspace, &work),
         Command::Agree(options) => agree::command(&workspace, &options),
+        Command::Fuzz(options) => fuzz::command(&workspace, &options),
         Command::Check => check::command(&workspace),
         Command::Tidy => tidy::command(&workspace),
     };

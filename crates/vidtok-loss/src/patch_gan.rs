@@ -47,7 +47,7 @@ impl PatchKind {
     #[must_use]
     pub fn fits(self, [t, h, w]: [i64; 3]) -> bool {
         let kernel = self.kernel()[0];
-        let out = |n: i64, stride: i64| (n + 2 - kernel).div_euclid(stride) + 1;
+        let out = |n: i64, stride: i64| (n.max(0).saturating_add(2) - kernel).div_euclid(stride) + 1;
         let shrink = |(t, h, w): (i64, i64, i64), (_, time, space): Shape| {
             let t = if self == Self::Clips { out(t, time) } else { t };
             (t, out(h, space), out(w, space))

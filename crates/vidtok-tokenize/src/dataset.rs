@@ -17,6 +17,9 @@ use crate::{TokenizeError, TokenizeOptions};
 const FORMAT: u32 = 1;
 /// How clips are filled up to the model's factors.
 const PADDING: &str = "copies of the first frame in front, of the last row below, of the last column on the right";
+/// The most codes and channels that a quantizer has.
+const MOST_CODES: i64 = 1 << 31;
+const MOST_CHANNELS: i64 = 1 << 16;
 /// What may differ between those who work on one dataset.
 const FREE: &str = "version";
 
@@ -106,10 +109,10 @@ pub struct TensorLayout {
 }
 
 impl TensorLayout {
-    /// Bytes of all its numbers.
+    /// Bytes of all its numbers; where these cannot be counted, more than any file has.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.shape.iter().product::<u64>() * self.dtype.bytes()
+        self.shape.iter().fold(self.dtype.bytes(), |bytes, &extent| bytes.saturating_mul(extent))
     }
 }
 
@@ -120,13 +123,21 @@ impl Latent {
         let [t, h, w] = tokens.map(i64::unsigned_abs);
         match self {
             Self::Indices { bits, .. } => {
-                let shape = vec![packed_bytes(t * h * w, bits)];
+                let shape = vec![packed_bytes(t.saturating_mul(h).saturating_mul(w), bits)];
                 vec![TensorLayout { name: "indices", dtype: NumberType::U8, shape }]
             }
             Self::Moments { channels, dtype } => {
                 let shape = vec![channels.unsigned_abs(), t, h, w];
                 ["mean", "logvar"].map(|name| TensorLayout { name, dtype, shape: shape.clone() }).into()
             }
+        }
+    }
+
+    /// Whether a model may have such a latent. A damaged file may hold any numbers.
+    fn is_possible(self) -> bool {
+        match self {
+            Self::Indices { codes, bits } => (1..=MOST_CODES).contains(&codes) && bits == bits_per_index(codes),
+            Self::Moments { channels, .. } => (1..=MOST_CHANNELS).contains(&channels),
         }
     }
 
@@ -234,7 +245,8 @@ impl Dataset {
         let text = fs::read_to_string(folder.dataset()).map_err(|error| missing(error.to_string()))?;
         let dataset: Self = serde_json::from_str(&text).map_err(|error| missing(error.to_string()))?;
         match dataset.format {
-            FORMAT => Ok(dataset),
+            FORMAT if dataset.latent.is_possible() => Ok(dataset),
+            FORMAT => Err(missing(format!("no model has the latent {:?}", dataset.latent))),
             other => Err(missing(format!("format {other} is not known, only {FORMAT}"))),
         }
     }
@@ -296,6 +308,23 @@ mod tests {
         assert_eq!((found.0.as_str(), found.1.as_str(), found.2.as_str()), ("fps", "null", "12.5"));
         let found = changed("latent", json!({"kind": "indices", "bits": 15})).unwrap();
         assert_eq!((found.0.as_str(), found.1.as_str(), found.2.as_str()), ("latent.bits", "12", "15"));
+    }
+
+    #[test]
+    fn latents_that_no_model_has_are_refused_and_their_sizes_do_not_overflow() {
+        let (most, dtype) = (i64::MAX, NumberType::F16);
+        for (latent, is_possible) in [
+            (Latent::Indices { codes: 512, bits: 9 }, true),
+            (Latent::Indices { codes: 512, bits: 10 }, false),
+            (Latent::Indices { codes: 0, bits: 1 }, false),
+            (Latent::Indices { codes: most, bits: u32::MAX }, false),
+            (Latent::Moments { channels: 4, dtype }, true),
+            (Latent::Moments { channels: -4, dtype }, false),
+            (Latent::Moments { channels: most, dtype }, false),
+        ] {
+            assert_eq!(latent.is_possible(), is_possible, "{latent:?}");
+            assert!(latent.layouts([most; 3]).iter().all(|layout| layout.bytes() > most.unsigned_abs() / 8));
+        }
     }
 
     #[test]

@@ -77,7 +77,13 @@ impl VideoEntry {
         let frames = |frames, [h, w]: [i64; 2]| [frames, h, w];
         let all = [self.tokens, frames(self.frames, self.size), frames(source_frames, self.source.size)];
         let all_timed = self.frame_times.as_ref().is_none_or(|times| u64::try_from(self.frames) == Ok(times.frames()));
-        all.into_iter().all(are_possible) && self.source.bytes <= MOST.unsigned_abs() && all_timed
+        let Padding { front, back, bottom, right } = self.padding;
+        let padding = [front, back, bottom, right].iter().all(|added| (0..=MOST).contains(added));
+        let window = self
+            .window
+            .is_none_or(|Window { frames, overlap }| (1..=MOST).contains(&frames) && (0..frames).contains(&overlap));
+        let bytes = self.source.bytes <= MOST.unsigned_abs();
+        all.into_iter().all(are_possible) && padding && window && bytes && all_timed
     }
 
     /// Latent positions.
@@ -153,6 +159,19 @@ mod tests {
             entry([5, 90, 160], 17, [720, 1280], u64::MAX),
         ] {
             assert!(!impossible.is_possible(), "{impossible:?}");
+        }
+        let possible = entry([5, 90, 160], 17, [720, 1280], 17);
+        for (front, window, is_possible) in [
+            (3, Some(Window { frames: 16, overlap: 2 }), true),
+            (-3, None, false),
+            (i64::MAX, None, false),
+            (3, Some(Window { frames: 0, overlap: 0 }), false),
+            (3, Some(Window { frames: i64::MAX, overlap: 0 }), false),
+            (3, Some(Window { frames: 16, overlap: 16 }), false),
+            (3, Some(Window { frames: 16, overlap: -1 }), false),
+        ] {
+            let entry = VideoEntry { padding: Padding { front, ..possible.padding }, window, ..possible.clone() };
+            assert_eq!(entry.is_possible(), is_possible, "{entry:?}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::Violation;
 
 /// Each crate with those right below it. What these stand on is below it too.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("vidtok-pickle", &[]),
     ("vidtok-core", &[]),
     ("vidtok-torch", &["vidtok-core"]),
@@ -22,6 +22,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("vidtok-tokenize", &["vidtok", "vidtok-metrics", "vidtok-data"]),
     ("vidtok-cli", &["vidtok-eval", "vidtok-train", "vidtok-tokenize"]),
     ("vidtok-benches", &["vidtok-train"]),
+    ("vidtok-fuzz", &["vidtok-train", "vidtok-tokenize"]),
     ("vidtok-golden", &["vidtok-torch"]),
     ("xtask", &["vidtok-pickle"]),
 ];

@@ -63,7 +63,11 @@ pub(super) fn read(path: &Path, file: &File, latent: Latent) -> Result<Vec<Store
     for file_entry in archive.entries_with_seek().map_err(damaged)? {
         let mut file_entry = file_entry.map_err(damaged)?;
         let name = String::from_utf8_lossy(&file_entry.path_bytes()).into_owned();
-        let (start, size) = (file_entry.raw_file_position(), file_entry.size());
+        let (start, length) = (file_entry.raw_file_position(), file_entry.size());
+        // Other kinds may unfold to more bytes than the file has, or have none.
+        if !file_entry.header().entry_type().is_file() || start.checked_add(length).is_none_or(|end| end > size) {
+            return Err(wrong(format!("{name} is no file, or does not end within the tar file")));
+        }
         if name.ends_with(JSON) {
             let mut json = Vec::new();
             file_entry.by_ref().take(MOST_JSON).read_to_end(&mut json).map_err(damaged)?;
@@ -80,7 +84,8 @@ pub(super) fn read(path: &Path, file: &File, latent: Latent) -> Result<Vec<Store
         };
         let header = npy_header(&layout);
         let mut found = vec![0; header.len()];
-        let whole = size == header.len() as u64 + layout.bytes() && file.read_exact_at(&mut found, start).is_ok();
+        let whole = length == (header.len() as u64).saturating_add(layout.bytes())
+            && file.read_exact_at(&mut found, start).is_ok();
         if !whole || found != header {
             return Err(wrong(format!("{name} does not hold {layout:?}")));
         }
@@ -112,4 +117,62 @@ fn npy_header(layout: &TensorLayout) -> Vec<u8> {
     text.extend(std::iter::repeat_n(' ', whole - before - text.len() - 1));
     text.push('\n');
     [MAGIC, &(text.len() as u16).to_le_bytes(), text.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const LATENT: Latent = Latent::Indices { codes: 256, bits: 8 };
+
+    /// What a tar file says of a video of so many latent frames of 1024 x 1024.
+    fn video(t: u64) -> Vec<u8> {
+        let rate = json!({ "frames": 1, "size": [8, 8], "fps": "25", "bytes": 1 });
+        let padding = json!({ "front": 0, "back": 0, "bottom": 0, "right": 0 });
+        let tokens = [t, 1024, 1024];
+        let video = json!({
+            "key": "a", "path": "a.mp4", "tokens": tokens, "frames": 1, "size": [8, 8], "fps": "25", "padding": padding,
+            "source": rate,
+        });
+        video.to_string().into_bytes()
+    }
+
+    /// What is said of a tar file of these: name, kind, the size that is stated, and contents.
+    fn refusal(files: &[(&str, tar::EntryType, u64, &[u8])]) -> String {
+        let mut archive = Vec::new();
+        for &(name, kind, size, contents) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_path(name).unwrap();
+            header.set_entry_type(kind);
+            header.set_size(size);
+            header.set_cksum();
+            archive.extend(header.as_bytes());
+            archive.extend(contents);
+            archive.resize(archive.len().next_multiple_of(512), 0);
+        }
+        archive.resize(archive.len() + END, 0);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tar");
+        std::fs::write(&path, archive).unwrap();
+        Shard::open(&path, LATENT).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn tokens_that_do_not_end_within_the_file_are_refused_before_memory_is_taken() {
+        let file = tar::EntryType::Regular;
+        let json = video(1 << 20);
+        let header = npy_header(&LATENT.layouts([1 << 20, 1024, 1024])[0]);
+        let size = header.len() as u64 + (1 << 40);
+        let message = refusal(&[("a.json", file, json.len() as u64, &json), ("a.indices.npy", file, size, &header)]);
+        assert!(message.contains("a.indices.npy is no file, or does not end"), "{message}");
+    }
+
+    #[test]
+    fn files_with_holes_are_refused() {
+        let json = video(1);
+        let message = refusal(&[("a.json", tar::EntryType::GNUSparse, json.len() as u64, &json)]);
+        assert!(message.contains("a.json is no file"), "{message}");
+    }
 }

@@ -199,6 +199,21 @@ pub enum CheckpointError {
         /// The storage's number of elements.
         elements: u64,
     },
+    /// Tensors repeat what the file has, or each other, beyond measure.
+    #[error(
+        "{}: the tensors up to {key} take {bytes} bytes, more than {limit}, the most of a file that has no more",
+        path.display()
+    )]
+    Repeated {
+        /// The file.
+        path: PathBuf,
+        /// The key of the tensor that is too much.
+        key: String,
+        /// Bytes of all tensors up to it.
+        bytes: u64,
+        /// The most that they may take.
+        limit: u64,
+    },
     /// libtorch refuses a tensor.
     #[error("{}: tensor {key}: {source}", path.display())]
     Torch {

@@ -29,6 +29,9 @@ pub use error::CheckpointError;
 use vidtok_pickle::{Global, Id, Pickle, TensorRef, Value};
 pub use vidtok_pickle::{PickleError, PickleProblem};
 
+/// Bytes that all tensors may take for each byte of the file: they may share storages, and repeat elements.
+const MAX_REPETITION: u64 = 8;
+
 /// How many keys a message lists.
 const KEYS_IN_MESSAGE: usize = 8;
 
@@ -63,7 +66,7 @@ fn read(reader: impl Read + Seek, path: &Path) -> Result<Checkpoint, CheckpointE
         record: archive.record("data.pkl"),
         source,
     })?;
-    let mut storages = Storages { archive, read: BTreeMap::new() };
+    let mut storages = Storages { archive, read: BTreeMap::new(), taken: 0 };
     let mut tensors = BTreeMap::new();
     let mut others = BTreeSet::new();
     for &(key, value) in state_dict(&pickle, path)? {
@@ -115,6 +118,8 @@ fn state_dict<'p>(pickle: &'p Pickle<'_>, path: &Path) -> Result<&'p [(Id, Id)],
 struct Storages<R> {
     archive: Archive<R>,
     read: BTreeMap<String, Tensor>,
+    /// Bytes of all tensors so far, each on its own.
+    taken: u64,
 }
 
 impl<R: Read + Seek> Storages<R> {
@@ -138,6 +143,11 @@ impl<R: Read + Seek> Storages<R> {
             return Err(CheckpointError::OutOfBounds { path, key: key.to_owned(), shape, strides, offset, elements });
         };
         let torch = |source| CheckpointError::Torch { path: path.clone(), key: key.to_owned(), source };
+        let limit = self.archive.file_size().saturating_mul(MAX_REPETITION);
+        self.taken = shape.iter().fold(bytes, |bytes, extent| bytes * extent.unsigned_abs()).saturating_add(self.taken);
+        if self.taken > limit {
+            return Err(CheckpointError::Repeated { path, key: key.to_owned(), bytes: self.taken, limit });
+        }
         if !self.read.contains_key(wanted.storage.key) {
             let record = self.archive.read(&name)?;
             let flat = flat_tensor(&record, elements as i64, kind).map_err(torch)?;
@@ -312,6 +322,21 @@ mod tests {
         assert!(refusal(&checkpoint(&state, &[])).contains("key \"a\" stands there twice"));
         let whole = dict([("state_dict", dict([])), ("state_dict", dict([]))]);
         assert!(refusal(&checkpoint(&whole, &[])).contains("key \"state_dict\" stands there twice"));
+    }
+
+    #[test]
+    fn tensors_that_repeat_a_storage_take_no_more_than_a_few_times_the_file() {
+        let bytes = [0; 1 << 12];
+        let read_views = |count: usize| {
+            let view = || tensor(storage("ByteStorage", "0", 1 << 12), 0, &[1 << 12], &[1]);
+            let key = |i: usize| Py::Str(String::leak(i.to_string()));
+            let state = Py::Dict((0..count).map(|i| (key(i), view())).collect());
+            read(&checkpoint(&state, &[("0", &bytes)]))
+        };
+        assert_eq!(read_views(8).unwrap().tensors.len(), 8);
+        // A file of about 27 kB, of which each kB would become 16.
+        let message = read_views(100).unwrap_err().to_string();
+        assert!(message.contains("the tensors up to") && message.contains("of a file that"), "{message}");
     }
 
     #[test]

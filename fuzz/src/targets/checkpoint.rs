@@ -1,0 +1,45 @@
+//! Checkpoints of PyTorch.
+
+use vidtok::Weights;
+use vidtok::checkpoint::read_checkpoint;
+use vidtok_torch::{TensorFile, write_tensors};
+
+use super::tensor_file::{bytes, bytes_of_all};
+use crate::{Format, Outcome, Target, scratch};
+
+pub(super) const TARGET: Target = Target { name: "checkpoint", format: Format::Zip, seeds, read };
+
+/// Written by `torch.save`.
+pub(super) const FILES: [&[u8]; 3] = [
+    include_bytes!("../../../crates/vidtok/src/checkpoint/testdata/types.pt"),
+    include_bytes!("../../../crates/vidtok/src/checkpoint/testdata/lightning.ckpt"),
+    include_bytes!("../../../crates/vidtok/src/checkpoint/testdata/lightning_protocol5.ckpt"),
+];
+
+/// Bytes of tensors for each byte of the file: tensors may share memory, and repeat what they have.
+const BYTES_FOR_BYTE: usize = 8;
+
+fn seeds() -> Vec<Vec<u8>> {
+    FILES.map(<[u8]>::to_vec).into()
+}
+
+/// What is read can be written as safetensors.
+fn read(file: &[u8]) -> Outcome {
+    scratch::with_file("a.ckpt", file, |path| {
+        let read = read_checkpoint(path)?;
+        assert!(!read.tensors.is_empty());
+        let size = bytes_of_all(read.tensors.values());
+        assert!(size <= BYTES_FOR_BYTE * file.len(), "{size} bytes of tensors in a file of {}", file.len());
+        let converted = path.with_extension("safetensors");
+        write_tensors(&converted, read.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), [])?;
+        let again = TensorFile::open(&converted)?.tensors()?;
+        assert!(read.tensors.keys().eq(again.keys()));
+        for (name, tensor) in &read.tensors {
+            let found = &again[name];
+            assert_eq!((found.kind(), found.size()), (tensor.kind(), tensor.size()), "{name:?}");
+            assert!(bytes(found) == bytes(tensor), "{name:?}");
+        }
+        Weights::read(path)?;
+        Ok(())
+    })
+}

@@ -35,6 +35,8 @@ mod past;
 mod process_group;
 mod recompute;
 mod shim;
+#[cfg(test)]
+mod soundness;
 mod tensor_file;
 mod with_gradient;
 

@@ -151,7 +151,15 @@ impl TensorFile {
         let (start, end) = info.data_offsets;
         let bytes = self.map.get(self.data_start + start..self.data_start + end).ok_or_else(wrong_shape)?;
         let shape = shape.map_err(|_| wrong_shape())?;
-        Tensor::f_from_data_size(bytes, &shape, kind.1).map_err(|_| wrong_shape())
+        // libtorch reads as many bytes as the shape says.
+        let length = shape.iter().try_fold(kind.1.elt_size_in_bytes() as i64, |length, &n| length.checked_mul(n));
+        if length != i64::try_from(bytes.len()).ok() {
+            return Err(wrong_shape());
+        }
+        // To C++ any byte but 0 and 1 is no truth value.
+        let stored = if kind.1 == Kind::Bool { Kind::Uint8 } else { kind.1 };
+        let tensor = Tensor::f_from_data_size(bytes, &shape, stored).map_err(|_| wrong_shape())?;
+        Ok(if stored == kind.1 { tensor } else { tensor.ne(0) })
     }
 
     /// Copies of all tensors, as [`tensor`](Self::tensor) gives them.
@@ -241,6 +249,19 @@ mod tests {
             assert_eq!(read.kind(), tensor.kind(), "{name}");
             assert!(read.equal(tensor), "{name}");
         }
+    }
+
+    #[test]
+    fn truth_values_are_true_or_false_whatever_their_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        write_tensors(&path, [("x", &Tensor::from_slice(&[true, false, true]))], []).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] = 7;
+        std::fs::write(&path, bytes).unwrap();
+        let read = TensorFile::open(&path).unwrap().tensor("x").unwrap();
+        assert_eq!((read.kind(), Vec::<i64>::try_from(read.to_kind(Kind::Int64)).unwrap()), (Kind::Bool, vec![1, 0, 1]));
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 
 use tch::TchError;
-use vidtok_arch::{ArchError, Causality};
+use vidtok_arch::{ArchError, Causality, StreamError};
 use vidtok_quant::QuantizerError;
 use vidtok_torch::{ParameterError, TensorFileError};
 
 use crate::checkpoint::CheckpointError;
-use crate::plan::Bytes;
+use crate::memory::Bytes;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +114,14 @@ pub enum Error {
     /// The encoder gives infinities or no numbers.
     #[error("the encoder's output is not finite: the input or the weights are faulty, or the number type is too small")]
     NotFinite,
+    /// The decoder gives infinities or no numbers.
+    #[error(
+        "the decoder's output is not finite: the latent or the weights are faulty, or the number type is too small"
+    )]
+    DecodedNotFinite,
+    /// A network cannot take the next step of a stream.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// No way to cut the work fits into the memory allowed.
     #[error("{} of memory are not enough: at least {} are needed", Bytes(*budget), Bytes(*needed))]
     Memory {

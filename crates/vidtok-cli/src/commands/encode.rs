@@ -53,7 +53,7 @@ fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyho
         bar.inc(frames.size()[2] as u64);
     }
     bar.finish_and_clear();
-    let encoded = Encoded::join(&parts, encoder.padding(), options.window);
+    let encoded = Encoded::join(&parts, encoder.padding(), options.window)?;
     let name = &tokenizer.config().name;
     let file = EncodedFile::new(encoded, name, tokenizer.weights_sha256(), frame_rate);
     write_file(&arguments.output, |path| Ok(file.write(path, [t, h, w])?))

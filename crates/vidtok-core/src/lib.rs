@@ -11,6 +11,7 @@
 //! # Ok::<(), vidtok_core::ParseFrameRateError>(())
 //! ```
 
+mod bytes;
 mod codec;
 mod deps;
 mod error;
@@ -22,6 +23,7 @@ mod peers;
 mod quantizer;
 mod video;
 
+pub use bytes::Bytes;
 pub use codec::{Codec, CodecError, Reconstructed, Reconstructor};
 pub use deps::fetched;
 pub use error::VideoError;

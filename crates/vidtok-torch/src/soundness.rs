@@ -130,8 +130,14 @@ fn a_kernel_that_is_larger_than_its_input_is_refused_as_libtorch_refuses_it() {
         assert_eq!(conv.forward(&random(&[1, 4, 16, 16, 64])).size()[1], if stride == 1 { 2 } else { 1 });
     }
     let conv = conv3d(CAUSAL);
-    assert!(refusal(|| conv.forward_doubled(&Past::NONE, &random(&[1, 1, 16, 16, 64]), RowEdges::Zeros)).contains("reaches over 2"));
-    assert!(refusal(|| conv.forward_after(&Past::NONE, &random(&[1, 3, 2, 16, 64]), RowEdges::Given)).contains("reaches over 3"));
+    assert!(
+        refusal(|| conv.forward_doubled(&Past::NONE, &random(&[1, 1, 16, 16, 64]), RowEdges::Zeros))
+            .contains("reaches over 2")
+    );
+    assert!(
+        refusal(|| conv.forward_after(&Past::NONE, &random(&[1, 3, 2, 16, 64]), RowEdges::Given))
+            .contains("reaches over 3")
+    );
     let conv = Conv2d::new(&ParamPath::fresh(Device::Cpu), 64, 64, Conv2d::SAME, ConvInit::Default);
     assert!(refusal(|| conv.forward_doubled(&random(&[1, 1, 2, 16, 64]), RowEdges::Given)).contains("reaches over 3"));
     assert!(refusal(|| conv.forward(&random(&[1, 1, 0, 16, 64]))).contains("reaches over 3"));
@@ -147,7 +153,10 @@ fn inputs_that_a_layer_does_not_read_are_named() {
     let x = random(&[1, 2, 8, 8, 32]);
     let expected = "the input is [1, 2, 8, 8, 32] on Cpu; expected [b, t, h, w, 64] on Cpu";
     assert_eq!(refusal(|| conv2d.forward(&x)), format!("internal error: Conv2d: {expected}"));
-    assert_eq!(refusal(|| conv2d.forward_normed(&norm, x.shallow_clone())), format!("internal error: Conv2d: {expected}"));
+    assert_eq!(
+        refusal(|| conv2d.forward_normed(&norm, x.shallow_clone())),
+        format!("internal error: Conv2d: {expected}")
+    );
     assert_eq!(refusal(|| conv3d(CAUSAL).forward(&x)), format!("internal error: Conv3d: {expected}"));
     assert!(refusal(|| conv2d.forward(&x.flatten(0, 1))).contains("[2, 8, 8, 32]"));
     assert!(refusal(|| wide.forward_doubled(&random(&[1, 2, 8, 8, 64]), RowEdges::Zeros)).contains("expected 3 taps"));
@@ -183,13 +192,16 @@ fn repeated_frames_beside_more_zeros_than_the_kernel_walks_over_are_left_to_othe
     let repeated = |zeros, anchor, padding| {
         tch::no_grad(|| repeated_convolution(&x, &Past::Zeros(zeros), &weight, &bias, anchor, [padding, 1, 1]))
     };
-    for (zeros, anchor, padding) in [(2, Anchor::End, 0), (1, Anchor::Middle, 1), (0, Anchor::Middle, 2), (0, Anchor::End, 1)] {
+    for (zeros, anchor, padding) in
+        [(2, Anchor::End, 0), (1, Anchor::Middle, 1), (0, Anchor::Middle, 2), (0, Anchor::End, 1)]
+    {
         assert!(repeated(zeros, anchor, padding).is_none());
     }
     let conv = conv3d(CAUSAL);
     let clip = random(&[1, 4, 16, 16, 64]);
     let frames = Past::Frames(Tensor::zeros([1, 2, 16, 16, 64], CPU));
-    let [zeros, frames] = [Past::Zeros(2), frames].map(|past| tch::no_grad(|| conv.forward_doubled(&past, &clip, RowEdges::Zeros)));
+    let [zeros, frames] =
+        [Past::Zeros(2), frames].map(|past| tch::no_grad(|| conv.forward_doubled(&past, &clip, RowEdges::Zeros)));
     assert!((zeros - frames).abs().max().double_value(&[]) < 1e-4);
 }
 

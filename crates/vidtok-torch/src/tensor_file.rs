@@ -261,7 +261,10 @@ mod tests {
         bytes[last] = 7;
         std::fs::write(&path, bytes).unwrap();
         let read = TensorFile::open(&path).unwrap().tensor("x").unwrap();
-        assert_eq!((read.kind(), Vec::<i64>::try_from(read.to_kind(Kind::Int64)).unwrap()), (Kind::Bool, vec![1, 0, 1]));
+        assert_eq!(
+            (read.kind(), Vec::<i64>::try_from(read.to_kind(Kind::Int64)).unwrap()),
+            (Kind::Bool, vec![1, 0, 1])
+        );
     }
 
     #[test]

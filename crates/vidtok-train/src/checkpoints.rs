@@ -72,7 +72,7 @@ impl Checkpoints {
         let disk = rustix::fs::statvfs(&self.folder).map_err(|error| io(error.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         if free < needed {
-            return Err(TrainError::Full { path: self.folder.clone(), free: free >> 20, needed: needed >> 20 });
+            return Err(TrainError::Full { path: self.folder.clone(), free, needed });
         }
         Ok(())
     }

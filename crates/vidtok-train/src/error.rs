@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use vidtok_core::{MetricError, VideoError};
+use vidtok_core::{Bytes, MetricError, VideoError};
 use vidtok_data::{DatasetError, LoadError};
 use vidtok_metrics::WeightsError;
 use vidtok_report::ReportError;
@@ -65,13 +65,16 @@ pub enum TrainError {
         message: String,
     },
     /// There is no room for the states to come.
-    #[error("{}: {free} MB are free, and the states of this run need up to {needed} MB more", path.display())]
+    #[error(
+        "{}: {} are free, and the states of this run need up to {} more",
+        path.display(), Bytes(*free).rounded_down(), Bytes(*needed).rounded_up()
+    )]
     Full {
         /// Where they would lie.
         path: PathBuf,
-        /// Megabytes that are free.
+        /// Bytes that are free.
         free: u64,
-        /// Megabytes that are needed.
+        /// Bytes that are needed.
         needed: u64,
     },
     /// The processes of a run would not minimise the same loss.
@@ -112,5 +115,18 @@ impl TrainError {
     /// What the system said of a file.
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_that_lacks_is_told_in_units_that_show_it() {
+        let said = |free, needed| TrainError::Full { path: "runs".into(), free, needed }.to_string();
+        let states = "the states of this run need up to";
+        assert_eq!(said(0, 600_000), format!("runs: 0 B are free, and {states} 586 KiB more"));
+        assert_eq!(said((3 << 20) + 9, (3 << 20) + 10), format!("runs: 3 MiB are free, and {states} 4 MiB more"));
     }
 }

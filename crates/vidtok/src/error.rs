@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use tch::TchError;
 use vidtok_arch::{ArchError, Causality, StreamError};
+use vidtok_core::Bytes;
 use vidtok_quant::QuantizerError;
 use vidtok_torch::{ParameterError, TensorFileError};
 
 use crate::checkpoint::CheckpointError;
-use crate::memory::Bytes;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ pub enum Error {
     #[error(transparent)]
     Stream(#[from] StreamError),
     /// No way to cut the work fits into the memory allowed.
-    #[error("{} of memory are not enough: at least {} are needed", Bytes(*budget), Bytes(*needed))]
+    #[error("{} of memory are not enough: at least {} are needed", Bytes(*budget), Bytes(*needed).rounded_up())]
     Memory {
         /// The smallest budget that would do, in bytes.
         needed: u64,

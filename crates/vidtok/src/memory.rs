@@ -1,6 +1,5 @@
 //! Memory of this process and of the machine.
 
-use std::fmt;
 use std::fs;
 use std::path::{Component, Path};
 
@@ -10,16 +9,6 @@ use vidtok_torch::free_device_memory;
 /// Where control groups lie, and which ones this process is in (`cgroups(7)`).
 const GROUPS: &str = "/sys/fs/cgroup";
 const MEMBERSHIP: &str = "/proc/self/cgroup";
-
-/// Memory as people read it.
-pub(crate) struct Bytes(pub(crate) u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mebibytes = self.0 as f64 / f64::from(1 << 20);
-        if mebibytes < 1024.0 { write!(f, "{mebibytes:.0} MiB") } else { write!(f, "{:.2} GiB", mebibytes / 1024.0) }
-    }
-}
 
 /// Memory that this process holds, in bytes (`proc_pid_status(5)`); `None` where the system does not tell.
 #[must_use]

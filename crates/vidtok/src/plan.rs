@@ -4,8 +4,9 @@ use std::fmt;
 
 use tch::{Device, Kind};
 use vidtok_arch::{ArchConfig, Footprint};
+use vidtok_core::Bytes;
 
-use crate::memory::{Bytes, resident_bytes};
+use crate::memory::resident_bytes;
 use crate::{Error, Tokenizer, Window};
 
 /// Frames are pushed so many at a time that an activation at full resolution takes no more than this, in bytes; more
@@ -13,9 +14,13 @@ use crate::{Error, Tokenizer, Window};
 const ACTIVATION_BYTES: i64 = 256 << 20;
 /// And no more frames than this.
 const MOST_FRAMES: i64 = 32;
-/// Copies of the chunk's frames in float32 beside the networks: those that are read ahead, and those that wait for their
-/// reconstruction.
-const COPIES: i64 = 6;
+/// Copies of a chunk's frames in float32 while frames are read: two chunks wait, one is converted, which takes two and the
+/// bytes of the file, and one is given to the encoder.
+const READING: i64 = 6;
+/// And while they are written: one has come out of the decoder, two wait, and one is converted as well.
+const WRITING: i64 = 6;
+/// And of a reconstruction's input, which waits for its reconstruction and is joined with what comes next.
+const BESIDE: i64 = 2;
 /// What libtorch takes when it first computes, and what its allocations do not use, in bytes.
 const OVERHEAD: i64 = 64 << 20;
 
@@ -142,7 +147,12 @@ fn step_bytes(tokenizer: &Tokenizer, work: Work, [t, h, w]: [i64; 3], rows: Opti
         Kind::BFloat16 | Kind::Half => 2,
         _ => 4,
     };
-    let frames = COPIES * 3 * size_of::<f32>() as i64 * padded.iter().product::<i64>();
+    let copies = match work {
+        Work::Encode => READING,
+        Work::Decode => WRITING,
+        Work::Reconstruct => READING + BESIDE + WRITING,
+    };
+    let frames = copies * 3 * size_of::<f32>() as i64 * padded.iter().product::<i64>();
     let inside = match tokenizer.device() {
         Device::Cpu => size_of::<f32>() as i64 * model.convolution_numbers(i64::from(tch::get_num_threads())),
         _ => 0,

@@ -40,10 +40,11 @@ pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
 }
 
 fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
-    let clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
+    let mut clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
+    clip.read_within(arguments.memory.for_source_frames());
     let ([t, h, w], frame_rate) = (clip.size(), clip.frame_rate());
     let options = EncodeOptions { seed: arguments.seed, window: clip.window() };
-    let plan = arguments.memory.plan(tokenizer, Work::Encode, [t, h, w], options.window)?;
+    let plan = arguments.memory.plan(tokenizer, Work::Encode, [t, h, w], options.window, clip.reading_bytes())?;
     let mut encoder = StreamEncoder::new(tokenizer, [t, h, w], options).planned(&plan);
     let mut parts = Vec::new();
     let bar = progress::bar(t as u64, "frames");

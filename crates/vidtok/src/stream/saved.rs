@@ -222,14 +222,14 @@ impl<'p> Restored<'p> {
         Ok(window.transpose()?.map(|[frames, overlap]| Window { frames, overlap }))
     }
 
-    /// A tensor `[b, c, t, h, w]` in the number type of the networks; t may be any if it is 0 in what is expected.
+    /// A tensor `[b, c, t, h, w]` in the number type of the networks; t may be any if it is 0 in what is expected, but not 0.
     fn clip(&mut self, name: &str, expected: Option<&[i64]>) -> Result<Option<Tensor>, Error> {
         let Some(tensor) = self.tensors.remove(name) else { return Ok(None) };
         let mut size = tensor.size();
-        if size.len() == 5 && size[2] > 0 && expected.is_some_and(|expected| expected[2] == 0) {
+        if size.len() == 5 && expected.is_some_and(|expected| expected[2] == 0) {
             size[2] = 0;
         }
-        if expected == Some(size.as_slice()) && tensor.kind() == self.kind {
+        if expected == Some(size.as_slice()) && tensor.numel() > 0 && tensor.kind() == self.kind {
             return Ok(Some(tensor));
         }
         let expected = expected.map_or("no such tensor".to_owned(), |shape| format!("{:?} {shape:?}", self.kind));

@@ -21,6 +21,7 @@ mod loss;
 mod metric;
 mod peers;
 mod quantizer;
+mod tensor_bytes;
 mod video;
 
 pub use bytes::Bytes;
@@ -33,4 +34,5 @@ pub use loss::{Differentiated, Loss};
 pub use metric::{Metric, MetricError};
 pub use peers::{Alone, Peers, Share};
 pub use quantizer::{Quantized, Quantizer, Regularized};
+pub use tensor_bytes::tensor_from_bytes;
 pub use video::{FrameRate, FrameSink, FrameSource, ParseFrameRateError, VideoInfo};

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors, View};
 use tch::{Device, Kind, Tensor};
+use vidtok_core::tensor_from_bytes;
 
 /// A tensor file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -151,14 +152,9 @@ impl TensorFile {
         let (start, end) = info.data_offsets;
         let bytes = self.map.get(self.data_start + start..self.data_start + end).ok_or_else(wrong_shape)?;
         let shape = shape.map_err(|_| wrong_shape())?;
-        // libtorch reads as many bytes as the shape says.
-        let length = shape.iter().try_fold(kind.1.elt_size_in_bytes() as i64, |length, &n| length.checked_mul(n));
-        if length != i64::try_from(bytes.len()).ok() {
-            return Err(wrong_shape());
-        }
         // To C++ any byte but 0 and 1 is no truth value.
         let stored = if kind.1 == Kind::Bool { Kind::Uint8 } else { kind.1 };
-        let tensor = Tensor::f_from_data_size(bytes, &shape, stored).map_err(|_| wrong_shape())?;
+        let tensor = tensor_from_bytes(bytes, &shape, stored).map_err(|_| wrong_shape())?;
         Ok(if stored == kind.1 { tensor } else { tensor.ne(0) })
     }
 

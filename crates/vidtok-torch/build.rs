@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "status",
     "autocast",
     "memory",
@@ -11,6 +11,7 @@ const SOURCES: [&str; 11] = [
     "norm_silu",
     "norm_silu_kernel",
     "convolution",
+    "convolution_check",
     "convolution_kernel",
     "winograd",
     "winograd_kernel",

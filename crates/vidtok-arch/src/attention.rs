@@ -45,7 +45,7 @@ impl Attention {
 fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scores_bytes: i64) -> Tensor {
     let of = |q: &Tensor| attention(q, k, v);
     let (n, positions) = (q.size()[0], q.size()[2]);
-    let queries = (scores_bytes / (n * positions * size_of::<f32>() as i64)).max(1);
+    let queries = (scores_bytes / (n * positions * size_of::<f32>() as i64).max(1)).max(1);
     if queries >= positions {
         return of(q);
     }

@@ -130,6 +130,11 @@ impl ArchConfig {
         self.ch * self.ch_mult[level]
     }
 
+    /// Channels of the widest level.
+    pub(crate) fn widest(&self) -> i64 {
+        self.ch * self.ch_mult.iter().max().copied().unwrap_or(1)
+    }
+
     pub(crate) fn last_level(&self) -> usize {
         self.ch_mult.len() - 1
     }

@@ -1,17 +1,21 @@
 //! From a latent back to a video.
 
+use std::collections::BTreeMap;
+
 use tch::Tensor;
 use vidtok_torch::{ParamPath, from_channels_last, to_channels_last};
 
 use crate::head::Head;
 use crate::level::{Level, LevelPaths};
 use crate::middle::Middle;
+use crate::network::{Input, Network};
 use crate::recomputable::Recomputable;
+use crate::restore::restore;
 use crate::spatial_resample::SpatialUpsample;
 use crate::stream_state::{Run, is_empty};
 use crate::temporal_resample::TemporalUpsample;
 use crate::time_conv::{Layer, TimeConv3d};
-use crate::{ArchConfig, StreamState};
+use crate::{ArchConfig, StreamError, StreamState};
 
 /// The decoder network.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub struct Decoder {
     /// From the last level to the first, as they are run.
     levels: Vec<Level<SpatialUpsample, TemporalUpsample>>,
     head: Recomputable<Head>,
+    /// The most numbers that an activation holds for each position of the latent.
+    density: i64,
 }
 
 impl Decoder {
@@ -47,6 +53,9 @@ impl Decoder {
             middle: Recomputable(Middle::new(&path.sub("mid"), config.width(last), causality)),
             levels: (0..=last).rev().map(level).collect(),
             head: Recomputable(Head::new(path, config.width(0), 3, causality)),
+            density: [config.temporal_factor(), config.spatial_factor(), config.spatial_factor()]
+                .into_iter()
+                .fold(config.widest(), i64::saturating_mul),
         }
     }
 
@@ -58,14 +67,41 @@ impl Decoder {
     /// `[b, input, t, h, w]` to `[b, 3, t * f_t, h * f_s, w * f_s]`, about in [-1, 1], f_t and f_s being the config's
     /// temporal and spatial factors. In a stream of [`Causality::V1_1`](crate::Causality::V1_1) the frames run behind,
     /// and a chunk may give none.
-    pub fn forward(&self, latent: &Tensor, state: &mut StreamState) -> Tensor {
-        state.start_step();
+    ///
+    /// # Errors
+    /// If the latent is of another shape, kind or device than the network reads, or the state has taken steps over latents
+    /// of another batch or size, or in other strips. The state is as before then.
+    pub fn forward(&self, latent: &Tensor, state: &mut StreamState) -> Result<Tensor, StreamError> {
+        state.start_step(self.input(), latent)?;
         let mut h = self.conv_in.forward(to_channels_last(latent), state);
         h = self.middle.forward(h, state);
         let levels = self.levels.iter().map(|level| level as &dyn Run);
         let stages: Vec<&dyn Run> = levels.chain([&self.head as &dyn Run]).collect();
         h = state.over_strips(h, 1, &stages);
-        if is_empty(&h) { no_frames(latent) } else { from_channels_last(&h) }
+        Ok(if is_empty(&h) { no_frames(latent) } else { from_channels_last(&h) })
+    }
+
+    /// As [`Encoder::restore`](crate::Encoder::restore), of a stream of latents.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn restore(
+        &self,
+        tensors: &BTreeMap<String, Tensor>,
+        [b, h, w]: [i64; 3],
+        strip_rows: Option<i64>,
+    ) -> Result<StreamState, StreamError> {
+        restore(self, tensors, [b, h, w], strip_rows)
+    }
+}
+
+impl Network for Decoder {
+    fn input(&self) -> Input<'_> {
+        Input { network: "decoder", weight: self.conv_in.weight(), unit: [1, 1], density: self.density }
+    }
+
+    fn step(&self, x: &Tensor, state: &mut StreamState) -> Result<Tensor, StreamError> {
+        self.forward(x, state)
     }
 }
 

@@ -1,17 +1,21 @@
 //! From a video to what the quantizer reads.
 
+use std::collections::BTreeMap;
+
 use tch::Tensor;
 use vidtok_torch::{ParamPath, from_channels_last, to_channels_last};
 
 use crate::head::Head;
 use crate::level::{Level, LevelPaths};
 use crate::middle::Middle;
+use crate::network::{Input, Network};
 use crate::recomputable::Recomputable;
+use crate::restore::restore;
 use crate::spatial_resample::SpatialDownsample;
 use crate::stream_state::Run;
 use crate::temporal_resample::TemporalDownsample;
 use crate::time_conv::{Layer, TimeConv3d};
-use crate::{ArchConfig, StreamState};
+use crate::{ArchConfig, StreamError, StreamState};
 
 /// The encoder network.
 #[derive(Debug)]
@@ -20,6 +24,10 @@ pub struct Encoder {
     levels: Vec<Level<SpatialDownsample, TemporalDownsample>>,
     middle: Recomputable<Middle>,
     head: Recomputable<Head>,
+    /// Frames, and rows and columns, of which it reads multiples.
+    unit: [i64; 2],
+    /// Channels of the widest level.
+    widest: i64,
 }
 
 impl Encoder {
@@ -47,18 +55,48 @@ impl Encoder {
             levels: (0..=config.last_level()).map(level).collect(),
             middle: Recomputable(Middle::new(&path.sub("mid"), width, causality)),
             head: Recomputable(Head::new(path, width, output, causality)),
+            unit: [config.temporal_factor(), config.spatial_factor()],
+            widest: config.widest(),
         }
     }
 
     /// `[b, 3, t, h, w]` in [-1, 1] to `[b, output, t / f_t, h / f_s, w / f_s]`, f_t and f_s being the config's
     /// temporal and spatial factors; t, h and w must be multiples of them.
-    pub fn forward(&self, video: &Tensor, state: &mut StreamState) -> Tensor {
-        state.start_step();
+    ///
+    /// # Errors
+    /// If the video is of another shape, kind or device than the network reads, or the state has taken steps over clips of
+    /// another batch or size, or in other strips. The state is as before then.
+    pub fn forward(&self, video: &Tensor, state: &mut StreamState) -> Result<Tensor, StreamError> {
+        state.start_step(self.input(), video)?;
         let levels = self.levels.iter().map(|level| level as &dyn Run);
         let stages: Vec<&dyn Run> = [&self.conv_in as &dyn Run].into_iter().chain(levels).collect();
         let mut h = state.over_strips(to_channels_last(video), 0, &stages);
         state.start_stage(stages.len());
         h = self.middle.forward(h, state);
-        from_channels_last(&self.head.forward(h, state))
+        Ok(from_channels_last(&self.head.forward(h, state)))
+    }
+
+    /// The state that was saved as these [`tensors`](StreamState::tensors), which may have others among them: of a stream of
+    /// `b` clips of h x w, in strips of so many rows.
+    ///
+    /// # Errors
+    /// If a tensor is missing, of another shape or kind than the layer keeps whose it would be, or no layer's.
+    pub fn restore(
+        &self,
+        tensors: &BTreeMap<String, Tensor>,
+        [b, h, w]: [i64; 3],
+        strip_rows: Option<i64>,
+    ) -> Result<StreamState, StreamError> {
+        restore(self, tensors, [b, h, w], strip_rows)
+    }
+}
+
+impl Network for Encoder {
+    fn input(&self) -> Input<'_> {
+        Input { network: "encoder", weight: self.conv_in.weight(), unit: self.unit, density: self.widest }
+    }
+
+    fn step(&self, x: &Tensor, state: &mut StreamState) -> Result<Tensor, StreamError> {
+        self.forward(x, state)
     }
 }

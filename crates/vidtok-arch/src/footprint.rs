@@ -259,8 +259,9 @@ mod tests {
                 for _ in 0..2 {
                     let video = Tensor::rand([1, 3, 4, 16, 8], (Kind::Float, Device::Cpu));
                     let latent = Tensor::rand([1, 8, 2, 4, 2], (Kind::Float, Device::Cpu));
-                    let _ = tch::no_grad(|| {
-                        (encoder.forward(&video, &mut states[0]), decoder.forward(&latent, &mut states[1]))
+                    tch::no_grad(|| {
+                        let _ = encoder.forward(&video, &mut states[0]).unwrap();
+                        let _ = decoder.forward(&latent, &mut states[1]).unwrap();
                     });
                 }
                 let expected = [

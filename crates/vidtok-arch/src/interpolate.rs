@@ -86,7 +86,7 @@ mod tests {
                     if start + length == 9 {
                         state.expect_last();
                     }
-                    state.start_step();
+                    state.restart();
                     parts.push(interpolate(x.narrow(1, start, length), stage, &mut state));
                     start += length;
                 }

@@ -24,9 +24,9 @@
 //! let encoder = Encoder::new(&root.sub("encoder"), &config, 4);
 //!
 //! let video = Tensor::zeros([1, 3, 4, 16, 16], (Kind::Float, Device::Cpu));
-//! let encoded = encoder.forward(&video, &mut StreamState::whole_clip());
+//! let encoded = encoder.forward(&video, &mut StreamState::whole_clip())?;
 //! assert_eq!(encoded.size(), [1, 4, 2, 8, 8]);
-//! # Ok::<(), vidtok_arch::ArchError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod activations;
@@ -40,9 +40,12 @@ mod head;
 mod interpolate;
 mod level;
 mod middle;
+mod network;
 mod recomputable;
 mod residual;
+mod restore;
 mod spatial_resample;
+mod stream_error;
 mod stream_state;
 mod temporal_resample;
 mod time_conv;
@@ -52,4 +55,5 @@ pub use config::{ArchConfig, ArchError};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use footprint::Footprint;
+pub use stream_error::StreamError;
 pub use stream_state::StreamState;

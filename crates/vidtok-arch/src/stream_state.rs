@@ -1,11 +1,11 @@
 //! What the layers remember from one piece of a clip to the next: from chunk to chunk of its frames, and within a chunk
 //! from strip to strip of its rows.
 
-use std::collections::BTreeMap;
-
 use tch::Tensor;
 use vidtok_torch::{Past, RowEdges};
 
+use crate::StreamError;
+use crate::network::{Input, Stream};
 use crate::time_conv::Layer;
 
 /// Axes of `[b, t, h, w, c]`.
@@ -15,9 +15,6 @@ const COLUMNS: i64 = 3;
 
 /// All kernels over height have three rows.
 const KERNEL: i64 = 3;
-
-/// No network has more stages, strips or layers; a file that says so is no state.
-const MOST: usize = 1 << 16;
 
 /// What the layers of one network keep for the chunk, or the strip, that follows.
 ///
@@ -35,6 +32,8 @@ pub struct StreamState {
     /// The stage that is computed.
     stage: usize,
     strip_rows: Option<i64>,
+    /// What the steps so far were of, if one of them may have left something.
+    stream: Option<Stream>,
     edge: Edge,
     last: bool,
     recompute: bool,
@@ -117,10 +116,43 @@ impl StreamState {
         Self::default()
     }
 
-    /// Computes so many rows of the network's input at a time, at least one. Without gradients.
+    /// Computes so many rows of the network's input at a time, at least one. Without gradients. A stream that has begun
+    /// cannot go on in other strips: its next step is an error.
     #[must_use]
     pub fn in_strips(self, rows: i64) -> Self {
         Self { strip_rows: Some(rows.max(1)), ..self }
+    }
+
+    /// All rows of the network's input at a time. As with [`in_strips`](Self::in_strips), only before the first step.
+    #[must_use]
+    pub fn in_one_piece(self) -> Self {
+        Self { strip_rows: None, ..self }
+    }
+
+    /// Rows of a strip of the network's input, if it is computed in strips.
+    #[must_use]
+    pub fn strip_rows(&self) -> Option<i64> {
+        self.strip_rows
+    }
+
+    /// Checks that the stream, if it has begun, goes on in the strips in which it began.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check_strips(&self) -> Result<(), StreamError> {
+        match &self.stream {
+            Some(stream) => self.check(&Stream { strip_rows: self.strip_rows, ..stream.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn check(&self, next: &Stream) -> Result<(), StreamError> {
+        match &self.stream {
+            Some(stream) if stream != next => {
+                Err(StreamError::Changed { expected: stream.to_string(), found: next.to_string() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Says that the next step is the clip's last: layers that wait for a later frame wait no longer, and none keeps
@@ -141,36 +173,37 @@ impl StreamState {
     /// What layers keep between two steps, by names for a file.
     #[must_use]
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let stages = self.stages.iter().enumerate();
+        let memories = stages.flat_map(|(stage, Stage { frames, .. })| {
+            frames.iter().enumerate().map(move |(strip, memory)| (format!("frames.{stage}.{strip}"), memory))
+        });
         let mut tensors = Vec::new();
-        for (stage, Stage { frames, .. }) in self.stages.iter().enumerate() {
-            for (strip, memory) in frames.iter().enumerate() {
-                for (slot, Slot { kept, seen }) in memory.slots.iter().enumerate() {
-                    let name = format!("frames.{stage}.{strip}.{slot}");
-                    tensors.extend(kept.as_ref().map(|kept| (format!("{name}.kept"), kept.shallow_clone())));
-                    tensors.push((format!("{name}.seen"), Tensor::from(*seen)));
-                }
+        for (place, memory) in memories {
+            for (slot, Slot { kept, seen }) in memory.slots.iter().enumerate() {
+                let name = format!("{place}.{slot}");
+                tensors.extend(kept.as_ref().map(|kept| (format!("{name}.kept"), kept.shallow_clone())));
+                tensors.push((format!("{name}.seen"), Tensor::from(*seen)));
             }
         }
         tensors
     }
 
-    /// The state of which these are the [`tensors`](Self::tensors), among others maybe; `None` if some make no sense.
-    #[must_use]
-    pub fn from_tensors(tensors: &BTreeMap<String, Tensor>) -> Option<Self> {
-        let mut state = Self::streaming();
-        for (name, seen) in tensors {
-            let Some(name) = name.strip_suffix(".seen").filter(|name| name.starts_with("frames.")) else { continue };
-            let place: Vec<usize> = name.split('.').skip(1).map(|part| part.parse().ok()).collect::<Option<_>>()?;
-            let &[stage, strip, slot] = place.as_slice() else { return None };
-            let kept = tensors.get(&format!("{name}.kept"));
-            if place.iter().any(|&place| place >= MOST) || seen.numel() != 1 || kept.is_some_and(|kept| kept.dim() != 5)
-            {
-                return None;
-            }
-            let slots = &mut at(&mut at(&mut state.stages, stage).frames, strip).slots;
-            *at(slots, slot) = Slot { kept: kept.map(Tensor::shallow_clone), seen: i64::try_from(seen).ok()? };
+    /// What each layer keeps of earlier frames, with the name of its slot.
+    pub(crate) fn slots_mut(&mut self) -> impl Iterator<Item = (String, &mut Slot)> {
+        let stages = self.stages.iter_mut().enumerate();
+        let memories = stages.flat_map(|(stage, Stage { frames, .. })| {
+            frames.iter_mut().enumerate().map(move |(strip, memory)| (format!("frames.{stage}.{strip}"), memory))
+        });
+        memories.flat_map(|(place, memory)| {
+            memory.slots.iter_mut().enumerate().map(move |(slot, kept)| (format!("{place}.{slot}"), kept))
+        })
+    }
+
+    /// Says that the steps so far were those of `b` clips.
+    pub(crate) fn set_batch(&mut self, b: i64) {
+        if let Some(stream) = &mut self.stream {
+            stream.shape[0] = b;
         }
-        Some(state)
     }
 
     pub(crate) fn is_last(&self) -> bool {
@@ -186,8 +219,19 @@ impl StreamState {
         self.recompute
     }
 
-    /// Starts a step.
-    pub(crate) fn start_step(&mut self) {
+    /// Starts a step over `x`, for a network that reads `input`. Nothing has changed if it is an error.
+    pub(crate) fn start_step(&mut self, input: Input<'_>, x: &Tensor) -> Result<(), StreamError> {
+        input.check(x)?;
+        let stream = Stream::new(input.network, x, self.strip_rows);
+        self.check(&stream)?;
+        // The last step leaves nothing that another clip could meet.
+        self.stream = (!self.last).then_some(stream);
+        self.restart();
+        Ok(())
+    }
+
+    /// Goes back to the first layer.
+    pub(crate) fn restart(&mut self) {
         for stage in &mut self.stages {
             stage.strips = 0;
             stage.rows = Memory::default();
@@ -372,9 +416,9 @@ fn at<T: Default>(items: &mut Vec<T>, place: usize) -> &mut T {
     &mut items[place]
 }
 
-/// Nothing is determined yet: neither a row nor a frame.
+/// Nothing of `x` `[b, t, h, w, c]` is determined yet: neither a row nor a frame.
 pub(crate) fn is_empty(x: &Tensor) -> bool {
-    x.numel() == 0
+    x.size()[1..4].contains(&0)
 }
 
 #[cfg(test)]
@@ -409,7 +453,7 @@ mod tests {
     /// Of a frame in strips, once and again.
     fn sums(x: &Tensor, rows: i64, stride: i64, zeros: [i64; 2]) -> Tensor {
         let mut state = StreamState::whole_clip().in_strips(rows);
-        state.start_step();
+        state.restart();
         state.over_strips(x.shallow_clone(), 0, &[&Sums(stride, zeros), &Sums(1, [1, 1])])
     }
 

@@ -100,18 +100,27 @@ pub(crate) struct MemoryArgs {
 }
 
 impl MemoryArgs {
-    /// How the work on a clip of t frames of h x w is cut; told to the user.
+    /// What frames of the source's own size may take of it, in bytes.
+    pub(crate) fn for_source_frames(&self) -> Option<u64> {
+        self.max_memory.map(|most| most / 8)
+    }
+
+    /// How the work on a clip of t frames of h x w is cut, when what is read and written takes `beside` bytes in this
+    /// process; told to the user.
     pub(crate) fn plan(
         &self,
         tokenizer: &Tokenizer,
         work: Work,
         clip: [i64; 3],
         window: Option<Window>,
+        beside: u64,
     ) -> anyhow::Result<Plan> {
         let device = tokenizer.device();
-        let held = resident_bytes().filter(|_| device == Device::Cpu).unwrap_or(0);
-        let most = || free_bytes(device).map(|free| free / 10 * 9 + held);
-        let plan = Plan::fit(tokenizer, work, clip, window, self.max_memory.or_else(most))?;
+        let resident = resident_bytes().unwrap_or(0);
+        // On a GPU the budget is for what comes beside the weights, there.
+        let held = if device == Device::Cpu { resident.saturating_add(beside) } else { 0 };
+        let most = || free_bytes(device).map(|free| free / 10 * 9 + held.min(resident));
+        let plan = Plan::beside(tokenizer, work, clip, window, held, self.max_memory.or_else(most))?;
         // As progress bars, nothing for programs that did not ask.
         if self.max_memory.is_some() || io::stderr().is_terminal() {
             eprintln!("plan: {plan}");

@@ -202,6 +202,27 @@ impl Clip {
         self.timeline().map(Timeline::pixel_aspect).unwrap_or_default()
     }
 
+    /// Reads frames of another size than is given out so many at a time that they take no more than this, in bytes; one at
+    /// least.
+    pub(crate) fn read_within(&mut self, bytes: Option<u64>) {
+        let most = bytes.zip(self.resized_bytes(1)).map(|(bytes, frame)| (bytes / frame.max(1)) as i64);
+        self.most = self.most.min(most.unwrap_or(self.most)).max(1);
+    }
+
+    /// What frames of the source's own size take at a time, in bytes.
+    pub(crate) fn reading_bytes(&self) -> u64 {
+        self.resized_bytes(self.most).unwrap_or(0)
+    }
+
+    /// What so many frames of the source take while they are brought to another size; `None` if they have that size.
+    fn resized_bytes(&self, frames: i64) -> Option<u64> {
+        // The bytes, and twice as floats: in the model's range and in the layout for resizing.
+        const VALUE: usize = 1 + 2 * size_of::<f32>();
+        let Source::Video(reader) = &self.source else { return None };
+        let [h, w] = [reader.info().height, reader.info().width];
+        ([h, w] != self.size[1..]).then(|| (frames * h * w * 3).unsigned_abs() * VALUE as u64)
+    }
+
     /// The window in which a non-causal model takes the clip; `None` for the whole clip.
     pub(crate) fn window(&self) -> Option<Window> {
         self.window
@@ -263,6 +284,14 @@ impl Output {
             None => bail!("the input has no frame rate, which a video file needs: give --fps, or write .safetensors"),
         };
         Ok(Self { path: path.to_owned(), sink, options, notices: Vec::new() })
+    }
+
+    /// What it holds of a clip of `[t, h, w]` in the end, in bytes: a tensor file is written at once, from the parts joined.
+    pub(crate) fn bytes(&self, [t, h, w]: [i64; 3]) -> u64 {
+        match self.sink {
+            Sink::Tensor(_) => 2 * (t * h * w * 3).unsigned_abs() * size_of::<f32>() as u64,
+            Sink::Video(..) => 0,
+        }
     }
 
     /// Appends frames `[b, 3, t, h, w]` in [-1, 1].

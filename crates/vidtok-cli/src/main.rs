@@ -17,7 +17,9 @@ mod progress;
 mod signals;
 mod standard;
 
-use std::panic::{self, AssertUnwindSafe};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -28,7 +30,11 @@ use crate::ending::Ending;
 fn main() -> ExitCode {
     let arguments = Arguments::parse(); // ends with status 2 on wrong usage
     // libtorch's errors (out of memory, say) arrive as panics; they are said in one line like all others.
-    panic::set_hook(Box::new(|_| {}));
+    panic::set_hook(Box::new(|panic| {
+        if let Some(trace) = trace_of(panic, &Backtrace::capture()) {
+            eprintln!("{trace}");
+        }
+    }));
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| run(arguments.command)));
     // After a signal an error is only what has become of the command because of it.
     if let (Ok(Err(_)) | Err(_), Some(stopped)) = (&outcome, signals::ending()) {
@@ -46,7 +52,28 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Where a panic comes from, if `RUST_BACKTRACE` asks for it.
+fn trace_of(panic: &PanicHookInfo<'_>, backtrace: &Backtrace) -> Option<String> {
+    (backtrace.status() == BacktraceStatus::Captured).then(|| format!("{panic}\n{backtrace}"))
+}
+
+/// What is to be said of the OpenMP runtimes in this process, if there are several.
+fn warning_of(runtimes: &[PathBuf]) -> Option<String> {
+    let names: Vec<String> = runtimes.iter().map(|path| path.display().to_string()).collect();
+    (names.len() > 1).then(|| {
+        format!(
+            "warning: {} OpenMP runtimes are loaded, {}: their threads compete for the cores and may crash; use a libtorch \
+             that is linked to the system's libgomp",
+            names.len(),
+            names.join(" and ")
+        )
+    })
+}
+
 fn run(command: Command) -> anyhow::Result<()> {
+    if let Some(warning) = warning_of(&vidtok_torch::openmp_runtimes()) {
+        eprintln!("{warning}");
+    }
     vidtok_torch::reuse_freed_memory();
     match command {
         Command::Info(arguments) => commands::info::run(&arguments),
@@ -75,4 +102,37 @@ fn describe(error: &anyhow::Error) -> String {
         }
     }
     line.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_has_a_backtrace_where_one_is_asked_for() {
+        static SAID: Mutex<Vec<Option<String>>> = Mutex::new(Vec::new());
+        panic::set_hook(Box::new(|panic| {
+            let said = [Backtrace::disabled(), Backtrace::force_capture()].map(|backtrace| trace_of(panic, &backtrace));
+            SAID.lock().unwrap().extend(said);
+        }));
+        let shape = [1_i64, -1];
+        let result = panic::catch_unwind(|| tch::Tensor::zeros(shape, (tch::Kind::Float, tch::Device::Cpu)));
+        let _ = panic::take_hook();
+        assert!(result.is_err());
+        let said = SAID.lock().unwrap();
+        assert_eq!(said[0], None);
+        let trace = said[1].as_ref().unwrap();
+        assert!(trace.contains("negative") && trace.contains("tch") && trace.lines().count() > 3, "{trace}");
+    }
+
+    #[test]
+    fn one_openmp_runtime_is_as_it_should_be_and_two_are_named() {
+        let paths = ["/a/libgomp.so.1", "/b/libiomp5.so"].map(PathBuf::from);
+        assert_eq!(warning_of(&paths[..1]), None);
+        let warning = warning_of(&paths).unwrap();
+        assert!(warning.starts_with("warning: 2 OpenMP runtimes are loaded, /a/libgomp.so.1 and /b/libiomp5.so: "));
+        assert_eq!(warning.lines().count(), 1);
+    }
 }

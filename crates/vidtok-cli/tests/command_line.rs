@@ -492,6 +492,42 @@ fn a_signal_ends_a_command_that_cannot_be_interrupted() {
     assert_eq!(fs::read_dir(bench.path("tmp")).unwrap().count(), 0);
 }
 
+/// Puts what is no number into a weight of the decoder.
+fn spoil_decoder(bench: &Bench) {
+    let path = bench.path("model.safetensors");
+    let file = TensorFile::open(&path).unwrap();
+    let tensors = file.tensors().unwrap();
+    let _ = tensors["decoder.conv_out.conv.bias"].get(1).fill_(f64::NAN);
+    let texts = ["config", "version", "origin", "weights_sha256"].map(|name| format!("vidtok.{name}"));
+    let texts = texts.iter().map(|key| (key.as_str(), file.metadata(key).unwrap().to_owned()));
+    write_tensors(&path, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), texts).unwrap();
+}
+
+#[test]
+fn a_decoder_that_gives_no_numbers_fails_every_command_in_one_line_and_leaves_no_result() {
+    let bench = Bench::new("v1.0", KL);
+    spoil_decoder(&bench);
+    let model = ["--model", "model.safetensors"];
+    fs::create_dir(bench.path("data")).unwrap();
+    bench.video("data/x.mp4", 9, [16, 16], "30");
+    bench.vidtok(&[&["encode"], &model[..], &["data/x.mp4", "z.safetensors"]].concat()).assert().success();
+    bench.vidtok(&[&["tokenize"], &model[..], &["--data", "data", "--out", "tokens"]].concat()).assert().success();
+    let word = "the decoder's output is not finite";
+    for output in ["y.mp4", "y.safetensors"] {
+        bench.refuses(&[&["decode"], &model[..], &["z.safetensors", output]].concat(), &[word]);
+        bench.refuses(&[&["reconstruct"], &model[..], &["data/x.mp4", output]].concat(), &[word]);
+    }
+    let evaluate = ["--data", "data", "--height", "16", "--width", "16", "--metrics", "psnr", "--out", "evaluation"];
+    let detokenize = ["--data", "tokens", "--out", "back"];
+    for (command, arguments) in [("evaluate", &evaluate[..]), ("detokenize", &detokenize)] {
+        let output = bench.vidtok(&[&[command], &model[..], arguments].concat()).assert().code(1).get_output().clone();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.starts_with("error: ") && said.lines().count() == 1 && said.contains(word), "{command}: {said}");
+    }
+    assert!(!bench.path("evaluation/evaluation.json").exists());
+    assert_eq!(fs::read_dir(bench.path("back")).unwrap().count(), 0);
+}
+
 #[test]
 fn audio_and_uneven_times_stay_with_a_reconstruction() {
     let bench = Bench::new("v1.1", KL);

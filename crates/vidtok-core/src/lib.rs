@@ -11,6 +11,7 @@
 //! # Ok::<(), vidtok_core::ParseFrameRateError>(())
 //! ```
 
+mod bytes;
 mod claim;
 mod codec;
 mod deps;
@@ -23,8 +24,10 @@ mod metric;
 mod peers;
 mod pixel_aspect;
 mod quantizer;
+mod tensor_bytes;
 mod video;
 
+pub use bytes::Bytes;
 pub use claim::Claim;
 pub use codec::{Codec, CodecError, Reconstructed, Reconstructor};
 pub use deps::fetched;
@@ -37,4 +40,5 @@ pub use metric::{Metric, MetricError};
 pub use peers::{Alone, Peers, Share};
 pub use pixel_aspect::{ParsePixelAspectError, PixelAspect};
 pub use quantizer::{Quantized, Quantizer, Regularized};
+pub use tensor_bytes::tensor_from_bytes;
 pub use video::{FrameRate, FrameSink, FrameSource, ParseFrameRateError, VideoInfo};

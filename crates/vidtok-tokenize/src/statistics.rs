@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
-use vidtok_core::Quantizer;
+use vidtok_core::{Quantizer, tensor_from_bytes};
 use vidtok_metrics::CodebookUse;
 use vidtok_torch::{TensorFile, write_tensors};
 
@@ -171,7 +171,8 @@ impl Statistics {
                 let count = BLOCK.min(positions - first);
                 let place = channel as u64 * positions + first;
                 let block = part.bytes(start + place * bytes, count * bytes)?;
-                let values = Tensor::from_data_size(&block, &[count as i64], layout.dtype.kind());
+                let values = tensor_from_bytes(&block, &[count as i64], layout.dtype.kind());
+                let values = values.map_err(|error| TokenizeError::damaged(&part.path, error))?;
                 self.latent.add(channel, &doubles(&values), |_| 1.0);
             }
         }

@@ -3,6 +3,8 @@
 //! Each hands libtorch a permuted view. libtorch answers in the layout of its input, so the permutation back is a
 //! contiguous tensor again; `contiguous()` at the end copies only where libtorch falls back to a kernel that knows no
 //! channels-last layout (double precision, for one).
+//!
+//! As tch's own functions do, layers panic on an input that they cannot take, and say what they expected.
 
 use tch::Tensor;
 
@@ -107,6 +109,7 @@ impl Conv2d {
     pub fn forward_between(&self, x: &Tensor, edges: RowEdges) -> Tensor {
         let SpatialGeometry { stride, padding, .. } = self.geometry;
         let padding = [edges.padding(padding), padding];
+        check_input("Conv2d", x, &self.weight);
         of_clip(&convolution(&pictures(x), &Past::NONE, &self.weight, &self.bias, [stride; 2], padding), x)
     }
 
@@ -115,6 +118,7 @@ impl Conv2d {
     /// convolution.
     pub fn forward_normed(&self, norm: &LayerNorm, x: Tensor) -> Tensor {
         let SpatialGeometry { stride, padding, .. } = self.geometry;
+        check_input("Conv2d", &x, &self.weight);
         let fused =
             (stride == 1).then(|| normed_convolution(norm, &pictures(&x), &self.weight, &self.bias, [padding; 2]));
         if let Some(y) = fused.flatten() {
@@ -124,6 +128,17 @@ impl Conv2d {
         drop(x);
         self.forward(&h)
     }
+}
+
+/// Checks that `x` is `[b, t, h, w, in]` for a layer with this weight `[out, in, ...]`.
+pub(crate) fn check_input(layer: &str, x: &Tensor, weight: &Tensor) {
+    let (size, channels) = (x.size(), weight.size()[1]);
+    assert!(
+        size.len() == 5 && size[4] == channels && x.device() == weight.device(),
+        "{layer}: the input is {size:?} on {:?}; expected [b, t, h, w, {channels}] on {:?}",
+        x.device(),
+        weight.device(),
+    );
 }
 
 /// `[b, t, h, w, c]` as `[b, c, t, h, w]`.
@@ -167,10 +182,12 @@ impl Conv1d {
 
     /// [`forward`](Self::forward) of `x` after its past.
     pub fn forward_after(&self, past: &Past, x: &Tensor) -> Tensor {
+        check_input("Conv1d", x, &self.weight);
+        past.check(x);
         let size = x.size();
         let TemporalGeometry { stride, padding, .. } = self.geometry;
         // A picture of t rows and h*w columns.
-        let picture = |x: &Tensor| x.reshape([size[0], -1, size[2] * size[3], size[4]]).permute([0, 3, 1, 2]);
+        let picture = |x: &Tensor| x.reshape([size[0], x.size()[1], size[2] * size[3], size[4]]).permute([0, 3, 1, 2]);
         let weight = self.weight.unsqueeze(-1);
         let y = convolution(&picture(x), &past.map(picture), &weight, &self.bias, [stride, 1], [padding, 0]);
         let y = y.permute([0, 2, 3, 1]).contiguous();
@@ -212,6 +229,7 @@ impl Conv3d {
     /// The layer whose output is `factor` times this one's; `factor` is one number.
     #[must_use]
     pub fn scaled(&self, factor: &Tensor) -> Self {
+        assert!(factor.numel() == 1, "Conv3d: the factor is {:?}; expected one number", factor.size());
         let scale = |parameter: &Parameter| Parameter::from(&**parameter * factor);
         Self { weight: scale(&self.weight), bias: scale(&self.bias), geometry: self.geometry }
     }
@@ -225,6 +243,8 @@ impl Conv3d {
     pub fn forward_after(&self, past: &Past, x: &Tensor, edges: RowEdges) -> Tensor {
         let TemporalGeometry { stride, padding, .. } = self.geometry;
         let padding = [padding, edges.padding(1), 1];
+        check_input("Conv3d", x, &self.weight);
+        past.check(x);
         let y = convolution(&clips(x), &past.map(clips), &self.weight, &self.bias, [stride, 1, 1], padding);
         y.permute([0, 2, 3, 4, 1]).contiguous()
     }

@@ -7,7 +7,7 @@
 use tch::Tensor;
 
 use crate::Past;
-use crate::conv::{Conv2d, Conv3d, RowEdges, clips};
+use crate::conv::{Conv2d, Conv3d, RowEdges, check_input, clips};
 use crate::convolution::{Anchor, convolution, repeated_convolution};
 
 /// Of the three taps, how many meet the earlier source at the first of its two positions, and at the second.
@@ -29,11 +29,22 @@ impl Earlier {
     }
 }
 
+/// Checks that a layer's weight `[out, in, ...]` has three taps along each axis.
+fn check_taps(layer: &str, weight: &Tensor) {
+    let size = weight.size();
+    assert!(
+        size[2..].iter().all(|&taps| taps == 3),
+        "{layer} of what is doubled: the weight is {size:?}; expected 3 taps"
+    );
+}
+
 impl Conv2d {
     /// What [`forward`](Self::forward) gives for frames of which every pixel is repeated in both directions:
     /// `[b, t, h, w, in]` to `[b, t, 2 * h, 2 * w, out]` (rows that are [given](RowEdges::Given) beside have no
     /// output). For 3x3 kernels as [`SAME`](Self::SAME).
     pub fn forward_doubled(&self, x: &Tensor, edges: RowEdges) -> Tensor {
+        check_input("Conv2d", x, self.weight());
+        check_taps("Conv2d", self.weight());
         let size = x.size();
         let padding = edges.padding(1);
         let (h, w) = (size[2] + 2 * padding - 2, size[3]);
@@ -41,7 +52,7 @@ impl Conv2d {
         if let Some(y) =
             repeated_convolution(&frames, &Past::NONE, self.weight(), self.bias(), Anchor::Middle, [padding, 1])
         {
-            return y.permute([0, 2, 3, 1]).contiguous().view([size[0], size[1], 2 * h, 2 * w, -1]);
+            return y.permute([0, 2, 3, 1]).contiguous().view([size[0], size[1], 2 * h, 2 * w, self.bias().size()[0]]);
         }
         let rows = Earlier::CENTERED.fold(self.weight(), 2);
         // The kernel of a position also gives a row or a column before its first or after its last.
@@ -63,6 +74,9 @@ impl Conv3d {
     /// A kernel that pads both ends of time takes `[b, t, h, w, in]`, one that pads none `[b, 1 + t, h, w, in]`, with the
     /// past: the frame before comes first. For kernels of three frames.
     pub fn forward_doubled(&self, past: &Past, x: &Tensor, edges: RowEdges) -> Tensor {
+        check_input("Conv3d", x, self.weight());
+        check_taps("Conv3d", self.weight());
+        past.check(x);
         let (anchor, padding) = if self.geometry().padding > 0 { (Anchor::Middle, 1) } else { (Anchor::End, 0) };
         let padding = [padding, edges.padding(1), 1];
         let (x, past) = (clips(x), past.map(clips));

@@ -28,6 +28,7 @@ mod init;
 mod layout;
 mod memory;
 mod norm;
+mod openmp;
 mod panic_message;
 mod parameter;
 mod params;
@@ -35,6 +36,8 @@ mod past;
 mod process_group;
 mod recompute;
 mod shim;
+#[cfg(test)]
+mod soundness;
 mod tensor_file;
 mod with_gradient;
 
@@ -46,6 +49,7 @@ pub use init::Init;
 pub use layout::{add, from_channels_last, to_channels_last};
 pub use memory::{free_device_memory, reuse_freed_memory};
 pub use norm::LayerNorm;
+pub use openmp::openmp_runtimes;
 pub use panic_message::panic_message;
 pub use parameter::Parameter;
 pub use params::{ParamPath, ParameterError, Parameters};

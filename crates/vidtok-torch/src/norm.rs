@@ -25,6 +25,12 @@ impl LayerNorm {
         }
     }
 
+    /// With these parameters, whatever they are.
+    #[cfg(test)]
+    pub(crate) fn of(weight: Tensor, bias: Tensor) -> Self {
+        Self { weight: weight.into(), bias: bias.into() }
+    }
+
     /// Weight and bias.
     pub(crate) fn parameters(&self) -> (&Tensor, &Tensor) {
         (&self.weight, &self.bias)
@@ -38,6 +44,9 @@ impl LayerNorm {
     /// Normalises `[..., c]` and applies SiLU, y * sigmoid(y). For gradients only `x` is kept; there are no second ones.
     ///
     /// All is computed in the kind of the parameters and given in that of `x`, whatever the mixed precision.
+    ///
+    /// # Panics
+    /// If the last axis of `x` has not as many channels as the layer, or `x` holds integers or is on another device.
     pub fn forward_silu(&self, x: &Tensor) -> Tensor {
         let (weight, bias) = (self.weight.as_ptr(), self.bias.as_ptr());
         // SAFETY: the tensors live during the call.

@@ -31,6 +31,23 @@ impl Past {
         }
     }
 
+    /// Checks that these frames can stand in front of `x` `[b, t, h, w, c]`: they differ in their number only.
+    pub(crate) fn check(&self, x: &Tensor) {
+        let Self::Frames(frames) = self else { return };
+        let mut expected = x.size();
+        expected[1] = frames.size().get(1).copied().unwrap_or(0);
+        assert!(
+            (frames.size(), frames.kind(), frames.device()) == (expected, x.kind(), x.device()),
+            "the past is {:?} {:?} on {:?}, the input {:?} {:?} on {:?}; they may differ in the number of frames only",
+            frames.size(),
+            frames.kind(),
+            frames.device(),
+            x.size(),
+            x.kind(),
+            x.device(),
+        );
+    }
+
     /// The frames as `layout` has those of a layer's input.
     pub(crate) fn map(&self, layout: impl FnOnce(&Tensor) -> Tensor) -> Self {
         match self {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors, View};
 use tch::{Device, Kind, Tensor};
+use vidtok_core::tensor_from_bytes;
 
 /// A tensor file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +153,10 @@ impl TensorFile {
         let (start, end) = info.data_offsets;
         let bytes = self.map.get(self.data_start + start..self.data_start + end).ok_or_else(wrong_shape)?;
         let shape = shape.map_err(|_| wrong_shape())?;
-        Tensor::f_from_data_size(bytes, &shape, kind.1).map_err(|_| wrong_shape())
+        // To C++ any byte but 0 and 1 is no truth value.
+        let stored = if kind.1 == Kind::Bool { Kind::Uint8 } else { kind.1 };
+        let tensor = tensor_from_bytes(bytes, &shape, stored).map_err(|_| wrong_shape())?;
+        Ok(if stored == kind.1 { tensor } else { tensor.ne(0) })
     }
 
     /// Copies of all tensors, as [`tensor`](Self::tensor) gives them.
@@ -285,6 +289,22 @@ mod tests {
         let file = TensorFile::open(&path).unwrap();
         assert_eq!(file.metadata("text 3"), Some("\"\u{e9}\n3"));
         assert!(file.tensor("x").unwrap().equal(&x) && file.tensor("y").unwrap().equal(&y));
+    }
+
+    #[test]
+    fn truth_values_are_true_or_false_whatever_their_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        write_tensors(&path, [("x", &Tensor::from_slice(&[true, false, true]))], []).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] = 7;
+        std::fs::write(&path, bytes).unwrap();
+        let read = TensorFile::open(&path).unwrap().tensor("x").unwrap();
+        assert_eq!(
+            (read.kind(), Vec::<i64>::try_from(read.to_kind(Kind::Int64)).unwrap()),
+            (Kind::Bool, vec![1, 0, 1])
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use vidtok_core::{MetricError, VideoError};
+use vidtok_core::{Bytes, MetricError, VideoError};
 use vidtok_data::{DatasetError, LoadError};
 use vidtok_metrics::WeightsError;
 use vidtok_report::ReportError;
@@ -86,8 +86,8 @@ pub enum TrainError {
     #[error(
         "{}: {} are free, and the states of this run need up to {} more",
         path.display(),
-        in_bytes(*free),
-        in_bytes(*needed)
+        Bytes(*free).rounded_down(),
+        Bytes(*needed).rounded_up()
     )]
     Full {
         /// Where they would lie.
@@ -103,8 +103,8 @@ pub enum TrainError {
          lower batch_size, data.frames or data.size",
         size[0],
         size[1],
-        in_bytes(*needed),
-        in_bytes(*free)
+        Bytes(*needed).rounded_up(),
+        Bytes(*free).rounded_down()
     )]
     Memory {
         /// Clips of this process.
@@ -165,15 +165,6 @@ pub enum TrainError {
     },
 }
 
-/// A number of bytes for people.
-fn in_bytes(bytes: u64) -> String {
-    match bytes {
-        0..10_000_000 => format!("{} kB", bytes.div_ceil(1000)),
-        10_000_000..10_000_000_000 => format!("{} MB", bytes / 1_000_000),
-        _ => format!("{} GB", bytes / 1_000_000_000),
-    }
-}
-
 /// Numbers with their names.
 pub(crate) fn named(numbers: &[(&str, f64)]) -> String {
     numbers.iter().map(|(name, value)| format!("{name} is {value}")).collect::<Vec<_>>().join(", ")
@@ -198,5 +189,18 @@ impl TrainError {
     /// What the system said of a file.
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_that_lacks_is_told_in_units_that_show_it() {
+        let said = |free, needed| TrainError::Full { path: "runs".into(), free, needed }.to_string();
+        let states = "the states of this run need up to";
+        assert_eq!(said(0, 600_000), format!("runs: 0 B are free, and {states} 586 KiB more"));
+        assert_eq!(said((3 << 20) + 9, (3 << 20) + 10), format!("runs: 3 MiB are free, and {states} 4 MiB more"));
     }
 }

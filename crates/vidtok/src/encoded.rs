@@ -24,18 +24,53 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// Joins what the chunks of a clip gave.
-    pub fn join(parts: &[Quantized], padding: Padding, window: Option<Window>) -> Self {
-        let join = |parts: Vec<&Tensor>, axis| Tensor::cat(&parts, axis).contiguous();
-        let logvar: Option<Vec<&Tensor>> = parts.iter().map(|part| part.logvar.as_ref()).collect();
-        let indices: Option<Vec<&Tensor>> = parts.iter().map(|part| part.indices.as_ref()).collect();
-        Self {
-            latent: join(parts.iter().map(|part| &part.latent).collect(), 2),
-            logvar: logvar.map(|parts| join(parts, 2)),
-            indices: indices.map(|parts| join(parts, 1)),
+    /// Joins what the chunks of a clip gave, at least one.
+    ///
+    /// # Errors
+    /// If there is none, or they are not of one clip: of other sizes but for the frames, or of another model.
+    pub fn join(parts: &[Quantized], padding: Padding, window: Option<Window>) -> Result<Self, Error> {
+        let latents: Vec<&Tensor> = parts.iter().map(|part| &part.latent).collect();
+        Ok(Self {
+            latent: join(&latents, 2, "the latents of the chunks")?,
+            logvar: join_all(parts, |part| part.logvar.as_ref(), 2, "the log-variances of the chunks")?,
+            indices: join_all(parts, |part| part.indices.as_ref(), 1, "the indices of the chunks")?,
             padding,
             window,
-        }
+        })
+    }
+}
+
+/// Joins what all parts have, or none.
+fn join_all<'a>(
+    parts: &'a [Quantized],
+    tensor: impl FnMut(&'a Quantized) -> Option<&'a Tensor>,
+    time: usize,
+    what: &'static str,
+) -> Result<Option<Tensor>, Error> {
+    let tensors: Vec<&Tensor> = parts.iter().filter_map(tensor).collect();
+    if !tensors.is_empty() && tensors.len() < parts.len() {
+        let (expected, found) = (format!("one for each of {}", parts.len()), tensors.len().to_string());
+        return Err(Error::Shape { what, expected, found });
+    }
+    (!tensors.is_empty()).then(|| join(&tensors, time, what)).transpose()
+}
+
+/// Joins tensors that are alike but for their frames, along the axis `time`.
+fn join(tensors: &[&Tensor], time: usize, what: &'static str) -> Result<Tensor, Error> {
+    let Some(first) = tensors.first() else {
+        return Err(Error::Shape { what, expected: "at least one".to_owned(), found: "none".to_owned() });
+    };
+    let alike = |tensor: &Tensor| {
+        let mut size = tensor.size();
+        size.get_mut(time).map(|t| *t = 0).map(|()| (size, tensor.kind(), tensor.device()))
+    };
+    match tensors.iter().find(|tensor| alike(tensor).is_none() || alike(tensor) != alike(first)) {
+        Some(other) => Err(Error::Shape {
+            what,
+            expected: format!("{:?} {:?} but for the frames, as the first", first.kind(), first.size()),
+            found: format!("{:?} {:?}", other.kind(), other.size()),
+        }),
+        None => Ok(Tensor::cat(tensors, time as i64).contiguous()),
     }
 }
 
@@ -193,4 +228,33 @@ fn count(text: &str) -> Option<i64> {
 /// Whether a tensor's numbers are of a kind that indices may have.
 pub(crate) fn is_integer(tensor: &Tensor) -> bool {
     matches!(tensor.kind(), Kind::Int | Kind::Int64 | Kind::Int16 | Kind::Uint8)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn parts_are_joined_if_they_are_of_one_clip() {
+        let part = |shape: [i64; 5], has_logvar: bool| {
+            let latent = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+            Quantized { logvar: has_logvar.then(|| latent.shallow_clone()), latent, indices: None }
+        };
+        let padding = Padding { front: 0, back: 0, bottom: 0, right: 0 };
+        let said = |parts: &[Quantized]| match Encoded::join(parts, padding, None) {
+            Ok(encoded) => format!("{:?} {:?}", encoded.latent.size(), encoded.logvar.map(|logvar| logvar.size())),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(
+            said(&[part([1, 4, 2, 3, 3], true), part([1, 4, 1, 3, 3], true)]),
+            "[1, 4, 3, 3, 3] Some([1, 4, 3, 3, 3])"
+        );
+        assert_eq!(said(&[]), "the latents of the chunks: expected at least one, found none");
+        assert!(
+            said(&[part([1, 4, 2, 3, 3], true), part([1, 4, 2, 3, 4], true)]).contains("found Float [1, 4, 2, 3, 4]")
+        );
+        assert!(said(&[part([1, 4, 2, 3, 3], true), part([1, 4, 2, 3, 3], false)]).contains("log-variances"));
+    }
 }

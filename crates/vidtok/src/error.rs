@@ -4,13 +4,13 @@ use std::io;
 use std::path::PathBuf;
 
 use tch::TchError;
-use vidtok_arch::{ArchError, Causality};
+use vidtok_arch::{ArchError, Causality, StreamError};
+use vidtok_core::Bytes;
 use vidtok_quant::QuantizerError;
 use vidtok_torch::{ParameterError, TensorFileError};
 
 use crate::PixelRange;
 use crate::checkpoint::CheckpointError;
-use crate::plan::Bytes;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -139,8 +139,16 @@ pub enum Error {
     /// The encoder gives infinities or no numbers.
     #[error("the encoder's output is not finite: the input or the weights are faulty, or the number type is too small")]
     NotFinite,
+    /// The decoder gives infinities or no numbers.
+    #[error(
+        "the decoder's output is not finite: the latent or the weights are faulty, or the number type is too small"
+    )]
+    DecodedNotFinite,
+    /// A network cannot take the next step of a stream.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// No way to cut the work fits into the memory allowed.
-    #[error("{} of memory are not enough: at least {} are needed", Bytes(*budget), Bytes(*needed))]
+    #[error("{} of memory are not enough: at least {} are needed", Bytes(*budget), Bytes(*needed).rounded_up())]
     Memory {
         /// The smallest budget that would do, in bytes.
         needed: u64,

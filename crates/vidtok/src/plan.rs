@@ -1,12 +1,12 @@
 //! How the work on a clip is cut, so that it stays within a memory budget.
 
 use std::fmt;
-use std::fs;
 
 use tch::{Device, Kind};
 use vidtok_arch::{ArchConfig, Footprint};
-use vidtok_torch::free_device_memory;
+use vidtok_core::Bytes;
 
+use crate::memory::resident_bytes;
 use crate::{Error, Tokenizer, Window};
 
 /// Frames are pushed so many at a time that an activation at full resolution takes no more than this, in bytes; more
@@ -14,9 +14,13 @@ use crate::{Error, Tokenizer, Window};
 const ACTIVATION_BYTES: i64 = 256 << 20;
 /// And no more frames than this.
 const MOST_FRAMES: i64 = 32;
-/// Copies of the chunk's frames in float32 beside the networks: those that are read ahead, and those that wait for their
-/// reconstruction.
-const COPIES: i64 = 6;
+/// Copies of a chunk's frames in float32 while frames are read: two chunks wait, one is converted, which takes two and the
+/// bytes of the file, and one is given to the encoder.
+const READING: i64 = 6;
+/// And while they are written: one has come out of the decoder, two wait, and one is converted as well.
+const WRITING: i64 = 6;
+/// And of a reconstruction's input, which waits for its reconstruction and is joined with what comes next.
+const BESIDE: i64 = 2;
 /// What libtorch takes when it first computes, and what its allocations do not use, in bytes.
 const OVERHEAD: i64 = 64 << 20;
 
@@ -115,16 +119,6 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Memory as people read it.
-pub(crate) struct Bytes(pub(crate) u64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mebibytes = self.0 as f64 / f64::from(1 << 20);
-        if mebibytes < 1024.0 { write!(f, "{mebibytes:.0} MiB") } else { write!(f, "{:.2} GiB", mebibytes / 1024.0) }
-    }
-}
-
 /// Many enough to keep the machine busy, few enough for its memory.
 fn preferred_frames(model: &ArchConfig, h: i64, w: i64) -> i64 {
     let frame = h * w * model.ch * model.ch_mult[0] * size_of::<f32>() as i64;
@@ -153,7 +147,12 @@ fn step_bytes(tokenizer: &Tokenizer, work: Work, [t, h, w]: [i64; 3], rows: Opti
         Kind::BFloat16 | Kind::Half => 2,
         _ => 4,
     };
-    let frames = COPIES * 3 * size_of::<f32>() as i64 * padded.iter().product::<i64>();
+    let copies = match work {
+        Work::Encode => READING,
+        Work::Decode => WRITING,
+        Work::Reconstruct => READING + BESIDE + WRITING,
+    };
+    let frames = copies * 3 * size_of::<f32>() as i64 * padded.iter().product::<i64>();
     let inside = match tokenizer.device() {
         Device::Cpu => size_of::<f32>() as i64 * model.convolution_numbers(i64::from(tch::get_num_threads())),
         _ => 0,
@@ -170,36 +169,6 @@ impl DivCeil for i64 {
     fn div_ceil_by(self, by: i64) -> i64 {
         (self + by - 1) / by
     }
-}
-
-/// Memory that this process holds, in bytes (`proc_pid_status(5)`); `None` where the system does not tell.
-#[must_use]
-pub fn resident_bytes() -> Option<u64> {
-    kibibytes("/proc/self/status", "VmRSS:")
-}
-
-/// Memory that can still be taken on a device, in bytes; `None` where nobody tells.
-#[must_use]
-pub fn free_bytes(device: Device) -> Option<u64> {
-    match device {
-        Device::Cpu => available_bytes(),
-        device => free_device_memory(device),
-    }
-}
-
-/// Memory that programs can still take without swapping, in bytes: what the system has available (`proc_meminfo(5)`),
-/// or what is left in this process's control group; `None` where the system does not tell.
-fn available_bytes() -> Option<u64> {
-    let number = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok();
-    let system = kibibytes("/proc/meminfo", "MemAvailable:")?;
-    let group = number("memory.max").zip(number("memory.current")).map(|(max, current)| max.saturating_sub(current));
-    Some(group.map_or(system, |group| group.min(system)))
-}
-
-fn kibibytes(path: &str, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
-use vidtok_arch::{Decoder, Encoder, StreamState};
+use vidtok_arch::{Decoder, Encoder};
 use vidtok_core::{Quantized, Quantizer};
 use vidtok_torch::{ParamPath, ParameterError, Parameters, write_tensors};
 
@@ -187,13 +187,14 @@ impl Tokenizer {
     pub fn encode(&self, video: &Tensor, options: EncodeOptions) -> Result<Encoded, Error> {
         let mut encoder = StreamEncoder::new(self, clip_size(video)?, options);
         let parts: Vec<Quantized> = encoder.push(video)?.into_iter().collect();
-        Ok(Encoded::join(&parts, encoder.padding(), options.window))
+        Encoded::join(&parts, encoder.padding(), options.window)
     }
 
     /// Decodes a clip to its own shape `[b, 3, t, h, w]`, about in [-1, 1], float32.
     ///
     /// # Errors
-    /// If the latent does not fit the model or the padding does not fit the latent.
+    /// If the latent does not fit the model or the padding does not fit the latent, or the decoder gives numbers that are
+    /// not finite.
     pub fn decode(&self, encoded: &Encoded) -> Result<Tensor, Error> {
         let Encoded { latent, padding, window, .. } = encoded;
         self.check_latent(latent)?;
@@ -259,22 +260,24 @@ impl Tokenizer {
         padding.pad(&video.to_device(self.device).to_kind(self.kind))
     }
 
-    pub(crate) fn run_encoder(&self, padded: &Tensor, state: &mut StreamState) -> Tensor {
-        self.encoder.forward(padded, state)
+    pub(crate) fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
-    pub(crate) fn run_decoder(&self, latent: &Tensor, state: &mut StreamState) -> Tensor {
-        self.decoder.forward(latent, state)
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.decoder
     }
 
     pub(crate) fn check_latent(&self, latent: &Tensor) -> Result<(), Error> {
         let channels = self.quantizer.latent_channels();
         match latent.size()[..] {
-            [b, c, t, h, w] if c == channels && [b, t, h, w].iter().all(|&n| n >= 1) => Ok(()),
+            [b, c, t, h, w] if c == channels && [b, t, h, w].iter().all(|&n| n >= 1) && latent.is_floating_point() => {
+                Ok(())
+            }
             _ => Err(Error::Shape {
                 what: "the latent",
-                expected: format!("[b, {channels}, t, h, w]"),
-                found: format!("{:?}", latent.size()),
+                expected: format!("floats [b, {channels}, t, h, w]"),
+                found: format!("{:?} {:?}", latent.kind(), latent.size()),
             }),
         }
     }

@@ -1,7 +1,7 @@
 //! A training step's forward pass.
 
 use tch::{Kind, Tensor};
-use vidtok_arch::StreamState;
+use vidtok_arch::{StreamError, StreamState};
 use vidtok_core::{Alone, Peers, Regularized};
 use vidtok_torch::autocast;
 
@@ -52,17 +52,17 @@ impl Tokenizer {
     /// If the video's shape is no `[b, 3, t, h, w]`, or autocast knows neither the device nor the kind.
     pub fn forward_train(&self, video: &Tensor, options: &TrainingOptions<'_>) -> Result<TrainingPass, Error> {
         let padding = Padding::new(&self.config().model, clip_size(video)?);
-        let mixed = |network: &dyn Fn() -> Tensor| match options.autocast {
-            Some(kind) => autocast(self.device(), kind, network).map_err(Error::MixedPrecision),
-            None => Ok(network()),
+        let mixed = |network: &dyn Fn() -> Result<Tensor, StreamError>| match options.autocast {
+            Some(kind) => Ok(autocast(self.device(), kind, network).map_err(Error::MixedPrecision)??),
+            None => Ok::<Tensor, Error>(network()?),
         };
         let regularize = || -> Result<Regularized, Error> {
             let padded = self.pad(video, padding);
-            let encoded = mixed(&|| self.run_encoder(&padded, &mut options.state()))?;
+            let encoded = mixed(&|| self.encoder().forward(&padded, &mut options.state()))?;
             Ok(self.quantizer().regularize(&encoded.to_kind(Kind::Float), options.step, options.peers))
         };
         let regularized = if options.freeze_encoder { tch::no_grad(regularize) } else { regularize() }?;
-        let decoded = mixed(&|| self.run_decoder(&regularized.latent, &mut options.state()))?;
+        let decoded = mixed(&|| self.decoder().forward(&regularized.latent, &mut options.state()))?;
         let reconstruction = padding.crop(&decoded).to_kind(Kind::Float);
         Ok(TrainingPass { reconstruction, regularized })
     }

@@ -37,7 +37,7 @@ fn encoder_output(model: &Tokenizer, padded: &Tensor) -> Tensor {
     let root = ParamPath::loaded(tensors, Device::Cpu, Kind::Float);
     let channels = model.quantizer().encoder_channels();
     let encoder = Encoder::new(&root.sub("encoder"), &model.config().model, channels);
-    encoder.forward(padded, &mut StreamState::whole_clip())
+    encoder.forward(padded, &mut StreamState::whole_clip()).unwrap()
 }
 
 fn worst(a: &Tensor, b: &Tensor) -> f64 {

@@ -58,7 +58,7 @@ fn decode(arguments: &DecodeArgs, input: &Path) -> anyhow::Result<()> {
     let model = &tokenizer.config().model;
     let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
     let clip = [size[2] * f_t, size[3] * f_s, size[4] * f_s];
-    let plan = arguments.memory.plan(&tokenizer, Work::Decode, clip, encoded.window)?;
+    let plan = arguments.memory.plan(&tokenizer, Work::Decode, clip, encoded.window, output.bytes(clip))?;
     let chunk = (plan.frames / f_t).max(1);
     let mut decoder = StreamDecoder::new(&tokenizer, size[2], encoded.padding, encoded.window).planned(&plan);
     let mut output = Writing::start(output)?;

@@ -43,11 +43,12 @@ pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
 }
 
 fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
-    let clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
+    let mut clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
     clip.print_notices(input);
+    clip.read_within(arguments.memory.for_source_frames());
     let ([t, h, w], timeline, pixel_aspect) = (clip.size(), clip.timeline().cloned(), clip.pixel_aspect());
     let options = EncodeOptions { seed: arguments.seed, window: clip.window() };
-    let plan = arguments.memory.plan(tokenizer, Work::Encode, [t, h, w], options.window)?;
+    let plan = arguments.memory.plan(tokenizer, Work::Encode, [t, h, w], options.window, clip.reading_bytes())?;
     let mut encoder = StreamEncoder::new(tokenizer, [t, h, w], options).planned(&plan);
     let mut parts = Vec::new();
     let bar = progress::bar(t as u64, "frames");
@@ -57,7 +58,7 @@ fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyho
         bar.inc(frames.size()[2] as u64);
     }
     bar.finish_and_clear();
-    let encoded = Encoded::join(&parts, encoder.padding(), options.window);
+    let encoded = Encoded::join(&parts, encoder.padding(), options.window)?;
     let name = &tokenizer.config().name;
     let frame_times = timeline.as_ref().and_then(Timeline::times).cloned();
     let frame_rate = timeline.as_ref().map(Timeline::frame_rate);

@@ -46,12 +46,15 @@ pub(crate) fn run(arguments: &ReconstructArgs) -> anyhow::Result<()> {
 }
 
 fn reconstruct(arguments: &ReconstructArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
-    let clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
+    let mut clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
     clip.print_notices(input);
+    clip.read_within(arguments.memory.for_source_frames());
     let output = Output::new(&arguments.output, clip.timeline().cloned(), arguments.write.options())?;
-    let mut output = Writing::start(output)?;
     let [t, h, w] = clip.size();
-    let plan = arguments.memory.plan(tokenizer, Work::Reconstruct, [t, h, w], clip.window())?;
+    let sides = if arguments.side_by_side { 2 } else { 1 };
+    let beside = clip.reading_bytes() + output.bytes([t, h, sides * w]);
+    let mut output = Writing::start(output)?;
+    let plan = arguments.memory.plan(tokenizer, Work::Reconstruct, [t, h, w], clip.window(), beside)?;
     let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], clip.window()).planned(&plan);
     let mut psnr = Psnr::default();
     let bar = progress::bar(t as u64, "frames");

@@ -107,7 +107,7 @@ fn encode(tokenizer: &Tokenizer, video: &Tensor, chunk: i64, rows: Option<i64>) 
     for frames in video.split(chunk, 2) {
         parts.extend(encoder.push(&frames)?);
     }
-    Ok(Encoded::join(&parts, encoder.padding(), None))
+    Ok(Encoded::join(&parts, encoder.padding(), None)?)
 }
 
 fn decode(tokenizer: &Tokenizer, encoded: &Encoded, chunk: i64, rows: Option<i64>) -> anyhow::Result<Tensor> {

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use tch::Tensor;
+use vidtok_core::tensor_from_bytes;
 
 use crate::dataset::{Dataset, Latent, ShardFormat, TensorLayout};
 use crate::packing::unpack;
@@ -85,7 +86,8 @@ impl Shard {
                         let first = (channel * t + start).unsigned_abs() * frame * dtype.bytes();
                         bytes.extend(self.bytes(offset + first, count.unsigned_abs() * frame * dtype.bytes())?);
                     }
-                    Ok::<_, TokenizeError>(Tensor::from_data_size(&bytes, &[1, channels, count, h, w], dtype.kind()))
+                    tensor_from_bytes(&bytes, &[1, channels, count, h, w], dtype.kind())
+                        .map_err(|error| TokenizeError::damaged(&self.path, error))
                 };
                 Ok(Tokens::Moments { mean: read(mean)?, logvar: read(logvar)? })
             }

@@ -18,7 +18,9 @@
 #include <mutex>
 #include <vector>
 
+#include "convolution_check.h"
 #include "convolution_kernel.h"
+#include "plain.h"
 #include "status.h"
 #include "winograd.h"
 
@@ -95,7 +97,7 @@ struct Geometry {
 
   at::Tensor to_weight(const at::Tensor& to_y, const at::Tensor& x, const at::Tensor& weight) const {
     const ConvolutionShape shape = this->shape(x, weight);
-    if (vidtok::convolution_to_weight_wins(shape)) {
+    if (vidtok::is_plain(to_y) && vidtok::convolution_to_weight_wins(shape)) {
       return by_kernel(shape, x, to_y, weight.sizes());
     }
     return std::get<1>(backward(to_y, x, weight, {false, true, false}));
@@ -148,6 +150,11 @@ class Convolution final : public Node {
     const at::Tensor x = x_.unpack();
     const at::Tensor weight = weight_.unpack();
     const at::Tensor& to_y = gradients[0];
+    // Parameters may have been given other data since the forward pass.
+    const std::vector<int64_t> sizes =
+        vidtok::check_operands(x, {}, weight, weight.sizes().slice(2), stride_, padding_);
+    TORCH_CHECK(to_y.sizes() == sizes && vidtok::is_plain(x) && vidtok::is_plain(weight),
+                "the input or the weight of a convolution is another than in the forward pass");
     if (task_should_compute_output(0)) {
       found[0] = geometry.to_input(to_y, x, weight);
     }
@@ -179,15 +186,10 @@ class Convolution final : public Node {
 
 // Whether the node above is to be the history of a convolution, which finds its gradients by our kernels.
 bool is_ours(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  const auto is_plain = [](const at::Tensor& tensor) { return tensor.is_cpu() && tensor.scalar_type() == at::kFloat; };
+  using vidtok::is_plain;
   return torch::autograd::compute_requires_grad(x, weight, bias) && is_plain(x) && is_plain(weight) &&
-         is_plain(bias) && x.dim() == weight.dim() && x.size(1) == weight.size(1) &&
-         x.is_contiguous(channels_last(x)) && !at::autocast::is_autocast_enabled(at::kCPU);
+         is_plain(bias) && x.is_contiguous(channels_last(x)) && !at::autocast::is_autocast_enabled(at::kCPU);
 }
-
-}  // namespace
-
-namespace {
 
 // x after its front, in one piece.
 at::Tensor joined(const at::Tensor& x, const vidtok::Front& front) {
@@ -218,6 +220,7 @@ extern "C" char* vidtok_convolution(const at::Tensor* x, const at::Tensor* past,
   return vidtok::guarded([&] {
     const Geometry geometry{{stride, axes}, {padding, axes}};
     const vidtok::Front front{zeros, past};
+    vidtok::check_convolution(*x, front, *weight, *bias, weight->sizes().slice(2), geometry.stride, geometry.padding);
     if (!learns(*x, *weight, *bias, front)) {
       const auto nothing = vidtok::Repeated::kNothing;
       if (auto convolved = vidtok::winograd(*x, front, *weight, *bias, geometry.stride, geometry.padding, nothing)) {
@@ -254,7 +257,16 @@ extern "C" char* vidtok_repeated_convolution(const at::Tensor* x, const at::Tens
     const auto frames = centered ? vidtok::Repeated::kCenteredFrames : vidtok::Repeated::kFrames;
     const auto repeated = axes == 2 ? vidtok::Repeated::kPixels : frames;
     const vidtok::Front front{zeros, past};
-    if (learns(*x, *weight, *bias, front)) {
+    // At an output that ends a pair the first of three taps over time meets the same frame as the second.
+    const std::vector<int64_t> two_frames{2, 3, 3};
+    const std::vector<int64_t> threes(axes, 3);
+    const auto& reach = repeated == vidtok::Repeated::kFrames ? two_frames : threes;
+    vidtok::check_convolution(*x, front, *weight, *bias, reach, ones, {padding, axes});
+    TORCH_CHECK(weight->sizes().slice(2) == threes, "convolution of what is repeated: the weight is ", weight->sizes(),
+                "; expected are three taps along each axis");
+    // The kernel's walk over pairs of frames begins with the first frame or with one frame of zeros.
+    const bool is_walk = axes == 2 || (padding[0] == (centered ? 1 : 0) && zeros + padding[0] <= 1);
+    if (learns(*x, *weight, *bias, front) || !is_walk) {
       return;
     }
     if (auto convolved = vidtok::winograd(*x, front, *weight, *bias, ones, {padding, axes}, repeated)) {
@@ -270,16 +282,17 @@ extern "C" char* vidtok_normed_convolution(const at::Tensor* x, const at::Tensor
                                            const at::Tensor* bias, const int64_t* padding, int64_t* products,
                                            at::Tensor** out) {
   return vidtok::guarded([&] {
+    TORCH_CHECK(x->defined() && x->dim() == 4, "norm and convolution: the input is not [n, in, h, w]");
     for (const at::Tensor* parameter : {norm_weight, norm_bias}) {
-      const bool is_plain = parameter->is_cpu() && parameter->scalar_type() == at::kFloat &&
-                            parameter->is_contiguous() && parameter->numel() == x->size(1);
-      if (!is_plain || torch::autograd::compute_requires_grad(*parameter)) {
+      const bool fits = vidtok::is_plain(*parameter) && parameter->is_contiguous() && parameter->numel() == x->size(1);
+      if (!fits || torch::autograd::compute_requires_grad(*parameter)) {
         return;
       }
     }
     if (torch::autograd::compute_requires_grad(*x, *weight, *bias)) {
       return;
     }
+    vidtok::check_convolution(*x, {}, *weight, *bias, weight->sizes().slice(2), {1, 1}, {padding, 2});
     const vidtok::Norm norm{norm_weight->const_data_ptr<float>(), norm_bias->const_data_ptr<float>(), x->size(1),
                             static_cast<float>(eps)};
     const auto nothing = vidtok::Repeated::kNothing;

@@ -55,6 +55,7 @@ class ReusingAllocator final : public c10::Allocator {
   }
 
   void* take(size_t bytes) {
+    TORCH_CHECK_WITH(OutOfMemoryError, bytes <= SIZE_MAX / 2, "there are no ", bytes, " bytes of memory");
     bytes = (bytes + kUnit - 1) / kUnit * kUnit;
     const std::lock_guard<std::mutex> lock(mutex_);
     auto best = free_.end();

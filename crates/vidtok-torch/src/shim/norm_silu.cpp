@@ -19,6 +19,7 @@
 #include <tuple>
 
 #include "norm_silu_kernel.h"
+#include "plain.h"
 #include "status.h"
 
 namespace {
@@ -33,13 +34,27 @@ struct Plain {
   c10::impl::ExcludeDispatchKeyGuard no_autocast{c10::autocast_dispatch_keyset};
 };
 
+// What the kernel, and what autograd keeps, rely on.
+void check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  TORCH_CHECK(x.defined() && weight.defined() && bias.defined(), "norm: a tensor is undefined");
+  TORCH_CHECK(weight.dim() == 1 && weight.numel() > 0 && bias.sizes() == weight.sizes(), "norm: the weight is ",
+              weight.sizes(), " and the bias ", bias.sizes(), "; expected is [channels] for both");
+  TORCH_CHECK(x.dim() > 0 && x.size(-1) == weight.numel(), "norm over ", weight.numel(), " channels: the input is ",
+              x.sizes());
+  TORCH_CHECK(x.device() == weight.device() && bias.device() == weight.device(), "norm: the input is on ", x.device(),
+              ", the weight on ", weight.device(), " and the bias on ", bias.device());
+  TORCH_CHECK(x.is_floating_point() && weight.is_floating_point() && bias.scalar_type() == weight.scalar_type(),
+              "norm: the input is ", x.scalar_type(), ", the weight ", weight.scalar_type(), " and the bias ",
+              bias.scalar_type());
+}
+
 // The input in the type of the parameters, in which statistics and activation are computed.
 at::Tensor widened(const at::Tensor& x, const at::Tensor& weight) { return x.to(weight.scalar_type()); }
 
 // Whether the kernel can be used that does all in one pass; anything else takes libtorch's operations in turn.
-bool in_one_pass(const at::Tensor& x, const at::Tensor& weight) {
-  const bool plain = x.is_cpu() && x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat;
-  return plain && weight.numel() > 0 && x.dim() > 0 && x.size(-1) == weight.numel();
+bool in_one_pass(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  using vidtok::is_plain;
+  return is_plain(x) && is_plain(weight) && is_plain(bias) && weight.is_contiguous() && bias.is_contiguous();
 }
 
 // The kernel's view of the parameters, which outlive it.
@@ -126,7 +141,10 @@ class NormSilu final : public Node {
     const at::Tensor x = x_.unpack();
     const at::Tensor weight = weight_.unpack();
     const at::Tensor bias = bias_.unpack();
-    if (in_one_pass(x, weight)) {
+    // Parameters may have been given other data since the forward pass.
+    check(x, weight, bias);
+    TORCH_CHECK(gradients[0].sizes() == x.sizes(), "norm: the input is another than in the forward pass");
+    if (in_one_pass(x, weight, bias) && vidtok::is_plain(gradients[0])) {
       return backward_in_one_pass(x, weight, bias, eps_, gradients[0]);
     }
     const at::Tensor wide = widened(x, weight);
@@ -159,11 +177,12 @@ class NormSilu final : public Node {
 extern "C" char* vidtok_norm_silu(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias, double eps,
                                   at::Tensor** out) {
   return vidtok::guarded([&] {
+    check(*x, *weight, *bias);
     at::Tensor y;
     {
       const Plain plain;
-      y = in_one_pass(*x, *weight) ? forward_in_one_pass(*x, *weight, *bias, eps)
-                                   : forward_in_turn(*x, *weight, *bias, eps);
+      y = in_one_pass(*x, *weight, *bias) ? forward_in_one_pass(*x, *weight, *bias, eps)
+                                         : forward_in_turn(*x, *weight, *bias, eps);
     }
     if (torch::autograd::compute_requires_grad(*x, *weight, *bias)) {
       torch::autograd::set_history(

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "plain.h"
+
 namespace vidtok {
 
 namespace {
@@ -17,8 +19,6 @@ namespace {
 at::MemoryFormat channels_last(int64_t dimensions) {
   return dimensions == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
 }
-
-bool is_plain(const at::Tensor& tensor) { return tensor.is_cpu() && tensor.scalar_type() == at::kFloat; }
 
 bool is_usual(const at::Tensor& x, const at::Tensor& weight) {
   const int64_t dimensions = x.dim();

@@ -24,7 +24,7 @@ struct Front {
 
 // x [n, in, ...] in channels-last memory, after its front, convolved with `weight` [out, in, ...] over two or three
 // axes, plus `bias`, with steps and zeros as libtorch's convolution has them; nothing where that is to be called. Without
-// gradients. With a norm, silu(norm(x)) is convolved.
+// gradients. With a norm, silu(norm(x)) is convolved. Its operands have passed `check_convolution`.
 std::optional<Convolved> winograd(const at::Tensor& x, const Front& front, const at::Tensor& weight,
                                   const at::Tensor& bias, at::IntArrayRef stride, at::IntArrayRef padding,
                                   Repeated repeated, const Norm* norm = nullptr);

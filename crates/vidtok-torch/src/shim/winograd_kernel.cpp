@@ -483,7 +483,12 @@ bool fits(const WinogradShape& shape) {
   if (shape.normed && (kernel[0] > 1 || kernel[2] == 1)) {
     return false;
   }
-  return has_channels && (is_square || is_column) && has_taps && shape.clips * output[0] * output[1] * output[2] > 0;
+  // Counted in floating point, in which nothing overflows: so many multiplications no machine makes.
+  double products = static_cast<double>(shape.in) * shape.out * kernel[0] * kernel[1] * kernel[2] * shape.clips;
+  for (const int64_t size : output) {
+    products *= size;
+  }
+  return has_channels && (is_square || is_column) && has_taps && products > 0 && products < 0x1p56;
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ use tch::{Kind, Tensor};
 
 use archive::Archive;
 pub use error::CheckpointError;
+use vidtok_core::tensor_from_bytes;
 use vidtok_pickle::{Global, Id, Pickle, TensorRef, Value};
 pub use vidtok_pickle::{PickleError, PickleProblem};
 
@@ -187,8 +188,8 @@ fn storage_kind(class: Global<'_>) -> Option<Kind> {
 fn flat_tensor(bytes: &[u8], elements: i64, kind: Kind) -> Result<Tensor, tch::TchError> {
     match kind {
         // A byte other than 0 and 1 is no bool that libtorch could hold.
-        Kind::Bool => Tensor::f_from_data_size(bytes, &[elements], Kind::Uint8)?.f_ne(0),
-        _ => Tensor::f_from_data_size(bytes, &[elements], kind),
+        Kind::Bool => tensor_from_bytes(bytes, &[elements], Kind::Uint8)?.f_ne(0),
+        _ => tensor_from_bytes(bytes, &[elements], kind),
     }
 }
 

@@ -2,13 +2,15 @@
 
 use tch::{Kind, Tensor};
 
+use crate::Error;
+
 /// The axis of frames in `[b, c, t, h, w]`.
 const TIME: i64 = 2;
 
 /// Joins windows of which each begins with so many frames of the one before.
 #[derive(Debug)]
 pub(super) struct Blend {
-    overlap: i64,
+    pub(super) overlap: i64,
     /// The last frames of the window before.
     pub(super) tail: Option<Tensor>,
 }
@@ -19,7 +21,16 @@ impl Blend {
     }
 
     /// Takes a window `[b, c, t, h, w]`; gives the frames that no later window changes.
-    pub(super) fn push(&mut self, window: Tensor, is_last: bool) -> Tensor {
+    ///
+    /// # Errors
+    /// If the window has not more frames than it shares with the one before.
+    pub(super) fn push(&mut self, window: Tensor, is_last: bool) -> Result<Tensor, Error> {
+        let t = window.size()[TIME as usize];
+        let has_neighbour = self.tail.is_some() || !is_last;
+        if self.overlap > 0 && t <= self.overlap && has_neighbour {
+            let expected = format!("more than the {} frames that windows share", self.overlap);
+            return Err(Error::Shape { what: "a window of the clip", expected, found: t.to_string() });
+        }
         let joined = match self.tail.take() {
             Some(tail) => {
                 let shared = tail.size()[TIME as usize];
@@ -32,11 +43,11 @@ impl Blend {
             None => window,
         };
         if is_last || self.overlap == 0 {
-            return joined;
+            return Ok(joined);
         }
         let ready = joined.size()[TIME as usize] - self.overlap;
         self.tail = Some(joined.narrow(TIME, ready, self.overlap).copy());
-        joined.narrow(TIME, 0, ready)
+        Ok(joined.narrow(TIME, 0, ready))
     }
 }
 
@@ -50,8 +61,20 @@ mod tests {
     fn windows_fade_linearly_where_they_overlap() {
         let window = |level: f64| Tensor::full([1, 1, 5, 1, 1], level, (Kind::Float, Device::Cpu));
         let mut blend = Blend::new(3);
-        let parts = [blend.push(window(0.0), false), blend.push(window(4.0), false), blend.push(window(0.0), true)];
+        let parts = [(0.0, false), (4.0, false), (0.0, true)];
+        let parts = parts.map(|(level, is_last)| blend.push(window(level), is_last).unwrap());
         let all = Vec::<f32>::try_from(Tensor::cat(&parts, 2).flatten(0, -1)).unwrap();
         assert_eq!(all, [0.0, 0.0, 1.0, 2.0, 2.25, 2.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_window_without_new_frames_is_an_error() {
+        let window = |t: i64| Tensor::zeros([1, 1, t, 1, 1], (Kind::Float, Device::Cpu));
+        let mut blend = Blend::new(3);
+        assert!(blend.push(window(3), false).is_err());
+        assert_eq!(blend.push(window(5), false).unwrap().size()[2], 2);
+        let error = blend.push(window(2), true).unwrap_err().to_string();
+        assert_eq!(error, "a window of the clip: expected more than the 3 frames that windows share, found 2");
+        assert_eq!(Blend::new(3).push(window(2), true).unwrap().size()[2], 2, "the only window of a clip");
     }
 }

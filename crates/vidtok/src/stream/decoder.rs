@@ -5,7 +5,7 @@ use vidtok_arch::StreamState;
 
 use super::blend::Blend;
 use super::steps::{Cut, Step, Steps};
-use super::{EncodeOptions, Window, encoder, start_step};
+use super::{EncodeOptions, Window, encoder, is_finite};
 use crate::{Error, Padding, Plan, Tokenizer};
 
 /// Decodes a clip whose latent comes in chunks of any length.
@@ -16,7 +16,6 @@ pub struct StreamDecoder<'a> {
     pub(super) window: Option<Window>,
     pub(super) steps: Steps,
     pub(super) state: StreamState,
-    pub(super) strip_rows: Option<i64>,
     pub(super) blend: Blend,
     /// Frames of the front padding that are still to be dropped.
     pub(super) to_drop: i64,
@@ -56,27 +55,30 @@ impl<'a> StreamDecoder<'a> {
             window,
             steps: Steps::new(step, latent_frames, 1),
             state: StreamState::streaming(),
-            strip_rows: None,
             blend: Blend::new(overlap),
             to_drop: padding.front,
         }
     }
 
-    /// In strips as planned. Chunks are what is pushed.
+    /// In strips as planned, or none. Chunks are what is pushed. Only before the first push, as
+    /// [`in_strips`](Self::in_strips).
     #[must_use]
-    pub fn planned(self, plan: &Plan) -> Self {
+    pub fn planned(mut self, plan: &Plan) -> Self {
         match plan.rows {
             Some(rows) => self.in_strips(rows),
-            None => self,
+            None => {
+                self.state = self.state.in_one_piece();
+                self
+            }
         }
     }
 
-    /// Computes so many rows of the frames at a time, to need less memory; the result is the same.
+    /// Computes so many rows of the frames at a time, to need less memory; the result is the same. Only before the first
+    /// push: what layers keep is of the strips of the steps before, so after a change the next push is an error.
     #[must_use]
     pub fn in_strips(mut self, rows: i64) -> Self {
         let rows = (rows / self.tokenizer.config().model.spatial_factor()).max(1);
-        self.strip_rows = Some(rows);
-        self.state = std::mem::take(&mut self.state).in_strips(rows);
+        self.state = self.state.in_strips(rows);
         self
     }
 
@@ -90,42 +92,51 @@ impl<'a> StreamDecoder<'a> {
     /// `[b, 3, t', h', w']`, if any. The last latent frame of a clip of known length determines all.
     ///
     /// # Errors
-    /// If the latent is of another shape than the model's or the chunks before, or longer than was announced.
+    /// If the latent is of another shape than the model's or the chunks before, or longer than was announced, the padding
+    /// does not fit it, the strips have changed, or the decoder gives numbers that are not finite.
     pub fn push(&mut self, latent: &Tensor) -> Result<Option<Tensor>, Error> {
-        self.tokenizer.check_latent(latent)?;
-        self.tokenizer.check_padding(latent, Padding { front: 0, back: 0, ..self.padding })?;
-        let cuts = self.steps.push(latent)?;
-        Ok(self.run(cuts))
+        let (tokenizer, Padding { front, back, .. }) = (self.tokenizer, self.padding);
+        self.state.check_strips()?;
+        tokenizer.check_latent(latent)?;
+        // The frames to be dropped may be more than those of this chunk.
+        tokenizer.check_padding(latent, Padding { front: front.min(0), back: back.min(0), ..self.padding })?;
+        let cuts = self.steps.push(&latent.to_device(tokenizer.device()).to_kind(tokenizer.kind()))?;
+        self.run(cuts)
     }
 
     /// Ends a latent of which the length was not known; gives the frames that waited for its end but for the last `back`
     /// ones, with which the encoder filled the clip up.
     ///
     /// # Errors
-    /// If a latent frame stands for no more than `back` frames.
+    /// If a latent frame stands for no more than `back` frames, or as [`push`](Self::push).
     pub fn finish(&mut self, back: i64) -> Result<Option<Tensor>, Error> {
         let factor = self.tokenizer.config().model.temporal_factor();
         if !(0..factor).contains(&back) {
             let (expected, found) = (format!("less than {factor} frames"), back.to_string());
             return Err(Error::Shape { what: "the padding at the end", expected, found });
         }
+        self.state.check_strips()?;
         self.padding.back = back;
         let (cuts, _) = self.steps.finish(1);
-        Ok(self.run(cuts))
+        self.run(cuts)
     }
 
-    fn run(&mut self, cuts: Vec<Cut>) -> Option<Tensor> {
+    fn run(&mut self, cuts: Vec<Cut>) -> Result<Option<Tensor>, Error> {
         let tokenizer = self.tokenizer;
         let ended = cuts.last().is_some_and(|cut| cut.is_last);
-        let parts: Vec<Tensor> = tch::no_grad(|| {
+        let mut parts = tch::no_grad(|| {
             let run = |Cut { frames, is_last }: Cut| {
-                start_step(tokenizer, &mut self.state, is_last, self.strip_rows);
-                self.blend.push(tokenizer.run_decoder(&frames, &mut self.state), is_last)
+                if is_last {
+                    self.state.expect_last();
+                }
+                let decoded = tokenizer.decoder().forward(&frames, &mut self.state)?;
+                self.blend.push(decoded, is_last)
             };
-            cuts.into_iter().map(run).filter(|part| part.size()[2] > 0).collect()
-        });
+            cuts.into_iter().map(run).collect::<Result<Vec<Tensor>, Error>>()
+        })?;
+        parts.retain(|part| part.size()[2] > 0);
         let decoded = match parts.as_slice() {
-            [] => return None,
+            [] => return Ok(None),
             [part] => part.shallow_clone(),
             parts => Tensor::cat(parts, 2),
         };
@@ -134,9 +145,12 @@ impl<'a> StreamDecoder<'a> {
         self.to_drop -= front;
         let back = if ended { self.padding.back.min(t - front) } else { 0 };
         if front + back == t {
-            return None;
+            return Ok(None);
         }
-        let cropped = Padding { front, back, ..self.padding }.crop(&decoded);
-        Some(cropped.to_kind(Kind::Float).contiguous())
+        let cropped = Padding { front, back, ..self.padding }.crop(&decoded).to_kind(Kind::Float).contiguous();
+        match is_finite(&cropped) {
+            true => Ok(Some(cropped)),
+            false => Err(Error::DecodedNotFinite),
+        }
     }
 }

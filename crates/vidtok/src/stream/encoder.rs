@@ -1,12 +1,12 @@
 //! From frames to latents, chunk by chunk.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use vidtok_arch::StreamState;
 use vidtok_core::Quantized;
 
 use super::noise::Noise;
 use super::steps::{Cut, Step, Steps};
-use super::{EncodeOptions, start_step};
+use super::{EncodeOptions, is_finite};
 use crate::tokenizer::clip_size;
 use crate::{Error, Padding, PixelRange, Plan, Tokenizer};
 
@@ -22,7 +22,6 @@ pub struct StreamEncoder<'a> {
     pub(super) padding: Padding,
     pub(super) steps: Steps,
     pub(super) state: StreamState,
-    pub(super) strip_rows: Option<i64>,
     pub(super) pushed: i64,
     pub(super) noise: Option<Noise>,
 }
@@ -57,25 +56,29 @@ impl<'a> StreamEncoder<'a> {
         let steps = Steps::new(step(tokenizer, options), total, 0);
         let noise = tokenizer.quantizer().codebook_size().is_none().then_some(options.seed).flatten().map(Noise::new);
         let state = StreamState::streaming();
-        Self { tokenizer, frames, size, options, padding, steps, state, strip_rows: None, pushed: 0, noise }
+        Self { tokenizer, frames, size, options, padding, steps, state, pushed: 0, noise }
     }
 
-    /// In strips as planned. Chunks are what is pushed.
+    /// In strips as planned, or none. Chunks are what is pushed. Only before the first push, as
+    /// [`in_strips`](Self::in_strips).
     #[must_use]
-    pub fn planned(self, plan: &Plan) -> Self {
+    pub fn planned(mut self, plan: &Plan) -> Self {
         match plan.rows {
             Some(rows) => self.in_strips(rows),
-            None => self,
+            None => {
+                self.state = self.state.in_one_piece();
+                self
+            }
         }
     }
 
-    /// Computes so many rows of the frames at a time, to need less memory; the result is the same.
+    /// Computes so many rows of the frames at a time, to need less memory; the result is the same. Only before the first
+    /// push: what layers keep is of the strips of the steps before, so after a change the next push is an error.
     #[must_use]
     pub fn in_strips(mut self, rows: i64) -> Self {
         let factor = self.tokenizer.config().model.spatial_factor();
         let rows = (rows / factor * factor).max(factor);
-        self.strip_rows = Some(rows);
-        self.state = std::mem::take(&mut self.state).in_strips(rows);
+        self.state = self.state.in_strips(rows);
         self
     }
 
@@ -105,8 +108,9 @@ impl<'a> StreamEncoder<'a> {
     ///
     /// # Errors
     /// If the frames are of another size, or more than were announced, their values are far outside [-1, 1]
-    /// ([`PixelRange::check`]), or the encoder gives numbers that are not finite.
+    /// ([`PixelRange::check`]), the strips have changed, or the encoder gives numbers that are not finite.
     pub fn push(&mut self, frames: &Tensor) -> Result<Option<Quantized>, Error> {
+        self.state.check_strips()?;
         let [t, h, w] = clip_size(frames)?;
         let left = self.frames.map(|all| all - self.pushed);
         if [h, w] != self.size || left.is_some_and(|left| t > left) {
@@ -141,6 +145,7 @@ impl<'a> StreamEncoder<'a> {
             let (expected, found) = (format!("{frames} frames"), self.pushed.to_string());
             return Err(Error::Shape { what: "the clip", expected, found });
         }
+        self.state.check_strips()?;
         self.frames = Some(self.pushed);
         let (cuts, back) = self.steps.finish(self.tokenizer.config().model.temporal_factor());
         self.padding.back = back;
@@ -149,18 +154,20 @@ impl<'a> StreamEncoder<'a> {
 
     fn run(&mut self, cuts: Vec<Cut>) -> Result<Option<Quantized>, Error> {
         let tokenizer = self.tokenizer;
-        let parts: Vec<Tensor> = tch::no_grad(|| {
+        let parts = tch::no_grad(|| {
             let run = |Cut { frames, is_last }: Cut| {
-                start_step(tokenizer, &mut self.state, is_last, self.strip_rows);
-                tokenizer.run_encoder(&frames, &mut self.state)
+                if is_last {
+                    self.state.expect_last();
+                }
+                tokenizer.encoder().forward(&frames, &mut self.state)
             };
-            cuts.into_iter().map(run).collect()
-        });
+            cuts.into_iter().map(run).collect::<Result<Vec<Tensor>, _>>()
+        })?;
         if parts.is_empty() {
             return Ok(None);
         }
         let encoded = Tensor::cat(&parts, 2);
-        if encoded.isfinite().all().to_kind(Kind::Int64).int64_value(&[]) == 0 {
+        if !is_finite(&encoded) {
             return Err(Error::NotFinite);
         }
         let noise = self.noise.as_mut().map(|noise| noise.like(&encoded, tokenizer.quantizer().latent_channels()));

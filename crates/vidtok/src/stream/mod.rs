@@ -19,9 +19,7 @@ pub use encoder::StreamEncoder;
 pub use reconstructor::StreamReconstructor;
 
 use serde::{Deserialize, Serialize};
-use vidtok_arch::StreamState;
-
-use crate::Tokenizer;
+use tch::{Kind, Tensor};
 
 /// The published window of non-causal models, in frames.
 pub const PUBLISHED_WINDOW: i64 = 16;
@@ -52,17 +50,17 @@ impl Window {
     /// In multiples of the temporal factor, each window reaching further than the one before.
     fn fit(self, factor: i64) -> Self {
         let frames = (self.frames / factor * factor).max(factor);
-        let overlap = (self.overlap.max(0) + factor - 1) / factor * factor;
-        Self { frames, overlap: overlap.min(frames - factor) }
+        let overlap = self.overlap.clamp(0, frames - factor);
+        Self { frames, overlap: (overlap + factor - 1) / factor * factor }
     }
 }
 
-/// The state before a step: a causal step goes on from the one before, a window of another model starts anew.
-fn start_step(tokenizer: &Tokenizer, state: &mut StreamState, is_last: bool, strip_rows: Option<i64>) {
-    if !tokenizer.config().model.causality.is_causal() {
-        let whole = StreamState::whole_clip();
-        *state = strip_rows.map_or_else(StreamState::whole_clip, |rows| whole.in_strips(rows));
-    } else if is_last {
-        state.expect_last();
+/// Whether all numbers are finite: one pass over them, which makes no tensor of their size.
+fn is_finite(x: &Tensor) -> bool {
+    if x.numel() == 0 {
+        return true;
     }
+    // A number that is none becomes the least and the greatest.
+    let (least, greatest) = x.to_kind(Kind::Float).aminmax(None, false);
+    least.double_value(&[]).is_finite() && greatest.double_value(&[]).is_finite()
 }

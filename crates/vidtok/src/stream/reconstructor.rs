@@ -28,16 +28,15 @@ impl<'a> StreamReconstructor<'a> {
         Self { encoder, decoder, tokenizer, waiting: None, codes: Vec::new() }
     }
 
-    /// In strips as planned. Chunks are what is pushed.
+    /// In strips as planned, or none. Chunks are what is pushed. Only before the first push, as
+    /// [`in_strips`](Self::in_strips).
     #[must_use]
     pub fn planned(self, plan: &Plan) -> Self {
-        match plan.rows {
-            Some(rows) => self.in_strips(rows),
-            None => self,
-        }
+        Self { encoder: self.encoder.planned(plan), decoder: self.decoder.planned(plan), ..self }
     }
 
-    /// Computes so many rows of the frames at a time, to need less memory; the result is the same.
+    /// Computes so many rows of the frames at a time, to need less memory; the result is the same. Only before the first
+    /// push: after a change the next push is an error.
     #[must_use]
     pub fn in_strips(self, rows: i64) -> Self {
         Self { encoder: self.encoder.in_strips(rows), decoder: self.decoder.in_strips(rows), ..self }
@@ -47,7 +46,7 @@ impl<'a> StreamReconstructor<'a> {
     /// clip's last frame determines all.
     ///
     /// # Errors
-    /// As [`StreamEncoder::push`].
+    /// As [`StreamEncoder::push`] and [`StreamDecoder::push`].
     pub fn push(&mut self, frames: &Tensor) -> Result<Option<Reconstructed>, Error> {
         let quantized = self.encoder.push(frames)?;
         let waiting = match self.waiting.take() {

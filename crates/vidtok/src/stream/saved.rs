@@ -4,10 +4,11 @@
 //! tensors of one number or more.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
-use tch::Tensor;
-use vidtok_arch::StreamState;
+use tch::{Kind, Tensor};
+use vidtok_arch::{StreamError, StreamState};
 use vidtok_torch::{TensorFile, write_tensors};
 
 use super::noise::Noise;
@@ -20,13 +21,16 @@ const KIND: &str = "vidtok.stream";
 const ENCODER: &str = "encoder";
 const DECODER: &str = "decoder";
 
+/// More than a stream has frames, rows or columns.
+const MOST: i64 = 1 << 40;
+
 impl<'a> StreamEncoder<'a> {
     /// Writes the state between two calls, whole or not at all.
     ///
     /// # Errors
     /// If the file system refuses.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let mut file = Saved::new(&self.state, &self.steps, self.padding, self.options.window, self.strip_rows);
+        let mut file = Saved::new(&self.state, &self.steps, self.padding, self.options.window);
         file.number("frames", self.frames);
         file.numbers("size", &self.size);
         file.number("pushed", Some(self.pushed));
@@ -39,23 +43,37 @@ impl<'a> StreamEncoder<'a> {
     /// The encoder that was [saved](Self::save), for the same model.
     ///
     /// # Errors
-    /// If the file cannot be read, or is of another model or no encoder's.
+    /// If the file cannot be read, is of another model or no encoder's, or a tensor in it is not as it must be.
     pub fn restore(tokenizer: &'a Tokenizer, path: &Path) -> Result<Self, Error> {
         let mut file = Restored::read(path, ENCODER, tokenizer)?;
-        let [h, w] = file.numbers("size")?.try_into().map_err(|_| file.wrong("size"))?;
+        let [h, w] = file.counts("size", 1..=MOST)?;
         let seed = file.optional("noise.seed")?.map(i64::cast_unsigned);
         let options = EncodeOptions { seed, window: file.window()? };
-        let mut encoder = match file.optional("frames")? {
+        let mut encoder = match file.count("frames", 1..=MOST)? {
             Some(t) => Self::new(tokenizer, [t, h, w], options),
             None => Self::open_ended(tokenizer, [h, w], options),
         };
-        encoder.pushed = file.optional("pushed")?.ok_or_else(|| file.wrong("pushed"))?;
+        let frames = encoder.frames.unwrap_or(MOST);
+        encoder.pushed = file.count("pushed", 0..=frames)?.ok_or_else(|| file.missing("pushed"))?;
+        let fill = encoder.padding;
         encoder.padding = file.padding()?;
-        if let (Some(drawn), Some(seed)) = (file.optional("noise.drawn")?, seed) {
-            encoder.noise = Some(Noise::after(seed, drawn.cast_unsigned()));
+        if (encoder.padding.bottom, encoder.padding.right) != (fill.bottom, fill.right) {
+            return Err(file.wrong("padding", &format!("{fill:?}"), &format!("{:?}", encoder.padding)));
         }
-        file.steps(&mut encoder.steps)?;
-        (encoder.state, encoder.strip_rows) = file.state()?;
+        if let (Some(drawn), Some(noise), Some(seed)) = (file.optional("noise.drawn")?, &mut encoder.noise, seed) {
+            *noise = Noise::after(seed, drawn.cast_unsigned());
+        }
+        file.steps(&mut encoder.steps, 3)?;
+        let (expected, found) = ([h + fill.bottom, w + fill.right], encoder.steps.first.as_deref());
+        if found.is_some_and(|first| first[3..] != expected) {
+            return Err(file.wrong(
+                "steps.first",
+                &format!("[b, 3, t, h, w] with {expected:?}"),
+                &format!("{found:?}"),
+            ));
+        }
+        encoder.state =
+            file.state(&encoder.steps, |tensors, size, rows| tokenizer.encoder().restore(tensors, size, rows))?;
         Ok(encoder)
     }
 }
@@ -66,7 +84,7 @@ impl<'a> StreamDecoder<'a> {
     /// # Errors
     /// If the file system refuses.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let mut file = Saved::new(&self.state, &self.steps, self.padding, self.window, self.strip_rows);
+        let mut file = Saved::new(&self.state, &self.steps, self.padding, self.window);
         file.number("to_drop", Some(self.to_drop));
         file.tensor("tail", self.blend.tail.as_ref());
         file.write(path, DECODER, self.tokenizer)
@@ -75,14 +93,20 @@ impl<'a> StreamDecoder<'a> {
     /// The decoder that was [saved](Self::save), for the same model.
     ///
     /// # Errors
-    /// If the file cannot be read, or is of another model or no decoder's.
+    /// If the file cannot be read, is of another model or no decoder's, or a tensor in it is not as it must be.
     pub fn restore(tokenizer: &'a Tokenizer, path: &Path) -> Result<Self, Error> {
         let mut file = Restored::read(path, DECODER, tokenizer)?;
-        let mut decoder = Self::start(tokenizer, None, file.padding()?, file.window()?);
-        decoder.to_drop = file.optional("to_drop")?.ok_or_else(|| file.wrong("to_drop"))?;
-        decoder.blend.tail = file.tensors.remove("tail");
-        file.steps(&mut decoder.steps)?;
-        (decoder.state, decoder.strip_rows) = file.state()?;
+        let padding = file.padding()?;
+        let mut decoder = Self::start(tokenizer, None, padding, file.window()?);
+        decoder.to_drop = file.count("to_drop", 0..=padding.front)?.ok_or_else(|| file.missing("to_drop"))?;
+        file.steps(&mut decoder.steps, tokenizer.quantizer().latent_channels())?;
+        let model = &tokenizer.config().model;
+        let side = |n: i64| n.saturating_mul(model.spatial_factor());
+        let tail = decoder.steps.first.as_ref().filter(|_| decoder.blend.overlap > 0);
+        let tail = tail.map(|first| vec![first[0], 3, decoder.blend.overlap, side(first[3]), side(first[4])]);
+        decoder.blend.tail = file.clip("tail", tail.as_deref())?;
+        decoder.state =
+            file.state(&decoder.steps, |tensors, size, rows| tokenizer.decoder().restore(tensors, size, rows))?;
         Ok(decoder)
     }
 }
@@ -91,20 +115,14 @@ impl<'a> StreamDecoder<'a> {
 struct Saved(Vec<(String, Tensor)>);
 
 impl Saved {
-    fn new(
-        state: &StreamState,
-        steps: &Steps,
-        padding: Padding,
-        window: Option<Window>,
-        strip_rows: Option<i64>,
-    ) -> Self {
+    fn new(state: &StreamState, steps: &Steps, padding: Padding, window: Option<Window>) -> Self {
         let Padding { front, back, bottom, right } = padding;
         let mut file = Self(state.tensors());
         file.numbers("padding", &[front, back, bottom, right]);
         if let Some(Window { frames, overlap }) = window {
             file.numbers("window", &[frames, overlap]);
         }
-        file.number("strip_rows", strip_rows);
+        file.number("strip_rows", state.strip_rows());
         file.number("steps.missing", steps.missing);
         file.number("steps.begun", Some(steps.begun.into()));
         file.numbers("steps.first", steps.first.as_deref().unwrap_or_default());
@@ -137,69 +155,115 @@ impl Saved {
 struct Restored<'p> {
     path: &'p Path,
     tensors: BTreeMap<String, Tensor>,
+    /// What the networks compute in.
+    kind: Kind,
 }
 
 impl<'p> Restored<'p> {
     fn read(path: &'p Path, kind: &str, tokenizer: &Tokenizer) -> Result<Self, Error> {
         let file = TensorFile::open(path)?;
-        let wrong = |problem: String| Error::EncodedFile { path: path.to_owned(), problem };
+        let problem = |problem: &str| Error::EncodedFile { path: path.to_owned(), problem: problem.to_owned() };
         if file.metadata(KIND) != Some(kind) {
-            return Err(wrong(format!("this is no saved state of a stream's {kind}")));
+            return Err(problem(&format!("this is no saved state of a stream's {kind}")));
         }
         if file.metadata(WEIGHTS) != Some(tokenizer.weights_sha256()) {
-            return Err(wrong("the state is of a model with other weights".to_owned()));
+            return Err(problem("the state is of a model with other weights"));
         }
         let tensors = file.tensors()?.into_iter().map(|(name, tensor)| (name, tensor.to_device(tokenizer.device())));
-        Ok(Self { path, tensors: tensors.collect() })
+        Ok(Self { path, tensors: tensors.collect(), kind: tokenizer.kind() })
     }
 
-    fn wrong(&self, name: &str) -> Error {
-        Error::EncodedFile { path: self.path.to_owned(), problem: format!("{name} in the state makes no sense") }
+    fn problem(&self, problem: String) -> Error {
+        Error::EncodedFile { path: self.path.to_owned(), problem }
+    }
+
+    fn wrong(&self, name: &str, expected: &str, found: &str) -> Error {
+        self.problem(format!("{name}: expected {expected}, found {found}"))
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        self.wrong(name, "a number", "none")
     }
 
     fn numbers(&self, name: &str) -> Result<Vec<i64>, Error> {
         let Some(tensor) = self.tensors.get(name) else { return Ok(Vec::new()) };
-        Vec::try_from(tensor).map_err(|_| self.wrong(name))
+        let numbers = (tensor.kind() == Kind::Int64).then(|| Vec::try_from(tensor).ok()).flatten();
+        numbers.ok_or_else(|| self.wrong(name, "Int64 [n]", &describe(tensor)))
+    }
+
+    /// As many numbers, each within `range`.
+    fn counts<const N: usize>(&self, name: &str, range: RangeInclusive<i64>) -> Result<[i64; N], Error> {
+        let numbers = self.numbers(name)?;
+        let within = numbers.iter().all(|number| range.contains(number));
+        let expected = || format!("{N} numbers from {} to {}", range.start(), range.end());
+        match <[i64; N]>::try_from(numbers) {
+            Ok(numbers) if within => Ok(numbers),
+            Ok(numbers) => Err(self.wrong(name, &expected(), &format!("{numbers:?}"))),
+            Err(numbers) => Err(self.wrong(name, &expected(), &format!("{numbers:?}"))),
+        }
+    }
+
+    /// A number within `range`, if it is there.
+    fn count(&self, name: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Error> {
+        self.tensors.contains_key(name).then(|| self.counts(name, range).map(|[count]| count)).transpose()
     }
 
     fn optional(&self, name: &str) -> Result<Option<i64>, Error> {
-        match self.numbers(name)?[..] {
-            [] => Ok(None),
-            [number] => Ok(Some(number)),
-            _ => Err(self.wrong(name)),
-        }
+        self.count(name, i64::MIN..=i64::MAX)
     }
 
     fn padding(&self) -> Result<Padding, Error> {
-        match self.numbers("padding")?[..] {
-            [front, back, bottom, right] => Ok(Padding { front, back, bottom, right }),
-            _ => Err(self.wrong("padding")),
-        }
+        let [front, back, bottom, right] = self.counts("padding", 0..=MOST)?;
+        Ok(Padding { front, back, bottom, right })
     }
 
     fn window(&self) -> Result<Option<Window>, Error> {
-        match self.numbers("window")?[..] {
-            [] => Ok(None),
-            [frames, overlap] => Ok(Some(Window { frames, overlap })),
-            _ => Err(self.wrong("window")),
-        }
+        let window = self.tensors.contains_key("window").then(|| self.counts("window", i64::MIN..=i64::MAX));
+        Ok(window.transpose()?.map(|[frames, overlap]| Window { frames, overlap }))
     }
 
-    fn steps(&mut self, steps: &mut Steps) -> Result<(), Error> {
-        steps.missing = self.optional("steps.missing")?;
-        steps.begun = self.optional("steps.begun")? == Some(1);
-        steps.first = Some(self.numbers("steps.first")?).filter(|shape| !shape.is_empty());
-        steps.pending = self.tensors.remove("steps.pending");
-        match (&steps.first, &steps.pending) {
-            (Some(first), _) if first.len() != 5 => Err(self.wrong("steps.first")),
-            (None, Some(_)) => Err(self.wrong("steps.pending")),
-            _ => Ok(()),
+    /// A tensor `[b, c, t, h, w]` in the number type of the networks; t may be any if it is 0 in what is expected, but not 0.
+    fn clip(&mut self, name: &str, expected: Option<&[i64]>) -> Result<Option<Tensor>, Error> {
+        let Some(tensor) = self.tensors.remove(name) else { return Ok(None) };
+        let mut size = tensor.size();
+        if size.len() == 5 && expected.is_some_and(|expected| expected[2] == 0) {
+            size[2] = 0;
         }
+        if expected == Some(size.as_slice()) && tensor.numel() > 0 && tensor.kind() == self.kind {
+            return Ok(Some(tensor));
+        }
+        let expected = expected.map_or("no such tensor".to_owned(), |shape| format!("{:?} {shape:?}", self.kind));
+        Err(self.wrong(name, &expected, &describe(&tensor)))
     }
 
-    fn state(&self) -> Result<(StreamState, Option<i64>), Error> {
-        let state = StreamState::from_tensors(&self.tensors).ok_or_else(|| self.wrong("frames"))?;
-        let rows = self.optional("strip_rows")?;
-        Ok((if let Some(rows) = rows { state.in_strips(rows) } else { state }, rows))
+    /// Of frames of so many channels.
+    fn steps(&mut self, steps: &mut Steps, channels: i64) -> Result<(), Error> {
+        steps.missing = self.count("steps.missing", 0..=MOST)?;
+        steps.begun = self.count("steps.begun", 0..=1)? == Some(1);
+        let first = self.numbers("steps.first")?;
+        let is_clip = first.len() == 5 && first[1] == channels && first.iter().all(|n| (1..=MOST).contains(n));
+        if !first.is_empty() && !is_clip {
+            return Err(self.wrong("steps.first", &format!("[b, {channels}, t, h, w]"), &format!("{first:?}")));
+        }
+        steps.first = is_clip.then_some(first);
+        let any_t = steps.first.as_ref().map(|first| [first[0], first[1], 0, first[3], first[4]]);
+        steps.pending = self.clip("steps.pending", any_t.as_ref().map(|shape| shape.as_slice()))?;
+        Ok(())
     }
+
+    /// What layers keep, as the network restores it.
+    fn state(
+        &self,
+        steps: &Steps,
+        restore: impl FnOnce(&BTreeMap<String, Tensor>, [i64; 3], Option<i64>) -> Result<StreamState, StreamError>,
+    ) -> Result<StreamState, Error> {
+        let rows = self.count("strip_rows", 1..=i64::MAX)?;
+        // Nothing is kept of a stream without frames.
+        let size = steps.first.as_ref().map_or([0; 3], |first| [first[0], first[3], first[4]]);
+        restore(&self.tensors, size, rows).map_err(|error| self.problem(error.to_string()))
+    }
+}
+
+fn describe(tensor: &Tensor) -> String {
+    format!("{:?} {:?}", tensor.kind(), tensor.size())
 }

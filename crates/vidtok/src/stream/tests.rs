@@ -4,8 +4,13 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
 
+use std::path::Path;
+
+use vidtok_arch::StreamError;
+use vidtok_torch::{TensorFile, write_tensors};
+
 use super::*;
-use crate::{Causality, Config, Encoded, config::tests::TINY};
+use crate::{Causality, Config, Encoded, Tokenizer, config::tests::TINY};
 use crate::{Error, Padding};
 
 const WHOLE: EncodeOptions = EncodeOptions { seed: None, window: None };
@@ -160,6 +165,165 @@ fn numbers_that_are_not_finite_are_refused_not_encoded() {
     let tokenizer = tokenizer(Causality::V1_0, 1);
     let video = random_video(3, 8, 8) * f64::NAN;
     assert!(matches!(tokenizer.encode(&video, WHOLE), Err(Error::NotFinite)));
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused_not_decoded() {
+    let tokenizer = tokenizer(Causality::V1_0, 1);
+    let encoded = tokenizer.encode(&random_video(5, 8, 8), WHOLE).unwrap();
+    assert!(tokenizer.decode(&encoded).is_ok());
+    let bias = tokenizer.parameters().get("decoder.conv_out.conv.bias").unwrap();
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let _ = bias.get(1).fill_(bad);
+        assert!(matches!(tokenizer.decode(&encoded), Err(Error::DecodedNotFinite)), "{bad}");
+        let mut stream = StreamReconstructor::new(&tokenizer, [5, 8, 8], None);
+        assert!(matches!(stream.push(&random_video(5, 8, 8)), Err(Error::DecodedNotFinite)), "{bad}");
+    }
+}
+
+#[test]
+fn latents_of_another_number_type_are_converted_or_refused() {
+    let tokenizer = tokenizer(Causality::V1_0, 1);
+    let encoded = tokenizer.encode(&random_video(3, 8, 8), WHOLE).unwrap();
+    let decode = |latent: Tensor| {
+        let mut decoder = StreamDecoder::open_ended(&tokenizer, encoded.padding, None);
+        decoder.push(&latent).map(|_| ())
+    };
+    assert!(decode(encoded.latent.to_kind(Kind::Half)).is_ok());
+    let error = decode(encoded.latent.to_kind(Kind::Int64)).unwrap_err().to_string();
+    assert_eq!(error, "the latent: expected floats [b, 4, t, h, w], found Int64 [1, 4, 2, 4, 4]");
+    let padding = Padding { front: -1, ..encoded.padding };
+    let mut decoder = StreamDecoder::new(&tokenizer, 2, padding, None);
+    assert!(decoder.push(&encoded.latent).unwrap_err().to_string().starts_with("the padding: "));
+}
+
+#[test]
+fn a_stream_that_has_begun_cannot_change_its_strips() {
+    fn is_refused<T>(result: Result<T, Error>) -> bool {
+        matches!(result, Err(Error::Stream(StreamError::Changed { .. })))
+    }
+    for causality in [Causality::V1_0, Causality::V1_1, Causality::NonCausal] {
+        let tokenizer = tokenizer(causality, 1);
+        let video = random_video(9, 32, 8);
+        let options = EncodeOptions { seed: None, window: Some(Window { frames: 2, overlap: 0 }) };
+        let whole = tokenizer.encode(&video, options).unwrap();
+        for (before, after) in [(Some(8), 4096), (Some(8), 16), (None, 8)] {
+            let start = StreamEncoder::new(&tokenizer, [9, 32, 8], options);
+            let mut encoder =
+                before.map_or(start, |rows| StreamEncoder::new(&tokenizer, [9, 32, 8], options).in_strips(rows));
+            let mut latents: Vec<Tensor> = Vec::new();
+            latents.extend(encoder.push(&video.narrow(2, 0, 5)).unwrap().map(|quantized| quantized.latent));
+            encoder = encoder.in_strips(after);
+            assert!(is_refused(encoder.push(&video.narrow(2, 5, 4))), "{causality} {before:?} {after}");
+            // Nothing is lost: in the strips of before the stream goes on.
+            let plan = crate::Plan { frames: 2, rows: before, bytes: 0, budget: None };
+            encoder = encoder.planned(&plan);
+            latents.extend(encoder.push(&video.narrow(2, 5, 4)).unwrap().map(|quantized| quantized.latent));
+            assert!(worst(&Tensor::cat(&latents, 2), &whole.latent) < 1e-5, "{causality} {before:?} {after}");
+
+            let mut decoder = StreamDecoder::open_ended(&tokenizer, whole.padding, options.window).planned(&plan);
+            decoder.push(&whole.latent.narrow(2, 0, 3)).unwrap();
+            decoder = decoder.in_strips(after);
+            assert!(is_refused(decoder.push(&whole.latent.narrow(2, 3, 1))) && is_refused(decoder.finish(0)));
+            let mut both = StreamReconstructor::new(&tokenizer, [9, 32, 8], options.window).planned(&plan);
+            both.push(&video.narrow(2, 0, 5)).unwrap();
+            assert!(is_refused(both.in_strips(after).push(&video.narrow(2, 5, 4))));
+        }
+    }
+}
+
+/// Writes the stream's tensors with `name` as `change` makes it, or without it.
+fn rewrite(from: &Path, to: &Path, name: &str, change: &dyn Fn(&Tensor) -> Option<Tensor>) {
+    let file = TensorFile::open(from).unwrap();
+    let mut tensors = file.tensors().unwrap();
+    if let Some(changed) = tensors.remove(name).and_then(|tensor| change(&tensor)) {
+        tensors.insert(name.to_owned(), changed);
+    }
+    let texts = ["vidtok.stream", "vidtok.weights_sha256"];
+    let texts = texts.map(|key| (key, file.metadata(key).unwrap().to_owned()));
+    write_tensors(to, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), texts).unwrap();
+}
+
+#[test]
+fn a_changed_saved_stream_is_an_error_that_names_the_file_the_tensor_and_what_it_must_be() {
+    type Change = (&'static str, fn(&Tensor) -> Option<Tensor>);
+    /// Of clips.
+    const SHAPES: [Change; 7] = [
+        ("fewer rows", |x| Some(x.narrow(3, 0, x.size()[3] / 2).contiguous())),
+        ("fewer columns", |x| Some(x.narrow(2, 0, x.size()[2] / 2).contiguous())),
+        ("other channels", |x| Some(Tensor::cat(&[x, x], 4))),
+        ("no clips", |x| Some(x.narrow(0, 0, 0).contiguous())),
+        ("more frames", |x| Some(Tensor::cat(&[x, x, x], 1))),
+        ("integers", |x| Some(x.to_kind(Kind::Int64))),
+        ("fewer axes", |x| Some(x.flatten(0, 1))),
+    ];
+    /// Of numbers.
+    const NUMBERS: [Change; 6] = [
+        ("negative", |x| Some(-x - 1)),
+        ("least", |x| Some(x.full_like(i64::MIN))),
+        ("greatest", |x| Some(x.full_like(i64::MAX))),
+        ("doubled", |x| Some(Tensor::cat(&[x.flatten(0, -1), x.flatten(0, -1)], 0))),
+        ("floats", |x| Some(x.to_kind(Kind::Float) + 0.5)),
+        ("missing", |_| None),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let [saved, changed] = ["saved", "changed.safetensors"].map(|name| folder.path().join(name));
+    for (causality, strips) in [(Causality::V1_0, 4), (Causality::V1_1, 100), (Causality::NonCausal, 4)] {
+        let tokenizer = tokenizer(causality, 1);
+        let window = Some(Window { frames: 8, overlap: 4 });
+        let options = EncodeOptions { seed: Some(3), window };
+        let video = random_video(12, 8, 8);
+        let mut encoder = StreamEncoder::new(&tokenizer, [19, 8, 8], options).in_strips(strips);
+        let latent = encoder.push(&video).unwrap().unwrap().latent;
+        encoder.save(&saved).unwrap();
+        let names = TensorFile::open(&saved).unwrap().names();
+        let restored = |path: &Path| -> Result<(), Error> {
+            let mut encoder = StreamEncoder::restore(&tokenizer, path)?;
+            encoder.push(&video.narrow(2, 0, 7)).map(|_| ())
+        };
+        assert!(restored(&saved).is_ok());
+        check_changes(&names, &saved, &changed, &SHAPES, &NUMBERS, &restored);
+
+        let mut decoder = StreamDecoder::open_ended(&tokenizer, encoder.padding(), window).in_strips(strips);
+        decoder.push(&latent).unwrap();
+        decoder.save(&saved).unwrap();
+        let names = TensorFile::open(&saved).unwrap().names();
+        let restored = |path: &Path| -> Result<(), Error> {
+            let mut decoder = StreamDecoder::restore(&tokenizer, path)?;
+            decoder.push(&latent)?;
+            decoder.finish(0).map(|_| ())
+        };
+        assert!(restored(&saved).is_ok());
+        check_changes(&names, &saved, &changed, &SHAPES, &NUMBERS, &restored);
+    }
+
+    fn check_changes(
+        names: &[String],
+        saved: &Path,
+        changed: &Path,
+        shapes: &[Change],
+        numbers: &[Change],
+        restored: &dyn Fn(&Path) -> Result<(), Error>,
+    ) {
+        for name in names {
+            let is_clip = name.ends_with(".kept") || ["steps.pending", "tail"].contains(&name.as_str());
+            for (label, change) in if is_clip { shapes } else { numbers } {
+                // A clip that waits may have any number of frames, which are its third axis.
+                if name == "steps.pending" && *label == "fewer columns" {
+                    continue;
+                }
+                rewrite(saved, changed, name, change);
+                // Of some numbers other values are right too; what counts then is that nothing panics.
+                let result = restored(changed);
+                if is_clip || name.ends_with(".seen") {
+                    let error = result.unwrap_err().to_string();
+                    let parts = ["changed.safetensors: ", ": expected ", ", found "];
+                    assert!(parts.iter().all(|part| error.contains(part)), "{name} {label}: {error}");
+                    assert!(error.contains(name.as_str()) || name.ends_with(".seen"), "{name} {label}: {error}");
+                }
+            }
+        }
+    }
 }
 
 /// A random partition of `t`.

@@ -1,0 +1,63 @@
+//! OpenMP runtimes in this process.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+/// The OpenMP runtimes that are loaded into this process, sorted (`proc_pid_maps(5)`); none where the system does not tell.
+///
+/// There should be one. A libtorch may bring its own beside the one that this program is linked to: each then starts as
+/// many threads as there are cores, which take turns, and programs with two have crashed.
+#[must_use]
+pub fn openmp_runtimes() -> Vec<PathBuf> {
+    runtimes(&fs::read_to_string("/proc/self/maps").unwrap_or_default())
+}
+
+/// Those among mapped files; a file that is mapped under two names is one.
+fn runtimes(maps: &str) -> Vec<PathBuf> {
+    let files = maps.lines().filter_map(|line| {
+        // Addresses, permissions, offset, device, inode, and the path, which may have spaces.
+        let (device, rest) = line.splitn(4, ' ').nth(3)?.split_once(' ')?;
+        let (inode, path) = rest.split_once(' ')?;
+        let path = PathBuf::from(path.trim_start());
+        is_runtime(path.file_name()?.to_str()?).then_some(((device, inode), path))
+    });
+    let mut paths: Vec<PathBuf> = files.collect::<BTreeMap<_, _>>().into_values().collect();
+    paths.sort();
+    paths
+}
+
+/// GNU's, LLVM's and Intel's, perhaps with a hash as Python packages name them, such as `libgomp-a34b3233.so.1`.
+fn is_runtime(name: &str) -> bool {
+    let names = ["libgomp", "libomp", "libiomp5"];
+    name.contains(".so")
+        && names.iter().any(|known| name.strip_prefix(known).is_some_and(|rest| rest.starts_with(['.', '-'])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runtimes_are_found_among_mapped_files_once_each() {
+        let maps = "\
+            5500-5600 r--p 00000000 08:01 11                         /usr/bin/vidtok\n\
+            7000-7100 r--p 00000000 08:01 42                         /usr/lib/libgomp.so.1.0.0\n\
+            7100-7200 r-xp 00001000 08:01 42                         /usr/lib/libgomp.so.1.0.0\n\
+            7200-7300 r-xp 00001000 08:01 43                         /home/me/my torch/libgomp-a34b3233.so.1\n\
+            7300-7400 r-xp 00001000 08:01 44                         /opt/intel/libiomp5.so\n\
+            7400-7500 r-xp 00001000 08:01 45                         /opt/libompstub.so\n\
+            7500-7600 rw-p 00000000 00:00 0                          [heap]\n\
+            7600-7700 rw-p 00000000 00:00 0\n";
+        let expected =
+            ["/home/me/my torch/libgomp-a34b3233.so.1", "/opt/intel/libiomp5.so", "/usr/lib/libgomp.so.1.0.0"];
+        assert_eq!(runtimes(maps), expected.map(PathBuf::from));
+        assert!(runtimes("").is_empty());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_has_libtorchs_runtime() {
+        assert!(!openmp_runtimes().is_empty());
+    }
+}

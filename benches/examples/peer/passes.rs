@@ -108,6 +108,8 @@ fn input_latent(arguments: &Arguments, tokenizer: &Tokenizer) -> EncodedFile {
         model: None,
         weights_sha256: None,
         frame_rate: None,
+        frame_times: None,
+        pixel_aspect: vidtok_core::PixelAspect::SQUARE,
     }
 }
 

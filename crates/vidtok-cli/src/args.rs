@@ -1,12 +1,14 @@
 //! The arguments of every command, and the flags that several share.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tch::{Device, Kind};
 use vidtok::{Config, Plan, Tokenizer, Weights, Window, Work, free_bytes, resident_bytes};
+use vidtok_core::{FrameRate, ParseFrameRateError};
 
 use crate::progress;
 
@@ -66,6 +68,14 @@ pub(crate) struct ModelArgs {
     pub(crate) overrides: Vec<String>,
 }
 
+/// Threads of a process that may be asked for. More than there are cores get in each other's way: with many more the work
+/// comes to a stand.
+pub(crate) const THREADS: RangeInclusive<i64> = 1..=256;
+/// Processes that may be started on this machine.
+pub(crate) const PROCESSES: RangeInclusive<i64> = 1..=256;
+/// CUDA devices that libtorch can number.
+const DEVICES: RangeInclusive<usize> = 0..=127;
+
 /// Where and how to compute.
 #[derive(Debug, Args)]
 pub(crate) struct ComputeArgs {
@@ -76,7 +86,7 @@ pub(crate) struct ComputeArgs {
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     pub(crate) dtype: Dtype,
     /// CPU threads; all cores without it
-    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(THREADS))]
     pub(crate) threads: Option<i32>,
 }
 
@@ -110,14 +120,28 @@ impl MemoryArgs {
     }
 }
 
-/// "2GiB", "800MiB" or a number of bytes.
+/// "2GiB", "800MiB" or a number of bytes, up to a petabyte.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    const MOST: f64 = (1u64 << 50) as f64;
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("", 0)];
     let parse = |(unit, shift): (&str, u32)| {
         let number: f64 = text.strip_suffix(unit)?.trim().parse().ok()?;
-        (number >= 0.0 && number.is_finite()).then_some((number * 2f64.powi(shift as i32)) as u64)
+        let bytes = number * 2f64.powi(shift as i32);
+        (1.0..=MOST).contains(&bytes).then_some(bytes as u64)
     };
-    units.into_iter().find_map(parse).ok_or_else(|| "expected a size such as 2GiB or 800MiB".to_owned())
+    let expected = || "expected a size from 1 byte to 1024TiB, such as 2GiB or 800MiB".to_owned();
+    units.into_iter().find_map(parse).ok_or_else(expected)
+}
+
+/// Frames per second that a video may have.
+pub(crate) const RATES: RangeInclusive<f64> = 0.001..=1e6;
+
+/// A rate that is no mistake.
+pub(crate) fn parse_rate(text: &str) -> Result<FrameRate, String> {
+    let rate: FrameRate = text.parse().map_err(|error: ParseFrameRateError| error.to_string())?;
+    let (least, most) = (RATES.start(), RATES.end());
+    let is_usual = RATES.contains(&rate.as_f64());
+    is_usual.then_some(rate).ok_or_else(|| format!("expected a rate from {least} to {most} frames a second"))
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -141,10 +165,10 @@ pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
     let index = match text.split_once(':') {
         None if text == "cpu" => return Ok(Device::Cpu),
         None if text == "cuda" => Some(0),
-        Some(("cuda", index)) => index.parse().ok(),
+        Some(("cuda", index)) => index.parse().ok().filter(|index| DEVICES.contains(index)),
         _ => None,
     };
-    index.map(Device::Cuda).ok_or_else(|| "expected cpu, cuda or cuda:N".to_owned())
+    index.map(Device::Cuda).ok_or_else(|| format!("expected cpu, cuda or cuda:N with N from 0 to {}", DEVICES.end()))
 }
 
 impl ComputeArgs {
@@ -194,12 +218,64 @@ impl ModelArgs {
     }
 }
 
-/// The weights of a file, averaged ones on request.
-pub(crate) fn read_weights(path: &std::path::Path, ema: bool, config: &Config) -> anyhow::Result<Weights> {
+/// The weights of a file, averaged ones on request; what was left out of its keys is said.
+pub(crate) fn read_weights(path: &Path, ema: bool, config: &Config) -> anyhow::Result<Weights> {
     let mut weights = Weights::read(path)?;
+    if weights.unwrapped() > 0 {
+        let (name, keys) = (path.display(), weights.unwrapped());
+        eprintln!("{name}: \"module.\" or \"_orig_mod.\", which wrappers add, was left out of {keys} keys");
+    }
     if ema {
         let shapes = Tokenizer::shapes(config.clone())?;
         weights.use_ema(shapes.parameters().names())?;
     }
     Ok(weights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_beyond_their_range_are_wrong_usage_that_names_the_range() {
+        for (arguments, range) in [
+            (["encode", "--threads", "1000"], "1..=256"),
+            (["train", "--threads", "0"], "1..=256"),
+            (["metrics", "--threads", "2147483648"], "1..=256"),
+            (["encode", "--device", "cuda:99999999999999999999"], "0 to 127"),
+            (["decode", "--max-memory", "1e30GiB"], "1024TiB"),
+            (["reconstruct", "--overlap", "13"], "0..=12"),
+            (["tokenize", "--nproc", "1000000"], "1..=256"),
+            (["train", "--nproc", "0"], "1..=256"),
+            (["tokenize", "--fps", "4294967295"], "0.001 to 1000000"),
+            (["tokenize", "--crop", "0,16"], "1 to 16384"),
+            (["evaluate", "--fps", "1e-9"], "0.001 to 1000000"),
+            (["evaluate", "--max-frames", "18446744073709551615"], "1..=1000000000"),
+            (["evaluate", "--compare", "down:4x9223372036854775807"], "1 to 1024"),
+            (["verify", "--max-frames", "9223372036854775807"], "1..=100000"),
+        ] {
+            let error = Arguments::try_parse_from(["vidtok"].iter().chain(&arguments)).unwrap_err();
+            let (status, said) = (error.exit_code(), error.to_string());
+            assert!(status == 2 && said.contains(arguments[2]) && said.contains(range), "{arguments:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn sizes_rates_and_devices_have_bounds() {
+        assert_eq!(["2GiB", "1.5KiB", "1024TiB", "1"].map(parse_bytes), [2 << 30, 1536, 1 << 50, 1].map(Ok));
+        for text in ["0", "-1GiB", "1025TiB", "1e300GiB", "inf", "NaN", "much", "GiB", ""] {
+            assert!(parse_bytes(text).unwrap_err().contains("1 byte to 1024TiB"), "{text}");
+        }
+        assert_eq!(
+            ["cpu", "cuda", "cuda:7"].map(parse_device),
+            [Device::Cpu, Device::Cuda(0), Device::Cuda(7)].map(Ok)
+        );
+        assert_eq!(parse_rate("30000/1001").unwrap().fraction(), (30000, 1001));
+        for (text, word) in [("0", "positive"), ("4294967295", "0.001 to 1000000"), ("1/4294967295", "0.001")] {
+            assert!(parse_rate(text).unwrap_err().contains(word), "{text}");
+        }
+        for text in ["gpu", "cuda:", "cuda:-1", "cuda:128", "cuda:18446744073709551615"] {
+            assert!(parse_device(text).unwrap_err().contains("0 to 127"), "{text}");
+        }
+    }
 }

@@ -3,19 +3,64 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tch::{Kind, Tensor};
-use vidtok::Window;
-use vidtok_core::{FrameRate, FrameSink, FrameSource, temporary_beside};
+use vidtok::{PixelRange, Window};
+use vidtok_core::{FrameRate, FrameSink, FrameSource, PixelAspect, temporary_beside};
 use vidtok_data::{
-    Destination, Ffmpeg, InputOptions, InputReader, Quality, Reach, Timeline, VideoWriter, cover, interval, to_frames,
-    to_model_range,
+    Destination, Ffmpeg, Hdr, InputOptions, InputReader, Notice, Reach, ReadOptions, Sampling, Timeline, VideoWriter,
+    WriteOptions, cover, to_frames, to_model_range,
 };
 use vidtok_torch::{TensorFile, write_tensors};
 
+use crate::args::parse_rate;
+use crate::notices;
 use crate::standard::{self, Input, is_standard, is_tensor_name};
 
-/// Size and rate that an input is brought to before it is encoded.
+/// How pixels are read.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ReadArgs {
+    /// What becomes of high dynamic range (PQ, HLG): tone-map takes it to BT.709, keep cuts its signal to 8 bits
+    #[arg(long, value_enum, default_value_t = HdrChoice::ToneMap)]
+    hdr: HdrChoice,
+    /// Deinterlace interlaced video, one frame for each; its fields stay woven without it
+    #[arg(long)]
+    deinterlace: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum HdrChoice {
+    #[default]
+    ToneMap,
+    Keep,
+}
+
+impl ReadArgs {
+    pub(crate) fn options(&self) -> ReadOptions {
+        let hdr = match self.hdr {
+            HdrChoice::ToneMap => Hdr::ToneMap,
+            HdrChoice::Keep => Hdr::Keep,
+        };
+        ReadOptions { hdr, deinterlace: self.deinterlace }
+    }
+}
+
+/// How videos are stored.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct WriteArgs {
+    /// Repeat the last row or column of an odd size, so that all players can show the video (4:2:0); odd sizes are kept
+    /// without it, with full colour resolution (4:4:4)
+    #[arg(long)]
+    player_friendly: bool,
+}
+
+impl WriteArgs {
+    pub(crate) fn options(self) -> WriteOptions {
+        WriteOptions { player_friendly: self.player_friendly, ..WriteOptions::default() }
+    }
+}
+
+/// Size and rate that an input is brought to before it is encoded, none of which changes the shape of its pixels.
 #[derive(Debug, Args)]
 pub(crate) struct FrameArgs {
     /// Resize and centre-crop to this height; the video's own without it
@@ -24,17 +69,19 @@ pub(crate) struct FrameArgs {
     /// Resize and centre-crop to this width; the video's own without it
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=16384))]
     width: Option<i64>,
-    /// Take every n-th frame of a video file, to come close to this many a second; for a tensor: its frames per second
-    #[arg(long)]
+    /// Take those frames of a video file that come close to this many a second; for a tensor: its frames per second
+    #[arg(long, value_parser = parse_rate)]
     fps: Option<FrameRate>,
     /// Images that are shown in a second, where the input is a folder of frames (PNG, JPEG), a pattern such as
     /// frames/%06d.png, or an image
-    #[arg(long, value_name = "RATE", default_value_t = InputOptions::FRAME_RATE)]
+    #[arg(long, value_name = "RATE", default_value_t = InputOptions::FRAME_RATE, value_parser = parse_rate)]
     frame_rate: FrameRate,
     /// For models that are not causal: frames that a window of 16 shares with the one before, which fade into each
     /// other; about as many more tokens
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=12))]
     overlap: i64,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 impl FrameArgs {
@@ -48,16 +95,13 @@ impl FrameArgs {
             (None, None) => [h, w],
         }
     }
-
-    fn stride(&self, source: FrameRate) -> i64 {
-        self.fps.map_or(1, |fps| interval(source.as_f64(), fps.as_f64()) as i64)
-    }
 }
 
 impl Default for FrameArgs {
     /// As without any.
     fn default() -> Self {
-        Self { height: None, width: None, fps: None, frame_rate: InputOptions::FRAME_RATE, overlap: 0 }
+        let (frame_rate, read) = (InputOptions::FRAME_RATE, ReadArgs::default());
+        Self { height: None, width: None, fps: None, frame_rate, overlap: 0, read }
     }
 }
 
@@ -71,12 +115,13 @@ pub(crate) struct Clip {
     most: i64,
     /// t, h, w as given out.
     size: [i64; 3],
-    stride: i64,
+    sampling: Sampling,
     /// Source frames that were read.
     read: i64,
     window: Option<Window>,
     /// None if nothing says how fast the frames follow each other.
     timeline: Option<Timeline>,
+    notices: Vec<Notice>,
 }
 
 enum Source {
@@ -87,28 +132,34 @@ enum Source {
 
 impl Clip {
     pub(crate) fn open(input: &Input, arguments: &FrameArgs) -> anyhow::Result<Self> {
-        let path = input.path();
-        if input.is_tensor_file() { Self::open_tensor(path, arguments) } else { Self::open_video(path, arguments) }
+        match input.is_tensor_file() {
+            true => Self::open_tensor(input, arguments),
+            false => Self::open_video(input.path(), arguments),
+        }
     }
 
     fn open_video(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
-        let input = InputOptions { frame_rate: arguments.frame_rate, reach: Reach::once() };
+        let (frame_rate, read) = (arguments.frame_rate, arguments.read.options());
+        let input = InputOptions { frame_rate, reach: Reach::once(), read };
         let reader = InputReader::open(&Ffmpeg::locate()?, path, &input)?;
+        let notices = reader.notices();
         let info = reader.info().clone();
-        let stride = arguments.stride(info.frame_rate);
-        let timeline = reader.timeline()?;
-        let timeline = u32::try_from(stride).ok().and_then(|stride| timeline.every(stride));
-        let timeline = timeline.with_context(|| format!("--fps: every {stride}-th frame is too few"))?;
+        let fps = arguments.fps.map(FrameRate::as_f64);
+        let sampling = Sampling::of(&info, fps);
+        let taken =
+            sampling.apply(&info, fps).context("--fps: no frame rate is as slow as that of what would be taken")?;
+        let timeline = reader.timeline()?.with_frames(&taken);
         let [h, w] = arguments.size([info.height, info.width]);
-        let t = (info.frames as i64 + stride - 1) / stride;
+        let t = taken.frames as i64;
         let most = (READ_BYTES / (info.height * info.width * 3 * size_of::<f32>() as i64)).max(1);
         let source = Source::Video(Box::new(reader));
         // Videos can be of any length, tensors are in memory anyway.
         let window = Some(Window { overlap: arguments.overlap, ..Window::PUBLISHED });
-        Ok(Self { source, most, size: [t, h, w], stride, read: 0, window, timeline: Some(timeline) })
+        Ok(Self { source, most, size: [t, h, w], sampling, read: 0, window, timeline: Some(timeline), notices })
     }
 
-    fn open_tensor(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
+    fn open_tensor(input: &Input, arguments: &FrameArgs) -> anyhow::Result<Self> {
+        let path = input.path();
         let video = TensorFile::open(path)?.tensor("video")?;
         let (h, w, t) = match video.size()[..] {
             [b, 3, t, h, w] if b * t * h * w > 0 && video.is_floating_point() => (h, w, t),
@@ -119,11 +170,17 @@ impl Clip {
                 video.size()
             ),
         };
+        let range = PixelRange::of(&video);
+        range.check().with_context(|| path.display().to_string())?;
+        if let Some(doubt) = range.doubt() {
+            eprintln!("warning: {}: {doubt}", input.name());
+        }
         let [h, w] = arguments.size([h, w]);
         let source = Source::Tensor(video.to_kind(Kind::Float));
         let timeline = arguments.fps.map(Timeline::even);
         let window = (arguments.overlap > 0).then_some(Window { overlap: arguments.overlap, ..Window::PUBLISHED });
-        Ok(Self { source, most: t, size: [t, h, w], stride: 1, read: 0, window, timeline })
+        let notices = Vec::new();
+        Ok(Self { source, most: t, size: [t, h, w], sampling: Sampling::ALL, read: 0, window, timeline, notices })
     }
 
     /// t, h and w.
@@ -131,13 +188,18 @@ impl Clip {
         self.size
     }
 
-    /// When its frames are shown, and its sound.
+    /// Prints what a user should know of how it is read.
+    pub(crate) fn print_notices(&self, input: &Input) {
+        notices::print(input.name(), &self.notices);
+    }
+
+    /// When its frames are shown, the shape of its pixels, and its sound.
     pub(crate) fn timeline(&self) -> Option<&Timeline> {
         self.timeline.as_ref()
     }
 
-    pub(crate) fn frame_rate(&self) -> Option<FrameRate> {
-        self.timeline().map(Timeline::frame_rate)
+    pub(crate) fn pixel_aspect(&self) -> PixelAspect {
+        self.timeline().map(Timeline::pixel_aspect).unwrap_or_default()
     }
 
     /// The window in which a non-causal model takes the clip; `None` for the whole clip.
@@ -156,15 +218,14 @@ impl Clip {
         }
     }
 
-    /// Those of the source's next frames that the stride takes, if any: `[b, 3, t, h, w]` in [-1, 1].
+    /// Those of the source's next frames that are taken, if any: `[b, 3, t, h, w]` in [-1, 1].
     fn read(&mut self, max: i64) -> anyhow::Result<Option<Tensor>> {
         Ok(match &mut self.source {
             Source::Video(reader) => {
                 let Some(frames) = reader.next_frames(max as usize)? else { return Ok(None) };
-                // To the next multiple of the stride.
-                let (t, skipped) = (frames.size()[0], (self.stride - self.read % self.stride) % self.stride);
-                self.read += t;
-                Some(to_model_range(&frames.slice(0, skipped.min(t), None, self.stride)))
+                let start = self.read as u64;
+                self.read += frames.size()[0];
+                Some(to_model_range(&self.sampling.take(&frames, start)))
             }
             Source::Tensor(video) => {
                 let length = max.min(video.size()[2] - self.read);
@@ -180,6 +241,8 @@ impl Clip {
 pub(crate) struct Output {
     path: PathBuf,
     sink: Sink,
+    options: WriteOptions,
+    notices: Vec<Notice>,
 }
 
 enum Sink {
@@ -191,7 +254,7 @@ enum Sink {
 impl Output {
     /// Checks that the file can be written. A video file needs a `timeline`; standard output becomes a video if there
     /// is one.
-    pub(crate) fn new(path: &Path, timeline: Option<Timeline>) -> anyhow::Result<Self> {
+    pub(crate) fn new(path: &Path, timeline: Option<Timeline>, options: WriteOptions) -> anyhow::Result<Self> {
         check_writable(path)?;
         let sink = match timeline {
             _ if is_tensor_name(path) => Sink::Tensor(Vec::new()),
@@ -199,7 +262,7 @@ impl Output {
             Some(timeline) => Sink::Video(None, timeline),
             None => bail!("the input has no frame rate, which a video file needs: give --fps, or write .safetensors"),
         };
-        Ok(Self { path: path.to_owned(), sink })
+        Ok(Self { path: path.to_owned(), sink, options, notices: Vec::new() })
     }
 
     /// Appends frames `[b, 3, t, h, w]` in [-1, 1].
@@ -220,7 +283,8 @@ impl Output {
                             true => Destination::StandardOutput,
                             false => Destination::File(self.path.clone()),
                         };
-                        let writer = VideoWriter::retell(&ffmpeg, destination, size, timeline, Quality::default())?;
+                        let writer = VideoWriter::retell(&ffmpeg, destination, size, timeline, self.options)?;
+                        self.notices = writer.notices();
                         sink.insert(Box::new(writer))
                     }
                 };
@@ -240,6 +304,7 @@ impl Output {
             Sink::Video(Some(sink), _) => sink.finish()?,
             Sink::Video(None, _) => bail!("{}: no frame was decoded", self.path.display()),
         }
+        notices::print(self.path.display(), &self.notices);
         Ok(())
     }
 }

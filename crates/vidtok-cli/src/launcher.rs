@@ -11,7 +11,8 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use vidtok_core::Launch;
 
-use crate::signals::stop_on_signals;
+use crate::ending::Ending;
+use crate::signals::{self, stop_on_signals};
 
 /// Tells processes that [`start`] has started who that is.
 const CHILD: &str = "VIDTOK_LAUNCHED";
@@ -31,8 +32,13 @@ pub(crate) fn launched() -> anyhow::Result<Option<Launch>> {
     Ok(Launch::from_env()?)
 }
 
+/// Whether this process speaks for all that were started together.
+pub(crate) fn leads() -> bool {
+    !matches!(Launch::from_env(), Ok(Some(launch)) if launch.rank > 0)
+}
+
 /// Starts `count` processes with this one's arguments, but for `--nproc`, and waits for their end. Their errors are theirs
-/// to say; signals go to all of them.
+/// to say; signals go to all of them, and if one was stopped by a signal, all are, and this one ends as it did.
 pub(crate) fn start(count: usize) -> anyhow::Result<()> {
     let stop = stop_on_signals()?;
     let program = env::current_exe().context("cannot find this program")?;
@@ -59,16 +65,25 @@ pub(crate) fn start(count: usize) -> anyhow::Result<()> {
             }
         }
     }
-    let mut told = false;
+    let (mut told, mut stopped) = (false, None);
     while !running.is_empty() {
         if stop.load(Ordering::Relaxed) && !told {
-            tell(&running, Signal::TERM);
+            let signal = signals::received().and_then(Signal::from_named_raw).unwrap_or(Signal::TERM);
+            tell(&running, signal);
             told = true;
         }
         let Some(first) = take_ended(&mut running)? else {
             sleep(POLL);
             continue;
         };
+        if let Some(status) = first.1.code().and_then(signals::stop_status) {
+            // The others stop, too, and may take their time to save what they have.
+            if !std::mem::replace(&mut told, true) {
+                tell(&running, Signal::TERM);
+            }
+            stopped = Some(status);
+            continue;
+        }
         if !first.1.success() {
             let others = end(running);
             // Who was killed is the cause, even if another was quicker to notice and end.
@@ -77,7 +92,8 @@ pub(crate) fn start(count: usize) -> anyhow::Result<()> {
             bail!("process {rank} of {count} {}; the others have ended with it", how(*status));
         }
     }
-    Ok(())
+    // They have said it.
+    stopped.map_or(Ok(()), |status| Err(Ending { status, line: None }.into()))
 }
 
 /// Arguments without the program's name and `--nproc N` or `--nproc=N`.

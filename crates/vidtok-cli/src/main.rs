@@ -3,10 +3,15 @@
 // Printing is what this program is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+#[macro_use]
+mod terminal;
+
 mod args;
 mod clip;
 mod commands;
+mod ending;
 mod launcher;
+mod notices;
 mod pipeline;
 mod progress;
 mod signals;
@@ -18,14 +23,23 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Arguments, Command};
+use crate::ending::Ending;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse(); // ends with status 2 on wrong usage
     // libtorch's errors (out of memory, say) arrive as panics; they are said in one line like all others.
     panic::set_hook(Box::new(|_| {}));
-    let message = match panic::catch_unwind(AssertUnwindSafe(|| run(arguments.command))) {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| run(arguments.command)));
+    // After a signal an error is only what has become of the command because of it.
+    if let (Ok(Err(_)) | Err(_), Some(stopped)) = (&outcome, signals::ending()) {
+        return stopped.tell().into();
+    }
+    let message = match outcome {
         Ok(Ok(())) => return ExitCode::SUCCESS,
-        Ok(Err(error)) => describe(&error),
+        Ok(Err(error)) => match error.downcast_ref::<Ending>() {
+            Some(ending) => return ending.tell().into(),
+            None => describe(&error),
+        },
         Err(payload) => vidtok_torch::panic_message(payload.as_ref()),
     };
     eprintln!("error: {message}");

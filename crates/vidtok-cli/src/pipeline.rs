@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use tch::Tensor;
 
 use crate::clip::{Clip, Output};
+use crate::signals;
 
 /// Chunks that wait on either side.
 const WAITING: usize = 2;
@@ -42,6 +43,9 @@ impl Iterator for Reading {
     type Item = anyhow::Result<Tensor>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Err(stopped) = signals::check() {
+            return Some(Err(stopped));
+        }
         let chunk = self.chunks.as_ref()?.recv().ok();
         if chunk.is_none() {
             self.chunks = None;
@@ -79,6 +83,7 @@ impl Writing {
 
     /// Appends frames `[b, 3, t, h, w]` in [-1, 1]. An error may be that of frames before.
     pub(crate) fn write(&mut self, frames: Tensor) -> anyhow::Result<()> {
+        signals::check()?;
         match self.chunks.as_ref().map(|chunks| chunks.send(frames)) {
             Some(Ok(())) => Ok(()),
             _ => self.end().map(drop),
@@ -115,6 +120,7 @@ mod tests {
     use std::path::Path;
 
     use tch::{Device, Kind};
+    use vidtok_data::WriteOptions;
     use vidtok_torch::{TensorFile, write_tensors};
 
     use super::*;
@@ -123,8 +129,8 @@ mod tests {
 
     fn clip(folder: &Path, frames: i64) -> Clip {
         let path = folder.join("in.safetensors");
-        let video =
-            Tensor::arange(frames, (Kind::Float, Device::Cpu)).view([1, 1, -1, 1, 1]).expand([1, 3, -1, 2, 2], true);
+        let video = Tensor::linspace(-1.0, 1.0, frames, (Kind::Float, Device::Cpu));
+        let video = video.view([1, 1, -1, 1, 1]).expand([1, 3, -1, 2, 2], true);
         write_tensors(&path, [("video", &video)], []).unwrap();
         with_input(&path, |input| Clip::open(input, &FrameArgs::default())).unwrap()
     }
@@ -133,7 +139,7 @@ mod tests {
     fn chunks_pass_both_threads_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.safetensors");
-        let mut writing = Writing::start(Output::new(&path, None).unwrap()).unwrap();
+        let mut writing = Writing::start(Output::new(&path, None, WriteOptions::default()).unwrap()).unwrap();
         for chunk in Reading::start(clip(folder.path(), 50), 3).unwrap() {
             writing.write(chunk.unwrap()).unwrap();
         }
@@ -147,7 +153,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.safetensors");
         let mut reading = Reading::start(clip(folder.path(), 50), 1).unwrap();
-        let mut writing = Writing::start(Output::new(&path, None).unwrap()).unwrap();
+        let mut writing = Writing::start(Output::new(&path, None, WriteOptions::default()).unwrap()).unwrap();
         writing.write(reading.next().unwrap().unwrap()).unwrap();
         drop((reading, writing)); // waits for both threads
         assert!(!path.exists());
@@ -157,7 +163,9 @@ mod tests {
     fn what_stops_the_writer_is_told_to_who_writes() {
         let folder = tempfile::tempdir().unwrap();
         let timeline = vidtok_data::Timeline::even("5".parse().unwrap());
-        let mut writing = Writing::start(Output::new(&folder.path().join("a.doc"), Some(timeline)).unwrap()).unwrap();
+        let mut writing =
+            Writing::start(Output::new(&folder.path().join("a.doc"), Some(timeline), WriteOptions::default()).unwrap())
+                .unwrap();
         let frame = Tensor::zeros([1, 3, 1, 2, 2], (Kind::Float, Device::Cpu));
         let failed = (0..100).find_map(|_| writing.write(frame.shallow_clone()).err()).unwrap();
         assert!(failed.to_string().contains("a.doc"), "{failed}");

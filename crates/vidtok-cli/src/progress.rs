@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::terminal::printable;
+
 const TICK: Duration = Duration::from_millis(100);
 
 /// A bar over `length` steps of `unit`, such as frames. It ticks on its own, so it shows before the first step is done.
@@ -21,6 +23,12 @@ pub(crate) fn spinner(what: &str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what.to_owned());
     spinner.enable_steady_tick(TICK);
     spinner
+}
+
+/// Shows a message beside a bar.
+#[allow(clippy::disallowed_methods)] // This is what they are disallowed for.
+pub(crate) fn say(bar: &ProgressBar, message: &str) {
+    bar.set_message(printable(message));
 }
 
 /// Shows a spinner during `work`.

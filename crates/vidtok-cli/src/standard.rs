@@ -3,6 +3,7 @@
 //! Containers need seeking, and videos are looked at whole before they are read, so standard input is first copied into
 //! an unnamed temporary file (in TMPDIR), which is gone when the process is, however it ends.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
@@ -43,6 +44,11 @@ impl Input {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// For messages.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        if self.copy.is_some() { INPUT.into() } else { self.path.to_string_lossy() }
     }
 
     /// Whether it is a safetensors file: by its name, or what came without one by its content.
@@ -89,9 +95,11 @@ pub(crate) fn write_file(path: &Path, write: impl FnOnce(&Path) -> anyhow::Resul
     let folder = tempfile::tempdir().context(OUTPUT)?;
     let copy = folder.path().join(OUTPUT);
     write(&copy)?;
+    let mut file = File::open(&copy).context(OUTPUT)?;
+    // Its name goes before its bytes do, so that nothing stays of it if whoever reads them keeps us waiting.
+    folder.close().context(OUTPUT)?;
     let mut stdout = io::stdout().lock();
-    let copied = File::open(&copy).and_then(|mut file| io::copy(&mut file, &mut stdout)).and_then(|_| stdout.flush());
-    copied.context(OUTPUT)
+    io::copy(&mut file, &mut stdout).and_then(|_| stdout.flush()).context(OUTPUT)
 }
 
 /// Prints a line where it does not get among the bytes of `output`.

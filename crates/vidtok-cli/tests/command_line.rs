@@ -2,14 +2,20 @@
 
 #![allow(clippy::unwrap_used)] // a failure here is what the test is for
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::process::Stdio;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
+use vidtok_data::Ffmpeg;
 use vidtok_torch::{TensorFile, write_tensors};
 
 mod bench;
+mod picture;
 
 use bench::{Bench, FSQ, KL, random_video, repository, vidtok};
 
@@ -207,6 +213,52 @@ fn wrong_usage_ends_with_status_two() {
 }
 
 #[test]
+fn pixels_of_another_range_are_refused_or_doubted_in_one_line() {
+    let bench = Bench::new("v1.0", KL);
+    let unit = Tensor::rand([1, 3, 3, 8, 8], (Kind::Float, Device::Cpu));
+    for (name, video) in [("unit", &unit), ("bytes", &(&unit * 255.0)), ("nan", &(&unit * f64::NAN))] {
+        write_tensors(&bench.path(&format!("{name}.safetensors")), [("video", video)], []).unwrap();
+    }
+    let bytes = ["bytes.safetensors", "expected pixels in [-1, 1], found values from 0.", "x / 127.5 - 1"];
+    bench.refuses(&["reconstruct", "--model", "model.safetensors", "bytes.safetensors", "z.safetensors"], &bytes);
+    let nan = ["nan.safetensors", "found NaN or infinity"];
+    bench.refuses(&["encode", "--model", "model.safetensors", "nan.safetensors", "z.safetensors"], &nan);
+    let mut doubted = bench.vidtok(&["encode", "--model", "model.safetensors", "unit.safetensors", "z.safetensors"]);
+    let said = String::from_utf8(doubted.assert().success().get_output().stderr.clone()).unwrap();
+    assert!(said.starts_with("warning: unit.safetensors: all values are in [0, 1]"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn wrapped_checkpoints_are_converted_and_a_nan_in_one_is_named() {
+    let bench = Bench::new("v1.0", KL);
+    let tensors = TensorFile::open(&bench.path("model.safetensors")).unwrap().tensors().unwrap();
+    let names: Vec<String> = tensors.keys().map(|key| format!("module._orig_mod.{key}")).collect();
+    let write = |file: &str, values: &[&Tensor]| {
+        let named = names.iter().map(String::as_str).zip(values.iter().copied());
+        write_tensors(&bench.path(file), named, []).unwrap();
+    };
+    let mut values: Vec<&Tensor> = tensors.values().collect();
+    write("wrapped.safetensors", &values);
+    let convert = |file| ["convert", "--config", "tiny.toml", file, "out.safetensors"];
+    let output = bench.vidtok(&convert("wrapped.safetensors")).assert().success().get_output().clone();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected = format!("was left out of {} keys", names.len());
+    assert!(said.starts_with("wrapped.safetensors: \"module.\"") && said.contains(&expected), "{said}");
+    let converted = TensorFile::open(&bench.path("out.safetensors")).unwrap().tensors().unwrap();
+    assert!(tensors.keys().eq(converted.keys()) && tensors.iter().all(|(key, value)| converted[key].equal(value)));
+
+    fs::remove_file(bench.path("out.safetensors")).unwrap();
+    let faulty = values[0] * f64::NAN;
+    values[0] = &faulty;
+    // Without the wrappers, of which a line would be said.
+    let named = tensors.keys().map(String::as_str).zip(values.iter().copied());
+    write_tensors(&bench.path("nan.safetensors"), named, []).unwrap();
+    let first = tensors.keys().next().unwrap();
+    bench.refuses(&convert("nan.safetensors"), &["nan.safetensors: 1 of the model's parameters hold NaN", first]);
+}
+
+#[test]
 fn two_videos_and_two_folders_are_measured() {
     let bench = Bench::new("v1.0", KL);
     for folder in ["a", "b"] {
@@ -298,6 +350,19 @@ fn a_model_is_evaluated_beside_baselines() {
     }
     let json = fs::read_to_string(bench.path("evaluation/evaluation.json")).unwrap();
     assert!(json.contains("weights_sha256") && json.contains("\"window\": 17"));
+    // One that cannot be read, whose name would clear the screen.
+    fs::write(bench.path("data/bad\u{1b}[2J.mp4"), "no video").unwrap();
+    let output =
+        evaluate(&["--model", "model.safetensors", "--compare", "jpeg:50"]).assert().code(3).get_output().clone();
+    let [said, complained] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(
+        said.contains("only 1 of 2 videos were measured") && said.contains("not measured: bad\\u{1b}[2J.mp4: "),
+        "{said}"
+    );
+    assert!(complained.ends_with("warning: all numbers are of 1 videos, not of the 2 asked for\n"), "{complained}");
+    assert!(!said.contains('\u{1b}') && !complained.contains('\u{1b}'), "{complained}");
+    let json = fs::read_to_string(bench.path("evaluation/evaluation.json")).unwrap();
+    assert!(json.contains("\"asked\": 2") && json.contains("\"measured\": 1"), "{json}");
     for (more, word) in
         [(&["--compare", "jpeg:0"][..], "1 to 100"), (&[], "nothing to evaluate"), (&["--compare", "x"], "no codec")]
     {
@@ -305,6 +370,126 @@ fn a_model_is_evaluated_beside_baselines() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(error.contains(word), "{error}");
     }
+}
+
+/// A program that answers as ffmpeg does, and otherwise does this.
+fn false_ffmpeg(bench: &Bench, script: &str) -> PathBuf {
+    let path = bench.path("ffmpeg.sh");
+    let program = Ffmpeg::locate().unwrap().program().display().to_string();
+    let script = format!("#!/bin/sh\nreal='{program}'\n[ \"$1\" = -version ] && exec \"$real\" -version\n{script}\n");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn a_killed_decoder_ends_an_evaluation_without_results_and_the_same_command_goes_on() {
+    let bench = Bench::new("v1.0", FSQ);
+    fs::create_dir(bench.path("data")).unwrap();
+    for name in ["data/a.mp4", "data/b.mp4"] {
+        bench.video(name, 5, [32, 32], "30");
+    }
+    let ffmpeg = false_ffmpeg(&bench, "case \"$*\" in *b.mp4*) kill -9 $$;; esac; exec \"$real\" \"$@\"");
+    let evaluate = || {
+        let arguments = ["evaluate", "--data", "data", "--compare", "identity", "--metrics", "psnr", "--no-players"];
+        bench.vidtok(&[&arguments[..], &["--height", "32", "--width", "32"]].concat())
+    };
+    let output = evaluate().env("VIDTOK_FFMPEG", ffmpeg).assert().code(1).get_output().clone();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("error: ") && said.contains("killed") && said.lines().count() == 1, "{said}");
+    assert!(!bench.path("evaluation/evaluation.json").exists());
+    evaluate().assert().success();
+    let json = fs::read_to_string(bench.path("evaluation/evaluation.json")).unwrap();
+    assert!(json.contains("\"measured\": 2"), "{json}");
+}
+
+fn signal(name: &str, child: &Child) {
+    assert!(std::process::Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Waits until something holds, which fails if it does not for long.
+fn wait_until(holds: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_signal_ends_commands_that_wait_for_ffmpeg_with_a_status_and_a_line_and_leaves_nothing() {
+    let bench = Bench::new("v1.0", FSQ);
+    fs::create_dir(bench.path("data")).unwrap();
+    bench.video("data/a.mp4", 5, [32, 32], "30");
+    // Each stalls under a number of its own.
+    let ffmpeg = false_ffmpeg(&bench, "echo $$ > \"$STARTED\"; exec sleep 600");
+    let model = ["--model", "model.safetensors"];
+    let commands: [(&[&str], &str); 4] = [
+        (&["encode", model[0], model[1], "data/a.mp4", "z.safetensors"], "starts anew"),
+        (&["reconstruct", model[0], model[1], "data/a.mp4", "-"], "starts anew"),
+        (&["evaluate", "--compare", "identity", "--metrics", "psnr", "--data", "data"], "goes on"),
+        (&["tokenize", model[0], model[1], "--data", "data", "--out", "tokens"], "goes on"),
+    ];
+    let before = bench.files();
+    for (place, (arguments, go_on)) in commands.into_iter().enumerate() {
+        let (name, status) = [("INT", 130), ("TERM", 143)][place % 2];
+        let started = bench.path(&format!("started{place}"));
+        let child = std::process::Command::new(env!("CARGO_BIN_EXE_vidtok"))
+            .args(arguments)
+            .current_dir(bench.folder.path())
+            .env("VIDTOK_FFMPEG", &ffmpeg)
+            .env("STARTED", &started)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stalled = || fs::read_to_string(&started).ok().and_then(|text| text.trim().parse::<u32>().ok());
+        wait_until(|| stalled().is_some());
+        signal(&format!("-{name}"), &child);
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+        assert!(said.starts_with(&format!("stopped by SIG{name}; ")) && said.contains(go_on), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        wait_until(|| !Path::new(&format!("/proc/{}", stalled().unwrap())).exists());
+        fs::remove_file(started).unwrap();
+    }
+    for (folder, result) in [("evaluation", "evaluation.json"), ("tokens", "manifest.json")] {
+        assert!(!bench.path(folder).join(result).exists());
+        fs::remove_dir_all(bench.path(folder)).unwrap();
+    }
+    assert_eq!(
+        bench.files(),
+        [before, vec!["ffmpeg.sh".to_owned()]]
+            .concat()
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_signal_ends_a_command_that_cannot_be_interrupted() {
+    let bench = Bench::new("v1.0", KL);
+    fs::create_dir(bench.path("tmp")).unwrap();
+    write_tensors(&bench.path("x.safetensors"), [("video", &random_video([1, 3, 9, 96, 96]))], []).unwrap();
+    // Nobody takes what it writes, which is more than a pipe holds.
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_vidtok"))
+        .args(["encode", "--model", "model.safetensors", "x.safetensors", "-"])
+        .current_dir(bench.folder.path())
+        .env("TMPDIR", bench.path("tmp"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    signal("-TERM", &child);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("stopped by SIGTERM; nothing was written") && said.lines().count() == 1, "{said}");
+    assert_eq!(fs::read_dir(bench.path("tmp")).unwrap().count(), 0);
 }
 
 #[test]
@@ -339,6 +524,34 @@ fn audio_and_uneven_times_stay_with_a_reconstruction() {
     assert!(length > 1900 && alike.double_value(&[]) > 0.95, "{length} samples, {alike:?}");
     reconstruct(&["in.mp4", "out.gif"]);
     assert_eq!(bench.times("out.gif"), source);
+}
+
+#[test]
+fn encoded_clips_and_token_datasets_play_back_at_their_own_pace() {
+    let bench = Bench::new("v1.1", KL);
+    fs::create_dir(bench.path("videos")).unwrap();
+    bench.uneven("videos/in.mp4");
+    let (model, source) = (["--model", "model.safetensors"], "videos/in.mp4");
+    let run = |command: &[&str], rest: &[&str]| bench.vidtok(&[command, &model, rest].concat()).assert().success();
+    run(&["encode"], &[source, "z.safetensors"]);
+    run(&["decode"], &["z.safetensors", "out.mp4"]);
+    run(&["tokenize"], &["--data", "videos", "--out", "tokens"]);
+    run(&["detokenize"], &["--data", "tokens", "--out", "back"]);
+    for name in ["out.mp4", "back/in.mp4"] {
+        assert_eq!(bench.times(name), bench.times(source), "{name}");
+    }
+    let metadata = |key: &str| TensorFile::open(&bench.path("z.safetensors")).unwrap().metadata(key).map(str::to_owned);
+    assert!(metadata("vidtok.frame_times").is_some_and(|times| times.contains("\"steps\":[[")));
+    run(&["decode", "--fps", "20"], &["z.safetensors", "out.mp4"]);
+    assert_eq!(bench.times("out.mp4"), (0..40).map(|n| n * 50).collect::<Vec<_>>());
+
+    // Every second frame comes after 100 ms.
+    run(&["encode", "--fps", "10"], &[source, "z.safetensors"]);
+    assert_eq!((metadata("vidtok.frame_times"), metadata("vidtok.fps")), (None, Some("10".to_owned())));
+    assert_eq!(metadata("vidtok.frames"), Some("20".to_owned()));
+    run(&["tokenize", "--fps", "10"], &["--data", "videos", "--out", "sampled"]);
+    run(&["detokenize"], &["--data", "sampled", "--out", "back"]);
+    assert_eq!(bench.times("back/in.mp4"), (0..20).map(|n| n * 100).collect::<Vec<_>>());
 }
 
 #[test]

@@ -116,8 +116,10 @@ fn one_that_is_told_to_stop_stops_all_with_a_state_to_go_on_from() {
         let launcher = begun(&bench, told, "2");
         processes.extend(children(launcher.id()));
         signal("-TERM", if told == "launcher" { launcher.id() } else { processes[processes.len() - 1] });
-        let (said, _) = finished(&launcher.wait_with_output().unwrap());
-        assert!(said.contains(&format!("stopped; to go on: vidtok train --resume {told}/tiny_kl")), "{said}");
+        let output = launcher.wait_with_output().unwrap();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(143), "{complained}");
+        assert_eq!(complained, format!("stopped; to go on: vidtok train --resume {told}/tiny_kl\n"), "said once");
     }
     // One that is shot leaves nothing of the run behind either.
     let mut launcher = bench.train(&["--resume", "launcher/tiny_kl", "--nproc", "3"]).spawn().unwrap();

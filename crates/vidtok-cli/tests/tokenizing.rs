@@ -217,18 +217,28 @@ fn workers_that_start_together_share_the_videos_and_end_with_the_same_bytes() {
 }
 
 #[test]
-fn a_stopped_run_ends_after_the_video_at_hand_and_goes_on() {
+fn a_stopped_run_says_so_by_its_status_and_goes_on() {
     let bench = Bench::new("v1.0", FSQ);
     videos(&bench, 30, [9, 32]);
-    for signal in ["-INT", "-TERM"] {
-        let out = format!("stopped{signal}");
-        let mut run = Running::start(tokenize(&bench, &out, &["--shard-videos", "30"]));
+    for (signal, processes, status) in [("-INT", "1", 130), ("-TERM", "1", 143), ("-TERM", "2", 143)] {
+        let out = format!("stopped{signal}{processes}");
+        let mut arguments = vec!["--shard-videos", "15"];
+        if processes != "1" {
+            arguments.extend(["--nproc", processes]);
+        }
+        let mut run = Running::start(tokenize(&bench, &out, &arguments));
         run.wait_until(|| progress(&bench.path(&out))[1] > 0);
         assert!(Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap().success());
-        let stopped = said(&run.output());
-        assert!(stopped.contains("stopped; the same command goes on"), "{stopped}");
-        let rest = tokenized(&finish(tokenize(&bench, &out, &["--shard-videos", "30"])));
-        assert_eq!(tokenized(&stopped) + rest, 30, "{stopped}");
+        let output = run.output();
+        let [stopped, told] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_eq!(output.status.code(), Some(status), "{told}");
+        // Of several processes one speaks.
+        assert!(told.starts_with("stopped by SIG") && told.contains("the same command goes on"), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        let [_, done] = progress(&bench.path(&out));
+        let rest = tokenized(&finish(tokenize(&bench, &out, &["--shard-videos", "15"])));
+        assert_eq!(done as u64 + rest, 30, "{stopped}");
+        assert!(processes != "1" || tokenized(&stopped) == done as u64, "{stopped}");
     }
 }
 

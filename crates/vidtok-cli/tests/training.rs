@@ -7,6 +7,7 @@ mod training_bench;
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -149,26 +150,154 @@ fn bad_files_among_good_ones_change_nothing_of_that() {
     assert!(!listed.contains("good"), "{listed}");
 }
 
+/// Sends a signal to a run, and takes the line that it ends with.
+fn stopped(child: Child, signal: &str, status: i32) -> String {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let complained = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{complained}");
+    complained.lines().last().unwrap_or_default().to_owned()
+}
+
 #[test]
-fn a_stopped_run_saves_its_state_and_goes_on() {
+fn a_stopped_run_saves_its_state_says_so_by_its_status_and_goes_on() {
     let bench = TrainingBench::new(&TRAIN.replace("steps = 9", "steps = 400"));
-    for signal in ["-INT", "-TERM"] {
+    for (signal, status) in [("-INT", 130), ("-TERM", 143)] {
         let out = format!("stopped{signal}");
         let mut child = begun(&bench, &out);
         let stage = bench.path(&out).join("tiny_kl/whole-model");
         wait_until(&mut child, || fs::read_dir(stage.join("checkpoints")).map_or(0, Iterator::count) >= 2);
-        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
-        let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success() && said.contains("--resume"), "{signal}: {said}");
         let folder = format!("{out}/tiny_kl");
+        assert_eq!(stopped(child, signal, status), format!("stopped; to go on: vidtok train --resume {folder}"));
         let logged = || fs::metadata(stage.join("log.jsonl")).map_or(0, |log| log.len());
         let before = logged();
         let mut resumed = bench.train(&["--resume", &folder]).spawn().unwrap();
         wait_until(&mut resumed, || logged() > before);
-        assert!(Command::new("kill").args([signal, &resumed.id().to_string()]).status().unwrap().success());
-        assert!(resumed.wait_with_output().unwrap().status.success());
+        stopped(resumed, signal, status);
     }
+}
+
+/// The line with which a command of `vidtok train` fails.
+fn refused(bench: &TrainingBench, arguments: &[&str]) -> String {
+    let output = bench.train(arguments).output().unwrap();
+    let complained = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && complained.lines().count() == 1, "{complained}");
+    complained
+}
+
+#[test]
+fn a_second_process_or_launch_in_a_runs_folder_is_refused_until_the_first_is_gone() {
+    let bench = TrainingBench::new(&TRAIN.replace("steps = 9", "steps = 400"));
+    let mut first = begun(&bench, "runs");
+    let log = bench.path("runs/tiny_kl/whole-model/log.jsonl");
+    let steps = || fs::read_to_string(&log).unwrap_or_default().matches("\"kind\":\"step\"").count();
+    for more in [&[][..], &["--nproc", "2"]] {
+        let line = refused(&bench, &[&["--resume", "runs/tiny_kl"], more].concat());
+        assert!(line.starts_with("error: runs/tiny_kl: another process is training in this folder"), "{line}");
+    }
+    wait_until(&mut first, || steps() > 2);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let mut second = bench.train(&["--resume", "runs/tiny_kl"]).spawn().unwrap();
+    let before = steps();
+    wait_until(&mut second, || steps() > before);
+    stopped(second, "-TERM", 143);
+    let numbers: Vec<u64> = fs::read_to_string(&log)
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("{\"kind\":\"step\",\"step\":")?.split(',').next()?.parse().ok())
+        .collect();
+    assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "each step is logged once");
+}
+
+/// A program that answers as ffmpeg does, but stalls, under a number that it tells, while the file `stall` is there.
+fn stalling_ffmpeg(bench: &TrainingBench) -> PathBuf {
+    let path = bench.path("ffmpeg.sh");
+    let program = Ffmpeg::locate().unwrap().program().display().to_string();
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" != -version ] && [ -e stall ] && {{ echo $$ > stalled; exec sleep 600; }}\n\
+         exec '{program}' \"$@\"\n"
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn a_run_that_waits_for_a_stalled_ffmpeg_stops_with_its_state_before_and_after_its_first_step() {
+    let bench = TrainingBench::new(
+        &TRAIN.replace("scenes = 2", "folder = \"videos\"\ncache_mib = 0").replace("steps = 9", "steps = 400"),
+    );
+    fs::create_dir(bench.path("videos")).unwrap();
+    video(&bench, "videos/a.mp4", 0);
+    fs::write(bench.path("videos/clips.csv"), "videos\na.mp4\n").unwrap();
+    let ffmpeg = stalling_ffmpeg(&bench);
+    let start = |arguments: &[&str]| bench.train(arguments).env("VIDTOK_FFMPEG", &ffmpeg).spawn().unwrap();
+    let stall = || fs::write(bench.path("stall"), "").unwrap();
+    let go_on = || ["stall", "stalled"].map(|name| fs::remove_file(bench.path(name)).unwrap());
+
+    stall();
+    let mut child = start(&["--config", "tiny.toml"]);
+    wait_until(&mut child, || bench.path("stalled").exists());
+    let line = stopped(child, "-INT", 130);
+    assert_eq!(line, "stopped; to go on: vidtok train --resume runs/tiny_kl");
+    go_on();
+
+    let stage = bench.path("runs/tiny_kl/whole-model");
+    let steps = || fs::read_to_string(stage.join("log.jsonl")).unwrap_or_default().matches("\"kind\":\"step\"").count();
+    let mut child = start(&["--resume", "runs/tiny_kl"]);
+    wait_until(&mut child, || steps() > 0);
+    stall();
+    wait_until(&mut child, || bench.path("stalled").exists());
+    let ready = steps();
+    stopped(child, "-TERM", 143);
+    assert!(steps() >= ready && stage.join(format!("checkpoints/step-{:08}.safetensors", steps())).exists());
+    go_on();
+    assert!(
+        !stage.join("quarantine.jsonl").exists()
+            || fs::read_to_string(stage.join("quarantine.jsonl")).unwrap().is_empty()
+    );
+
+    let before = steps();
+    let mut child = start(&["--resume", "runs/tiny_kl"]);
+    wait_until(&mut child, || steps() > before);
+    stopped(child, "-TERM", 143);
+}
+
+#[test]
+fn a_finished_run_given_more_steps_ends_with_the_weights_of_one_that_had_them_from_the_start() {
+    let constant = TRAIN.replace("schedule.decay = \"cosine\"\n", "").replace("steps = 9", "steps = 2");
+    let bench = TrainingBench::new(&constant.replace("steps = 5", "steps = 4"));
+    bench.finish(&["--config", "tiny.toml", "--out", "whole"]);
+    let given = ["--config", "tiny.toml", "--out", "given", "--set", "train.stages.decoder.steps=2"];
+    bench.finish(&given);
+    let resume = ["--resume", "given/tiny_kl"];
+    let (said, _) = bench.finish(&resume);
+    let hint =
+        "finished       before; for more steps: vidtok train --resume given/tiny_kl --set train.stages.decoder.steps=N";
+    assert!(said.ends_with(&format!("{hint}\n")), "{said}");
+    let line = refused(&bench, &[&resume[..], &["--set", "train.batch_size=4"]].concat());
+    assert!(line.contains("only numbers of steps can be set"), "{line}");
+    let (said, _) = bench.finish(&[&resume[..], &["--set", "train.stages.decoder.steps=4"]].concat());
+    assert!(said.contains("goes on        after 2 steps") && !said.contains("finished"), "{said}");
+    assert!(results(&bench, "whole") == results(&bench, "given"));
+    let steps = |run: &str| {
+        let log = fs::read_to_string(bench.path(run).join("tiny_kl/decoder/log.jsonl")).unwrap();
+        log.matches("\"kind\":\"step\"").count()
+    };
+    assert_eq!((steps("whole"), steps("given")), (4, 4));
+}
+
+#[test]
+fn a_name_that_leads_out_of_the_folder_of_runs_makes_nothing_anywhere() {
+    let bench = TrainingBench::new(TRAIN);
+    for more in [&[][..], &["--dry-run"], &["--nproc", "2"]] {
+        let name = "name=\"../../x\"";
+        let line = refused(&bench, &[&["--config", "tiny.toml", "--out", "a/b", "--set", name], more].concat());
+        assert!(line.starts_with("error: the configuration's name is \"../../x\": "), "{line}");
+    }
+    let left: Vec<_> = fs::read_dir(bench.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["tiny.toml"]);
 }
 
 #[test]

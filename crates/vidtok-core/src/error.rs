@@ -22,12 +22,13 @@ pub enum VideoError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The program that decodes and encodes video cannot be run.
-    #[error("cannot run the video program {}: {source}", program.display())]
+    /// The program that decodes and encodes video cannot be run, or failed for a reason that it does not seek in the
+    /// video: it was killed, or the system ran out of something.
+    #[error("the video program {} failed: {source}", program.display())]
     Backend {
         /// The program.
         program: PathBuf,
-        /// What the system said.
+        /// What the system or the program said.
         source: std::io::Error,
     },
     /// The file is not a video that the backend can decode, or it is damaged.

@@ -2,7 +2,8 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempPath;
 
@@ -22,7 +23,44 @@ pub fn temporary_beside(path: &Path) -> io::Result<TempPath> {
     };
     let mut builder = tempfile::Builder::new();
     builder.prefix(PARTIAL).permissions(default_permissions());
-    Ok(builder.tempfile_in(folder)?.into_temp_path())
+    let temporary = builder.tempfile_in(folder)?.into_temp_path();
+    remembered().add(&temporary);
+    Ok(temporary)
+}
+
+/// Removes all files of [`temporary_beside`] that were not renamed: for a process that ends without unwinding, which
+/// would remove them. Whoever still writes to one writes to nothing, and cannot rename it.
+pub fn remove_temporary() {
+    remembered().remove();
+}
+
+/// The temporary files of this process that may be there still.
+static REMEMBERED: Mutex<Remembered> = Mutex::new(Remembered(Vec::new()));
+
+fn remembered() -> MutexGuard<'static, Remembered> {
+    REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Remembered(Vec<PathBuf>);
+
+impl Remembered {
+    /// So many are kept before those that are gone are forgotten.
+    const MOST: usize = 64;
+
+    fn add(&mut self, path: &Path) {
+        if self.0.len() >= Self::MOST && self.0.len().is_power_of_two() {
+            self.0.retain(|path| path.exists());
+        }
+        // Should the process move to another folder, the file stays where it is.
+        self.0.extend(std::path::absolute(path));
+    }
+
+    fn remove(&mut self) {
+        for path in self.0.drain(..) {
+            // Most of them are gone.
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 /// Gives `write` a temporary file beside `path` and renames it to `path` once `write` has succeeded.
@@ -79,6 +117,22 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn temporary_files_that_are_there_are_removed_and_those_that_are_gone_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("there"), "").unwrap();
+        std::fs::write(path("other"), "").unwrap();
+        let mut remembered = Remembered(Vec::new());
+        remembered.add(&path("there"));
+        for place in 0..5 * Remembered::MOST {
+            remembered.add(&path(&format!("gone {place}")));
+        }
+        assert!(remembered.0.len() <= Remembered::MOST, "{}", remembered.0.len());
+        remembered.remove();
+        assert!(!path("there").exists() && path("other").exists());
     }
 
     #[test]

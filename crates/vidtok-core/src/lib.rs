@@ -11,24 +11,30 @@
 //! # Ok::<(), vidtok_core::ParseFrameRateError>(())
 //! ```
 
+mod claim;
 mod codec;
 mod deps;
 mod error;
 mod files;
+mod frame_times;
 mod launch;
 mod loss;
 mod metric;
 mod peers;
+mod pixel_aspect;
 mod quantizer;
 mod video;
 
+pub use claim::Claim;
 pub use codec::{Codec, CodecError, Reconstructed, Reconstructor};
 pub use deps::fetched;
 pub use error::VideoError;
-pub use files::{remove_partial, temporary_beside, write_atomically};
+pub use files::{remove_partial, remove_temporary, temporary_beside, write_atomically};
+pub use frame_times::{FrameTimes, FrameTimesError};
 pub use launch::{Launch, LaunchError, Rendezvous};
 pub use loss::{Differentiated, Loss};
 pub use metric::{Metric, MetricError};
 pub use peers::{Alone, Peers, Share};
+pub use pixel_aspect::{ParsePixelAspectError, PixelAspect};
 pub use quantizer::{Quantized, Quantizer, Regularized};
 pub use video::{FrameRate, FrameSink, FrameSource, ParseFrameRateError, VideoInfo};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use tch::Tensor;
 
-use crate::VideoError;
+use crate::{FrameTimes, VideoError};
 
 /// Frames per second as an exact fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,12 +58,16 @@ impl FrameRate {
         if n == 1 {
             return Some(self);
         }
-        let (num, den) = (u64::from(self.num), u64::from(self.den) * u64::from(n));
-        let (mut divisor, mut rest) = (num, den);
+        Self::reduced(u64::from(self.num), u64::from(self.den) * u64::from(n))
+    }
+
+    /// A fraction in lowest terms; `None` if one of them is 0 or too large.
+    pub(crate) fn reduced(num: u64, den: u64) -> Option<Self> {
+        let (mut divisor, mut rest) = (num.max(1), den);
         while rest > 0 {
             (divisor, rest) = (rest, divisor % rest);
         }
-        Self::new((num / divisor) as u32, u32::try_from(den / divisor).ok()?)
+        Self::new(u32::try_from(num / divisor).ok()?, u32::try_from(den / divisor).ok()?)
     }
 }
 
@@ -102,6 +106,18 @@ pub struct VideoInfo {
     pub frame_rate: FrameRate,
     /// The exact number of frames.
     pub frames: u64,
+    /// When each frame is shown, where the rate is not constant.
+    pub times: Option<FrameTimes>,
+}
+
+impl VideoInfo {
+    /// The first `frames` frames of it, or all if there are fewer.
+    #[must_use]
+    pub fn first(&self, frames: u64) -> Self {
+        let frames = self.frames.min(frames);
+        let times = self.times.as_ref().and_then(|times| times.select(0..frames));
+        Self { frames, times, ..self.clone() }
+    }
 }
 
 /// A video that can be read.

@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tch::Tensor;
-use vidtok_core::{FrameRate, VideoError, VideoInfo};
+use vidtok_core::{FrameRate, FrameTimes, PixelAspect, VideoError, VideoInfo};
 
 use crate::ffmpeg::{Ffmpeg, Stop};
 use crate::prepared::piece_bytes;
 use crate::regroup::Regroup;
-use crate::{LoadError, Preparation, PreparedVideo};
+use crate::{LoadError, Notice, Preparation, PreparedVideo};
 
 /// Videos that are asked of the decoders for each of them: what they do next is known before they have ended.
 const VIDEOS_PER_DECODER: usize = 2;
@@ -68,6 +68,12 @@ pub struct AheadInfo {
     pub size: [i64; 2],
     /// Frames per second of those.
     pub frame_rate: FrameRate,
+    /// When each of those is shown, where their rate is not constant.
+    pub times: Option<FrameTimes>,
+    /// The shape of their pixels.
+    pub pixel_aspect: PixelAspect,
+    /// What a user should know of how they are read.
+    pub notices: Vec<Notice>,
 }
 
 impl DecodeAhead {
@@ -213,7 +219,9 @@ fn decode(
 ) -> Result<(), VideoError> {
     let mut video = PreparedVideo::open(ffmpeg, path, preparation)?;
     let (source, frames, size) = (video.source().clone(), video.frames(), video.size());
-    let info = AheadInfo { source, frames, size, frame_rate: video.frame_rate() };
+    let times = video.times().cloned();
+    let (frame_rate, pixel_aspect, notices) = (video.frame_rate(), video.pixel_aspect(), video.notices());
+    let info = AheadInfo { source, frames, size, frame_rate, times, pixel_aspect, notices };
     let mut wanted = sender.send(Message::Opened(info)).is_ok();
     while wanted {
         let Some(frames) = video.next_piece()? else { break };

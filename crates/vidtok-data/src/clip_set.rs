@@ -121,10 +121,16 @@ pub struct ClipSet {
 }
 
 /// The end of a video that is kept apart from training.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Tail {
-    start: u64,
-    clips: usize,
+    /// The first frames of the clips, ascending; at least one.
+    starts: Vec<u64>,
+}
+
+impl Tail {
+    fn start(&self) -> u64 {
+        self.starts[0]
+    }
 }
 
 impl ClipSet {
@@ -178,13 +184,9 @@ impl ClipSet {
     pub fn held_out(&self) -> Result<Vec<Batch>, LoadError> {
         let mut batches = Vec::new();
         for (&index, tail) in &self.held_out {
-            for clip in 0..tail.clips as u64 {
-                batches.extend(self.middle(index, |facts| {
-                    let (frames, span) = (self.spec.rule.frames as u64, self.spec.rule.span(facts.fps()));
-                    let step = span.saturating_sub(1) / frames.saturating_sub(1).max(1);
-                    let start = tail.start + clip * span;
-                    (0..frames).map(|i| start + i * step).collect()
-                })?);
+            for start in &tail.starts {
+                let choose = |facts: &Facts| self.spec.rule.exact_indices(facts.info(), *start);
+                batches.extend(self.middle(index, choose)?);
             }
         }
         Ok(batches)
@@ -202,7 +204,7 @@ impl ClipSet {
         }
         let rule = self.spec.rule;
         self.scan(|index, _| {
-            batches.extend(self.middle(index, |facts| rule.pad(rule.indices(facts.frames(), facts.fps(), 0)))?);
+            batches.extend(self.middle(index, |facts| rule.pad(rule.indices(facts.info(), 0)))?);
             Ok(if batches.len() == max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         if batches.is_empty() {
@@ -234,9 +236,9 @@ impl ClipSet {
 
     fn random_cut(&self, index: usize, facts: &Facts, rng: &mut ChaCha8Rng) -> Cut {
         let ClipSpec { rule, size, crop, flip, .. } = self.spec;
-        let frames = self.held_out.get(&index).map_or(facts.frames(), |tail| tail.start);
-        let start = rule.random_start(frames, facts.fps(), rng);
-        let indices = rule.pad(rule.indices(frames, facts.fps(), start));
+        let video = facts.up_to(self.held_out.get(&index).map_or(facts.frames(), Tail::start));
+        let start = rule.random_start(&video, rng);
+        let indices = rule.pad(rule.indices(&video, start));
         let offset = match crop {
             Crop::Center => center_offset(facts.size, size),
             Crop::Random => [0, 1].map(|axis| rng.random_range(0..=facts.size[axis] - size[axis])),
@@ -262,7 +264,9 @@ impl ClipSet {
         self.usable(index, stop, |video| {
             let facts = video.facts(&self.library.index, stop)?;
             // None is set aside by what an earlier run has written.
-            self.check_size(&facts).map_or_else(|_| self.checked(video, stop), |()| Ok(facts))
+            let facts = self.check_size(&facts).map_or_else(|_| self.checked(video, stop), |()| Ok(facts))?;
+            video.notices(&facts).into_iter().for_each(|notice| self.library.note(&video.name(), notice));
+            Ok(facts)
         })
     }
 
@@ -357,18 +361,18 @@ impl ClipSet {
         self.scan(|index, facts| {
             let clips = per_video.min(left);
             videos += 1;
-            let seconds = |frames: u64| frames as f64 / facts.fps();
-            let [has, needs] = [facts.frames(), self.needed(facts, clips)].map(seconds);
+            let seconds = |frames: u64| frames as f64 / facts.info().frame_rate.as_f64();
+            let needed = self.spec.rule.span(facts.info()).saturating_mul(clips as u64 + 1);
+            let [has, needs] = [facts.frames(), needed].map(seconds);
             if longest.is_none_or(|[most, least]| has / needs > most / least) {
                 longest = Some([has, needs]);
             }
             // Training must never see these frames, whatever an earlier run has written of the video.
-            if has >= needs
+            if self.tail(facts, clips).is_some()
                 && let Some(facts) = self.look_anew(index, &Stop::default())?
-                && facts.frames() >= self.needed(&facts, clips)
+                && let Some(tail) = self.tail(&facts, clips)
             {
-                let start = facts.frames() - self.spec.rule.span(facts.fps()) * clips as u64;
-                tails.insert(index, Tail { start, clips });
+                tails.insert(index, tail);
                 left -= clips;
             }
             Ok(if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -380,9 +384,18 @@ impl ClipSet {
         }
     }
 
-    /// Frames of a video of which `clips` clips are held out: as many more are left to train on as a clip takes.
-    fn needed(&self, facts: &Facts, clips: usize) -> u64 {
-        self.spec.rule.span(facts.fps()).saturating_mul(clips as u64 + 1)
+    /// The last `clips` clips of a video, if as much is left to train on as one more takes.
+    fn tail(&self, facts: &Facts, clips: usize) -> Option<Tail> {
+        let rule = self.spec.rule;
+        // From the end of the video, each clip before the next.
+        let latest = rule.latest_start(facts.info());
+        let mut starts: Vec<u64> =
+            std::iter::successors(latest, |&start| rule.latest_start(&facts.up_to(start))).take(clips + 1).collect();
+        (starts.len() > clips).then(|| {
+            starts.truncate(clips);
+            starts.reverse();
+            Tail { starts }
+        })
     }
 
     /// Visits the usable videos in their order, looking at several at a time, until `visit` has seen enough.

@@ -69,7 +69,7 @@ impl FrameFolder {
             }
         }
         let frames = files.len() as u64;
-        Ok(Self { info: VideoInfo { width, height, frame_rate, frames }, path, files, position: 0 })
+        Ok(Self { info: VideoInfo { width, height, frame_rate, frames, times: None }, path, files, position: 0 })
     }
 
     /// Images whose description is known from an earlier [`open`](Self::open). Those that do not fit it are errors when
@@ -307,7 +307,7 @@ mod tests {
         std::fs::write(folder.path().join("notes.txt"), "no frame").unwrap();
         std::fs::write(folder.path().join(".f3.png"), "hidden").unwrap();
         let mut video = FrameFolder::open(folder.path(), RATE).unwrap();
-        assert_eq!(video.info(), &VideoInfo { width: 3, height: 2, frame_rate: RATE, frames: 5 });
+        assert_eq!(video.info(), &VideoInfo { width: 3, height: 2, frame_rate: RATE, frames: 5, times: None });
         assert_eq!(values(&video.next_frames(2).unwrap().unwrap()), [0, 1]);
         assert_eq!(values(&video.frames_at(&[1, 1, 4]).unwrap()), [1, 1, 4]);
         assert_eq!(values(&video.next_frames(9).unwrap().unwrap()), [2, 3, 4]);

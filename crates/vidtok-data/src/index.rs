@@ -1,9 +1,10 @@
 //! What is known of video files, so that each needs to be looked at once only.
 //!
 //! An exact number of frames takes the decoding of all of them. It is kept in a file of one line a video, readable by
-//! people: `{"path":"/clips/a.mp4","size":5120,"mtime_ns":...,"frames":250,"fps":"30000/1001","width":..,"height":..}`.
-//! A video whose size or time has changed is looked at again, and of several lines the last counts. Only good videos
-//! are listed: whatever kept one from being read may have gone when the next run begins.
+//! people: `{"path":"/clips/a.mp4","size":5120,"mtime_ns":...,"picture":{},"frames":250,"fps":"30000/1001","width":..,
+//! "height":..}`, where `picture` holds what is unusual of its pixels. A video whose size or time has changed is looked at
+//! again, and of several lines the last counts. Only good videos are listed: whatever kept one from being read may have
+//! gone when the next run begins.
 //!
 //! The file may come with the data, so it is not believed: numbers that no video has are passed over, and a video that
 //! turns out not to be what its line says is looked at again before it is judged.
@@ -13,9 +14,9 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
+use vidtok_core::{FrameRate, FrameSource, FrameTimes, VideoError, VideoInfo};
 
-use crate::ffmpeg::Ffmpeg;
+use crate::ffmpeg::{Ffmpeg, Picture};
 use crate::file_stamp::FileStamp;
 use crate::json_lines::JsonLines;
 use crate::quarantine::Fault;
@@ -41,10 +42,15 @@ struct Entry {
 struct Known {
     #[serde(flatten)]
     stamp: FileStamp,
+    /// None in lines of a version that did not look for it.
+    picture: Option<Picture>,
     frames: u64,
     fps: String,
     width: i64,
     height: i64,
+    /// Where the rate is not constant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    times: Option<FrameTimes>,
 }
 
 /// Descriptions of videos by their absolute paths; in a file too if there is one.
@@ -64,27 +70,33 @@ impl Index {
     }
 
     /// What is known of a video, if it has not changed since; nothing has been checked.
-    pub(crate) fn recall(&self, path: &Path) -> Option<VideoInfo> {
+    pub(crate) fn recall(&self, path: &Path) -> Option<(VideoInfo, Picture)> {
         let stamp = FileStamp::at(path).ok()?;
         let known = self.known().get(key(path)?.as_str()).cloned()?;
-        known.info().filter(|_| known.stamp == stamp)
+        if known.stamp == stamp { known.described() } else { None }
     }
 
     /// Describes a video by decoding it, and remembers that.
-    pub(crate) fn look(&self, ffmpeg: &Ffmpeg, path: &Path, options: &InputOptions) -> Result<VideoInfo, Fault> {
+    pub(crate) fn look(
+        &self,
+        ffmpeg: &Ffmpeg,
+        path: &Path,
+        options: &InputOptions,
+    ) -> Result<(VideoInfo, Picture), Fault> {
         let io_error = |source| VideoError::Io { path: path.to_owned(), source };
         // Before the look: should the file change meanwhile, the next run looks again.
         let stamp =
             options.reach.patiently(path, || ffmpeg.stop().is_stopped(), || FileStamp::at(path).map_err(io_error))?;
-        let info = InputReader::open(ffmpeg, path, options)?.info().clone();
+        let video = InputReader::open(ffmpeg, path, options)?;
+        let (info, picture) = (video.info().clone(), video.picture().clone());
         if let Some(path) = key(path) {
-            let entry = Entry { path, known: Known::new(stamp, &info) };
+            let entry = Entry { path, known: Known::new(stamp, &info, &picture) };
             if let Some(file) = &self.file {
                 file.append(&entry)?;
             }
             self.known().insert(entry.path, entry.known);
         }
-        Ok(info)
+        Ok((info, picture))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
@@ -98,17 +110,19 @@ fn key(path: &Path) -> Option<String> {
 }
 
 impl Known {
-    fn new(stamp: FileStamp, info: &VideoInfo) -> Self {
-        let &VideoInfo { width, height, frame_rate, frames } = info;
-        Self { stamp, frames, fps: frame_rate.to_string(), width, height }
+    fn new(stamp: FileStamp, info: &VideoInfo, picture: &Picture) -> Self {
+        let VideoInfo { width, height, frame_rate, frames, times } = info.clone();
+        Self { stamp, frames, fps: frame_rate.to_string(), width, height, times, picture: Some(picture.clone()) }
     }
 
-    /// None if no video is so.
-    fn info(&self) -> Option<VideoInfo> {
-        let Self { frames, width, height, .. } = *self;
+    /// None if no video is so, or an earlier version has written less.
+    fn described(self) -> Option<(VideoInfo, Picture)> {
+        let Self { frames, width, height, times, .. } = self;
         let frame_rate: FrameRate = self.fps.parse().ok()?;
         let has_size = width > 0 && height > 0 && width.checked_mul(height).is_some_and(|pixels| pixels <= MOST_PIXELS);
-        let is_possible = has_size && (1..=MOST_FRAMES).contains(&frames) && RATES.contains(&frame_rate.as_f64());
-        is_possible.then_some(VideoInfo { width, height, frame_rate, frames })
+        let all_timed = times.as_ref().is_none_or(|times| times.frames() == frames);
+        let has_frames = (1..=MOST_FRAMES).contains(&frames) && all_timed && RATES.contains(&frame_rate.as_f64());
+        let info = VideoInfo { width, height, frame_rate, frames, times };
+        self.picture.filter(|_| has_size && has_frames).map(|picture| (info, picture))
     }
 }

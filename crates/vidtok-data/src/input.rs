@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 
+use crate::ffmpeg::Picture;
 use crate::frame_folder::FrameFolder;
 use crate::reach::Reach;
-use crate::{Ffmpeg, Timeline, VideoReader};
+use crate::{Ffmpeg, Notice, ReadOptions, Timeline, VideoReader};
 
 /// How inputs are opened.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,8 @@ pub struct InputOptions {
     pub frame_rate: FrameRate,
     /// Where the inputs lie, and how long is waited for what cannot be reached.
     pub reach: Reach,
+    /// How the pixels of videos are read.
+    pub read: ReadOptions,
 }
 
 impl InputOptions {
@@ -28,7 +31,7 @@ impl InputOptions {
 
 impl Default for InputOptions {
     fn default() -> Self {
-        Self { frame_rate: Self::FRAME_RATE, reach: Reach::default() }
+        Self { frame_rate: Self::FRAME_RATE, reach: Reach::default(), read: ReadOptions::default() }
     }
 }
 
@@ -66,14 +69,14 @@ impl InputReader {
     ///
     /// # Errors
     /// If the images of a folder cannot be listed.
-    pub fn with_info(
+    pub(crate) fn with_info(
         ffmpeg: &Ffmpeg,
         path: impl Into<PathBuf>,
-        info: &VideoInfo,
+        known: (&VideoInfo, &Picture),
         options: &InputOptions,
     ) -> Result<Self, VideoError> {
         let path = path.into();
-        let open = || Source::with_info(ffmpeg, &path, info);
+        let open = || Source::with_info(ffmpeg, &path, known, options);
         let source = options.reach.patiently(&path, || ffmpeg.stop().is_stopped(), open)?;
         Ok(Self { ffmpeg: ffmpeg.clone(), path, options: options.clone(), source, position: 0 })
     }
@@ -85,8 +88,22 @@ impl InputReader {
     pub fn timeline(&self) -> Result<Timeline, VideoError> {
         match &self.source {
             Source::Video(reader) => reader.timeline(),
-            Source::Frames(frames) => Ok(Timeline::even(frames.info().frame_rate)),
+            Source::Frames(frames) => Ok(Timeline::of(frames.info())),
         }
+    }
+
+    /// What a user should know of how its frames are read.
+    #[must_use]
+    pub fn notices(&self) -> Vec<Notice> {
+        match &self.source {
+            Source::Video(reader) => reader.notices(),
+            Source::Frames(_) => Vec::new(),
+        }
+    }
+
+    /// What the pixels mean.
+    pub(crate) fn picture(&self) -> &Picture {
+        self.source.picture()
     }
 }
 
@@ -102,13 +119,14 @@ impl FrameSource for InputReader {
     fn next_frames(&mut self, max: usize) -> Result<Option<Tensor>, VideoError> {
         let Self { ffmpeg, path, options, source, position } = self;
         let info = source.frames().info().clone();
+        let picture = source.picture().clone();
         let mut has_failed = false;
         let frames = options.reach.patiently(
             path,
             || ffmpeg.stop().is_stopped(),
             || {
                 if std::mem::replace(&mut has_failed, true) {
-                    *source = Source::with_info(ffmpeg, path, &info)?;
+                    *source = Source::with_info(ffmpeg, path, (&info, &picture), options)?;
                     source.skip(*position)?;
                 }
                 source.frames_mut().next_frames(max)
@@ -128,14 +146,30 @@ impl Source {
     fn open(ffmpeg: &Ffmpeg, path: &Path, options: &InputOptions) -> Result<Self, VideoError> {
         match FrameFolder::is_meant_by(path) {
             true => FrameFolder::open(path, options.frame_rate).map(Self::Frames),
-            false => VideoReader::open(ffmpeg, path).map(Self::Video),
+            false => VideoReader::open_with(ffmpeg, path, options.read).map(Self::Video),
         }
     }
 
-    fn with_info(ffmpeg: &Ffmpeg, path: &Path, info: &VideoInfo) -> Result<Self, VideoError> {
+    fn with_info(
+        ffmpeg: &Ffmpeg,
+        path: &Path,
+        (info, picture): (&VideoInfo, &Picture),
+        options: &InputOptions,
+    ) -> Result<Self, VideoError> {
         match FrameFolder::is_meant_by(path) {
             true => FrameFolder::with_info(path, info.clone()).map(Self::Frames),
-            false => Ok(Self::Video(VideoReader::with_info(ffmpeg, path, info.clone()))),
+            false => {
+                let reader = VideoReader::with_info(ffmpeg, path, info.clone());
+                Ok(Self::Video(reader.with_picture(picture.clone(), options.read)))
+            }
+        }
+    }
+
+    /// What the pixels mean.
+    fn picture(&self) -> &Picture {
+        match self {
+            Self::Video(reader) => reader.picture(),
+            Self::Frames(_) => &Picture::PLAIN,
         }
     }
 

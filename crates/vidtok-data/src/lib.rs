@@ -60,11 +60,13 @@ mod json_lines;
 mod library;
 mod loader;
 mod mixture;
+mod notice;
 mod path_text;
 mod prepared;
 mod procedural;
 mod quarantine;
 mod reach;
+mod read_options;
 mod regroup;
 mod sampling;
 mod transform;
@@ -74,7 +76,7 @@ pub use ahead::{AheadInfo, AheadVideo, DecodeAhead};
 pub use clip_set::{Batch, ClipSet, ClipSpec, Crop, HeldOut, Source};
 pub use dataset::{DatasetError, VideoList, find_images, find_videos, list_videos, read_video_list};
 pub use error::LoadError;
-pub use ffmpeg::{Destination, Ffmpeg, Quality, Timeline, VideoReader, VideoWriter, save_png};
+pub use ffmpeg::{Destination, Ffmpeg, Quality, Stop, Timeline, VideoReader, VideoWriter, WriteOptions, save_png};
 pub use file_stamp::FileStamp;
 pub use find::LeftOut;
 pub use frame_folder::FrameFolder;
@@ -83,12 +85,14 @@ pub use json_lines::JsonLines;
 pub use library::{Library, LibraryOptions};
 pub use loader::{Loader, LoaderOptions};
 pub use mixture::Mixture;
+pub use notice::{HdrTransfer, Notice};
 pub use path_text::path_text;
 pub use prepared::{Preparation, PreparedVideo};
 pub use procedural::Scene;
 pub use quarantine::{Quarantined, unusable};
 pub use reach::Reach;
-pub use sampling::{ClipRule, Window, evaluation_windows, interval};
+pub use read_options::{Hdr, ReadOptions, Reading};
+pub use sampling::{ClipRule, Sampling, Window, evaluation_windows, interval};
 pub use transform::{
     center_crop, center_offset, cover, fit, resize_frames, resize_shorter_side, resized_size, to_frames,
     to_model_range, to_unit_range,

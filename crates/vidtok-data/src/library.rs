@@ -1,11 +1,12 @@
 //! What all sets of clips of a run share.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::LoadError;
 use crate::frame_cache::Budget;
 use crate::index::Index;
+use crate::notice::Notice;
 use crate::quarantine::{Quarantine, Quarantined};
 
 /// Files and memory of a [`Library`]. The default has neither.
@@ -27,6 +28,7 @@ pub struct Library {
     pub(crate) index: Index,
     pub(crate) quarantine: Quarantine,
     pub(crate) budget: Arc<Budget>,
+    notices: Mutex<Vec<(String, Notice)>>,
 }
 
 impl Library {
@@ -39,6 +41,7 @@ impl Library {
             index: Index::open(options.index.as_deref())?,
             quarantine: Quarantine::open(options.quarantine.as_deref())?,
             budget: Budget::new(options.cache_bytes),
+            notices: Mutex::default(),
         }))
     }
 
@@ -46,5 +49,18 @@ impl Library {
     #[must_use]
     pub fn quarantined(&self) -> Vec<Quarantined> {
         self.quarantine.videos()
+    }
+
+    /// What a user should know of how videos were read so far in this run: each thing once, with the first video.
+    #[must_use]
+    pub fn notices(&self) -> Vec<(String, Notice)> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn note(&self, video: &str, notice: Notice) {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        if !notices.iter().any(|(_, known)| *known == notice) {
+            notices.push((video.to_owned(), notice));
+        }
     }
 }

@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,9 @@ use vidtok_core::Share;
 
 use crate::ffmpeg::Stop;
 use crate::{Batch, LoadError, Mixture};
+
+/// How often who waits for a batch looks whether to stop.
+const POLL: Duration = Duration::from_millis(20);
 
 /// How a [`Loader`] works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +84,26 @@ impl Loader {
         Ok(loader)
     }
 
-    /// How long [`next`](Iterator::next) has waited for batches in all.
+    /// The next batch; none if `stopped` says so before it is there, however long its making takes.
+    pub fn next_unless(&mut self, stopped: impl Fn() -> bool) -> Option<Result<Batch, LoadError>> {
+        let start = Instant::now();
+        let batches = self.batches.get(self.next)?;
+        let batch = loop {
+            match batches.recv_timeout(POLL) {
+                Err(RecvTimeoutError::Timeout) if stopped() => break None,
+                Err(RecvTimeoutError::Timeout) => {}
+                // A thread that ended has said why, once.
+                received => break Some(received.unwrap_or(Err(LoadError::Stopped))),
+            }
+        };
+        self.waited += start.elapsed();
+        if batch.is_some() {
+            self.next = (self.next + 1) % self.batches.len();
+        }
+        batch
+    }
+
+    /// How long [`next`](Iterator::next) and [`next_unless`](Self::next_unless) have waited for batches in all.
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.waited
@@ -92,12 +114,7 @@ impl Iterator for Loader {
     type Item = Result<Batch, LoadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let start = Instant::now();
-        let batch = self.batches.get(self.next)?.recv();
-        self.waited += start.elapsed();
-        self.next = (self.next + 1) % self.batches.len();
-        // A thread that ended has said why, once.
-        Some(batch.unwrap_or(Err(LoadError::Stopped)))
+        self.next_unless(|| false)
     }
 }
 
@@ -162,6 +179,20 @@ mod tests {
         assert!(message.contains("out of paper") && !message.contains('\n'), "{message}");
         assert_eq!(results[3].as_ref().unwrap().names, ["3"]);
         assert!(matches!(results[4], Err(LoadError::Stopped)));
+    }
+
+    #[test]
+    fn who_waits_for_a_batch_that_does_not_come_can_stop_and_take_it_later() {
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        let make = move |_: &Stop, step| {
+            let _ = gate.lock().unwrap().recv(); // until it is opened
+            Ok(batch(step))
+        };
+        let mut loader = Loader::start_with(options(1, 1), make).unwrap();
+        assert!(loader.next_unless(|| true).is_none());
+        drop(open);
+        assert_eq!(loader.next_unless(|| false).unwrap().unwrap().names, ["0"]);
     }
 
     #[test]

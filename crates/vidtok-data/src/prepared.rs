@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use tch::Tensor;
-use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
+use vidtok_core::{FrameRate, FrameSource, FrameTimes, PixelAspect, VideoError, VideoInfo};
 
 use crate::regroup::Regroup;
 use crate::transform::{prepare, resized_size};
-use crate::{Ffmpeg, InputOptions, InputReader, interval};
+use crate::{Ffmpeg, InputOptions, InputReader, Notice, Sampling};
 
 /// Frames that are read at a time at most ...
 const READ: i64 = 16;
@@ -17,7 +17,7 @@ const READ_BYTES: i64 = 16 << 20;
 /// What is taken of each video, and how it is brought to one size.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preparation {
-    /// Every n-th frame is taken, to come close to this rate; `None`: all.
+    /// Frames are taken to come close to this rate, as [`Sampling`] says; `None`: all.
     pub sample_fps: Option<f64>,
     /// The shorter side is resized to this (bilinear, antialiased); `None`: as it is.
     pub shorter_side: Option<i64>,
@@ -68,8 +68,9 @@ fn frame_bytes([height, width]: [i64; 2]) -> i64 {
 pub struct PreparedVideo {
     reader: InputReader,
     preparation: Preparation,
-    stride: u64,
-    frames: usize,
+    sampling: Sampling,
+    /// What is taken, before it is resized.
+    taken: VideoInfo,
     /// Source frames that were read.
     read: u64,
     given: usize,
@@ -85,11 +86,14 @@ impl PreparedVideo {
     pub fn open(ffmpeg: &Ffmpeg, path: &Path, preparation: &Preparation) -> Result<Self, VideoError> {
         let reader = InputReader::open(ffmpeg, path, &preparation.input)?;
         let info = reader.info();
-        let stride = preparation.sample_fps.map_or(1, |fps| interval(info.frame_rate.as_f64(), fps)).max(1);
-        let all = info.frames.div_ceil(stride) as usize;
-        let frames = preparation.max_frames.map_or(all, |max| all.min(max));
+        let sampling = Sampling::of(info, preparation.sample_fps);
+        let taken = sampling.apply(info, preparation.sample_fps).ok_or_else(|| VideoError::Decode {
+            path: path.to_owned(),
+            message: format!("no frame rate is as slow as that of {} of its frames", sampling.count(info.frames)),
+        })?;
+        let taken = preparation.max_frames.map_or(taken.clone(), |max| taken.first(max as u64));
         let preparation = preparation.clone();
-        Ok(Self { reader, preparation, stride, frames, read: 0, given: 0, ready: Regroup::default() })
+        Ok(Self { reader, preparation, sampling, taken, read: 0, given: 0, ready: Regroup::default() })
     }
 
     /// What the file holds.
@@ -101,7 +105,7 @@ impl PreparedVideo {
     /// Frames that are taken in all.
     #[must_use]
     pub fn frames(&self) -> usize {
-        self.frames
+        self.taken.frames as usize
     }
 
     /// `[height, width]` of those.
@@ -114,8 +118,25 @@ impl PreparedVideo {
     /// Frames per second of those.
     #[must_use]
     pub fn frame_rate(&self) -> FrameRate {
-        let rate = self.reader.info().frame_rate;
-        u32::try_from(self.stride).ok().and_then(|stride| rate.every(stride)).unwrap_or(rate)
+        self.taken.frame_rate
+    }
+
+    /// When each of those is shown, where their rate is not constant.
+    #[must_use]
+    pub fn times(&self) -> Option<&FrameTimes> {
+        self.taken.times.as_ref()
+    }
+
+    /// The shape of their pixels, which the preparation does not change.
+    #[must_use]
+    pub fn pixel_aspect(&self) -> PixelAspect {
+        self.reader.picture().pixel_aspect
+    }
+
+    /// What a user should know of how the frames are read.
+    #[must_use]
+    pub fn notices(&self) -> Vec<Notice> {
+        self.reader.notices()
     }
 
     /// The next frames, `count` unless the video ends: `[1, 3, t, h, w]` in [-1, 1], or `None` at the end.
@@ -123,7 +144,7 @@ impl PreparedVideo {
     /// # Errors
     /// If the file is damaged or shorter than it said.
     pub fn next(&mut self, count: usize) -> Result<Option<Tensor>, VideoError> {
-        let count = count.min(self.frames - self.given);
+        let count = count.min(self.frames() - self.given);
         while self.ready.frames() < count as i64 {
             let Some(frames) = self.read()? else { break };
             self.ready.push(frames);
@@ -148,10 +169,9 @@ impl PreparedVideo {
     fn read(&mut self) -> Result<Option<Tensor>, VideoError> {
         let piece = self.piece();
         let Some(frames) = self.reader.next_frames(piece)? else { return Ok(None) };
-        let skipped = (self.stride - self.read % self.stride) % self.stride;
-        let t = frames.size()[0];
-        self.read += t as u64;
-        let taken = frames.slice(0, (skipped as i64).min(t), None, self.stride as i64);
+        let start = self.read;
+        self.read += frames.size()[0] as u64;
+        let taken = self.sampling.take(&frames, start);
         Ok(Some(prepare(&taken, self.preparation.shorter_side, self.preparation.crop)))
     }
 

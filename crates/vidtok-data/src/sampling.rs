@@ -1,15 +1,162 @@
 //! Which frames of a video make a clip.
 //!
-//! Frames are taken at the multiple of the video's own frame time that is nearest to the wanted rate; no frame is
-//! made up between two others.
+//! No frame is made up between two others, and none is taken twice.
+//!
+//! - Of a video at a constant rate, frames are taken at the multiple of its own frame time that is nearest to the wanted
+//!   rate.
+//! - Of a video whose frames come unevenly, the frame nearest to each multiple of the wanted rate's frame time is taken,
+//!   counted from the first frame. Where frames come more slowly than that, all of them are.
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use rand::{Rng, RngExt};
+use tch::Tensor;
+use vidtok_core::{FrameRate, FrameTimes, VideoInfo};
 
 /// Frames from one to the next at `sample_fps`, at least 1.
 #[must_use]
 pub fn interval(video_fps: f64, sample_fps: f64) -> u64 {
     // Halves go to the even number, as in the published sampler.
     (video_fps / sample_fps).round_ties_even().max(1.0) as u64
+}
+
+/// The frames that are taken of a whole video to come close to a rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// Every n-th, from the first on.
+    Every(u64),
+    /// These, ascending.
+    Listed(Arc<[u64]>),
+}
+
+impl Sampling {
+    /// Every frame.
+    pub const ALL: Self = Self::Every(1);
+
+    /// The frames of `video` at `sample_fps`; all without it.
+    #[must_use]
+    pub fn of(video: &VideoInfo, sample_fps: Option<f64>) -> Self {
+        match (sample_fps, &video.times) {
+            (None, _) => Self::ALL,
+            (Some(fps), None) => Self::Every(interval(video.frame_rate.as_f64(), fps)),
+            (Some(fps), Some(times)) => Self::Listed(ByTime::new(times, video.frames, fps, 0).collect()),
+        }
+    }
+
+    /// How many of a video's first `frames` frames are taken.
+    #[must_use]
+    pub fn count(&self, frames: u64) -> u64 {
+        match self {
+            Self::Every(n) => frames.div_ceil(*n),
+            Self::Listed(list) => list.partition_point(|&frame| frame < frames) as u64,
+        }
+    }
+
+    /// Those taken of a stretch of the video's frames, counted from its start.
+    #[must_use]
+    pub fn within(&self, frames: Range<u64>) -> Vec<i64> {
+        let place = |frame: u64| (frame - frames.start) as i64;
+        match self {
+            Self::Every(n) => {
+                let first = frames.start.div_ceil(*n) * n;
+                (first..frames.end).step_by(usize::try_from(*n).unwrap_or(usize::MAX)).map(place).collect()
+            }
+            Self::Listed(list) => {
+                let [from, to] = [frames.start, frames.end].map(|end| list.partition_point(|&frame| frame < end));
+                list[from..to].iter().copied().map(place).collect()
+            }
+        }
+    }
+
+    /// Those taken of some `frames` of the video (the first dimension), of which the first is frame `start`.
+    #[must_use]
+    pub fn take(&self, frames: &Tensor, start: u64) -> Tensor {
+        match self {
+            &Self::ALL => frames.shallow_clone(),
+            _ => {
+                let places = self.within(start..start + frames.size()[0] as u64);
+                frames.index_select(0, &Tensor::from_slice(&places).to_device(frames.device()))
+            }
+        }
+    }
+
+    /// What the frames taken of `video` are as a video. At `sample_fps` exactly, if that is how they come.
+    ///
+    /// `None` if no [`FrameRate`] is as slow.
+    #[must_use]
+    pub fn apply(&self, video: &VideoInfo, sample_fps: Option<f64>) -> Option<VideoInfo> {
+        let frames = self.count(video.frames);
+        let (frame_rate, times) = match (&video.times, self) {
+            (None, Self::Every(n)) => (video.frame_rate.every(u32::try_from(*n).ok()?)?, None),
+            (None, Self::Listed(_)) => (video.frame_rate, None),
+            (Some(times), Self::Every(1)) => (video.frame_rate, Some(times.clone())),
+            (Some(times), _) => {
+                let taken = self.within(0..video.frames).into_iter().map(|frame| frame as u64);
+                let times = times.select(taken)?;
+                match sample_fps.and_then(FrameRate::from_f64).filter(|rate| times.are_steady(*rate)) {
+                    Some(rate) => (rate, None),
+                    None => (times.average().unwrap_or(video.frame_rate), Some(times)),
+                }
+            }
+        };
+        Some(VideoInfo { frame_rate, frames, times, ..video.clone() })
+    }
+}
+
+/// Frames of an uneven video from a first one on, each the nearest to a multiple of a rate's frame time after that.
+struct ByTime<'a> {
+    times: &'a FrameTimes,
+    frames: u64,
+    fps: f64,
+    start: f64,
+    next: Option<u64>,
+    /// Frame times of the wanted rate from `start` to the frame before `next`.
+    step: f64,
+}
+
+impl<'a> ByTime<'a> {
+    /// From frame `start` on, of the video's first `frames`.
+    fn new(times: &'a FrameTimes, frames: u64, fps: f64, start: u64) -> Self {
+        let frames = frames.min(times.frames());
+        let next = (start < frames).then_some(start);
+        Self { times, frames, fps, start: times.seconds(start), next, step: 0.0 }
+    }
+
+    /// The frame after `frame`: that of the first step to which another one is nearer.
+    fn after(&mut self, frame: u64) -> Option<u64> {
+        let time = |frame| self.times.seconds(frame) - self.start;
+        let last = self.frames - 1;
+        if frame >= last {
+            return None;
+        }
+        let middle = f64::midpoint(time(frame), time(frame + 1));
+        // A step in the middle stays with the earlier frame.
+        self.step = (self.step + 1.0).max((middle * self.fps).floor() + 1.0);
+        let wanted = self.step / self.fps;
+        let (mut low, mut high) = (frame + 1, last);
+        while low < high {
+            let candidate = low + (high - low) / 2;
+            if f64::midpoint(time(candidate), time(candidate + 1)) < wanted {
+                low = candidate + 1;
+            } else {
+                high = candidate;
+            }
+        }
+        // The last frame is taken as far behind it as it would be before it.
+        let reach = time(last) + (time(last) - time(last - 1)) / 2.0;
+        (wanted <= reach).then_some(low)
+    }
+}
+
+impl Iterator for ByTime<'_> {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let frame = self.next?;
+        self.next = self.after(frame);
+        Some(frame)
+    }
 }
 
 /// The training rule: clips of `frames` frames at `sample_fps` (`None`: the video's own rate).
@@ -22,35 +169,69 @@ pub struct ClipRule {
 }
 
 impl ClipRule {
-    /// Frames that a clip stretches over in a video of this rate.
+    /// The frames of the clip that starts at frame `start`. A video of fewer than [`frames`](Self::frames) frames gives all
+    /// it has; see [`pad`](Self::pad).
+    ///
+    /// At a constant rate they are evenly spread, the last one at most one frame further than the rate asks for, as in the
+    /// published sampler.
     #[must_use]
-    pub fn span(&self, video_fps: f64) -> u64 {
-        self.span_of(self.frames as u64, video_fps)
-    }
-
-    /// The frames of the clip that starts at frame `start` of `total`: evenly spread, the last one at most one frame
-    /// further than the rate asks for. A video of fewer than [`frames`](Self::frames) frames gives all it has; see
-    /// [`pad`](Self::pad).
-    #[must_use]
-    pub fn indices(&self, total: u64, video_fps: f64, start: u64) -> Vec<u64> {
-        let count = (self.frames as u64).min(total);
-        let Some(last) = total.checked_sub(1) else {
+    pub fn indices(&self, video: &VideoInfo, start: u64) -> Vec<u64> {
+        let Some(last) = video.frames.checked_sub(1) else {
             return Vec::new();
         };
         let start = start.min(last);
-        let stretch = last.min(start + self.span_of(count, video_fps)) - start;
+        if let Some(by_time) = self.by_time(video, start) {
+            return by_time.take(self.frames).collect();
+        }
+        let count = (self.frames as u64).min(video.frames);
+        let stretch = last.min(start + self.span_of(count, video)) - start;
         // In integers: no rounding can lose a frame.
         let steps = count.saturating_sub(1).max(1);
         (0..count).map(|i| start + i * stretch / steps).collect()
     }
 
-    /// A random first frame among `total`; 0 if the video is too short for a choice.
-    pub fn random_start(&self, total: u64, video_fps: f64, rng: &mut impl Rng) -> u64 {
-        let span = self.span_of((self.frames as u64).min(total), video_fps);
-        match total.checked_sub(span + 1) {
-            Some(latest) => rng.random_range(0..=latest),
-            None => 0,
+    /// The frames of the clip that starts at frame `start`, exactly as far apart as the rate asks for.
+    #[must_use]
+    pub fn exact_indices(&self, video: &VideoInfo, start: u64) -> Vec<u64> {
+        if let Some(by_time) = self.by_time(video, start) {
+            return by_time.take(self.frames).collect();
         }
+        (0..self.frames as u64).map(|i| start + i * self.interval(video)).take_while(|&i| i < video.frames).collect()
+    }
+
+    /// A random first frame; 0 if the video is too short for a choice.
+    pub fn random_start(&self, video: &VideoInfo, rng: &mut impl Rng) -> u64 {
+        let latest = match self.by_time(video, 0) {
+            Some(_) => self.latest_start(video),
+            None => video.frames.checked_sub(self.span_of((self.frames as u64).min(video.frames), video) + 1),
+        };
+        latest.map_or(0, |latest| rng.random_range(0..=latest))
+    }
+
+    /// The last frame from which a clip of [`exact_indices`](Self::exact_indices) is whole; `None` if the video is too
+    /// short for one.
+    #[must_use]
+    pub fn latest_start(&self, video: &VideoInfo) -> Option<u64> {
+        if self.by_time(video, 0).is_none() {
+            return video.frames.checked_sub(self.span_of(self.frames as u64, video));
+        }
+        let is_whole =
+            |start| self.by_time(video, start).is_some_and(|frames| frames.take(self.frames).count() == self.frames);
+        let (mut whole, mut short) = (0, video.frames);
+        if !is_whole(0) {
+            return None;
+        }
+        while whole + 1 < short {
+            let start = whole + (short - whole) / 2;
+            if is_whole(start) { whole = start } else { short = start }
+        }
+        Some(whole)
+    }
+
+    /// Frames that a clip stretches over; on average, where they come unevenly.
+    #[must_use]
+    pub fn span(&self, video: &VideoInfo) -> u64 {
+        self.span_of(self.frames as u64, video)
     }
 
     /// Repeats the last index until there are [`frames`](Self::frames) of them.
@@ -59,9 +240,18 @@ impl ClipRule {
         repeat_last(indices, self.frames)
     }
 
-    fn span_of(&self, count: u64, video_fps: f64) -> u64 {
-        let interval = self.sample_fps.map_or(1, |sample_fps| interval(video_fps, sample_fps));
-        count.saturating_sub(1).saturating_mul(interval) + 1
+    /// Only of uneven videos, at another rate than their own.
+    fn by_time<'a>(&self, video: &'a VideoInfo, start: u64) -> Option<ByTime<'a>> {
+        let (times, fps) = video.times.as_ref().zip(self.sample_fps)?;
+        Some(ByTime::new(times, video.frames, fps, start))
+    }
+
+    fn interval(&self, video: &VideoInfo) -> u64 {
+        self.sample_fps.map_or(1, |sample_fps| interval(video.frame_rate.as_f64(), sample_fps))
+    }
+
+    fn span_of(&self, count: u64, video: &VideoInfo) -> u64 {
+        count.saturating_sub(1).saturating_mul(self.interval(video)) + 1
     }
 }
 
@@ -105,6 +295,22 @@ mod tests {
         ClipRule { frames, sample_fps: Some(sample_fps) }
     }
 
+    fn video(frames: u64, fps: f64) -> VideoInfo {
+        let frame_rate = FrameRate::from_f64(fps).unwrap();
+        VideoInfo { width: 2, height: 2, frame_rate, frames, times: None }
+    }
+
+    /// Frames at these milliseconds.
+    fn uneven(ms: &[i64]) -> VideoInfo {
+        VideoInfo { times: FrameTimes::new((1, 1000), ms), ..video(ms.len() as u64, 10.0) }
+    }
+
+    /// One second at 30 frames a second, then six at 5.
+    fn two_paces() -> VideoInfo {
+        let ticks: Vec<i64> = (0..60).map(|n| if n < 30 { n } else { 30 + (n - 30) * 6 }).collect();
+        VideoInfo { times: FrameTimes::new((1, 30), &ticks), ..video(60, 9.0) }
+    }
+
     #[test]
     fn indices_equal_the_reference_tables() {
         type Table = (u64, f64, usize, f64, u64, &'static [u64]);
@@ -128,7 +334,11 @@ mod tests {
             ),
         ];
         for (total, video_fps, frames, sample_fps, start, expected) in tables {
-            assert_eq!(rule(frames, sample_fps).indices(total, video_fps, start), expected, "{total} {video_fps}");
+            assert_eq!(
+                rule(frames, sample_fps).indices(&video(total, video_fps), start),
+                expected,
+                "{total} {video_fps}"
+            );
         }
     }
 
@@ -136,26 +346,91 @@ mod tests {
     fn random_starts_cover_their_range_and_no_more() {
         let rule = rule(3, 10.0);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let mut seen: Vec<u64> = (0..500).map(|_| rule.random_start(12, 20.0, &mut rng)).collect();
+        let mut seen: Vec<u64> = (0..500).map(|_| rule.random_start(&video(12, 20.0), &mut rng)).collect();
         seen.sort_unstable();
         seen.dedup();
         // The span is 5, the last start 12 - 5 - 1.
         assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6]);
-        assert_eq!(rule.random_start(5, 20.0, &mut rng), 0);
+        assert_eq!(rule.random_start(&video(5, 20.0), &mut rng), 0);
     }
 
     #[test]
     fn short_videos_repeat_their_last_frame() {
         let rule = rule(5, 30.0);
-        assert_eq!(rule.pad(rule.indices(2, 30.0, 0)), [0, 1, 1, 1, 1]);
-        assert_eq!(rule.pad(rule.indices(1, 30.0, 7)), [0; 5]);
-        assert!(rule.pad(rule.indices(0, 30.0, 0)).is_empty());
+        assert_eq!(rule.pad(rule.indices(&video(2, 30.0), 0)), [0, 1, 1, 1, 1]);
+        assert_eq!(rule.pad(rule.indices(&video(1, 30.0), 7)), [0; 5]);
+        assert!(rule.pad(rule.indices(&video(0, 30.0), 0)).is_empty());
     }
 
     #[test]
     fn a_rate_above_the_videos_takes_every_frame() {
         assert_eq!(interval(10.0, 30.0), 1);
         assert_eq!(interval(25.0, 10.0), 2);
+    }
+
+    #[test]
+    fn an_uneven_video_is_sampled_by_time() {
+        let video = two_paces();
+        let sampling = Sampling::of(&video, Some(5.0));
+        let expected: Vec<u64> = (0..5).map(|i| i * 6).chain(30..60).collect();
+        assert_eq!(sampling, Sampling::Listed(expected.into()));
+        let taken = sampling.apply(&video, Some(5.0)).unwrap();
+        assert_eq!((taken.frames, taken.frame_rate, taken.times), (35, FrameRate::new(5, 1).unwrap(), None));
+    }
+
+    #[test]
+    fn where_frames_come_too_slowly_each_is_taken_once_and_keeps_its_time() {
+        let video = two_paces();
+        let sampling = Sampling::of(&video, Some(10.0));
+        let expected: Vec<u64> = (0..10).map(|i| i * 3).chain(30..60).collect();
+        assert_eq!(sampling, Sampling::Listed(expected.into()));
+        let taken = sampling.apply(&video, Some(10.0)).unwrap();
+        let times = taken.times.unwrap();
+        assert_eq!((taken.frames, times.seconds(9), times.seconds(10), times.seconds(11)), (40, 0.9, 1.0, 1.2));
+    }
+
+    #[test]
+    fn the_nearest_frame_is_taken_and_a_late_one_shifts_no_other() {
+        let late = uneven(&[0, 33, 67, 100, 153, 167, 200, 233, 267, 300]);
+        assert_eq!(Sampling::of(&late, Some(15.0)), Sampling::Listed([0, 2, 4, 6, 8].into()));
+        assert_eq!(Sampling::of(&late, Some(1000.0)), Sampling::Listed((0..10).collect()));
+        assert_eq!(Sampling::of(&late, Some(0.01)), Sampling::Listed([0].into()));
+        assert_eq!(Sampling::of(&uneven(&[0]), Some(10.0)), Sampling::Listed([0].into()));
+    }
+
+    #[test]
+    fn stretches_of_a_sampled_video_join_to_the_whole() {
+        for sampling in [Sampling::Every(3), Sampling::of(&two_paces(), Some(4.0)), Sampling::ALL] {
+            let whole = sampling.within(0..60);
+            assert_eq!(whole.len() as u64, sampling.count(60));
+            let parts = [0..7, 7..8, 8..31, 31..60];
+            let joined: Vec<i64> = parts
+                .into_iter()
+                .flat_map(|part| sampling.within(part.clone()).into_iter().map(move |i| i + part.start as i64))
+                .collect();
+            assert_eq!(joined, whole);
+        }
+    }
+
+    #[test]
+    fn clips_of_an_uneven_video_go_by_time() {
+        let video = two_paces();
+        let rule = rule(4, 5.0);
+        assert_eq!(rule.indices(&video, 0), [0, 6, 12, 18]);
+        assert_eq!(rule.indices(&video, 21), [21, 27, 30, 31]);
+        assert_eq!(rule.exact_indices(&video, 40), [40, 41, 42, 43]);
+        assert_eq!(rule.latest_start(&video), Some(56));
+        assert_eq!(rule.indices(&video, 58), [58, 59]);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        assert!((0..500).map(|_| rule.random_start(&video, &mut rng)).all(|start| start <= 56));
+        assert_eq!(rule.latest_start(&VideoInfo { frames: 10, ..video }), None);
+    }
+
+    #[test]
+    fn the_latest_start_leaves_a_whole_clip() {
+        assert_eq!(rule(3, 10.0).latest_start(&video(12, 20.0)), Some(7));
+        assert_eq!(rule(3, 10.0).exact_indices(&video(12, 20.0), 7), [7, 9, 11]);
+        assert_eq!(rule(3, 10.0).latest_start(&video(4, 20.0)), None);
     }
 
     #[test]

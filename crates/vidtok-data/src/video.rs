@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 
-use crate::ffmpeg::{Ffmpeg, Stop};
+use crate::ffmpeg::{Ffmpeg, Picture, Stop};
 use crate::frame_cache::{Budget, Kept};
 use crate::index::Index;
+use crate::notice::Notice;
 use crate::path_text::path_text;
 use crate::procedural::Scene;
 use crate::quarantine::Fault;
@@ -65,6 +66,7 @@ struct State {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Facts {
     info: VideoInfo,
+    picture: Picture,
     /// `[height, width]` once resized.
     pub(crate) size: [i64; 2],
 }
@@ -87,8 +89,13 @@ impl Facts {
         self.info.frames
     }
 
-    pub(crate) fn fps(&self) -> f64 {
-        self.info.frame_rate.as_f64()
+    pub(crate) fn info(&self) -> &VideoInfo {
+        &self.info
+    }
+
+    /// The video's first `frames` frames.
+    pub(crate) fn up_to(&self, frames: u64) -> VideoInfo {
+        VideoInfo { frames, ..self.info.clone() }
     }
 
     fn frame_bytes(&self) -> u64 {
@@ -101,12 +108,12 @@ impl Facts {
 }
 
 impl Inputs {
-    fn facts(&self, info: VideoInfo) -> Facts {
-        Facts { size: resized_size([info.height, info.width], self.shorter_side), info }
+    fn facts(&self, (info, picture): (VideoInfo, Picture)) -> Facts {
+        Facts { size: resized_size([info.height, info.width], self.shorter_side), info, picture }
     }
 
     fn reader(&self, path: &Path, facts: &Facts, stop: &Stop) -> Result<InputReader, VideoError> {
-        InputReader::with_info(&self.ffmpeg.until(stop), path, &facts.info, &self.options)
+        InputReader::with_info(&self.ffmpeg.until(stop), path, (&facts.info, &facts.picture), &self.options)
     }
 }
 
@@ -141,7 +148,7 @@ impl Video {
             return Ok(facts.clone());
         }
         let recalled = match &self.origin {
-            Origin::File { inputs, path } => index.recall(path).map(|info| inputs.facts(info)),
+            Origin::File { inputs, path } => index.recall(path).map(|known| inputs.facts(known)),
             Origin::Scene { .. } => None,
         };
         state.is_recalled = recalled.is_some();
@@ -171,10 +178,18 @@ impl Video {
             }
             Origin::Scene { size, .. } => {
                 let [height, width] = *size;
-                let info = VideoInfo { width, height, frame_rate: SCENE_RATE, frames: SCENE_FRAMES };
-                Facts { info, size: *size }
+                let info = VideoInfo { width, height, frame_rate: SCENE_RATE, frames: SCENE_FRAMES, times: None };
+                Facts { info, picture: Picture::default(), size: *size }
             }
         })
+    }
+
+    /// What a user should know of how its frames are read.
+    pub(crate) fn notices(&self, facts: &Facts) -> Vec<Notice> {
+        match &self.origin {
+            Origin::File { inputs, .. } => inputs.ffmpeg.notices(&facts.picture, inputs.options.read),
+            Origin::Scene { .. } => Vec::new(),
+        }
     }
 
     /// Appends the bytes of a cut to `pixels`.

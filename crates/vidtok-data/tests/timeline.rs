@@ -1,12 +1,17 @@
-//! Videos that are made from others keep the times of frames, and the sound.
+//! Videos that are made from others keep the times of frames, the shape and colours of pixels, and the sound.
 
 #![allow(clippy::unwrap_used)]
+
+mod picture;
 
 use std::process::Command;
 
 use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink, FrameSource};
-use vidtok_data::{Destination, Ffmpeg, Quality, VideoReader, VideoWriter};
+use vidtok_data::{
+    Destination, Ffmpeg, Notice, Preparation, PreparedVideo, Quality, Sampling, VideoReader, VideoWriter,
+    to_model_range,
+};
 
 /// Runs ffmpeg itself.
 fn run(folder: &TempDir, arguments: &str) -> String {
@@ -56,7 +61,8 @@ fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
 fn retell(folder: &TempDir, from: &str, to: &str, stride: usize) {
     let ffmpeg = Ffmpeg::locate().unwrap();
     let mut reader = VideoReader::open(&ffmpeg, folder.path().join(from)).unwrap();
-    let timeline = reader.timeline().unwrap().every(stride as u32).unwrap();
+    let taken = Sampling::Every(stride as u64).apply(reader.info(), None).unwrap();
+    let timeline = reader.timeline().unwrap().with_frames(&taken);
     let size = [reader.info().height, reader.info().width];
     let destination = Destination::File(folder.path().join(to));
     let mut writer = VideoWriter::retell(&ffmpeg, destination, size, &timeline, Quality::default()).unwrap();
@@ -202,4 +208,110 @@ fn what_lies_between_the_start_of_frames_and_of_sound_stays() {
     // AVI fills the time before the second frame with the first one.
     retell(&folder, "sound-first.mkv", "a.avi", 1);
     assert!((times(&folder, "a.avi")[1] - 0.55).abs() < 0.04);
+}
+
+/// All pixels of a video as ffmpeg itself decodes them, every frame once.
+fn decoded(folder: &TempDir, name: &str) -> Vec<u8> {
+    let convert = "scale=flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24";
+    let mut command = Command::new(Ffmpeg::locate().unwrap().program());
+    // It complains of times that do not ascend, and writes the frame all the same.
+    command.args(["-v", "quiet", "-nostdin", "-i", name, "-map", "0:V:0", "-fps_mode", "passthrough"]);
+    command.args(["-vf", convert, "-f", "rawvideo", "pipe:1"]).current_dir(folder.path());
+    command.output().unwrap().stdout
+}
+
+/// Opens a video, whose frames are those that ffmpeg decodes.
+fn opened(folder: &TempDir, name: &str) -> VideoReader {
+    let ffmpeg = Ffmpeg::locate().unwrap();
+    let mut reader = VideoReader::open(&ffmpeg, folder.path().join(name)).unwrap_or_else(|error| panic!("{error}"));
+    let frames = reader.next_frames(1000).unwrap().unwrap();
+    let mut pixels = vec![0; frames.numel()];
+    frames.copy_data_u8(&mut pixels, frames.numel());
+    assert!(pixels == decoded(folder, name), "{name}: other pixels");
+    let last = frames.size()[0] as u64 - 1;
+    assert!(
+        reader.frames_at(&[0, last]).unwrap() == frames.index_select(0, &tch::Tensor::from_slice(&[0, last as i64]))
+    );
+    reader
+}
+
+const SCENE: &str = "-f lavfi -i testsrc2=s=64x48:r=30";
+
+#[test]
+fn a_late_frame_is_no_damage_and_keeps_its_time() {
+    let folder = TempDir::new().unwrap();
+    let late = "settb=1/90000,setpts='N*3000+if(eq(mod(N,40),20),1800,0)'";
+    let timed = "-fps_mode passthrough -enc_time_base:v 1:90000 -c:v libx264 -pix_fmt yuv420p";
+    run(&folder, &format!("{SCENE}:d=3 -vf {late} {timed} late.mkv"));
+    let reader = opened(&folder, "late.mkv");
+    let times = reader.info().times.clone().unwrap();
+    assert_eq!((reader.info().frames, times.frames()), (90, 90));
+    for (frame, seconds) in [(19, 19.0 / 30.0), (20, 20.6 / 30.0), (21, 21.0 / 30.0), (60, 60.6 / 30.0)] {
+        assert!((times.seconds(frame) - seconds).abs() < 0.0011, "{frame}: {}", times.seconds(frame));
+    }
+}
+
+#[test]
+fn of_two_frames_with_one_time_neither_is_lost() {
+    let folder = TempDir::new().unwrap();
+    run(&folder, &format!("{SCENE}:d=1 -c:v libx264 -bf 0 -pix_fmt yuv420p base.mp4"));
+    let earlier = |what: &str| format!("{what}='if(eq(N,10),{}-512,{})'", what.to_uppercase(), what.to_uppercase());
+    let shifted = format!("setts={}:{}", earlier("pts"), earlier("dts"));
+    run(&folder, &format!("-i base.mp4 -c copy -bsf:v {shifted} equal.mp4"));
+    let reader = opened(&folder, "equal.mp4");
+    // The format itself puts a tick between them.
+    let times = reader.info().times.clone().unwrap();
+    assert_eq!((reader.info().frames, reader.info().frame_rate), (30, FrameRate::new(30, 1).unwrap()));
+    assert_eq!([9, 10, 11].map(|frame| times.ticks(frame)), [9 * 512, 9 * 512 + 1, 11 * 512].map(Some));
+    // Matroska has them equal: the later frame is shown half-way to the next one, which is where it was.
+    run(&folder, "-i equal.mp4 -c copy equal.mkv");
+    let reader = opened(&folder, "equal.mkv");
+    assert_eq!((reader.info().frames, reader.info().frame_rate), (30, FrameRate::new(30, 1).unwrap()));
+    assert_eq!(reader.info().times, None);
+}
+
+#[test]
+fn a_video_of_two_paces_is_sampled_by_its_times() {
+    let folder = TempDir::new().unwrap();
+    let paces = "setpts='if(lt(N,30),N,30+(N-30)*6)/30/TB'";
+    run(&folder, &format!("{SCENE}:d=2 -vf {paces} -fps_mode vfr -c:v libx264 -pix_fmt yuv420p paces.mp4"));
+    let reader = opened(&folder, "paces.mp4");
+    let preparation = Preparation { sample_fps: Some(5.0), ..Preparation::default() };
+    let path = folder.path().join("paces.mp4");
+    let mut video = PreparedVideo::open(&Ffmpeg::locate().unwrap(), &path, &preparation).unwrap();
+    assert_eq!((video.frames(), video.frame_rate(), video.times()), (35, FrameRate::new(5, 1).unwrap(), None));
+    let expected: Vec<u64> = (0..5).map(|i| i * 6).chain(30..60).collect();
+    let frames = video.next(100).unwrap().unwrap();
+    assert!(frames.equal(&to_model_range(&reader.frames_at(&expected).unwrap())));
+}
+
+/// Packets of 188 bytes with the video's frames apart: of each, where its packets begin and end.
+fn frames_of(stream: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let video = |packet: &[u8]| (u16::from(packet[1] & 0x1f) << 8 | u16::from(packet[2])) == 0x100;
+    let starts: Vec<usize> = (0..stream.len() / 188)
+        .filter(|&i| video(&stream[i * 188..]) && stream[i * 188 + 1] & 0x40 > 0)
+        .map(|i| i * 188)
+        .collect();
+    starts.windows(2).map(|pair| pair[0]..pair[1]).collect()
+}
+
+#[test]
+fn joined_recordings_are_whole_and_one_that_lacks_a_frame_is_not() {
+    let folder = TempDir::new().unwrap();
+    let part = |name: &str, more: &str| {
+        run(&folder, &format!("{SCENE}:d=0.5 -c:v libx264 -bf 0 -pix_fmt yuv420p{more} -f mpegts {name}"));
+        std::fs::read(folder.path().join(name)).unwrap()
+    };
+    let (first, second) = (part("first.ts", ""), part("second.ts", " -output_ts_offset 0.5"));
+    std::fs::write(folder.path().join("joined.ts"), [&first[..], &second].concat()).unwrap();
+    let reader = opened(&folder, "joined.ts");
+    assert_eq!(reader.info().frames, 30);
+    let notices = reader.notices();
+    assert!(matches!(&notices[..], [Notice::DoubtfulLoss(doubt)] if doubt.contains("orrupt")), "{notices:?}");
+    assert_eq!(opened(&folder, "first.ts").notices(), []);
+
+    let lost = frames_of(&first)[7].clone();
+    std::fs::write(folder.path().join("cut.ts"), [&first[..lost.start], &first[lost.end..]].concat()).unwrap();
+    let message = VideoReader::open(&Ffmpeg::locate().unwrap(), folder.path().join("cut.ts")).unwrap_err().to_string();
+    assert!(message.contains("cut.ts: cannot decode"), "{message}");
 }

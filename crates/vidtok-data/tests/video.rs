@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoError, VideoInfo};
 use vidtok_data::{
     Ffmpeg, Preparation, PreparedVideo, Quality, Scene, VideoReader, VideoWriter, Window, evaluation_windows, fit,
-    save_png,
+    save_png, unusable,
 };
 
 fn ffmpeg() -> Ffmpeg {
@@ -108,7 +108,11 @@ fn lossy_videos_keep_size_count_and_rate() {
         let frames = moving(10, size);
         write(&path, &frames, fps, Quality::default());
         let (info, back) = read(&path);
-        assert_eq!(info, VideoInfo { width: size[1], height: size[0], frame_rate: fps, frames: 10 }, "{name}");
+        assert_eq!(
+            info,
+            VideoInfo { width: size[1], height: size[0], frame_rate: fps, frames: 10, times: None },
+            "{name}"
+        );
         assert!(psnr(&frames, &back) > 30.0, "{name}: {}", psnr(&frames, &back));
     }
 }
@@ -142,7 +146,7 @@ fn the_sample_clips_are_described_as_they_are() {
         ("bigbuckbunny.mp4", 1280, 720, rate(25, 1), 132),
     ] {
         let clip = open(&clips.join(name));
-        assert_eq!(clip.info(), &VideoInfo { width, height, frame_rate, frames }, "{name}");
+        assert_eq!(clip.info(), &VideoInfo { width, height, frame_rate, frames, times: None }, "{name}");
         assert!(clip.timeline().unwrap().is_even(), "{name}");
     }
     // Releases of ffmpeg differ in the rate that they state for a GIF whose frames last unequally long.
@@ -301,6 +305,50 @@ fn damaged_and_foreign_files_are_named_in_one_line() {
         assert!(message.contains(path.to_str().unwrap()) && message.contains(telling), "{message}");
         assert!(!message.contains('\n'), "{message}");
     }
+}
+
+/// A program that answers as ffmpeg does, and otherwise does this.
+fn stand_in(folder: &TempDir, script: &str) -> Ffmpeg {
+    use std::os::unix::fs::PermissionsExt;
+
+    let path = folder.path().join("ffmpeg");
+    let version = "if [ \"$1\" = -version ]; then echo 'ffmpeg version 9.0'; exit 0; fi";
+    fs::write(&path, format!("#!/bin/sh\n{version}\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    Ffmpeg::at(path).unwrap()
+}
+
+#[test]
+fn only_what_ffmpeg_says_of_the_input_blames_the_video() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.mp4");
+    fs::write(&path, "a video").unwrap();
+    let listing =
+        "echo '#tb 0: 1/25'; echo '#dimensions 0: 2x2'; echo '0, 0, 0, 1, 4, 0x0'; echo 'Stream mapping:' >&2";
+    for (script, telling, blames) in [
+        ("kill -9 $$", "signal: 9", false),
+        ("kill -15 $$", "signal: 15", false),
+        ("kill -11 $$", "crashed", true),
+        ("exit 1", "exit status: 1", false),
+        (
+            "echo '[h264 @ 0x1] [error] get_buffer() failed: Cannot allocate memory' >&2",
+            "Cannot allocate memory",
+            false,
+        ),
+        ("echo '[out#0/null @ 0x1] [error] Error submitting a packet to the muxer' >&2; exit 1", "to the muxer", false),
+        ("echo '[Parsed_scale_0 @ 0x1] [error] Failed to configure' >&2; exit 1", "Failed to configure", true),
+        ("echo '[h264 @ 0x1] [error] no frame!' >&2", "no frame!", true),
+        ("echo '[h264 @ 0x1] [error] no frame!' >&2; exit 1", "no frame!", true),
+    ] {
+        let ffmpeg = stand_in(&folder, &format!("{listing}; {script}"));
+        let error = VideoReader::open(&ffmpeg, &path).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(telling) && message.contains("a.mp4") && !message.contains('\n'), "{message}");
+        assert_eq!(unusable(&error).is_some(), blames, "{script}: {message}");
+    }
+    let muxer =
+        "echo '[rawvideo @ 0x1] [error] invalid, non monotonically increasing dts to muxer in stream 0: 1 >= 1' >&2";
+    assert_eq!(VideoReader::open(&stand_in(&folder, &format!("{listing}; {muxer}")), &path).unwrap().info().frames, 1);
 }
 
 #[test]

@@ -52,6 +52,19 @@ pub enum EvalError {
         /// What is wrong with the first.
         reason: String,
     },
+    /// A metric of a video, or of all, is NaN or infinite.
+    #[error("{of}: {metric} is {value}, which is no result")]
+    NotFinite {
+        /// What was measured.
+        of: String,
+        /// The metric.
+        metric: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// The work was stopped from outside; what is done stays.
+    #[error("the evaluation was stopped")]
+    Stopped,
     /// No TorchScript.
     #[error("{}: no TorchScript: {source}", path.display())]
     TorchScript {

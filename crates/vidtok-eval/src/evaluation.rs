@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use vidtok_core::Codec;
+use vidtok_data::Reading;
 use vidtok_metrics::{Fvd, I3d};
 
 use crate::measured::too_few_windows;
@@ -17,10 +18,25 @@ use crate::{EvalError, Measured, MetricKind, Protocol};
 pub struct Evaluation {
     /// What the numbers mean.
     pub stamp: Stamp,
+    /// Videos that were asked for.
+    pub asked: usize,
+    /// Those of them that every codec was measured on: all numbers are of these.
+    pub measured: usize,
+    /// The others.
+    pub unmeasured: Vec<Unmeasured>,
     /// A summary a codec.
     pub codecs: Vec<CodecSummary>,
-    /// Videos that cannot be read, and why.
-    pub unreadable: Vec<(String, String)>,
+}
+
+/// A video that is in no number of an evaluation, of whatever codec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unmeasured {
+    /// Its name.
+    pub video: String,
+    /// The codec that failed on it; `None` if the video itself cannot be read.
+    pub codec: Option<String>,
+    /// What is wrong, on one line.
+    pub reason: String,
 }
 
 /// What an evaluation must tell so that its numbers can be compared with others'.
@@ -30,6 +46,8 @@ pub struct Stamp {
     pub program: String,
     /// How videos were taken.
     pub protocol: Protocol,
+    /// How pixels were read.
+    pub reading: Reading,
     /// Each metric's definition.
     pub definitions: BTreeMap<&'static str, &'static str>,
     /// The sha256 of the weights that metrics use.
@@ -101,28 +119,63 @@ pub struct VideoSummary {
 impl Evaluation {
     pub(crate) fn new(
         protocol: &Protocol,
+        reading: Reading,
         weights: BTreeMap<&'static str, String>,
         codecs: &[Box<dyn Codec>],
         videos: &[String],
         parts: Vec<Vec<Part>>,
-        unreadable: Vec<(String, String)>,
+        unmeasured: Vec<Unmeasured>,
     ) -> Self {
         let stamp = Stamp {
             program: format!("vidtok {}", env!("CARGO_PKG_VERSION")),
             protocol: protocol.clone(),
+            reading,
             definitions: protocol.metrics.iter().map(|kind| (kind.key(), kind.definition())).collect(),
             weights,
             videos: videos.len(),
         };
         let codecs = codecs.iter().zip(parts);
         let codecs = codecs.map(|(codec, parts)| CodecSummary::new(codec.as_ref(), protocol, videos, parts)).collect();
-        Self { stamp, codecs, unreadable }
+        let measured = videos.len();
+        Self { stamp, asked: measured + unmeasured.len(), measured, unmeasured, codecs }
+    }
+
+    /// Whether the numbers are of all videos that were asked for.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.unmeasured.is_empty()
+    }
+
+    /// Refuses results in which something is NaN or infinite.
+    pub(crate) fn check_finite(&self) -> Result<(), EvalError> {
+        let faulty = |metrics: &BTreeMap<&'static str, Option<f64>>| {
+            metrics.iter().find_map(|(&metric, value)| value.filter(|value| !value.is_finite()).map(|v| (metric, v)))
+        };
+        for codec in &self.codecs {
+            let of_video = codec.videos.iter().find_map(|video| Some((&video.name, faulty(&video.metrics)?)));
+            if let Some((video, (metric, value))) = of_video {
+                return Err(EvalError::NotFinite { of: format!("{} by {}", video, codec.name), metric, value });
+            }
+            if let Some((metric, value)) = faulty(&codec.metrics) {
+                return Err(EvalError::NotFinite { of: codec.name.clone(), metric, value });
+            }
+        }
+        Ok(())
     }
 
     /// What a reader must know beside the numbers, a line each.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
+        if !self.is_complete() {
+            let (measured, asked) = (self.measured, self.asked);
+            remarks.push(format!("only {measured} of {asked} videos were measured; no number is of the others"));
+            let name = |codec: &Option<String>| codec.as_ref().map(|codec| format!("{codec}: ")).unwrap_or_default();
+            let line = |Unmeasured { video, codec, reason }: &Unmeasured| {
+                format!("not measured: {video}: {}{reason}", name(codec))
+            };
+            remarks.extend(self.unmeasured.iter().map(line));
+        }
         let samples = self.codecs.iter().filter_map(|codec| codec.fvd_samples).min();
         match samples {
             Some(found) if found < Fvd::MIN_CLIPS => remarks.push(format!("fvd: {}", too_few_windows(found))),
@@ -137,7 +190,6 @@ impl Evaluation {
                 "windows that videos end in are filled with their last frame, which counts (as published)".to_owned(),
             );
         }
-        remarks.extend(self.unreadable.iter().map(|(_, reason)| format!("passed over: {reason}")));
         remarks
     }
 
@@ -160,7 +212,7 @@ impl Evaluation {
         write("videos.csv", &table)
     }
 
-    /// A row for each video of each codec.
+    /// A row for each video of each codec; those of videos that were left out have no values.
     fn table(&self) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
         let mut table = csv::Writer::from_writer(Vec::new());
         let metrics = &self.stamp.protocol.metrics;
@@ -173,6 +225,10 @@ impl Evaluation {
                 row.extend([video.fps.to_string(), cell(video.bits_per_pixel)]);
                 row.extend(metrics.iter().map(|kind| cell(video.metrics.get(kind.key()).copied().flatten())));
                 table.write_record(row)?;
+            }
+            for Unmeasured { video, .. } in &self.unmeasured {
+                let empty = std::iter::repeat_n("", 3 + metrics.len());
+                table.write_record([codec.name.as_str(), video].into_iter().chain(empty))?;
             }
         }
         Ok(table.into_inner().map_err(|error| error.into_error())?)

@@ -191,6 +191,20 @@ pub struct Measures {
     pub codes: CodebookUse,
 }
 
+impl Measures {
+    /// The first value that is NaN or infinite, and whose.
+    #[must_use]
+    pub fn not_finite(&self) -> Option<(MetricKind, f64)> {
+        let faulty = |(&kind, values): (&MetricKind, &Vec<f64>)| {
+            values.iter().find(|value| !value.is_finite()).map(|value| (kind, *value))
+        };
+        let border = self.borders.iter().find(|value| !value.is_finite()).map(|value| (MetricKind::Seam, *value));
+        let features = self.features.iter().flatten().any(|x| x.isfinite().all().int64_value(&[]) == 0);
+        let features = features.then_some((MetricKind::Fvd, f64::NAN));
+        self.series.iter().find_map(faulty).or(border).or(features)
+    }
+}
+
 /// Measures windows of a video in their order.
 #[derive(Debug)]
 pub struct Instruments<'a> {
@@ -277,6 +291,27 @@ impl Instruments<'_> {
             None => [before, after],
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_measured_is_looked_at_for_nan_and_infinity() {
+        let series = |values: &[f64]| Measures {
+            series: BTreeMap::from([(MetricKind::Psnr, vec![30.0]), (MetricKind::Ssim, values.to_vec())]),
+            ..Measures::default()
+        };
+        assert_eq!(series(&[0.5, 1.0]).not_finite(), None);
+        assert!(matches!(series(&[0.5, f64::NAN]).not_finite(), Some((MetricKind::Ssim, value)) if value.is_nan()));
+        let borders = Measures { borders: vec![0.0, f64::INFINITY], ..Measures::default() };
+        assert_eq!(borders.not_finite(), Some((MetricKind::Seam, f64::INFINITY)));
+        let logits = Tensor::zeros([2, 400], (Kind::Float, Device::Cpu));
+        let features = |x: f64| Measures { features: Some([logits.copy(), &logits + x]), ..Measures::default() };
+        assert_eq!(features(1.0).not_finite(), None);
+        assert!(matches!(features(f64::NAN).not_finite(), Some((MetricKind::Fvd, _))));
     }
 }
 

@@ -17,7 +17,7 @@ mod spec;
 
 pub use codecs::{Downsample, H264, Identity, Jpeg, TorchScript};
 pub use error::EvalError;
-pub use evaluation::{CodebookSummary, CodecSummary, Evaluation, Stamp, VideoSummary};
+pub use evaluation::{CodebookSummary, CodecSummary, Evaluation, Stamp, Unmeasured, VideoSummary};
 pub use instruments::{InstrumentSet, Instruments, Measures, MetricKind};
 pub use measured::Measured;
 pub use protocol::Protocol;

@@ -52,7 +52,10 @@ impl Evaluation {
             totals: columns(kinds, codec.bits_per_pixel, |kind| codec.metrics.get(kind.key()).copied().flatten()),
         });
         Ok(EvaluationPage {
-            title: format!("Reconstruction of {} videos", self.stamp.videos),
+            title: match self.is_complete() {
+                true => format!("Reconstruction of {} videos", self.measured),
+                false => format!("Reconstruction of only {} of {} videos", self.measured, self.asked),
+            },
             remarks: self.remarks(),
             protocol: self.protocol(),
             metrics: kinds.iter().map(|&kind| metric(kind)).chain([bits()]).collect(),
@@ -84,6 +87,12 @@ impl Evaluation {
             ),
             ("videos".to_owned(), if protocol.long { "whole" } else { "in windows" }.to_owned()),
         ];
+        let reading = &self.stamp.reading;
+        rows.extend([
+            ("high dynamic range".to_owned(), reading.hdr.clone()),
+            ("interlaced frames".to_owned(), reading.interlaced.clone()),
+            ("colours without a matrix".to_owned(), reading.untagged.clone()),
+        ]);
         if let Some(frames) = protocol.max_frames {
             rows.push(("frames of a video".to_owned(), format!("the first {frames}")));
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vidtok_core::FrameRate;
-use vidtok_data::{InputOptions, Preparation};
+use vidtok_data::{InputOptions, Preparation, ReadOptions};
 
 use crate::{EvalError, MetricKind};
 
@@ -22,6 +22,9 @@ pub struct Protocol {
     pub long: bool,
     /// Frames from the start of each video that are taken at most.
     pub max_frames: Option<usize>,
+    /// How pixels are read.
+    #[serde(default)]
+    pub read: ReadOptions,
     /// What is measured.
     pub metrics: Vec<MetricKind>,
     /// Images of a folder of frames that are shown in a second; `None`: 25.
@@ -33,15 +36,23 @@ impl Default for Protocol {
     /// The published protocol: 30 fps, 256x256, windows.
     fn default() -> Self {
         let metrics = MetricKind::DEFAULT.to_vec();
-        Self { sample_fps: Some(30.0), size: [256, 256], long: false, max_frames: None, metrics, frame_rate: None }
+        Self {
+            sample_fps: Some(30.0),
+            size: [256, 256],
+            long: false,
+            max_frames: None,
+            read: ReadOptions::default(),
+            metrics,
+            frame_rate: None,
+        }
     }
 }
 
 impl Protocol {
     pub(crate) fn preparation(&self) -> Preparation {
-        let Self { sample_fps, max_frames, .. } = *self;
+        let Self { sample_fps, max_frames, read, .. } = *self;
         let frame_rate = self.frame_rate.and_then(FrameRate::from_f64).unwrap_or(InputOptions::FRAME_RATE);
-        let input = InputOptions { frame_rate, ..InputOptions::default() };
+        let input = InputOptions { frame_rate, read, ..InputOptions::default() };
         Preparation { sample_fps, max_frames, input, ..Preparation::fit(self.size) }
     }
 }

@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
-use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed};
+use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed, VideoError};
 use vidtok_data::{
-    Ffmpeg, Preparation, PreparedVideo, Quality, VideoWriter, path_text, to_frames, to_unit_range, unusable,
+    Ffmpeg, Notice, Preparation, PreparedVideo, Quality, Reading, VideoWriter, WriteOptions, path_text, to_frames,
+    to_unit_range, unusable,
 };
 use vidtok_report::difference;
 
 use crate::instruments::{InstrumentSet, Instruments};
 use crate::part::{About, Part, file_state};
-use crate::{EvalError, Evaluation, Protocol};
+use crate::{EvalError, Evaluation, Protocol, Unmeasured};
 
 /// Frames in which whole videos are coded and measured.
 const PIECE: usize = 16;
@@ -31,6 +35,8 @@ pub struct EvaluateOptions {
     pub batch: usize,
     /// Whether each reconstruction is kept as a video beside its input, for the page.
     pub players: bool,
+    /// Ends the work once it is set.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// What an evaluation tells while it works.
@@ -45,20 +51,24 @@ pub enum Progress<'a> {
     },
     /// Frames were coded and measured.
     Frames(usize),
-    /// A video cannot be read.
-    Unreadable {
+    /// Something that a user should know of how a video is read.
+    Notice {
         /// The video's name.
         video: &'a str,
-        /// What is wrong with it.
-        reason: &'a str,
+        /// What it is.
+        notice: &'a Notice,
     },
+    /// A video cannot be read, or a codec fails on it.
+    Unmeasured(&'a Unmeasured),
 }
 
-/// Evaluates `codecs` on `videos`, whose names are shown relative to `root`.
+/// Evaluates `codecs` on `videos`, whose names are shown relative to `root`. A video that cannot be read, or on which a
+/// codec fails, is left out for all codecs, so that all numbers are of the same videos.
 ///
 /// # Errors
-/// If a codec fails, a metric is not defined for such frames, the folder cannot be written, no video can be read, or one
-/// cannot for a reason that does not lie in it: its folder cannot be reached, or ffmpeg does not run.
+/// If a metric is not defined for such frames or gives no finite number, the machine has run out of something, the folder
+/// of the results cannot be written or that of a video not be reached, ffmpeg does not run, no video is left, or the work
+/// was stopped. What is done stays for the next call.
 pub fn evaluate(
     codecs: &[Box<dyn Codec>],
     root: &Path,
@@ -76,9 +86,12 @@ pub fn evaluate(
     let instruments = InstrumentSet::load(&protocol.metrics, device)?;
     let weights = instruments.weights()?;
     let ffmpeg = Ffmpeg::locate()?;
+    let reading = ffmpeg.reading(protocol.read);
+    let stamp = Stamp { protocol, reading: &reading };
     let mut preparation = protocol.preparation();
     preparation.input.reach = preparation.input.reach.within(root);
-    let run = Run { protocol, preparation, device, options, instruments: &instruments, weights: &weights, ffmpeg };
+    let run =
+        Run { protocol, stamp, preparation, device, options, instruments: &instruments, weights: &weights, ffmpeg };
     run.claim_folder()?;
     // What earlier runs have left in the folder of the results is no input.
     let own = options.out.canonicalize().map_err(EvalError::file(&options.out))?;
@@ -86,7 +99,7 @@ pub fn evaluate(
     let videos: Vec<&PathBuf> = videos.iter().filter(|path| !is_own(path)).collect();
     let mut measured = Vec::new();
     let mut parts: Vec<Vec<Part>> = codecs.iter().map(|_| Vec::new()).collect();
-    let mut unreadable = Vec::new();
+    let mut unmeasured = Vec::new();
     for &path in &videos {
         let name = path_text(path.strip_prefix(root).unwrap_or(path)).into_owned();
         match run.video(codecs, path, &name, tell) {
@@ -94,18 +107,33 @@ pub fn evaluate(
                 measured.push(name);
                 parts.iter_mut().zip(found).for_each(|(parts, part)| parts.push(part));
             }
-            Err(EvalError::Video(error)) if unusable(&error).is_some() => {
-                let reason = one_line(&error);
-                tell(Progress::Unreadable { video: &name, reason: &reason });
-                unreadable.push((name, reason));
+            // What told us to stop may have told ffmpeg too.
+            Err(_) if run.is_stopped() => return Err(EvalError::Stopped),
+            Err(error) => {
+                let video = unmeasured_by(error, name)?;
+                tell(Progress::Unmeasured(&video));
+                unmeasured.push(video);
             }
-            Err(error) => return Err(error),
         }
     }
-    if let (true, Some((_, reason))) = (measured.is_empty(), unreadable.first()) {
+    if let (true, Some(Unmeasured { reason, .. })) = (measured.is_empty(), unmeasured.first()) {
         return Err(EvalError::NoVideos { videos: videos.len(), reason: reason.clone() });
     }
-    Ok(Evaluation::new(protocol, weights, codecs, &measured, parts, unreadable))
+    let evaluation = Evaluation::new(protocol, reading, weights, codecs, &measured, parts, unmeasured);
+    evaluation.check_finite()?;
+    Ok(evaluation)
+}
+
+/// A video that is left out for this error; the error itself if other videos would meet it too.
+fn unmeasured_by(error: EvalError, video: String) -> Result<Unmeasured, EvalError> {
+    let (codec, reason) = match &error {
+        EvalError::Video(source) if unusable(source).is_some() => (None, one_line(source)),
+        // What goes wrong with the files that a codec makes says nothing of the video.
+        EvalError::Codec(CodecError { source, .. }) if source.is::<VideoError>() => return Err(error),
+        EvalError::Codec(CodecError { codec, source }) => (Some(codec.clone()), one_line(source.as_ref())),
+        _ => return Err(error),
+    };
+    Ok(Unmeasured { video, codec, reason })
 }
 
 /// The name of a codec's or video's file, whatever its own is made of.
@@ -120,8 +148,18 @@ pub(crate) fn player_path(out: &Path, codec: &str, video: &str) -> PathBuf {
     out.join("players").join(file_stem(codec)).join(file_stem(video) + ".mp4")
 }
 
+/// What determines the numbers beside videos and codecs.
+#[derive(Serialize)]
+struct Stamp<'a> {
+    #[serde(flatten)]
+    protocol: &'a Protocol,
+    /// What the protocol's way to read comes to with the ffmpeg at hand.
+    reading: &'a Reading,
+}
+
 struct Run<'a> {
     protocol: &'a Protocol,
+    stamp: Stamp<'a>,
     preparation: Preparation,
     device: Device,
     options: &'a EvaluateOptions,
@@ -140,7 +178,7 @@ impl Run<'_> {
         let out = &self.options.out;
         let path = out.join("protocol.json");
         fs::create_dir_all(out.join("parts")).map_err(EvalError::file(out))?;
-        let text = serde_json::to_string_pretty(self.protocol).unwrap_or_default();
+        let text = serde_json::to_string_pretty(&self.stamp).unwrap_or_default();
         match fs::read_to_string(&path) {
             Ok(found) if found == text => Ok(()),
             Ok(_) => Err(EvalError::OtherEvaluation { path: out.clone(), what: "protocol (protocol.json)".to_owned() }),
@@ -160,6 +198,9 @@ impl Run<'_> {
         let mut known = Known::new();
         let mut parts = Vec::new();
         for codec in codecs {
+            if self.is_stopped() {
+                return Err(EvalError::Stopped);
+            }
             tell(Progress::Video { codec: codec.name(), video: name });
             let folder = self.options.out.join("parts").join(file_stem(codec.name()));
             let file = folder.join(file_stem(name) + ".safetensors");
@@ -167,7 +208,7 @@ impl Run<'_> {
             let player = player_path(&self.options.out, codec.name(), name);
             let shown = !self.options.players || player.is_file();
             let length = if self.protocol.long { PIECE } else { codec.window() };
-            let part = match Part::read(&file, &stamp).filter(|_| shown) {
+            let part = match Part::read(&file, &stamp).filter(|part| shown && part.measures.not_finite().is_none()) {
                 Some(part) => {
                     tell(Progress::Frames(part.about.frames));
                     part
@@ -176,7 +217,7 @@ impl Run<'_> {
                     fs::create_dir_all(&folder).map_err(EvalError::file(&folder))?;
                     let player = self.options.players.then_some(player);
                     let part =
-                        self.measure(codec.as_ref(), path, stamp, player.as_deref(), known.get(&length), tell)?;
+                        self.measure(codec.as_ref(), (path, name), stamp, player.as_deref(), known.get(&length), tell)?;
                     part.write(&file)?;
                     part
                 }
@@ -189,22 +230,46 @@ impl Run<'_> {
         Ok(parts)
     }
 
+    fn is_stopped(&self) -> bool {
+        self.options.stop.load(Ordering::Relaxed)
+    }
+
     fn stamp(&self, codec: &dyn Codec, video: &Path) -> String {
-        let protocol = serde_json::to_string(self.protocol).unwrap_or_default();
+        let protocol = serde_json::to_string(&self.stamp).unwrap_or_default();
         let weights = self.weights;
         hash(&format!("{}\n{:?}\n{protocol}\n{weights:?}\n{}", codec.name(), codec.settings(), file_state(video)))
+    }
+
+    /// Codes frames, unless the work was stopped; what comes back must be finite.
+    fn code(
+        &self,
+        codec: &dyn Codec,
+        code: impl FnOnce() -> Result<Option<Reconstructed>, CodecError>,
+    ) -> Result<Option<Reconstructed>, EvalError> {
+        if self.is_stopped() {
+            return Err(EvalError::Stopped);
+        }
+        let coded = code()?;
+        let is_finite = |coded: &Reconstructed| coded.reconstruction.isfinite().all().int64_value(&[]) != 0;
+        if coded.as_ref().is_none_or(is_finite) {
+            return Ok(coded);
+        }
+        Err(CodecError { codec: codec.name().to_owned(), source: "what came back holds NaN or infinity".into() }.into())
     }
 
     fn measure(
         &self,
         codec: &dyn Codec,
-        path: &Path,
+        (path, name): (&Path, &str),
         stamp: String,
         player: Option<&Path>,
         features: Option<&Tensor>,
         tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Part, EvalError> {
         let mut video = PreparedVideo::open(&self.ffmpeg, path, &self.preparation)?;
+        for notice in &video.notices() {
+            tell(Progress::Notice { video: name, notice });
+        }
         let (frames, rate, [h, w]) = (video.frames(), video.frame_rate(), self.protocol.size);
         let about = About { stamp, frames, fps: rate.as_f64(), windows: 0, pixels: 0.0, bits: None, seconds: 0.0 };
         let mut taker = Taker {
@@ -218,7 +283,7 @@ impl Run<'_> {
             let mut pieces = Pieces::default();
             while let Some(frames) = video.next(PIECE)? {
                 let count = frames.size()[2] as usize;
-                let coded = taker.timed(|| stream.push(&frames.to_device(self.device)))?;
+                let coded = taker.timed(|| self.code(codec, || stream.push(&frames.to_device(self.device))))?;
                 for piece in coded.into_iter().flat_map(|coded| pieces.push(coded)) {
                     taker.take(piece, PIECE, features)?;
                 }
@@ -241,7 +306,8 @@ impl Run<'_> {
                     break;
                 }
                 let clips = Tensor::cat(&windows, 0).to_device(self.device);
-                let coded = taker.timed(|| codec.start([length as i64, h, w], rate).push(&clips))?;
+                let code = || codec.start([length as i64, h, w], rate).push(&clips);
+                let coded = taker.timed(|| self.code(codec, code))?;
                 taker.take(whole(codec, &clips, coded)?, real, features)?;
                 tell(Progress::Frames(real));
             }
@@ -250,7 +316,12 @@ impl Run<'_> {
         if let Some(player) = player {
             player.finish()?;
         }
-        Ok(Part { about, measures: instruments.finish() })
+        let measures = instruments.finish();
+        if let Some((kind, value)) = measures.not_finite() {
+            let of = format!("{} by {}", path.display(), codec.name());
+            return Err(EvalError::NotFinite { of, metric: kind.key(), value });
+        }
+        Ok(Part { about, measures })
     }
 }
 
@@ -373,8 +444,9 @@ impl Player {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(EvalError::file(folder))?;
         }
-        let writer =
-            VideoWriter::create(ffmpeg, path, [h, 3 * w], rate, Quality::Crf(23)).map_err(EvalError::Player)?;
+        // It is to be shown by a browser.
+        let options = WriteOptions { quality: Quality::Crf(23), player_friendly: true };
+        let writer = VideoWriter::create(ffmpeg, path, [h, 3 * w], rate, options).map_err(EvalError::Player)?;
         Ok(Self { writer })
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::EvalError;
+use crate::{Downsample, EvalError, H264, Jpeg};
 
 /// The forms of a [`CodecSpec`].
 pub(crate) const FORMS: &str =
@@ -45,7 +45,14 @@ impl FromStr for CodecSpec {
             _ if Path::new(text).is_file() => Some(Self::Model(text.into())),
             _ => None,
         };
-        parsed.ok_or_else(unknown)
+        let spec = parsed.ok_or_else(unknown)?;
+        match spec {
+            Self::Jpeg(quality) => Jpeg::check(quality)?,
+            Self::H264(kilobits) => H264::check(kilobits)?,
+            Self::Downsample(time, space) => Downsample::check(time, space)?,
+            Self::Model(_) | Self::Identity | Self::TorchScript(..) => (),
+        }
+        Ok(spec)
     }
 }
 
@@ -68,5 +75,22 @@ mod tests {
             let error = text.parse::<CodecSpec>().unwrap_err().to_string();
             assert!(error.contains("expected a model file") && error.lines().count() == 1, "{error}");
         }
+    }
+
+    #[test]
+    fn numbers_beyond_their_range_are_refused_with_the_range() {
+        for (text, range) in [
+            ("jpeg:0", "1 to 100"),
+            ("jpeg:101", "1 to 100"),
+            ("h264:0k", "1k to 1000000k"),
+            ("h264:1000001k", "1k to 1000000k"),
+            ("down:0x2", "1 to 1024"),
+            ("down:4x9223372036854775807", "1 to 1024"),
+        ] {
+            let error = text.parse::<CodecSpec>().unwrap_err().to_string();
+            assert!(error.contains(range), "{error}");
+        }
+        // What does not fit its type is no codec at all.
+        assert!("jpeg:256".parse::<CodecSpec>().is_err() && "down:1x9223372036854775808".parse::<CodecSpec>().is_err());
     }
 }

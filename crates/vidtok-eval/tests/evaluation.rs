@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used)] // a failure here is what the test is for
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tch::{CModule, Device, Kind, Tensor};
-use vidtok_core::{Codec, FrameRate, FrameSink};
-use vidtok_data::{Ffmpeg, Quality, VideoWriter, find_videos};
+use vidtok_core::{Codec, CodecError, FrameRate, FrameSink, Reconstructed, Reconstructor};
+use vidtok_data::{Ffmpeg, Hdr, Quality, ReadOptions, VideoWriter, find_videos};
 use vidtok_eval::{
     Downsample, EvalError, EvaluateOptions, Evaluation, H264, Identity, Jpeg, MetricKind, Progress, Protocol,
-    TorchScript, evaluate,
+    TorchScript, Unmeasured, evaluate,
 };
 
 /// Waves that wander, uint8 `[t, 32, 48, 3]`.
@@ -50,6 +53,10 @@ impl Case {
         Self { folder, videos }
     }
 
+    fn options(&self, out: &str, batch: usize) -> EvaluateOptions {
+        EvaluateOptions { out: self.folder.path().join(out), batch, players: batch == 1, stop: Arc::default() }
+    }
+
     fn run(
         &self,
         codecs: &[Box<dyn Codec>],
@@ -57,7 +64,7 @@ impl Case {
         out: &str,
         batch: usize,
     ) -> Result<Evaluation, EvalError> {
-        let options = EvaluateOptions { out: self.folder.path().join(out), batch, players: batch == 1 };
+        let options = self.options(out, batch);
         let evaluation =
             evaluate(codecs, self.folder.path(), &self.videos, protocol, Device::Cpu, &options, &mut |_| ())?;
         evaluation.write(&options.out)?;
@@ -113,8 +120,90 @@ fn a_second_run_takes_up_what_is_there_and_files_hold_all_numbers() {
     case.videos = find_videos(case.folder.path()).unwrap().videos;
     assert!(case.videos.iter().any(|path| path.starts_with(case.folder.path().join("out"))));
     let evaluation = case.run(&codecs, &protocol(), "out", 1).unwrap();
-    assert_eq!((evaluation.stamp.videos, evaluation.unreadable.len()), (2, 1));
-    assert_eq!(evaluation.unreadable[0].0, "c.mp4");
+    assert_eq!((evaluation.stamp.videos, evaluation.unmeasured.len()), (2, 1));
+    assert_eq!((evaluation.asked, evaluation.measured, evaluation.is_complete()), (3, 2, false));
+    assert_eq!((evaluation.unmeasured[0].video.as_str(), &evaluation.unmeasured[0].codec), ("c.mp4", &None));
+}
+
+/// Gives back NaN from its third clip on.
+#[derive(Debug, Default)]
+struct NanLater(Cell<usize>);
+
+#[derive(Debug)]
+struct Times(f64);
+
+impl Codec for NanLater {
+    fn name(&self) -> &str {
+        "nan"
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    fn window(&self) -> usize {
+        17
+    }
+
+    fn start(&self, _clip: [i64; 3], _frame_rate: FrameRate) -> Box<dyn Reconstructor + '_> {
+        self.0.set(self.0.get() + 1);
+        Box::new(Times(if self.0.get() > 2 { f64::NAN } else { 1.0 }))
+    }
+}
+
+impl Reconstructor for Times {
+    fn push(&mut self, frames: &Tensor) -> Result<Option<Reconstructed>, CodecError> {
+        let reconstruction = frames * self.0;
+        Ok(Some(Reconstructed { input: frames.shallow_clone(), reconstruction, indices: None, bits: None }))
+    }
+}
+
+#[test]
+fn a_video_on_which_one_codec_fails_is_unmeasured_for_all_codecs_and_said_everywhere() {
+    let case = Case::new();
+    let codecs: [Box<dyn Codec>; 2] = [Box::new(Jpeg::new(50).unwrap()), Box::new(NanLater::default())];
+    let evaluation = case.run(&codecs, &protocol(), "out", 1).unwrap();
+    let reason = "what came back holds NaN or infinity".to_owned();
+    assert_eq!(evaluation.unmeasured, [Unmeasured { video: "b.mkv".into(), codec: Some("nan".into()), reason }]);
+    for codec in &evaluation.codecs {
+        assert_eq!((codec.videos.len(), codec.frames), (1, 20), "{}", codec.name);
+    }
+    let alone: [Box<dyn Codec>; 1] = [Box::new(Jpeg::new(50).unwrap())];
+    let first = Case { folder: tempfile::tempdir().unwrap(), videos: case.videos[..1].to_vec() };
+    let expected = total(&first.run(&alone, &protocol(), "out", 1).unwrap(), 0, "psnr");
+    assert!((total(&evaluation, 0, "psnr") - expected).abs() < 1e-12);
+
+    assert_eq!(
+        evaluation.remarks()[..2],
+        [
+            "only 1 of 2 videos were measured; no number is of the others",
+            "not measured: b.mkv: nan: what came back holds NaN or infinity"
+        ]
+    );
+    let read = |name: &str| fs::read_to_string(case.folder.path().join("out").join(name)).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&read("evaluation.json")).unwrap();
+    assert_eq!((&json["asked"], &json["measured"]), (&2.into(), &1.into()));
+    assert_eq!(json["unmeasured"][0]["codec"], "nan");
+    let table = read("videos.csv");
+    let rows: Vec<&str> = table.lines().filter(|line| line.contains("b.mkv")).collect();
+    assert_eq!(rows, ["jpeg:50,b.mkv,,,,,,,", "nan,b.mkv,,,,,,,"]);
+    assert!(read("report.html").contains("Reconstruction of only 1 of 2 videos"));
+
+    // All of them left out are no results.
+    let error = case.run(&codecs[1..], &protocol(), "none", 1).unwrap_err().to_string();
+    assert!(error.starts_with("none of the 2 videos can be measured") && error.contains("NaN"), "{error}");
+    assert!(!case.folder.path().join("none/evaluation.json").exists());
+}
+
+#[test]
+fn an_evaluation_that_is_stopped_is_an_error_and_blames_no_video() {
+    let case = Case::new();
+    let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
+    let options = case.options("out", 1);
+    options.stop.store(true, Ordering::Relaxed);
+    let told = &mut |progress: Progress<'_>| assert!(!matches!(progress, Progress::Unmeasured(_)));
+    let result = evaluate(&codecs, case.folder.path(), &case.videos, &protocol(), Device::Cpu, &options, told);
+    assert!(matches!(result, Err(EvalError::Stopped)), "{result:?}");
 }
 
 #[test]
@@ -123,21 +212,21 @@ fn videos_that_cannot_be_reached_end_the_evaluation_and_the_next_goes_on() {
     let [data, away, out] = ["data", "away", "out"].map(|name| folder.path().join(name));
     fs::create_dir(&data).unwrap();
     let videos = videos(&data);
-    let options = EvaluateOptions { out, batch: 1, players: false };
+    let options = EvaluateOptions { out, batch: 1, players: false, stop: Arc::default() };
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
     let run = |tell: &mut dyn FnMut(Progress<'_>)| {
         evaluate(&codecs, &data, &videos, &protocol(), Device::Cpu, &options, tell)
     };
     let error = run(&mut |event| match event {
         Progress::Video { video: "b.mkv", .. } => fs::rename(&data, &away).unwrap(),
-        Progress::Unreadable { video, reason } => panic!("{video}: {reason}"),
+        Progress::Unmeasured(video) => panic!("{video:?}"),
         _ => {}
     });
     let error = error.unwrap_err().to_string();
     assert!(error.contains("b.mkv: cannot be reached"), "{error}");
     fs::rename(&away, &data).unwrap();
     let evaluation = run(&mut |_| ()).unwrap();
-    assert_eq!((evaluation.stamp.videos, evaluation.unreadable.len()), (2, 0));
+    assert_eq!((evaluation.stamp.videos, evaluation.unmeasured.len()), (2, 0));
 }
 
 #[test]
@@ -189,12 +278,26 @@ fn results_of_another_protocol_are_not_mixed_in() {
     let case = Case::new();
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
     case.run(&codecs, &protocol(), "out", 1).unwrap();
-    let other = Protocol { max_frames: Some(3), ..protocol() };
-    let error = case.run(&codecs, &other, "out", 1).unwrap_err().to_string();
-    assert!(
-        error.ends_with("holds an evaluation with another protocol (protocol.json); take another folder"),
-        "{error}"
-    );
+    let keep = ReadOptions { hdr: Hdr::Keep, ..ReadOptions::default() };
+    let deinterlaced = ReadOptions { deinterlace: true, ..ReadOptions::default() };
+    for other in [
+        Protocol { max_frames: Some(3), ..protocol() },
+        Protocol { read: keep, ..protocol() },
+        Protocol { read: deinterlaced, ..protocol() },
+    ] {
+        let error = case.run(&codecs, &other, "out", 1).unwrap_err().to_string();
+        assert!(
+            error.ends_with("holds an evaluation with another protocol (protocol.json); take another folder"),
+            "{error}"
+        );
+    }
+    // What reading comes to depends on ffmpeg, too.
+    let claimed = case.folder.path().join("out/protocol.json");
+    let text = fs::read_to_string(&claimed).unwrap();
+    assert!(text.contains("203 cd/m2") && text.contains("BT.709 from 720 stored rows on"), "{text}");
+    fs::write(&claimed, text.replace("203 cd/m2", "100 cd/m2")).unwrap();
+    assert!(matches!(case.run(&codecs, &protocol(), "out", 1), Err(EvalError::OtherEvaluation { .. })));
+    fs::write(&claimed, text).unwrap();
     let twice: [Box<dyn Codec>; 2] = [Box::new(Identity), Box::new(Identity)];
     assert!(matches!(case.run(&twice, &protocol(), "out", 1), Err(EvalError::SameName { .. })));
 }

@@ -55,6 +55,14 @@ pub struct Adversary {
     lecam: LeCam,
 }
 
+/// What an [`Adversary`] counts as it sees clips, apart from gradients: the running statistics of its norms, and the
+/// moving means.
+#[derive(Debug)]
+pub struct Counts {
+    running: Vec<Tensor>,
+    lecam: LeCam,
+}
+
 /// The discriminator's loss of one batch, and its parts; scalars. Of a batch that peers share they say what this
 /// process's part adds to the mean.
 #[derive(Debug)]
@@ -94,6 +102,22 @@ impl Adversary {
     /// Goes on with saved means.
     pub fn set_lecam(&mut self, lecam: LeCam) {
         self.lecam = lecam;
+    }
+
+    /// What has been counted so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts { running: self.discriminator.running().map(Tensor::copy).collect(), lecam: self.lecam }
+    }
+
+    /// Goes back to earlier counts, as if the clips since then had not been seen.
+    pub fn set_counts(&mut self, counts: &Counts) {
+        tch::no_grad(|| {
+            for (running, earlier) in self.discriminator.running().zip(&counts.running) {
+                running.shallow_clone().copy_(earlier);
+            }
+        });
+        self.lecam = counts.lecam;
     }
 
     /// The generator's loss on reconstructions `[b, 3, t, h, w]` and its gradient there, before any weight. The
@@ -168,5 +192,21 @@ mod tests {
         adversary.discriminate(&clips, &(&clips * 0.5), &Alone).loss.backward();
         assert!(parameters.trained().all(|(_, parameter)| parameter.grad().defined()));
         assert!(adversary.lecam() != LeCam::default());
+    }
+
+    #[test]
+    fn earlier_counts_are_those_before_the_clips_that_came_since() {
+        let root = ParamPath::fresh(Device::Cpu);
+        let mut adversary = Adversary::new(&root, &AdversaryConfig::default());
+        let parameters = root.finish().unwrap();
+        let all = || -> Vec<Tensor> { parameters.iter().map(|(_, tensor)| tensor.detach().copy()).collect() };
+        let (clips, before) = (Tensor::ones([1, 3, 2, 32, 32], (Kind::Float, Device::Cpu)), all());
+        let counts = adversary.counts();
+        let _ = adversary.judge(&clips, &Alone);
+        let _ = adversary.discriminate(&clips, &(&clips * f64::NAN), &Alone);
+        assert!(all() != before);
+        adversary.set_counts(&counts);
+        assert!(all() == before);
+        assert_eq!(adversary.lecam(), LeCam::default());
     }
 }

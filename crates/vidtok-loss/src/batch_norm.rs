@@ -29,6 +29,11 @@ impl BatchNorm {
         }
     }
 
+    /// The running statistics: mean and variance of each channel, `[c]`.
+    pub(crate) fn running(&self) -> [&Tensor; 2] {
+        [&self.running_mean, &self.running_var]
+    }
+
     /// `[n, c, ...]` to the same shape.
     pub(crate) fn forward(&self, x: &Tensor, peers: &dyn Peers) -> Tensor {
         if peers.count() > 1 {

@@ -40,7 +40,7 @@ mod perceptual;
 mod reconstruction;
 
 pub use adversarial::{DiscriminatorLoss, GeneratorLoss};
-pub use adversary::{Adversary, AdversaryConfig, DiscriminatorTerms};
+pub use adversary::{Adversary, AdversaryConfig, Counts, DiscriminatorTerms};
 pub use l1::L1;
 pub use lecam::LeCam;
 pub use patch_gan::{PatchGan, PatchKind};

@@ -105,6 +105,11 @@ impl PatchGan {
         Self { kind, layers: layers.collect() }
     }
 
+    /// The running statistics of all norms.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Tensor> {
+        self.layers.iter().filter_map(|layer| layer.norm.as_ref()).flat_map(BatchNorm::running)
+    }
+
     /// Logits of clips `[b, 3, t, h, w]` in [-1, 1], high for what looks real: `[b * t, 1, h', w']` where patches are
     /// parts of frames, `[b, 1, t', h', w']` where they are parts of clips.
     ///

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tch::Kind;
 use vidtok::{Config, Tokenizer, Window};
 use vidtok_core::write_atomically;
-use vidtok_data::{InputOptions, Preparation};
+use vidtok_data::{Ffmpeg, InputOptions, Preparation, Reading};
 
 use crate::folder::Folder;
 use crate::packing::{bits_per_index, packed_bytes};
@@ -162,6 +162,9 @@ pub struct Dataset {
     pub shorter_side: Option<i64>,
     /// `[height, width]` that are cut out of the middle; `None`: all of it.
     pub crop: Option<[i64; 2]>,
+    /// How pixels were read; with empty texts in datasets of versions that did not say.
+    #[serde(default)]
+    pub reading: Reading,
     /// How clips are filled up to the model's factors; how much is said with each video.
     pub padding: String,
     /// What a model that is not causal takes at a time.
@@ -176,7 +179,11 @@ pub struct Dataset {
 
 impl Dataset {
     /// What `options` make with this model.
-    pub(crate) fn new(tokenizer: &Tokenizer, options: &TokenizeOptions) -> Result<Self, TokenizeError> {
+    pub(crate) fn new(
+        tokenizer: &Tokenizer,
+        options: &TokenizeOptions,
+        ffmpeg: &Ffmpeg,
+    ) -> Result<Self, TokenizeError> {
         let config = tokenizer.config();
         let quantizer = tokenizer.quantizer();
         let latent = match quantizer.codebook_size() {
@@ -193,7 +200,7 @@ impl Dataset {
             _ => {}
         }
         let Preparation { sample_fps, shorter_side, crop, .. } = options.preparation;
-        let frame_rate = options.preparation.input.frame_rate;
+        let InputOptions { frame_rate, read, .. } = options.preparation.input;
         let (f_t, f_s) = (config.model.temporal_factor(), config.model.spatial_factor());
         Ok(Self {
             format: FORMAT,
@@ -205,6 +212,7 @@ impl Dataset {
             frame_rate: (frame_rate != InputOptions::FRAME_RATE).then(|| frame_rate.to_string()),
             shorter_side,
             crop,
+            reading: ffmpeg.reading(read),
             padding: PADDING.to_owned(),
             window: (!config.model.causality.is_causal()).then_some(Window::PUBLISHED),
             shards: options.format,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use vidtok::{EncodedFile, StreamDecoder, Tokenizer, Work};
-use vidtok_core::FrameSink;
-use vidtok_data::{Ffmpeg, Quality, VideoWriter, to_frames};
+use vidtok_core::{FrameSink, PixelAspect};
+use vidtok_data::{Destination, Ffmpeg, Notice, VideoWriter, WriteOptions, to_frames};
 
 use crate::dataset::Dataset;
 use crate::pattern::matches;
@@ -29,19 +29,21 @@ pub struct DetokenizeOptions {
     pub only: Vec<String>,
     /// What the work may take of memory, in bytes; on a GPU, beside the weights.
     pub max_memory: u64,
-    /// Ends the work after the video at hand once it is set.
+    /// How the videos are stored.
+    pub write: WriteOptions,
+    /// Ends the work once it is set; the video at hand is given up.
     pub stop: Arc<AtomicBool>,
 }
 
-/// Brings videos back from the finished shards of a dataset; gives how many. Their sound and uneven times are lost.
+/// Brings videos back from the finished shards of a dataset; returns how many. Their sound is lost.
 ///
 /// # Errors
-/// If the folder holds no dataset, or one of other weights, a shard is damaged, no video has such a name, or a video
-/// cannot be written.
+/// If the folder holds no dataset, or one of other weights, a shard is damaged, no video has such a name, a video cannot
+/// be written, or the work was stopped; videos that are restored by then stay.
 pub fn detokenize(
     tokenizer: &Tokenizer,
     options: &DetokenizeOptions,
-    tell: &mut dyn FnMut(&VideoEntry),
+    tell: &mut dyn FnMut(&VideoEntry, &[Notice]),
 ) -> Result<u64, TokenizeError> {
     let dataset = Dataset::open(&options.data)?;
     if dataset.weights_sha256 != tokenizer.weights_sha256() {
@@ -71,12 +73,9 @@ pub fn detokenize(
             if !wanted {
                 continue;
             }
-            if options.stop.load(Ordering::Relaxed) {
-                return Ok(count);
-            }
-            restore(tokenizer, &shard, place, entry, options, &ffmpeg)?;
+            let notices = restore(tokenizer, &shard, place, entry, options, &ffmpeg)?;
             count += 1;
-            tell(entry);
+            tell(entry, &notices);
         }
     }
     match options.only.iter().zip(used).find(|(_, used)| !used) {
@@ -109,7 +108,7 @@ fn restore(
     entry: &VideoEntry,
     options: &DetokenizeOptions,
     ffmpeg: &Ffmpeg,
-) -> Result<(), TokenizeError> {
+) -> Result<Vec<Notice>, TokenizeError> {
     let inside = |part| matches!(part, Component::Normal(_));
     if !Path::new(&entry.key).components().all(inside) {
         return Err(TokenizeError::damaged(&shard.path, format!("the key {:?} leads out of the folder", entry.key)));
@@ -125,8 +124,13 @@ fn restore(
     let plan = budget::plan(tokenizer, Work::Decode, clip, entry.window, 0, options.max_memory)?;
     let chunk = (plan.frames / f_t).max(1);
     let mut decoder = StreamDecoder::new(tokenizer, t, entry.padding, entry.window).planned(&plan);
-    let mut writer = VideoWriter::create(ffmpeg, path, entry.size, entry.fps, Quality::default())?;
+    let destination = Destination::File(path);
+    let mut writer = VideoWriter::retell(ffmpeg, destination, entry.size, &entry.timeline(), options.write)?;
+    let notices = writer.notices();
     for start in (0..t).step_by(chunk as usize) {
+        if options.stop.load(Ordering::Relaxed) {
+            return Err(TokenizeError::Stopped);
+        }
         let (latent, indices) = match shard.tokens(place, start, chunk.min(t - start))? {
             Tokens::Indices(indices) => (None, Some(indices)),
             Tokens::Moments { mean, .. } => (Some(mean), None),
@@ -140,11 +144,13 @@ fn restore(
             model: None,
             weights_sha256: None,
             frame_rate: None,
+            frame_times: None,
+            pixel_aspect: PixelAspect::SQUARE,
         };
         if let Some(frames) = decoder.push(&tokenizer.read_encoded(&file)?.latent)? {
             writer.write(&to_frames(&frames))?;
         }
     }
     Box::new(writer).finish()?;
-    Ok(())
+    Ok(notices)
 }

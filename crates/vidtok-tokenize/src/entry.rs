@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use vidtok::{Padding, Window};
-use vidtok_core::FrameRate;
+use vidtok_core::{FrameRate, FrameTimes, PixelAspect};
+use vidtok_data::Timeline;
 
 /// A video of a dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,12 @@ pub struct VideoEntry {
     /// Frames per second of those.
     #[serde(with = "rate")]
     pub fps: FrameRate,
+    /// When each of those is shown, where their rate is not constant; `fps` is their average then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_times: Option<FrameTimes>,
+    /// The shape of their pixels; only if they are not square.
+    #[serde(default, skip_serializing_if = "PixelAspect::is_square")]
+    pub pixel_aspect: PixelAspect,
     /// What was added to them before they were encoded.
     pub padding: Padding,
     /// What a model that is not causal took at a time.
@@ -69,7 +76,8 @@ impl VideoEntry {
         let source_frames = i64::try_from(self.source.frames).unwrap_or(i64::MAX);
         let frames = |frames, [h, w]: [i64; 2]| [frames, h, w];
         let all = [self.tokens, frames(self.frames, self.size), frames(source_frames, self.source.size)];
-        all.into_iter().all(are_possible) && self.source.bytes <= MOST.unsigned_abs()
+        let all_timed = self.frame_times.as_ref().is_none_or(|times| u64::try_from(self.frames) == Ok(times.frames()));
+        all.into_iter().all(are_possible) && self.source.bytes <= MOST.unsigned_abs() && all_timed
     }
 
     /// Latent positions.
@@ -82,6 +90,11 @@ impl VideoEntry {
     #[must_use]
     pub fn pixels(&self) -> u64 {
         (self.frames * self.size[0] * self.size[1]).unsigned_abs()
+    }
+
+    /// When those are shown.
+    pub(crate) fn timeline(&self) -> Timeline {
+        Timeline::even(self.fps).with_times(self.frame_times.clone()).with_pixel_aspect(self.pixel_aspect)
     }
 
     /// How long those are shown.
@@ -121,6 +134,8 @@ mod tests {
                 frames,
                 size,
                 fps,
+                frame_times: None,
+                pixel_aspect: PixelAspect::SQUARE,
                 padding: Padding { front: 0, back: 0, bottom: 0, right: 0 },
                 window: None,
                 source: SourceEntry { frames: source_frames, size: [720, 1280], fps, bytes: 1 },

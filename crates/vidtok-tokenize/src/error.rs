@@ -81,6 +81,9 @@ pub enum TokenizeError {
         /// The name.
         pattern: String,
     },
+    /// The work was stopped from outside; what is done stays.
+    #[error("the work was stopped")]
+    Stopped,
     /// The model refuses.
     #[error(transparent)]
     Model(#[from] vidtok::Error),

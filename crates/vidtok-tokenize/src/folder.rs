@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::claim::Claim;
+use vidtok_core::Claim;
+
 use crate::{ShardFormat, TokenizeError};
 
 /// The folder of a dataset.

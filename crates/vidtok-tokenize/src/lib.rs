@@ -36,7 +36,6 @@
 //! ```
 
 mod budget;
-mod claim;
 mod dataset;
 mod detokenize;
 mod entry;

@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use vidtok::{EncodeOptions, StreamEncoder, Tokenizer, Work};
-use vidtok_core::{remove_partial, temporary_beside};
+use vidtok_core::{Claim, remove_partial, temporary_beside};
 use vidtok_data::{
-    AheadInfo, AheadVideo, DecodeAhead, Ffmpeg, LeftOut, LoadError, Preparation, VideoList, list_videos, unusable,
+    AheadInfo, AheadVideo, DecodeAhead, Ffmpeg, LeftOut, LoadError, Notice, Preparation, VideoList, list_videos,
+    unusable,
 };
 
-use crate::claim::Claim;
 use crate::dataset::{Dataset, NumberType, ShardFormat};
 use crate::folder::Folder;
 use crate::manifest::Manifest;
@@ -52,7 +52,8 @@ pub struct TokenizeOptions {
     pub rank: usize,
     /// Workers that begin at different shards.
     pub workers: usize,
-    /// Ends the work after the video at hand once it is set.
+    /// Ends the work once it is set: what is done of the video at hand is lost, so who sets it should also end what the
+    /// work may wait for ([`Stop`](vidtok_data::Stop)).
     pub stop: Arc<AtomicBool>,
 }
 
@@ -77,6 +78,13 @@ pub enum Progress<'a> {
         path: &'a str,
         /// The work so far.
         meter: &'a Meter,
+    },
+    /// Something that a user should know of how a video is read.
+    Notice {
+        /// Its path in the folder of the videos.
+        path: &'a str,
+        /// What it is.
+        notice: &'a Notice,
     },
     /// A video cannot be used.
     Skipped {
@@ -160,13 +168,13 @@ pub fn tokenize(
     if rank >= workers {
         return Err(TokenizeError::setting("the rank of a worker", format!("less than {workers}"), rank));
     }
-    let dataset = Dataset::new(tokenizer, options)?;
+    let ffmpeg = Ffmpeg::locate()?;
+    let dataset = Dataset::new(tokenizer, options, &ffmpeg)?;
     let VideoList { root, videos, left_out } = list_videos(&options.data)?;
     let paths = relative(&root, videos)?;
     if !left_out.is_empty() {
         tell(Progress::LeftOut(&left_out));
     }
-    let ffmpeg = Ffmpeg::locate()?;
     let folder = Folder::create(&options.out)?;
     let lock = folder.lock()?;
     dataset.claim(&folder)?;
@@ -316,8 +324,8 @@ impl Worker<'_> {
                     self.meter.frames += frames;
                     (self.tell)(Progress::Video { path: &listed_video.path, meter: &self.meter });
                 }
-                // What told us to stop may have told ffmpeg too.
-                Err(Fault::Unusable(_)) if self.is_stopped() => return Ok(false),
+                // What told us to stop may have told ffmpeg too, whose end is not the video's fault.
+                Err(_) if self.is_stopped() => return Ok(false),
                 Err(Fault::Unusable(reason)) => {
                     (self.tell)(Progress::Skipped { path: &listed_video.path, reason: &reason });
                     let path = listed_video.path.clone();
@@ -341,7 +349,10 @@ impl Worker<'_> {
     ) -> Result<u64, Fault> {
         let info = self.meter.waiting(|| video.info())?;
         let waiting = video.bytes_ahead()?;
-        let AheadInfo { source, frames, size: [h, w], frame_rate } = info;
+        let AheadInfo { source, frames, size: [h, w], frame_rate, times, pixel_aspect, notices } = info;
+        for notice in &notices {
+            (self.tell)(Progress::Notice { path: &listed.path, notice });
+        }
         let source_size = [source.height, source.width];
         let resized = self.options.preparation.resized(source_size);
         if resized[0] < h || resized[1] < w {
@@ -365,12 +376,17 @@ impl Worker<'_> {
             frames: t,
             size: [h, w],
             fps: frame_rate,
+            frame_times: times,
+            pixel_aspect,
             padding,
             window,
             source: SourceEntry { frames: source.frames, size: source_size, fps: source.frame_rate, bytes },
         };
         let mut part = PartWriter::create(path, &self.dataset, &entry)?;
         while let Some(frames) = self.meter.waiting(|| video.next(plan.frames))? {
+            if self.is_stopped() {
+                return Err(TokenizeError::Stopped.into());
+            }
             if let Some(quantized) = encoder.push(&frames)? {
                 part.push(&quantized)?;
             }

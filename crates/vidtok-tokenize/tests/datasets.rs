@@ -12,8 +12,11 @@ use std::time::Duration;
 use bench::{Bench, contents, files, model, run};
 use tch::{Device, Kind, Tensor};
 use vidtok::{EncodeOptions, Encoded, Tokenizer, Window};
-use vidtok_core::{FrameSource, VideoError};
-use vidtok_data::{Ffmpeg, Preparation, Quality, VideoReader, save_png, to_frames, to_model_range};
+use vidtok_core::{FrameSink, FrameSource, VideoError};
+use vidtok_data::{
+    Destination, Ffmpeg, Hdr, Notice, Preparation, Quality, Timeline, VideoReader, VideoWriter, WriteOptions, save_png,
+    to_frames, to_model_range,
+};
 use vidtok_tokenize::{
     Dataset, DetokenizeOptions, Manifest, NumberType, Progress, Shard, ShardFormat, TokenizeError, Tokens, detokenize,
     shards, tokenize,
@@ -317,12 +320,14 @@ fn other_settings_and_other_weights_are_refused_in_one_line_that_names_them() {
     run(&tokenizer, &options).unwrap();
     let before = files(&options.out);
     let mut changed = Vec::new();
-    for change in ["fps", "shorter_side", "crop", "shards", "latent.dtype"] {
+    for change in ["fps", "shorter_side", "crop", "reading.hdr", "reading.interlaced", "shards", "latent.dtype"] {
         let mut options = options.clone();
         match change {
             "fps" => options.preparation.sample_fps = Some(5.0),
             "shorter_side" => options.preparation.shorter_side = Some(8),
             "crop" => options.preparation.crop = Some([8, 8]),
+            "reading.hdr" => options.preparation.input.read.hdr = Hdr::Keep,
+            "reading.interlaced" => options.preparation.input.read.deinterlace = true,
             "shards" => options.format = ShardFormat::Webdataset,
             _ => options.latents = NumberType::Bf16,
         }
@@ -334,10 +339,11 @@ fn other_settings_and_other_weights_are_refused_in_one_line_that_names_them() {
         out: bench.path("back"),
         only: vec![],
         max_memory: 4 << 30,
+        write: WriteOptions::default(),
         stop: std::sync::Arc::default(),
     };
     let reseeded = Tokenizer::init(tokenizer.config().clone(), 1, Device::Cpu).unwrap();
-    changed.push(("sha256", detokenize(&reseeded, &back, &mut |_| ()).unwrap_err()));
+    changed.push(("sha256", detokenize(&reseeded, &back, &mut |_, _| ()).unwrap_err()));
     for (what, error) in changed {
         let error = error.to_string();
         assert!(error.contains(what) && error.contains("tokens") && !error.contains('\n'), "{what}: {error}");
@@ -350,7 +356,7 @@ fn other_settings_and_other_weights_are_refused_in_one_line_that_names_them() {
     });
     assert!(matches!(bf16.unwrap_err(), TokenizeError::Setting { .. }));
     let absent = DetokenizeOptions { data: bench.path("videos"), ..back };
-    assert!(detokenize(&tokenizer, &absent, &mut |_| ()).unwrap_err().to_string().contains("dataset.json"));
+    assert!(detokenize(&tokenizer, &absent, &mut |_, _| ()).unwrap_err().to_string().contains("dataset.json"));
 }
 
 #[test]
@@ -364,9 +370,10 @@ fn tokens_become_the_videos_that_the_model_decodes() {
             out: bench.path("back"),
             only: vec!["more/*".to_owned(), "a.mkv".to_owned()],
             max_memory: 4 << 30,
+            write: WriteOptions::default(),
             stop: std::sync::Arc::default(),
         };
-        assert_eq!(detokenize(&tokenizer, &options, &mut |_| ()).unwrap(), 3);
+        assert_eq!(detokenize(&tokenizer, &options, &mut |_, _| ()).unwrap(), 3);
         assert!(!bench.path("back/b_c.mp4").exists());
         for (video, back) in [("a", "a"), ("more/d.v2", "more/d_v2"), ("more/e", "more/e")] {
             let input = clip(&bench, &format!("videos/{video}.mkv"));
@@ -380,7 +387,7 @@ fn tokens_become_the_videos_that_the_model_decodes() {
             assert!(off < 1e-4, "{video}: {off}");
         }
         options.only = vec!["nobody".to_owned()];
-        let error = detokenize(&tokenizer, &options, &mut |_| ()).unwrap_err().to_string();
+        let error = detokenize(&tokenizer, &options, &mut |_, _| ()).unwrap_err().to_string();
         assert!(error.contains("nobody"), "{error}");
     }
 }
@@ -409,5 +416,43 @@ fn damaged_shards_are_errors_that_name_them() {
         let other = vidtok_tokenize::Latent::Indices { codes: 512, bits: 9 };
         fs::write(&path, &whole).unwrap();
         assert!(Shard::open(&path, other).is_err());
+    }
+}
+
+#[test]
+fn pixels_keep_their_shape_and_odd_sizes_become_even_on_request() {
+    let bench = Bench::new();
+    fs::remove_dir_all(bench.path("videos/more")).unwrap();
+    let timeline = Timeline::even("10".parse().unwrap()).with_pixel_aspect("16:11".parse().unwrap());
+    let (ffmpeg, wide) = (Ffmpeg::locate().unwrap(), bench.path("videos/a.mkv"));
+    let mut writer =
+        VideoWriter::retell(&ffmpeg, Destination::File(wide), [16, 24], &timeline, Quality::Lossless).unwrap();
+    writer.write(&Tensor::zeros([2, 16, 24, 3], (Kind::Uint8, Device::Cpu))).unwrap();
+    Box::new(writer).finish().unwrap();
+
+    let tokenizer = model("tiny_fsq", "v1.0");
+    run(&tokenizer, &bench.options("tokens", ShardFormat::Safetensors)).unwrap();
+    let shapes: Vec<_> = contents(&bench.path("tokens")).iter().map(|(entry, _)| entry.pixel_aspect).collect();
+    let shape = |video: &str| {
+        let video = VideoReader::open(&ffmpeg, bench.path(video)).unwrap();
+        (video.timeline().unwrap().pixel_aspect().to_string(), [video.info().height, video.info().width])
+    };
+    // Matroska rounds the width that is shown.
+    assert_eq!(shapes[0].to_string(), shape("videos/a.mkv").0);
+    assert!(!shapes[0].is_square() && shapes[1].is_square(), "{shapes:?}");
+    for (player_friendly, size, told) in [(false, [17, 31], 1), (true, [18, 32], 0)] {
+        let options = DetokenizeOptions {
+            data: bench.path("tokens"),
+            out: bench.path("back"),
+            only: vec![],
+            max_memory: 4 << 30,
+            write: WriteOptions { player_friendly, ..WriteOptions::default() },
+            stop: std::sync::Arc::default(),
+        };
+        let mut notices = Vec::new();
+        detokenize(&tokenizer, &options, &mut |_, new: &[Notice]| notices.extend_from_slice(new)).unwrap();
+        assert_eq!(notices, vec![Notice::FullChroma([17, 31]); told]);
+        assert_eq!(shape("back/a.mp4"), (shapes[0].to_string(), [16, 24]));
+        assert_eq!(shape("back/b_c.mp4"), ("1:1".to_owned(), size));
     }
 }

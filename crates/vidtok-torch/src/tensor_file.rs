@@ -4,8 +4,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -163,7 +164,7 @@ impl TensorFile {
     }
 }
 
-/// Writes tensors and texts as a safetensors file, whole or not at all.
+/// Writes tensors and texts as a safetensors file, whole or not at all. Equal contents become equal bytes.
 ///
 /// # Errors
 /// If the file system refuses or a number type is not supported.
@@ -188,9 +189,27 @@ pub fn write_tensors<'a>(
         safetensors::serialize_to_file(views, Some(metadata), temporary).map_err(|error| match error {
             SafeTensorError::IoError(source) => source,
             other => io::Error::other(other),
-        })
+        })?;
+        order_header(temporary)
     })
     .map_err(|source| TensorFileError::Io { path: path.to_owned(), source })
+}
+
+/// Puts the header's entries into the order of their names; the crate writes texts in the random order of a hash map.
+fn order_header(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut length = [0; size_of::<u64>()];
+    file.read_exact_at(&mut length, 0)?;
+    let start = length.len() as u64;
+    let mut header = vec![0; usize::try_from(u64::from_le_bytes(length)).map_err(io::Error::other)?];
+    file.read_exact_at(&mut header, start)?;
+    // serde_json sorts what has no type. Other orders are as long, and blanks fill up to where the numbers begin.
+    let mut ordered = serde_json::from_slice::<serde_json::Value>(&header)?.to_string().into_bytes();
+    if ordered.len() > header.len() {
+        return Err(io::Error::other("the header has another length in order"));
+    }
+    ordered.resize(header.len(), b' ');
+    file.write_all_at(&ordered, start)
 }
 
 struct TensorView<'a> {
@@ -241,6 +260,31 @@ mod tests {
             assert_eq!(read.kind(), tensor.kind(), "{name}");
             assert!(read.equal(tensor), "{name}");
         }
+    }
+
+    #[test]
+    fn equal_contents_are_equal_bytes_in_whatever_order_they_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let (x, y) = (Tensor::from(1.5_f32), Tensor::from_slice(&[1_i64, 2]));
+        let texts: Vec<(String, String)> = (0..9).map(|n| (format!("text {n}"), format!("\"\u{e9}\n{n}"))).collect();
+        let write = |backwards: bool| {
+            let mut tensors = vec![("x", &x), ("y", &y)];
+            let mut texts: Vec<_> = texts.iter().map(|(key, text)| (key.as_str(), text.clone())).collect();
+            if backwards {
+                tensors.reverse();
+                texts.reverse();
+            }
+            write_tensors(&path, tensors, texts).unwrap();
+            std::fs::read(&path).unwrap()
+        };
+        let first = write(false);
+        for run in 0..8 {
+            assert!(write(run % 2 == 0) == first, "run {run}");
+        }
+        let file = TensorFile::open(&path).unwrap();
+        assert_eq!(file.metadata("text 3"), Some("\"\u{e9}\n3"));
+        assert!(file.tensor("x").unwrap().equal(&x) && file.tensor("y").unwrap().equal(&y));
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tch::Kind;
+use tch::{Device, Kind};
 use vidtok::Config;
 
+use crate::bounds;
 use crate::{AdamConfig, DataConfig, LossConfig, Schedule, TrainError};
 
 /// How a model is trained. Unknown keys are refused.
@@ -173,40 +174,11 @@ impl TrainConfig {
     }
 
     fn check(&self) -> Result<(), TrainError> {
-        let positive = [
-            ("optimizer.lr", self.optimizer.lr),
-            ("optimizer.eps", self.optimizer.eps),
-            ("clip_norm", self.clip_norm),
-            ("accumulate", self.accumulate as f64),
-            ("validation.every", self.validation.every as f64),
-            ("checkpoints.every", self.checkpoints.every as f64),
-            ("batch_size", self.batch_size as f64),
-            ("data.sample_fps", self.data.sample_fps.unwrap_or(1.0)),
-            ("validation.videos.sample_fps", self.validation.videos.as_ref().map_or(1.0, |videos| videos.sample_fps)),
-        ];
-        if let Some((key, value)) = positive.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
-            return Err(wrong(format!("{key} is {value}; it must be above 0")));
-        }
-        let adversary = self.loss.adversary.clone().unwrap_or_default();
-        let weights = [
-            ("optimizer.weight_decay", self.optimizer.weight_decay),
-            ("loss.perceptual.weight", self.loss.perceptual.clone().unwrap_or_default().weight),
-            ("loss.adversary.weight", adversary.weight),
-            ("loss.adversary.lecam_weight", adversary.lecam_weight),
-        ];
-        if let Some((key, value)) = weights.iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
-            return Err(wrong(format!("{key} is {value}; it must be at least 0")));
-        }
-        let decays = [
-            ("optimizer.beta1", self.optimizer.beta1),
-            ("optimizer.beta2", self.optimizer.beta2),
-            ("ema_decay", self.ema_decay.unwrap_or(0.0)),
-        ];
-        if let Some((key, value)) = decays.iter().find(|(_, value)| !(0.0..1.0).contains(value)) {
-            return Err(wrong(format!("{key} is {value}; it must be at least 0 and below 1")));
-        }
+        bounds::check(self).map_err(wrong)?;
         let (t, [h, w]) = (self.data.frames as i64, self.data.size);
-        if self.loss.adversary.is_some() && !adversary.patches.fits([t, h, w]) {
+        if let Some(adversary) = &self.loss.adversary
+            && !adversary.patches.fits([t, h, w])
+        {
             return Err(wrong(format!("clips of {t} frames of {h}x{w} are too small for the discriminator's patches")));
         }
         if let Some(perceptual) = &self.loss.perceptual
@@ -216,6 +188,22 @@ impl TrainConfig {
             return Err(wrong(format!("clips of {h}x{w} are too small for LPIPS, which needs {least}x{least}")));
         }
         self.data.check().map_err(wrong)
+    }
+
+    /// Makes sure that the clips of a step, of which each of `count` processes has an equal part, find room.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub(crate) fn check_memory(&self, count: usize) -> Result<(), TrainError> {
+        let (clips, size) = (self.batch_size / count.max(1), self.data.size);
+        let values = [clips as u64, self.accumulate, self.data.frames as u64, 3, size[0] as u64, size[1] as u64];
+        let needed = values.into_iter().fold(size_of::<f32>() as u64, u64::saturating_mul);
+        match vidtok::free_bytes(Device::Cpu) {
+            Some(free) if needed > free => {
+                Err(TrainError::Memory { clips, frames: self.data.frames, size, needed, free })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The learning rate of a step.
@@ -243,7 +231,7 @@ impl TrainConfig {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const MODEL: &str = r#"
@@ -263,13 +251,30 @@ mod tests {
     "#;
     const TRAIN: &str = "[train]\nsteps = 1\nbatch_size = 2\n[train.data]\nframes = 5\nsize = [16, 16]\n";
 
-    fn parse(train: &str) -> Result<TrainConfig, TrainError> {
+    fn read(train: &str) -> Result<TrainConfig, TrainError> {
         TrainConfig::of(&Config::parse(&format!("{MODEL}\n{train}")).unwrap())
+    }
+
+    /// The smallest table with this value set.
+    pub(crate) fn parse(key: &str, value: &str) -> Result<TrainConfig, TrainError> {
+        let config = Config::parse(&format!("{MODEL}\n{TRAIN}")).unwrap();
+        TrainConfig::of(&config.with_overrides(&[format!("train.{key}={value}")]).unwrap())
+    }
+
+    #[test]
+    fn clips_that_find_no_room_are_refused_before_any_is_made() {
+        let config = parse("batch_size", "1048576").unwrap();
+        let config = TrainConfig { data: parse("data.size", "[16384, 16384]").unwrap().data, ..config };
+        let error = config.check_memory(1).unwrap_err();
+        // 2^20 clips of 5 frames of 3 x 2^28 float32.
+        assert!(matches!(error, TrainError::Memory { needed: 16_888_498_602_639_360, .. }), "{error}");
+        assert!(error.to_string().contains("1048576 clips of 5 frames of 16384x16384 take 16888498 GB"), "{error}");
+        assert!(parse("batch_size", "2").unwrap().check_memory(1).is_ok());
     }
 
     #[test]
     fn what_is_left_out_has_the_published_values() {
-        let config = parse(TRAIN).unwrap();
+        let config = read(TRAIN).unwrap();
         assert_eq!(config.optimizer, AdamConfig { lr: 1e-5, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 });
         assert_eq!(config.clip_norm, 20.0);
     }
@@ -290,7 +295,7 @@ mod tests {
             (TRAIN.replace("frames = 5", "frames = 5\nvideos = [\"a.mp4\"]"), "need data.folder"),
         ];
         for (text, name) in wrong {
-            let error = parse(&text).unwrap_err().to_string();
+            let error = read(&text).unwrap_err().to_string();
             assert!(error.contains(name) && error.lines().count() == 1, "{error}");
         }
     }

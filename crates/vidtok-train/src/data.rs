@@ -35,8 +35,8 @@ pub(crate) struct Data {
     stands_in: bool,
     /// What else the folders hold.
     left_out: Vec<String>,
-    /// How many of the videos that were set aside have been told of.
-    told: Cell<usize>,
+    /// How many of the videos that were set aside have been told of, and of the notices.
+    told: [Cell<usize>; 2],
 }
 
 impl Data {
@@ -99,7 +99,7 @@ impl Data {
                 Some(ClipSet::open(&library, videos(folder, paths), spec)?)
             }
         };
-        let (config, told) = (config.clone(), Cell::new(0));
+        let (config, told) = (config.clone(), Default::default());
         Ok(Self { config, library, training, mixture, validation, paths, stands_in, left_out, told })
     }
 
@@ -134,11 +134,14 @@ impl Data {
         Ok(Loader::start(self.mixture.clone(), options)?)
     }
 
-    /// Why videos were set aside since the last call.
-    pub(crate) fn new_quarantined(&self) -> Vec<String> {
-        let all = self.library.quarantined();
-        let new = all.iter().skip(self.told.replace(all.len()));
-        new.map(ToString::to_string).collect()
+    /// What is to be told of videos since the last call: which were set aside, and how others are read.
+    pub(crate) fn new_warnings(&self) -> Vec<String> {
+        let (quarantined, notices) = (self.library.quarantined(), self.library.notices());
+        let [set_aside, noted] = &self.told;
+        let set_aside = quarantined.iter().skip(set_aside.replace(quarantined.len()));
+        let noted = notices.iter().skip(noted.replace(notices.len()));
+        let set_aside = set_aside.map(|video| format!("set aside: {video}"));
+        set_aside.chain(noted.map(|(path, notice)| format!("{path}: {notice}"))).collect()
     }
 
     /// Writes the first seconds of the first video beside what the model makes of it.

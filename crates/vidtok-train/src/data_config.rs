@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vidtok_core::FrameRate;
-use vidtok_data::{InputOptions, Reach};
+use vidtok_data::{InputOptions, Reach, ReadOptions};
 
 use crate::TrainError;
 use crate::config::wrong;
@@ -55,6 +55,9 @@ pub struct DataConfig {
     /// Whether every second clip, by chance, is mirrored left to right.
     #[serde(default)]
     pub random_flip: bool,
+    /// How the pixels of videos are read: `{ hdr = "tone-map" or "keep", deinterlace = true or false }`.
+    #[serde(default, skip_serializing_if = "ReadOptions::is_default")]
+    pub read: ReadOptions,
     /// Clips at the end of each video that are kept apart from training, to measure on, if the validation has no
     /// videos of its own.
     #[serde(default = "DataConfig::held_out")]
@@ -101,7 +104,7 @@ impl DataConfig {
     /// How inputs in a folder are opened.
     pub(crate) fn input(&self, folder: &Path) -> InputOptions {
         let frame_rate = self.frame_rate.and_then(FrameRate::from_f64).unwrap_or(InputOptions::FRAME_RATE);
-        InputOptions { frame_rate, reach: Reach::default().within(folder) }
+        InputOptions { frame_rate, reach: Reach::default().within(folder), read: self.read }
     }
 
     /// Says what makes no sense, if anything.

@@ -65,21 +65,37 @@ impl Ema {
         Ok(())
     }
 
-    /// Runs `work` with the averages in the place of the parameters.
+    /// Runs `work` with the averages in the place of the parameters, which come back however it ends.
     pub fn with_averages<T>(&self, parameters: &Parameters, work: impl FnOnce() -> T) -> T {
-        let own: Vec<Tensor> = parameters.iter().map(|(_, parameter)| parameter.detach().copy()).collect();
-        let set = |parameter: &Tensor, value: &Tensor| tch::no_grad(|| parameter.shallow_clone().copy_(value));
+        let _own = Own::of(parameters);
         for (name, parameter) in parameters.iter() {
             if let Some(average) = self.averages.get(name) {
                 set(parameter, average);
             }
         }
-        let result = work();
-        for ((_, parameter), own) in parameters.iter().zip(&own) {
+        work()
+    }
+}
+
+/// The values of parameters, which are put back when this is dropped: libtorch's functions panic where they fail.
+struct Own<'a>(Vec<(&'a Tensor, Tensor)>);
+
+impl<'a> Own<'a> {
+    fn of(parameters: &'a Parameters) -> Self {
+        Self(parameters.iter().map(|(_, parameter)| (parameter, parameter.detach().copy())).collect())
+    }
+}
+
+impl Drop for Own<'_> {
+    fn drop(&mut self) {
+        for (parameter, own) in &self.0 {
             set(parameter, own);
         }
-        result
     }
+}
+
+fn set(parameter: &Tensor, value: &Tensor) {
+    tch::no_grad(|| parameter.shallow_clone().copy_(value));
 }
 
 #[cfg(test)]
@@ -117,5 +133,17 @@ mod tests {
         let _ = a.fill_(5.0);
         let seen = ema.with_averages(&parameters, || a.double_value(&[0]));
         assert_eq!((seen, a.double_value(&[0])), (0.0, 5.0));
+    }
+
+    #[test]
+    fn the_parameters_come_back_after_a_look_that_failed_or_panicked() {
+        let (parameters, mut a) = parameters();
+        let ema = Ema::new(0.999, &parameters);
+        let _ = a.fill_(5.0);
+        let failed: Result<(), f64> = ema.with_averages(&parameters, || Err(a.double_value(&[0])));
+        assert_eq!((failed, a.double_value(&[0])), (Err(0.0), 5.0));
+        let look = || ema.with_averages(&parameters, || drop(Tensor::from(1.0).matmul(&a)));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(look)).is_err(), "a scalar has no product");
+        assert_eq!(a.double_value(&[0]), 5.0);
     }
 }

@@ -6,8 +6,8 @@ use tch::Tensor;
 use vidtok::{Plan, StreamReconstructor, Tokenizer, Work};
 use vidtok_core::{FrameRate, FrameSink, FrameSource, Reconstructed, VideoError};
 use vidtok_data::{
-    Ffmpeg, InputOptions, InputReader, Quality, Scene, VideoWriter, center_offset, resize_frames, to_frames,
-    to_model_range,
+    Destination, Ffmpeg, InputOptions, InputReader, Scene, Timeline, VideoWriter, WriteOptions, center_offset,
+    resize_frames, to_frames, to_model_range,
 };
 
 use crate::TrainError;
@@ -35,7 +35,7 @@ pub(crate) fn write(
     (side, crop): (i64, Option<[i64; 2]>),
     video: &Path,
 ) -> Result<(), TrainError> {
-    let (mut frames, frame_rate) = read(ffmpeg, example, side)?;
+    let (mut frames, timeline) = read(ffmpeg, example, side)?;
     if let Some([height, width]) = crop {
         let size = frames.size();
         let [top, left] = center_offset([size[1], size[2]], [height, width]);
@@ -47,7 +47,9 @@ pub(crate) fn write(
     let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], None);
     let enlarged = (SHOWN_SIDE / side).max(1);
     let shown = [h * enlarged, 2 * w * enlarged];
-    let mut writer = VideoWriter::create(ffmpeg, video, shown, frame_rate, Quality::default())?;
+    let options = WriteOptions { player_friendly: true, ..WriteOptions::default() };
+    let destination = Destination::File(video.to_owned());
+    let mut writer = VideoWriter::retell(ffmpeg, destination, shown, &timeline, options)?;
     for start in (0..t).step_by(chunk as usize) {
         let part = frames.narrow(0, start, chunk.min(t - start));
         let Some(Reconstructed { input, reconstruction, .. }) = stream.push(&to_model_range(&part))? else { continue };
@@ -58,12 +60,12 @@ pub(crate) fn write(
     Ok(Box::new(writer).finish()?)
 }
 
-/// Frames uint8 `[t, h, w, 3]` and their rate.
-fn read(ffmpeg: &Ffmpeg, example: &Example<'_>, side: i64) -> Result<(Tensor, FrameRate), VideoError> {
+/// Frames uint8 `[t, h, w, 3]` and when they are shown.
+fn read(ffmpeg: &Ffmpeg, example: &Example<'_>, side: i64) -> Result<(Tensor, Timeline), VideoError> {
     match example {
         Example::Video(path, input) => {
             let mut reader = InputReader::open(ffmpeg, *path, input)?;
-            let rate = reader.info().frame_rate;
+            let timeline = Timeline::of(reader.info());
             let mut parts = Vec::new();
             let mut count = 0;
             while let Some(frames) = reader.next_frames((FRAMES - count).clamp(0, 16) as usize)? {
@@ -73,12 +75,12 @@ fn read(ffmpeg: &Ffmpeg, example: &Example<'_>, side: i64) -> Result<(Tensor, Fr
                     break;
                 }
             }
-            Ok((Tensor::cat(&parts, 0), rate))
+            Ok((Tensor::cat(&parts, 0), timeline))
         }
         Example::Scene(seed) => {
             let rate = FrameRate::from_f64(25.0).ok_or_else(|| VideoError::Empty { path: "scene".into() })?;
             let times: Vec<f64> = (0..FRAMES).map(|i| i as f64 / rate.as_f64()).collect();
-            Ok((Scene::new(*seed).frames(&times, [side, side * 4 / 3]), rate))
+            Ok((Scene::new(*seed).frames(&times, [side, side * 4 / 3]), Timeline::even(rate)))
         }
     }
 }

@@ -43,6 +43,7 @@
 //! ```
 
 mod adam;
+mod bounds;
 mod checkpoints;
 mod config;
 mod data;
@@ -52,6 +53,7 @@ mod error;
 mod example_video;
 mod log;
 mod losses;
+mod more_steps;
 mod pictures;
 mod plan;
 mod records;
@@ -73,7 +75,7 @@ pub use error::TrainError;
 pub use log::LogEntry;
 pub use losses::{LossConfig, Losses};
 pub use plan::{MemoryEstimate, Plan, StagePlan};
-pub use run::{Observer, RunOptions, StageSummary, Start, Summary, check_processes, resume, train};
+pub use run::{Observer, RunOptions, StageSummary, Start, Summary, check_processes, check_resume, resume, train};
 pub use schedule::{Decay, Schedule};
 pub use stages::{Stage, check_overrides, read_recipe};
 pub use step_report::{AdversaryReport, StepReport};

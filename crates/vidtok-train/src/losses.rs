@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use vidtok_loss::{Adversary, AdversaryConfig, Perceptual, PerceptualConfig, ReconstructionLoss};
-use vidtok_metrics::{Lpips, LpipsNet};
+use vidtok_metrics::{Lpips, LpipsNet, WeightsError};
 use vidtok_torch::{ParamPath, ParameterError, Parameters};
 
 use crate::{Observer, TrainError};
@@ -121,9 +121,17 @@ pub(crate) struct LpipsNets {
 }
 
 impl LpipsNets {
-    /// Looks for the weights. Those for the loss may be missing only if it can do without.
+    /// Looks for the weights. Those to measure with may be missing, and those for the loss if it can do without; what is
+    /// left out then is said.
     pub(crate) fn locate(config: &LossConfig, device: Device, observer: &mut dyn Observer) -> Result<Self, TrainError> {
-        let measure = Lpips::locate(LpipsNet::Vgg, device).map(Rc::new).ok();
+        let measure = match Lpips::locate(LpipsNet::Vgg, device) {
+            Ok(lpips) => Some(Rc::new(lpips)),
+            Err(error @ WeightsError::Missing { .. }) => {
+                observer.warned(&format!("validation goes without LPIPS: {error}"));
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
         let Some(perceptual) = &config.perceptual else { return Ok(Self { loss: None, measure }) };
         let loss = match (perceptual.net, &measure) {
             (LpipsNet::Vgg, Some(measure)) => Ok(Rc::clone(measure)),
@@ -131,7 +139,7 @@ impl LpipsNets {
         };
         match loss {
             Ok(loss) => Ok(Self { loss: Some(loss), measure }),
-            Err(error) if perceptual.if_fetched => {
+            Err(error @ WeightsError::Missing { .. }) if perceptual.if_fetched => {
                 observer.warned(&format!("training goes on without LPIPS: {error}"));
                 Ok(Self { loss: None, measure })
             }

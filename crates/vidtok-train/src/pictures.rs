@@ -64,22 +64,26 @@ impl Pictures {
     }
 
     /// The course of all numbers as `curves.svg` and `curves.png`; gives the latter.
-    pub(crate) fn curves(&self, title: &str, entries: &[LogEntry]) -> Result<PathBuf, TrainError> {
+    pub(crate) fn curves(
+        &self,
+        title: &str,
+        entries: impl Iterator<Item = Result<LogEntry, TrainError>>,
+    ) -> Result<PathBuf, TrainError> {
         let mut series: Vec<Series> = Vec::new();
         let mut add = |name: String, step: u64, value: f64| match series.iter_mut().find(|one| one.name == name) {
             Some(one) => one.points.push((step, value)),
             None => series.push(Series::new(name, vec![(step, value)])),
         };
         for entry in entries {
-            match entry {
+            match entry? {
                 LogEntry::Step { report, waiting, .. } => {
                     for (name, value) in report.numbers() {
                         add(tag(name), report.step, value);
                     }
-                    add("time/waiting for clips".to_owned(), report.step, *waiting);
+                    add("time/waiting for clips".to_owned(), report.step, waiting);
                 }
                 LogEntry::Validation(validation) => {
-                    for (name, value) in numbers(validation) {
+                    for (name, value) in numbers(&validation) {
                         add(name, validation.step, value);
                     }
                 }

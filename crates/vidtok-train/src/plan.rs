@@ -9,6 +9,7 @@ use vidtok_data::Ffmpeg;
 
 use crate::data::Data;
 use crate::pictures;
+use crate::run_folder::checked_name;
 use crate::{Losses, Observer, Stage, TrainConfig, TrainError};
 
 /// What each stage of a run would be.
@@ -100,7 +101,10 @@ impl Plan {
     /// # Errors
     /// If the configuration is wrong, or the clips cannot be read.
     pub fn make(config: &Config, runs: &Path, observer: &mut dyn Observer) -> Result<Self, TrainError> {
-        let stages = Stage::all(config)?;
+        let (config_name, stages) = (checked_name(config)?, Stage::all(config)?);
+        for stage in &stages {
+            stage.config.check_memory(Share::WHOLE.count)?;
+        }
         std::fs::create_dir_all(runs).map_err(|error| TrainError::io(runs, error))?;
         let ffmpeg = Ffmpeg::locate()?;
         let tokenizer = Tokenizer::shapes(config.clone())?;
@@ -113,14 +117,14 @@ impl Plan {
             data.left_out().iter().for_each(|line| observer.warned(line));
             let batch = data.loader(&train, 0, Share::WHOLE)?.next().transpose()?;
             let picture = runs.join(match &name {
-                Some(stage) => format!("{}-{stage}-batch.png", config.name),
-                None => format!("{}-batch.png", config.name),
+                Some(stage) => format!("{config_name}-{stage}-batch.png"),
+                None => format!("{config_name}-batch.png"),
             });
             if let Some(batch) = batch {
                 pictures::draw_batch(&batch.clips, &picture)?;
             }
-            for reason in data.new_quarantined() {
-                observer.warned(&format!("set aside: {reason}"));
+            for warning in data.new_warnings() {
+                observer.warned(&warning);
             }
             let discriminator = Losses::new(&train.loss, None, Device::Cpu).parameters().count("loss.discriminator.");
             let trained = decoder + discriminator + if train.freeze_encoder { 0 } else { encoder };

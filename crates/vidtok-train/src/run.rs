@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
@@ -20,10 +20,11 @@ use vidtok_core::{Peers, Share};
 use vidtok_data::LoadError;
 use vidtok_torch::ProcessGroup;
 
-use crate::records;
-use crate::run_folder::RunFolder;
+use crate::error::caught;
+use crate::run_folder::{RunFolder, checked_name};
 use crate::stage_run::{Ended, StageRun};
 use crate::{Quality, Stage, StepReport, TrainError, Validation};
+use crate::{more_steps, records};
 
 /// Hears what happens in a run.
 pub trait Observer {
@@ -48,7 +49,8 @@ pub trait Observer {
 pub struct RunOptions {
     /// Where to compute.
     pub device: Device,
-    /// Once it is set, the run finishes its step, saves its state and ends; in one process it is set for all.
+    /// Once it is set, the run finishes the step that it is in, saves its state and ends; it waits neither for clips nor for
+    /// the end of a validation. In one process it is set for all.
     pub stop: Arc<AtomicBool>,
     /// The processes that share the run; each makes the same call.
     pub group: Option<Rc<ProcessGroup>>,
@@ -58,6 +60,11 @@ impl RunOptions {
     /// Whether this process keeps the files: it is alone, or the first.
     pub(crate) fn leads(&self) -> bool {
         self.group.as_ref().is_none_or(|group| group.rank() == 0)
+    }
+
+    /// Whether this process was told to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Which part of each batch is this process's.
@@ -106,6 +113,8 @@ pub struct Summary {
     pub stages: Vec<StageSummary>,
     /// Whether it was stopped before its end.
     pub stopped: bool,
+    /// Whether it had ended before this call, which has taken no step then.
+    pub ended_before: bool,
 }
 
 /// What came of a stage.
@@ -148,7 +157,7 @@ pub fn train(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Result<Summary, TrainError> {
-    let first = stages(config, options.share().count)?.swap_remove(0).name; // before anything is made
+    let first = check_processes(config, options.share().count)?.swap_remove(0).name; // before anything is made
     let (folder, config) = agree(options, || Ok((RunFolder::create(runs, config)?, config.clone())))?;
     let result = run(&folder, &config, options, observer);
     if result.is_err() && options.leads() {
@@ -157,13 +166,40 @@ pub fn train(
     result
 }
 
-/// Goes on with an ended or killed run where its last state stands; a finished one gives its summary again.
+/// Goes on with an ended or killed run where its last state stands; a finished one gives its summary again, unless
+/// `overrides` have more steps for it.
+///
+/// Overrides (`train.steps=N`, `train.stages.NAME.steps=N`) may change nothing but numbers of steps. The steps to come are
+/// those of a run that had the new number from the start and stands at the same state: their learning rates follow the
+/// schedule over the new number.
 ///
 /// # Errors
-/// If `folder` is no run's, or as for [`train`].
-pub fn resume(folder: &Path, options: &RunOptions, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
-    let (folder, config) = agree(options, || RunFolder::open(folder))?;
+/// If `folder` is no run's, another process trains in it, `overrides` change anything else or a stage that others have
+/// begun from, or as for [`train`].
+pub fn resume(
+    folder: &Path,
+    overrides: &[String],
+    options: &RunOptions,
+    observer: &mut dyn Observer,
+) -> Result<Summary, TrainError> {
+    let open = || {
+        let (folder, config) = RunFolder::open(folder)?;
+        let (config, differing) = more_steps::changed(&folder, &config, overrides)?;
+        more_steps::store(&folder, &config, &differing)?;
+        Ok((folder, config))
+    };
+    let (folder, config) = agree(options, open)?;
     run(&folder, &config, options, observer)
+}
+
+/// Makes sure that a run can be taken up by `count` processes, and by no others meanwhile.
+///
+/// # Errors
+/// As for [`resume`], of what can be known beforehand.
+pub fn check_resume(folder: &Path, overrides: &[String], count: usize) -> Result<(), TrainError> {
+    let (folder, config) = RunFolder::open(folder)?;
+    let (config, _) = more_steps::changed(&folder, &config, overrides)?;
+    stages(&config, count).map(drop)
 }
 
 /// What the first process makes or finds is the run of all.
@@ -197,12 +233,13 @@ fn stages(config: &Config, count: usize) -> Result<Vec<Stage>, TrainError> {
     }
 }
 
-/// Makes sure that so many processes can share the batches of a run.
+/// The stages of a run that `count` processes can begin.
 ///
 /// # Errors
-/// If they cannot, or the configuration is wrong.
-pub fn check_processes(config: &Config, count: usize) -> Result<(), TrainError> {
-    stages(config, count).map(drop)
+/// If they cannot share its batches, or the configuration is wrong.
+pub fn check_processes(config: &Config, count: usize) -> Result<Vec<Stage>, TrainError> {
+    checked_name(config)?;
+    stages(config, count)
 }
 
 fn run(
@@ -213,10 +250,18 @@ fn run(
 ) -> Result<Summary, TrainError> {
     // From a run that has begun.
     let interrupted = |error| match error {
-        TrainError::Processes(source) => TrainError::Interrupted { run: folder.path().to_owned(), source },
+        TrainError::Processes(_) | TrainError::Failed { .. } => {
+            TrainError::Interrupted { run: folder.path().to_owned(), source: Box::new(error) }
+        }
         other => other,
     };
-    let mut summary = Summary { folder: folder.path().to_owned(), stages: Vec::new(), stopped: false };
+    if options.leads() && folder.is_unlocked() {
+        let run = folder.path().display();
+        observer.warned(&format!("{run}: its file system knows no locks; nothing keeps other processes out of it"));
+    }
+    let path = || folder.path().display().to_string();
+    let mut summary =
+        Summary { folder: folder.path().to_owned(), stages: Vec::new(), stopped: false, ended_before: true };
     for stage in stages(config, options.share().count)? {
         let name = stage.name.as_deref();
         let files = if options.leads() { folder.stage(name)? } else { folder.stage_elsewhere(name) };
@@ -226,13 +271,20 @@ fn run(
             summary.stages.extend(done);
             continue;
         }
-        let run = StageRun::open(config, &stage, files, before, options, observer)?;
-        match run.run(observer).map_err(interrupted)? {
-            Ended::Finished(done) => summary.stages.extend(done.map(|done| *done)),
-            Ended::Stopped => {
-                summary.stopped = true;
-                break;
-            }
+        summary.ended_before = false;
+        let run = match caught(path(), || StageRun::open(config, &stage, files, before, options, observer)) {
+            // Nothing has been done yet, and what was waited for may have been taken away.
+            Err(_) if options.is_stopped() => return Ok(Summary { stopped: true, ..summary }),
+            opened => opened?,
+        };
+        let ended = caught(path(), || run.run(observer)).map_err(interrupted)?;
+        let finished = said_by_first(options, matches!(ended, Ended::Finished(_))).map_err(interrupted)?;
+        if !finished {
+            summary.stopped = true;
+            break;
+        }
+        if let Ended::Finished(done) = ended {
+            summary.stages.extend(done.map(|done| *done));
         }
     }
     wait_for_first(options)?;

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tch::{Device, Kind};
 use vidtok::{Config, Tokenizer, Weights};
-use vidtok_data::{Ffmpeg, Loader};
+use vidtok_data::{Batch, Ffmpeg, LoadError, Loader};
 use vidtok_metrics::Lpips;
 
 use crate::checkpoints::Checkpoints;
 use crate::data::Data;
+use crate::error::{named, some_of};
 use crate::losses::LpipsNets;
 use crate::records::Records;
 use crate::run_folder::StageFolder;
@@ -36,6 +36,15 @@ pub(crate) struct StageRun<'a> {
     trainer: Trainer,
     /// The files, in the process that keeps them.
     records: Option<Records>,
+    /// The step of the last state that is known to be whole.
+    saved: u64,
+}
+
+/// The batches of a step, and how long they were waited for.
+struct Fetched {
+    batches: Vec<Batch>,
+    start: Instant,
+    waited: Duration,
 }
 
 impl<'a> StageRun<'a> {
@@ -50,6 +59,7 @@ impl<'a> StageRun<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
         let train = &stage.config;
+        train.check_memory(options.share().count)?;
         let mut unheard = Unheard;
         let leads = options.leads();
         let observer = if leads { observer } else { &mut unheard };
@@ -66,11 +76,10 @@ impl<'a> StageRun<'a> {
             begin(config, train, weights, lpips.clone(), options.device, observer)
         };
         let (mut trainer, records) = if leads {
-            let validator = Validator::new(
-                data.validation_clips(train.validation.clips)?,
-                measure,
-                train.loss.perceptual.as_ref().map_or(0.0, |perceptual| perceptual.weight),
-            );
+            // What is left out of the training loss is no part of `rec` either.
+            let perceptual = train.loss.perceptual.as_ref().filter(|_| lpips.is_some());
+            let weight = perceptual.map_or(0.0, |perceptual| perceptual.weight);
+            let validator = Validator::new(data.validation_clips(train.validation.clips)?, measure, weight);
             let checkpoints = Checkpoints::open(files.checkpoints(), train.checkpoints.keep)?;
             let resumed = checkpoints
                 .newest(observer, |path| Trainer::resume(path, config, train.clone(), lpips.clone(), options.device))?;
@@ -106,65 +115,102 @@ impl<'a> StageRun<'a> {
             videos: data.videos(),
             stand_in: data.stands_in(),
         });
-        Ok(Self { stage, options, data, trainer, records })
+        let saved = trainer.step_number();
+        Ok(Self { stage, options, data, trainer, records, saved })
     }
 
     /// Takes the steps that are left, unless it is stopped.
     pub(crate) fn run(mut self, observer: &mut dyn Observer) -> Result<Ended, TrainError> {
-        let train = &self.stage.config;
-        if let Some(records) = self.records.as_mut().filter(|records| !records.measured()) {
-            records.validate(&self.trainer, observer)?;
+        self.look(observer)?;
+        if self.trainer.step_number() < self.stage.config.steps {
+            self.take_steps(observer)?;
         }
+        if self.stopped(false)? {
+            self.save()?;
+            return Ok(Ended::Stopped);
+        }
+        let Self { stage, options, data, trainer, records, .. } = self;
+        let Some(records) = records else { return Ok(Ended::Finished(None)) };
+        match records.finish(stage, &trainer, &data, observer) {
+            // It is done anew from the last state, which is saved.
+            Err(_) if options.is_stopped() => Ok(Ended::Stopped),
+            done => Ok(Ended::Finished(Some(Box::new(done?)))),
+        }
+    }
+
+    fn take_steps(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let train = &self.stage.config;
         let first_batch = self.trainer.step_number() * train.accumulate;
         let mut loader = self.data.loader(train, first_batch, self.options.share())?;
         while self.trainer.step_number() < train.steps {
-            if self.stopped()? {
-                if let Some(records) = &self.records {
-                    records.save(&self.trainer)?;
-                }
-                return Ok(Ended::Stopped);
-            }
-            self.step(&mut loader, observer)?;
-            let step = self.trainer.step_number();
-            let last = step == train.steps;
-            let Some(records) = &mut self.records else { continue };
-            if last || step.is_multiple_of(train.validation.every) {
-                records.validate(&self.trainer, observer)?;
-            }
-            if last || step.is_multiple_of(train.checkpoints.every) {
-                records.save(&self.trainer)?;
+            let fetched = self.fetch(&mut loader)?;
+            let stopped = self.stopped(fetched.is_none())?;
+            let Some(fetched) = fetched.filter(|_| !stopped) else { return Ok(()) };
+            self.step(&fetched, observer)?;
+            self.look(observer)?;
+        }
+        Ok(())
+    }
+
+    /// Measures and saves where the configuration says so, and after the last step.
+    fn look(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let (train, step) = (&self.stage.config, self.trainer.step_number());
+        let due = |every| step == train.steps || step.is_multiple_of(every);
+        let Some(records) = &mut self.records else { return Ok(()) };
+        if due(train.validation.every) && !records.measured(step) {
+            records.validate(&self.trainer, &self.options.stop, observer)?;
+        }
+        if due(train.checkpoints.every) { self.save() } else { Ok(()) }
+    }
+
+    /// Keeps the state.
+    fn save(&mut self) -> Result<(), TrainError> {
+        let step = self.trainer.step_number();
+        if let Some(records) = self.records.as_ref().filter(|_| self.saved != step) {
+            records.save(&self.trainer)?;
+            self.saved = step;
+        }
+        Ok(())
+    }
+
+    /// The batches of the next step; none if this process was told to stop while it waited for them.
+    fn fetch(&self, loader: &mut Loader) -> Result<Option<Fetched>, TrainError> {
+        let (start, waited) = (Instant::now(), loader.waited());
+        let mut batches = Vec::new();
+        for _ in 0..self.stage.config.accumulate {
+            match loader.next_unless(|| self.options.is_stopped()) {
+                // Its decoder may have been ended with us.
+                Some(Err(LoadError::Stopped)) if self.options.is_stopped() => return Ok(None),
+                Some(batch) => batches.push(batch?),
+                None => return Ok(None),
             }
         }
-        drop(loader);
-        let Self { stage, data, trainer, records, .. } = self;
-        let finish = |records: Records| records.finish(stage, &trainer, &data, observer);
-        Ok(Ended::Finished(records.map(finish).transpose()?.map(Box::new)))
+        Ok(Some(Fetched { batches, start, waited: loader.waited() - waited }))
     }
 
-    /// Whether a process that shares the run was told to stop.
-    fn stopped(&self) -> Result<bool, TrainError> {
-        let told = f64::from(u8::from(self.options.stop.load(Ordering::Relaxed)));
-        Ok(self.options.mean(told)? > 0.0)
+    /// Whether a process that shares the run, this one if `told`, was told to stop.
+    fn stopped(&self, told: bool) -> Result<bool, TrainError> {
+        let told = told || self.options.is_stopped();
+        Ok(self.options.mean(f64::from(u8::from(told)))? > 0.0)
     }
 
-    fn step(&mut self, loader: &mut Loader, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let (start, waited) = (Instant::now(), loader.waited());
-        let count = self.stage.config.accumulate as usize;
-        let batches = loader.by_ref().take(count).collect::<Result<Vec<_>, _>>()?;
-        let waiting = (loader.waited() - waited).as_secs_f64();
-        let report = self.trainer.step(&batches)?;
+    fn step(&mut self, fetched: &Fetched, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let Fetched { batches, start, waited } = fetched;
+        let report = self.trainer.step(batches)?;
         let seconds = start.elapsed().as_secs_f64();
-        let waiting = waiting / seconds.max(f64::MIN_POSITIVE);
-        for reason in self.data.new_quarantined() {
-            observer.warned(&format!("set aside: {reason}"));
+        let waiting = waited.as_secs_f64() / seconds.max(f64::MIN_POSITIVE);
+        for warning in self.data.new_warnings() {
+            observer.warned(&warning);
         }
         let Some(records) = &mut self.records else { return Ok(()) };
         if report.skipped {
-            let names: Vec<&str> = batches.iter().flat_map(|batch| &batch.names).map(String::as_str).collect();
+            let names: Vec<String> = batches.iter().flat_map(|batch| batch.names.iter().cloned()).collect();
             observer.warned(&format!(
-                "step {} was skipped: numbers that are not finite on {}",
+                "step {} was skipped, {} so far: {} on {}",
                 report.step,
-                names.join(", ")
+                self.trainer.skipped(),
+                named(&report.faults()),
+                some_of(&names)
             ));
         }
         observer.stepped(&report, waiting);

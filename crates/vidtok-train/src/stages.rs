@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use vidtok::Config;
 
 use crate::config::{one_line, wrong};
+use crate::run_folder::LONGEST_NAME;
 use crate::{TrainConfig, TrainError};
 
 const STAGES: &str = "stages";
@@ -96,7 +97,7 @@ pub fn read_recipe(path: &Path) -> Result<Table, TrainError> {
 }
 
 fn is_folder_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
 /// Sets what `changes` holds in `table`, table by table.

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 use vidtok::{Tokenizer, Weights, ema_key, sha256};
 use vidtok_loss::LeCam;
 use vidtok_metrics::Lpips;
-use vidtok_torch::{ProcessGroup, TensorFile, write_tensors};
+use vidtok_torch::{ProcessGroup, TensorFile, TensorFileError, write_tensors};
 
 use crate::losses::{self, Losses};
 use crate::{Adam, TrainConfig, TrainError, Trainer};
@@ -19,6 +19,7 @@ use crate::{Adam, TrainConfig, TrainError, Trainer};
 const STATE: &str = "vidtok.training";
 /// And of the hash of all tensors.
 const SHA256: &str = "vidtok.training_sha256";
+const NO_STATE: &str = "it is no state of a training run";
 const GENERATOR: &str = "optimizer.generator";
 const DISCRIMINATOR: &str = "optimizer.discriminator";
 
@@ -34,9 +35,9 @@ pub(crate) struct Progress {
 }
 
 /// What is no tensor.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    progress: Progress,
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    pub(crate) progress: Progress,
     generator_updates: i32,
     discriminator_updates: i32,
     ema_updates: u64,
@@ -46,7 +47,7 @@ struct Saved {
 
 impl Trainer {
     /// Everything that is a tensor, by the names of a saved state.
-    fn tensors(&self) -> BTreeMap<String, &Tensor> {
+    pub(crate) fn tensors(&self) -> BTreeMap<String, &Tensor> {
         let optimizers = [(GENERATOR, &self.generator), (DISCRIMINATOR, &self.discriminator)];
         let moments = optimizers
             .into_iter()
@@ -60,7 +61,7 @@ impl Trainer {
     }
 
     /// Everything that is none.
-    fn numbers(&self) -> Saved {
+    pub(crate) fn numbers(&self) -> Saved {
         let lecam = self.losses.adversary.as_ref().map(|adversary| adversary.lecam()).unwrap_or_default();
         Saved {
             progress: self.progress,
@@ -115,8 +116,8 @@ impl Trainer {
     /// A trainer that goes on from a saved state.
     ///
     /// # Errors
-    /// If the file cannot be read, is damaged, or belongs to another model or other losses than `tokenizer_config` and
-    /// `config` describe.
+    /// [`TrainError::Damaged`] if the file is not whole; others if it cannot be read, or belongs to another model or other
+    /// losses than `tokenizer_config` and `config` describe.
     pub fn resume(
         path: &Path,
         tokenizer_config: &vidtok::Config,
@@ -125,15 +126,11 @@ impl Trainer {
         device: Device,
     ) -> Result<Self, TrainError> {
         let wrong = |message: String| TrainError::State { path: path.to_owned(), message };
-        let file = TensorFile::open(path).map_err(vidtok::Error::from)?;
-        let text = file.metadata(STATE).ok_or_else(|| wrong("it is no state of a training run".to_owned()))?;
-        let saved: Saved = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
-        let tensors = file.tensors().map_err(vidtok::Error::from)?;
-        let hash = sha256(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)));
-        if file.metadata(SHA256) != Some(hash.as_str()) {
-            return Err(wrong("it is damaged: its hash is not the one that it states".to_owned()));
-        }
-        let weights = Weights::read(path)?;
+        let (saved, tensors) = read_whole(path)?;
+        let weights = Weights::read(path).map_err(|error| match error {
+            vidtok::Error::Config { message, .. } => TrainError::Damaged { path: path.to_owned(), message },
+            other => other.into(),
+        })?;
         let tokenizer = Tokenizer::with_weights(tokenizer_config.clone(), weights, device, Kind::Float)?;
         let prefix = format!("{}.", losses::PREFIX);
         let of_losses = tensors.iter().filter(|(name, _)| name.starts_with(&prefix));
@@ -155,4 +152,24 @@ impl Trainer {
         trainer.set_numbers(&saved);
         Ok(trainer)
     }
+}
+
+/// What a state holds, once it is known to be whole.
+fn read_whole(path: &Path) -> Result<(Saved, BTreeMap<String, Tensor>), TrainError> {
+    let damaged = |message: String| TrainError::Damaged { path: path.to_owned(), message };
+    let unread = |error| match error {
+        TensorFileError::Io { source, .. } => TrainError::io(path, source),
+        TensorFileError::Format { source, .. } => damaged(source.to_string()),
+        other => damaged(other.to_string()),
+    };
+    let file = TensorFile::open(path).map_err(unread)?;
+    let text = file.metadata(STATE);
+    let text = text.ok_or_else(|| TrainError::State { path: path.to_owned(), message: NO_STATE.to_owned() })?;
+    let saved = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    let tensors = file.tensors().map_err(unread)?;
+    let hash = sha256(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)));
+    if file.metadata(SHA256) != Some(hash.as_str()) {
+        return Err(damaged("its hash is not the one that it states".to_owned()));
+    }
+    Ok((saved, tensors))
 }

@@ -1,37 +1,44 @@
 //! The numbers of one training step.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tch::Tensor;
 use vidtok_core::Peers;
 
-/// The numbers of one step: means over its batches.
+/// The numbers of one step: means over its batches. One that is not finite is `null` in JSON, and read back as NaN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepReport {
     /// The step, from 0.
     pub step: u64,
     /// What the generator minimised.
+    #[serde(deserialize_with = "number")]
     pub loss: f64,
     /// The negative log-likelihood in it.
+    #[serde(deserialize_with = "number")]
     pub nll: f64,
     /// The mean of |x - y| + weight * LPIPS.
+    #[serde(deserialize_with = "number")]
     pub rec: f64,
     /// The mean LPIPS distance in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "number_that_is_there", skip_serializing_if = "Option::is_none")]
     pub lpips: Option<f64>,
     /// The quantizer's loss, before its weight.
+    #[serde(deserialize_with = "number")]
     pub quantizer: f64,
     /// The learned log-variance, after the step.
+    #[serde(deserialize_with = "number")]
     pub logvar: f64,
     /// PSNR of the batch in dB, before the step.
+    #[serde(deserialize_with = "number")]
     pub psnr: f64,
     /// Norm of the generator's gradients before clipping.
+    #[serde(deserialize_with = "number")]
     pub gradient_norm: f64,
     /// The learning rate.
     pub learning_rate: f64,
     /// The adversary's numbers, once it has begun.
     #[serde(flatten)]
     pub adversary: Option<AdversaryReport>,
-    /// Whether a number that is not finite made this step change nothing.
+    /// Whether this step changed nothing, because of its [`faults`](Self::faults).
     #[serde(default)]
     pub skipped: bool,
 }
@@ -40,21 +47,38 @@ pub struct StepReport {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AdversaryReport {
     /// The generator's loss, before its weight.
+    #[serde(deserialize_with = "number")]
     pub generator: f64,
     /// That weight, the adaptive one included.
+    #[serde(deserialize_with = "number")]
     pub adaptive_weight: f64,
     /// What the discriminator minimised.
+    #[serde(deserialize_with = "number")]
     pub discriminator: f64,
     /// The loss on the logits in it.
+    #[serde(deserialize_with = "number")]
     pub discriminator_logits: f64,
     /// LeCAM's loss in it, before its weight.
+    #[serde(deserialize_with = "number")]
     pub lecam: f64,
     /// Mean logit of clips.
+    #[serde(deserialize_with = "number")]
     pub logits_real: f64,
     /// Mean logit of reconstructions.
+    #[serde(deserialize_with = "number")]
     pub logits_fake: f64,
     /// Norm of the discriminator's gradients before clipping.
+    #[serde(deserialize_with = "number")]
     pub discriminator_gradient_norm: f64,
+}
+
+/// Reads a number that JSON has no form for, and was written as `null`, as NaN.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Option::deserialize(deserializer).map(|number| number.unwrap_or(f64::NAN))
+}
+
+fn number_that_is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    number(deserializer).map(Some)
 }
 
 /// Means over the processes of numbers that each has of its part of a batch.
@@ -91,6 +115,19 @@ impl StepReport {
             .into_iter()
             .chain(&mut self.lpips)
             .chain(adversary)
+    }
+
+    /// Names and values of those numbers that are not finite and must be: the losses that are minimised, and the norms of
+    /// their gradients.
+    #[must_use]
+    pub fn faults(&self) -> Vec<(&'static str, f64)> {
+        let mut faults = vec![("loss", self.loss), ("gradient_norm", self.gradient_norm)];
+        if let Some(adversary) = &self.adversary {
+            faults.push(("discriminator", adversary.discriminator));
+            faults.push(("discriminator_gradient_norm", adversary.discriminator_gradient_norm));
+        }
+        faults.retain(|(_, value)| !value.is_finite());
+        faults
     }
 
     /// Names and values of all numbers but the step, for logs and curves.

@@ -2,7 +2,8 @@
 //!
 //! The losses are differentiated at the reconstruction first, so that their networks' activations are gone before the
 //! tokenizer's own backward pass, which runs once: the adaptive weight needs gradients at the decoder's last layer
-//! only. Then the discriminator learns from the same reconstruction.
+//! only. The discriminator's gradients come from the same reconstruction. Only then is anything changed, and only if all
+//! losses and gradients are finite.
 //!
 //! Whatever is random in a step follows from the seed and the step, so that a run can go on at any step.
 //!
@@ -10,16 +11,17 @@
 //! the adaptive weight, the norms' statistics, LeCAM, the use of codes) is joined, and noise is drawn for the whole batch,
 //! so that they do together what one process does.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use tch::{Kind, Tensor};
 use vidtok::{Tokenizer, TrainingOptions};
 use vidtok_core::{Alone, Differentiated, Peers};
 use vidtok_data::{Batch, to_unit_range};
+use vidtok_loss::Adversary;
 use vidtok_metrics::Psnr;
-use vidtok_torch::{GradientReducer, ProcessGroup, panic_message, with_gradient};
+use vidtok_torch::{GradientReducer, ProcessGroup, ProcessGroupError, with_gradient};
 
+use crate::error::caught;
 use crate::losses::Losses;
 use crate::state::Progress;
 use crate::step_report::average;
@@ -131,23 +133,29 @@ impl Trainer {
 
     /// Takes a step on one batch, or on several whose gradients are averaged; clips are `[b, 3, t, h, w]` in [-1, 1].
     ///
-    /// A step whose loss or gradients are no finite numbers changes no parameter and says so in its report.
+    /// A step with a loss or gradients that are not finite, the discriminator's included, changes nothing but its own
+    /// number and the count of skipped steps, and says so in its report.
     ///
     /// # Errors
-    /// If a clip has another shape, if more than `max_skipped` steps in a row were skipped, or if a process that shares
-    /// the step is gone; the trainer is of no more use then.
+    /// If a clip has another shape, if more than `max_skipped` steps in a row were skipped, if libtorch fails, or if a
+    /// process that shares the step is gone; the trainer is of no more use then.
     pub fn step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
-        let Some(team) = &self.team else { return self.take_step(batches) };
-        let group = Rc::clone(&team.group);
+        let step = self.progress.step;
         // What is joined in the middle of a pass fails as libtorch's functions do.
-        let taken = catch_unwind(AssertUnwindSafe(|| self.take_step(batches)));
-        taken.unwrap_or_else(|panic| Err(group.failed(&panic_message(panic.as_ref())).into()))
+        caught(format!("step {step}"), || self.take_step(batches)).map_err(|error| match (error, &self.team) {
+            (TrainError::Failed { place, message }, Some(team)) => match team.group.failed(&message) {
+                lost @ ProcessGroupError::Lost { .. } => lost.into(),
+                failed => TrainError::Failed { place, message: failed.to_string() },
+            },
+            (error, _) => error,
+        })
     }
 
     fn take_step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
         tch::manual_seed(step_seed(self.config.seed, self.progress.step));
         let weight = 1.0 / batches.len().max(1) as f64;
         let mut report = self.empty_report();
+        let counts = self.losses.adversary.as_ref().map(Adversary::counts);
         self.generator.zero_grad();
         let mut generated = Vec::new();
         let peers = self.peers();
@@ -157,20 +165,33 @@ impl Trainer {
         }
         average(&*peers, report.of_generator());
         report.gradient_norm = self.generator.clip_grad_norm(self.config.clip_norm);
-        report.skipped = !(report.loss.is_finite() && report.gradient_norm.is_finite());
+        if report.faults().is_empty() {
+            self.discriminate(&generated, weight, &*peers, &mut report)?;
+        }
+        report.skipped = !report.faults().is_empty();
         if report.skipped {
+            if let (Some(adversary), Some(counts)) = (&mut self.losses.adversary, &counts) {
+                adversary.set_counts(counts);
+            }
             self.skip(&report, batches)?;
         } else {
-            self.generator.step(report.learning_rate);
-            report.logvar = self.losses.reconstruction.logvar().double_value(&[]);
-            self.discriminate(&generated, weight, &*peers, &mut report)?;
-            if let Some(ema) = &mut self.ema {
-                ema.update(self.tokenizer.parameters());
-            }
-            self.progress.skipped_in_row = 0;
+            self.update(&mut report);
         }
         self.progress.step += 1;
         Ok(report)
+    }
+
+    /// Moves everything along its gradients.
+    fn update(&mut self, report: &mut StepReport) {
+        self.generator.step(report.learning_rate);
+        report.logvar = self.losses.reconstruction.logvar().double_value(&[]);
+        if report.adversary.is_some() {
+            self.discriminator.step(report.learning_rate);
+        }
+        if let Some(ema) = &mut self.ema {
+            ema.update(self.tokenizer.parameters());
+        }
+        self.progress.skipped_in_row = 0;
     }
 
     fn empty_report(&self) -> StepReport {
@@ -214,10 +235,7 @@ impl Trainer {
         let terms = self.losses.reconstruction.forward(&target, &reconstruction)?;
         let quantizer = pass.regularized.loss;
         let mut loss = &terms.nll + &quantizer * self.tokenizer.quantizer().loss_weight();
-        // A network that has lost its way must not spoil the discriminator's statistics.
-        let finite = peers.mean(&loss.detach()).double_value(&[]).is_finite();
-        if let (Some(adversary), Some(report)) = (&self.losses.adversary, report.adversary.as_mut().filter(|_| finite))
-        {
+        if let (Some(adversary), Some(report)) = (&self.losses.adversary, &mut report.adversary) {
             let Differentiated { value, gradient } = adversary.judge(&reconstruction, peers);
             let judged = with_gradient(&value, &reconstruction, &gradient);
             let last_layer = self.tokenizer.decoder_output_weight();
@@ -243,7 +261,7 @@ impl Trainer {
         Ok(Generated { target, reconstruction })
     }
 
-    /// The discriminator's update on the same batches.
+    /// The discriminator's gradients of the same batches.
     fn discriminate(
         &mut self,
         generated: &[Generated],
@@ -270,9 +288,6 @@ impl Trainer {
         }
         average(peers, numbers.of_discriminator());
         numbers.discriminator_gradient_norm = self.discriminator.clip_grad_norm(self.config.clip_norm);
-        if numbers.discriminator.is_finite() && numbers.discriminator_gradient_norm.is_finite() {
-            self.discriminator.step(report.learning_rate);
-        }
         Ok(())
     }
 
@@ -283,8 +298,7 @@ impl Trainer {
             return Err(TrainError::NotFinite {
                 step: report.step,
                 steps: self.progress.skipped_in_row,
-                loss: report.loss,
-                gradient_norm: report.gradient_norm,
+                faults: report.faults(),
                 clips: batches.iter().flat_map(|batch| batch.names.iter().cloned()).collect(),
             });
         }
@@ -316,6 +330,7 @@ mod tests {
 
     use super::*;
     use crate::LossConfig;
+    use crate::state::Saved;
 
     const KL: &str = "tiny_kl";
     const FSQ: &str = "tiny_fsq";
@@ -336,6 +351,14 @@ mod tests {
         let picture = ramp.view([1, 1, 1, 1, side]) * ramp.view([1, 1, 1, side, 1]);
         let clips = Tensor::cat(&[&picture, &(-&picture)], 0).expand([2, 3, 5, side, side], false).contiguous();
         Batch { clips, names: vec!["a".to_owned(), "b".to_owned()] }
+    }
+
+    /// All that a step can change, but for the step's number and the count of skipped steps.
+    fn everything(trainer: &Trainer) -> (Vec<Tensor>, Saved) {
+        let tensors = trainer.tensors().values().map(|tensor| tensor.detach().copy()).collect();
+        let mut numbers = trainer.numbers();
+        numbers.progress = Progress::default();
+        (tensors, numbers)
     }
 
     fn parameters(trainer: &Trainer) -> Vec<Tensor> {
@@ -394,16 +417,46 @@ mod tests {
             let Batch { clips, names } = batch(32);
             Batch { clips: clips * f64::NAN, names }
         };
-        let before = parameters(&trainer);
-        assert!(trainer.step(&[spoilt()]).unwrap().skipped);
-        assert!(parameters(&trainer) == before);
+        let before = everything(&trainer);
+        // The discriminator has seen the first batch when the second one spoils the step.
+        assert!(trainer.step(&[batch(32), spoilt()]).unwrap().skipped);
+        assert!(everything(&trainer) == before);
         assert!(!trainer.step(&[batch(32)]).unwrap().skipped);
+        assert!(everything(&trainer) != before);
         assert!(trainer.step(&[spoilt()]).unwrap().skipped, "one in a row is allowed again");
         let error = trainer.step(&[spoilt()]).unwrap_err();
         assert!(matches!(&error, TrainError::NotFinite { step: 3, steps: 2, .. }), "{error}");
-        assert!(error.to_string().contains("a, b"), "{error}");
+        assert!(error.to_string().contains("loss is NaN, gradient_norm is NaN on a, b)"), "{error}");
         let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) == 1;
         assert!(trainer.losses.parameters().iter().all(|(_, tensor)| finite(tensor)));
+    }
+
+    #[test]
+    fn a_discriminator_whose_loss_is_not_finite_makes_the_whole_step_change_nothing() {
+        let adversary = vidtok_loss::AdversaryConfig { start: 0, ..Default::default() };
+        let mut trainer = trainer(KL, LossConfig { adversary: Some(adversary), ..LossConfig::default() });
+        trainer.ema = Some(Ema::new(0.9, trainer.tokenizer.parameters()));
+        assert!(!trainer.step(&[batch(32)]).unwrap().skipped);
+        // Finite, but not squared.
+        let means = vidtok_loss::LeCam { real: 1e30, fake: 0.0 };
+        trainer.losses.adversary.as_mut().unwrap().set_lecam(means);
+        let before = everything(&trainer);
+        let report = trainer.step(&[batch(32)]).unwrap();
+        let faults: Vec<&str> = report.faults().into_iter().map(|(name, _)| name).collect();
+        assert!(report.skipped && report.loss.is_finite() && faults.contains(&"discriminator"), "{faults:?}");
+        assert!(everything(&trainer) == before);
+        assert_eq!((trainer.step_number(), trainer.skipped()), (2, 1));
+        let error = trainer.step(&[batch(32)]).unwrap_err();
+        assert!(error.to_string().contains("discriminator is inf"), "{error}");
+    }
+
+    #[test]
+    fn what_libtorch_panics_with_in_a_step_is_an_error() {
+        let adversary = vidtok_loss::AdversaryConfig { start: 0, ..Default::default() };
+        let mut trainer = trainer(KL, LossConfig { adversary: Some(adversary), ..LossConfig::default() });
+        let error = trainer.step(&[batch(8)]).unwrap_err(); // smaller than the discriminator's kernels
+        assert!(matches!(&error, TrainError::Failed { place, .. } if place == "step 0"), "{error}");
+        assert!(error.to_string().starts_with("step 0: libtorch failed: ") && error.to_string().lines().count() == 1);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tch::{Kind, Tensor};
-use vidtok_core::{FrameRate, Quantized};
+use vidtok_core::{FrameRate, FrameTimes, PixelAspect, Quantized};
 use vidtok_torch::{TensorFile, write_tensors};
 
 use crate::{Error, Padding, Window};
@@ -57,21 +57,27 @@ pub struct EncodedFile {
     pub model: Option<String>,
     /// The sha256 of the model's weights.
     pub weights_sha256: Option<String>,
-    /// Frames per second of the source.
+    /// Frames per second of the clip; on average, where they come unevenly.
     pub frame_rate: Option<FrameRate>,
+    /// When each frame of the clip is shown, where their rate is not constant.
+    pub frame_times: Option<FrameTimes>,
+    /// The shape of the source's pixels.
+    pub pixel_aspect: PixelAspect,
 }
 
 const MODEL: &str = "vidtok.model";
 const WEIGHTS: &str = "vidtok.weights_sha256";
 const VERSION: &str = "vidtok.version";
 const FPS: &str = "vidtok.fps";
+const FRAME_TIMES: &str = "vidtok.frame_times";
+const PIXEL_ASPECT: &str = "vidtok.pixel_aspect";
 const FRAMES: &str = "vidtok.frames";
 const SIZE: &str = "vidtok.size";
 const PADDING: &str = "vidtok.padding";
 const WINDOW: &str = "vidtok.window";
 
 impl EncodedFile {
-    /// What is to be written of `encoded`.
+    /// What is to be written of `encoded`, a clip of square pixels.
     #[must_use]
     pub fn new(encoded: Encoded, model: &str, weights_sha256: &str, frame_rate: Option<FrameRate>) -> Self {
         let Encoded { latent, logvar, indices, padding, window } = encoded;
@@ -84,6 +90,8 @@ impl EncodedFile {
             model: Some(model.to_owned()),
             weights_sha256: Some(weights_sha256.to_owned()),
             frame_rate,
+            frame_times: None,
+            pixel_aspect: PixelAspect::SQUARE,
         }
     }
 
@@ -107,6 +115,8 @@ impl EncodedFile {
             (WEIGHTS, self.weights_sha256.clone()),
             (VERSION, Some(env!("CARGO_PKG_VERSION").to_owned())),
             (FPS, self.frame_rate.map(|rate| rate.to_string())),
+            (FRAME_TIMES, self.frame_times.as_ref().map(ToString::to_string)),
+            (PIXEL_ASPECT, (!self.pixel_aspect.is_square()).then(|| self.pixel_aspect.to_string())),
             (FRAMES, Some(t.to_string())),
             (SIZE, Some(format!("{w}x{h}"))),
             (PADDING, padding),
@@ -140,6 +150,14 @@ impl EncodedFile {
             .metadata(FPS)
             .map(|text| text.parse().map_err(|_| wrong("the frame rate in the metadata cannot be read")))
             .transpose()?;
+        let frame_times = file
+            .metadata(FRAME_TIMES)
+            .map(|text| text.parse().map_err(|_| wrong("the frame times in the metadata cannot be read")))
+            .transpose()?;
+        let pixel_aspect = file
+            .metadata(PIXEL_ASPECT)
+            .map(|text| text.parse().map_err(|_| wrong("the shape of pixels in the metadata cannot be read")))
+            .transpose()?;
         Ok(Self {
             latent,
             logvar: tensor("logvar")?,
@@ -149,6 +167,8 @@ impl EncodedFile {
             model: file.metadata(MODEL).map(str::to_owned),
             weights_sha256: file.metadata(WEIGHTS).map(str::to_owned),
             frame_rate,
+            frame_times,
+            pixel_aspect: pixel_aspect.unwrap_or_default(),
         })
     }
 }

@@ -8,6 +8,7 @@ use vidtok_arch::{ArchError, Causality};
 use vidtok_quant::QuantizerError;
 use vidtok_torch::{ParameterError, TensorFileError};
 
+use crate::PixelRange;
 use crate::checkpoint::CheckpointError;
 use crate::plan::Bytes;
 
@@ -101,6 +102,24 @@ pub enum Error {
         /// A parameter without one.
         key: String,
     },
+    /// A key stands in a file twice once the names of wrappers are left out of it.
+    #[error("{}: key {key:?} stands there with \"module.\" or \"_orig_mod.\" and without", path.display())]
+    TwiceNamed {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+    },
+    /// Parameters of a model are NaN or infinite.
+    #[error("{count} of the model's parameters hold NaN or infinity as {kind}: {names}")]
+    ParametersNotFinite {
+        /// How many do.
+        count: usize,
+        /// The number type in which they do: in a small one large numbers are infinite.
+        kind: &'static str,
+        /// The first of them.
+        names: String,
+    },
     /// A tensor, or what else is given, is not as it must be.
     #[error("{what}: expected {expected}, found {found}")]
     Shape {
@@ -110,6 +129,12 @@ pub enum Error {
         expected: String,
         /// What is there.
         found: String,
+    },
+    /// A video's pixels are not in [-1, 1], by far.
+    #[error("the video: expected pixels in [-1, 1], found {}", range.describe())]
+    PixelRange {
+        /// The values that it has.
+        range: PixelRange,
     },
     /// The encoder gives infinities or no numbers.
     #[error("the encoder's output is not finite: the input or the weights are faulty, or the number type is too small")]

@@ -118,6 +118,25 @@ impl Tokenizer {
         ])
     }
 
+    /// Looks at every number of the weights.
+    ///
+    /// # Errors
+    /// [`Error::ParametersNotFinite`] with the names of those that hold NaN or infinity.
+    pub fn check_finite(&self) -> Result<(), Error> {
+        const NAMED: usize = 5;
+        let is_finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) != 0;
+        let faulty: Vec<&str> =
+            self.parameters.iter().filter(|(_, tensor)| !is_finite(tensor)).map(|(name, _)| name).collect();
+        if faulty.is_empty() {
+            return Ok(());
+        }
+        let mut names = faulty[..faulty.len().min(NAMED)].join(", ");
+        if faulty.len() > NAMED {
+            names.push_str(", ...");
+        }
+        Err(Error::ParametersNotFinite { count: faulty.len(), kind: kind_name(self.kind), names })
+    }
+
     /// The model's configuration.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -163,7 +182,8 @@ impl Tokenizer {
     /// Encodes `[b, 3, t, h, w]` in [-1, 1]; any t, h, w >= 1.
     ///
     /// # Errors
-    /// If the video's shape is another, or the encoder gives numbers that are not finite.
+    /// If the video's shape is another, its values are far outside [-1, 1], or the encoder gives numbers that are not
+    /// finite.
     pub fn encode(&self, video: &Tensor, options: EncodeOptions) -> Result<Encoded, Error> {
         let mut encoder = StreamEncoder::new(self, clip_size(video)?, options);
         let parts: Vec<Quantized> = encoder.push(video)?.into_iter().collect();
@@ -273,6 +293,15 @@ impl Tokenizer {
             expected: format!("less than the decoded {room:?} (front and back, bottom, right)"),
             found: format!("{cut:?}"),
         })
+    }
+}
+
+/// A number type as arguments and stamps call it.
+pub(crate) fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::BFloat16 => "bf16",
+        Kind::Half => "f16",
+        _ => "f32",
     }
 }
 

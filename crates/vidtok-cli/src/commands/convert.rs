@@ -51,6 +51,7 @@ pub(crate) fn run(arguments: &ConvertArgs) -> anyhow::Result<()> {
     let kind = arguments.dtype.kind();
     let tokenizer =
         progress::during("loading the weights", || Tokenizer::with_weights(config, weights, Device::Cpu, kind))?;
+    tokenizer.check_finite().with_context(|| arguments.input.display().to_string())?;
     let name = arguments.input.file_name().unwrap_or_default().to_string_lossy();
     let averaged = if arguments.ema { ", EMA weights" } else { "" };
     let origin = format!("converted from {name}{averaged}");

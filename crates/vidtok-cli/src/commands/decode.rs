@@ -8,10 +8,11 @@ use vidtok::{EncodedFile, StreamDecoder, Work};
 use vidtok_core::FrameRate;
 use vidtok_data::Timeline;
 
-use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
-use crate::clip::Output;
+use crate::args::{ComputeArgs, MemoryArgs, ModelArgs, parse_rate};
+use crate::clip::{Output, WriteArgs};
 use crate::pipeline::Writing;
 use crate::progress;
+use crate::signals::{NOTHING_WRITTEN, end_on_signals};
 use crate::standard::with_input;
 
 /// Arguments of `vidtok decode`.
@@ -23,8 +24,10 @@ pub(crate) struct DecodeArgs {
     compute: ComputeArgs,
     #[command(flatten)]
     memory: MemoryArgs,
+    #[command(flatten)]
+    write: WriteArgs,
     /// Frames per second of the video; the source's without it
-    #[arg(long)]
+    #[arg(long, value_parser = parse_rate)]
     fps: Option<FrameRate>,
     /// Encoded clip (of `vidtok encode`); - for standard input
     input: PathBuf,
@@ -34,12 +37,16 @@ pub(crate) struct DecodeArgs {
 }
 
 pub(crate) fn run(arguments: &DecodeArgs) -> anyhow::Result<()> {
+    end_on_signals(NOTHING_WRITTEN)?;
     with_input(&arguments.input, |input| decode(arguments, input.path()))
 }
 
 fn decode(arguments: &DecodeArgs, input: &Path) -> anyhow::Result<()> {
     let file = EncodedFile::read(input)?;
-    let output = Output::new(&arguments.output, arguments.fps.or(file.frame_rate).map(Timeline::even))?;
+    let source = file.frame_rate.map(|rate| Timeline::even(rate).with_times(file.frame_times.clone()));
+    let timeline = arguments.fps.map(Timeline::even).or(source);
+    let timeline = timeline.map(|timeline| timeline.with_pixel_aspect(file.pixel_aspect));
+    let output = Output::new(&arguments.output, timeline, arguments.write.options())?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     if file.weights_sha256.as_deref().is_some_and(|sha256| sha256 != tokenizer.weights_sha256()) {
         let encoder = file.model.as_deref().unwrap_or("another model");

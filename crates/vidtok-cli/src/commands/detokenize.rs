@@ -6,8 +6,10 @@ use clap::Args;
 use vidtok_tokenize::{DetokenizeOptions, detokenize};
 
 use crate::args::{ComputeArgs, ModelArgs, parse_bytes};
+use crate::clip::WriteArgs;
+use crate::notices::Notices;
 use crate::progress;
-use crate::signals::stop_on_signals;
+use crate::signals::end_on_signals;
 
 /// Arguments of `vidtok detokenize`.
 #[derive(Debug, Args)]
@@ -28,20 +30,28 @@ pub(crate) struct DetokenizeArgs {
     /// The most memory to hold, such as 2GiB
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = parse_bytes)]
     max_memory: u64,
+    #[command(flatten)]
+    write: WriteArgs,
 }
 
 pub(crate) fn run(arguments: &DetokenizeArgs) -> anyhow::Result<()> {
-    let stop = stop_on_signals()?;
+    let stop = end_on_signals("videos that are restored stay; the same command starts anew")?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     let options = DetokenizeOptions {
         data: arguments.data.clone(),
         out: arguments.out.clone(),
         only: arguments.only.clone(),
         max_memory: arguments.max_memory,
+        write: arguments.write.options(),
         stop,
     };
     let spinner = progress::spinner("restoring videos");
-    let count = detokenize(&tokenizer, &options, &mut |video| spinner.set_message(format!("restored {}", video.key)))?;
+    let mut notices = Notices::default();
+    let count = detokenize(&tokenizer, &options, &mut |video, new| {
+        progress::say(&spinner, &format!("restored {}", video.key));
+        let lines = new.iter().filter_map(|notice| notices.line(&video.key, notice));
+        lines.for_each(|line| spinner.suspend(|| eprintln!("{line}")));
+    })?;
     spinner.finish_and_clear();
     println!("restored       {count} videos in {}", arguments.out.display());
     Ok(())

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use vidtok::{EncodeOptions, Encoded, EncodedFile, StreamEncoder, Tokenizer, Work};
+use vidtok_data::Timeline;
 
 use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
 use crate::clip::{Clip, FrameArgs};
 use crate::pipeline::Reading;
 use crate::progress;
+use crate::signals::{NOTHING_WRITTEN, end_on_signals};
 use crate::standard::{Input, is_standard, with_input, write_file};
 
 /// Arguments of `vidtok encode`.
@@ -32,6 +34,7 @@ pub(crate) struct EncodeArgs {
 }
 
 pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
+    end_on_signals(NOTHING_WRITTEN)?;
     if !is_standard(&arguments.output) {
         super::convert::check_tensor_name(&arguments.output)?;
     }
@@ -41,7 +44,8 @@ pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
 
 fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
     let clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
-    let ([t, h, w], frame_rate) = (clip.size(), clip.frame_rate());
+    clip.print_notices(input);
+    let ([t, h, w], timeline, pixel_aspect) = (clip.size(), clip.timeline().cloned(), clip.pixel_aspect());
     let options = EncodeOptions { seed: arguments.seed, window: clip.window() };
     let plan = arguments.memory.plan(tokenizer, Work::Encode, [t, h, w], options.window)?;
     let mut encoder = StreamEncoder::new(tokenizer, [t, h, w], options).planned(&plan);
@@ -55,6 +59,9 @@ fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyho
     bar.finish_and_clear();
     let encoded = Encoded::join(&parts, encoder.padding(), options.window);
     let name = &tokenizer.config().name;
+    let frame_times = timeline.as_ref().and_then(Timeline::times).cloned();
+    let frame_rate = timeline.as_ref().map(Timeline::frame_rate);
     let file = EncodedFile::new(encoded, name, tokenizer.weights_sha256(), frame_rate);
+    let file = EncodedFile { frame_times, pixel_aspect, ..file };
     write_file(&arguments.output, |path| Ok(file.write(path, [t, h, w])?))
 }

@@ -6,21 +6,26 @@ use anyhow::ensure;
 use clap::Args;
 use tch::{Device, Kind};
 use vidtok::Tokenizer;
-use vidtok_core::Codec;
-use vidtok_core::FrameRate;
+use vidtok_core::{Codec, FrameRate};
 use vidtok_data::{LeftOut, VideoList, find_videos, read_video_list};
 use vidtok_eval::{
     CodecSpec, Downsample, EvaluateOptions, Evaluation, H264, Identity, Jpeg, MetricKind, Progress, Protocol,
-    TorchScript, evaluate,
+    TorchScript, Unmeasured, evaluate,
 };
 
-use crate::args::ComputeArgs;
+use crate::args::{ComputeArgs, RATES, parse_rate};
+use crate::clip::ReadArgs;
+use crate::ending::Ending;
+use crate::notices::Notices;
 use crate::progress;
+use crate::signals::end_on_signals;
 
+/// The status of an evaluation that is written but not of all videos that were asked for.
+const INCOMPLETE: u8 = 3;
 /// The page, in the folder of the results.
 const PAGE: &str = "report.html";
 
-/// Arguments of `vidtok evaluate`.
+/// Arguments of `vidtok evaluate`. Status 3: all is written, but videos that were asked for were left out.
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {
     /// One-file model
@@ -41,11 +46,13 @@ pub(crate) struct EvaluateArgs {
     /// Folder for the results; what is done there is not done again
     #[arg(long, value_name = "DIR", default_value = "evaluation")]
     out: PathBuf,
-    /// Take every n-th frame, to come close to this many a second; 0 takes all
-    #[arg(long, default_value_t = 30.0)]
+    #[command(flatten)]
+    read: ReadArgs,
+    /// Take those frames that come close to this many a second; 0 takes all
+    #[arg(long, default_value_t = 30.0, value_parser = parse_fps)]
     fps: f64,
     /// Images of a folder of frames that are shown in a second; 25 without it
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     frame_rate: Option<FrameRate>,
     /// Resize the shorter side to this height and cut to the middle
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(i64).range(1..=16384))]
@@ -57,7 +64,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long)]
     long: bool,
     /// Take at most so many frames of each video
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     max_frames: Option<u64>,
     /// What to measure: psnr, ssim, ms_ssim, lpips_vgg, lpips_alex, fvd, flicker, seam
     #[arg(long, value_delimiter = ',', default_values_t = MetricKind::DEFAULT.map(|kind| kind.key().to_owned()))]
@@ -70,7 +77,14 @@ pub(crate) struct EvaluateArgs {
     no_players: bool,
 }
 
+/// 0 or frames per second.
+fn parse_fps(text: &str) -> Result<f64, String> {
+    let fps = text.parse().ok().filter(|fps| *fps == 0.0 || RATES.contains(fps));
+    fps.ok_or_else(|| format!("expected 0 or a rate from {} to {}", RATES.start(), RATES.end()))
+}
+
 pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
+    let stop = end_on_signals("what is measured stays, and the same command goes on")?;
     let device = arguments.compute.prepare()?;
     let protocol = protocol(arguments)?;
     let VideoList { root, videos, left_out } = match &arguments.meta {
@@ -84,33 +98,47 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
         println!("{left_out}");
     }
     let codecs = progress::during("loading the codecs", || codecs(arguments, device))?;
-    let options =
-        EvaluateOptions { out: arguments.out.clone(), batch: arguments.batch as usize, players: !arguments.no_players };
+    let options = EvaluateOptions {
+        out: arguments.out.clone(),
+        batch: arguments.batch as usize,
+        players: !arguments.no_players,
+        stop,
+    };
     let bar = progress::bar((videos.len() * codecs.len()) as u64, "videos");
-    let mut started = false;
+    let (mut started, mut notices) = (false, Notices::default());
     let evaluation = evaluate(&codecs, &root, &videos, &protocol, device, &options, &mut |event| match event {
         Progress::Video { codec, video } => {
             bar.inc(u64::from(std::mem::replace(&mut started, true)));
-            bar.set_message(format!("{codec}: {video}"));
+            progress::say(&bar, &format!("{codec}: {video}"));
         }
         Progress::Frames(_) => bar.tick(),
-        Progress::Unreadable { reason, .. } => bar.suspend(|| eprintln!("passed over: {reason}")),
+        Progress::Notice { video, notice } => {
+            if let Some(line) = notices.line(video, notice) {
+                bar.suspend(|| eprintln!("{line}"));
+            }
+        }
+        Progress::Unmeasured(Unmeasured { video, reason, .. }) => {
+            bar.suspend(|| eprintln!("not measured: {video}: {reason}"));
+        }
     })?;
     bar.finish_and_clear();
     evaluation.write(&arguments.out)?;
     evaluation.page(&arguments.out)?.save(arguments.out.join(PAGE))?;
     print(&evaluation, &arguments.out);
+    let (measured, asked) = (evaluation.measured, evaluation.asked);
+    let line = Some(format!("warning: all numbers are of {measured} videos, not of the {asked} asked for"));
+    ensure!(evaluation.is_complete(), Ending { status: INCOMPLETE, line });
     Ok(())
 }
 
 fn protocol(arguments: &EvaluateArgs) -> anyhow::Result<Protocol> {
-    ensure!(arguments.fps >= 0.0 && arguments.fps.is_finite(), "--fps: expected 0 or a rate, found {}", arguments.fps);
     let metrics = arguments.metrics.iter().map(|text| text.parse::<MetricKind>()).collect::<Result<Vec<_>, _>>()?;
     Ok(Protocol {
         sample_fps: (arguments.fps > 0.0).then_some(arguments.fps),
         size: [arguments.height, arguments.width],
         long: arguments.long,
         max_frames: arguments.max_frames.map(|frames| frames as usize),
+        read: arguments.read.options(),
         metrics,
         frame_rate: arguments.frame_rate.map(FrameRate::as_f64),
     })

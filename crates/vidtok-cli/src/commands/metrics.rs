@@ -9,7 +9,11 @@ use vidtok_core::FrameSource;
 use vidtok_data::{Ffmpeg, InputOptions, InputReader, Reach, VideoList, find_videos, to_model_range, to_unit_range};
 use vidtok_eval::{InstrumentSet, Measured, MetricKind};
 
+use crate::args::THREADS;
+use crate::clip::ReadArgs;
+use crate::notices::Notices;
 use crate::progress;
+use crate::signals::end_on_signals;
 
 /// Frames that are read and measured at a time: a sample of FVD.
 const WINDOW: usize = 16;
@@ -20,8 +24,10 @@ pub(crate) struct MetricsArgs {
     /// What to measure: psnr, ssim, ms_ssim, lpips_vgg, lpips_alex, fvd, flicker, seam (at every 16th frame)
     #[arg(long, value_delimiter = ',', default_values_t = ["psnr", "ssim"].map(str::to_owned))]
     metrics: Vec<String>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// CPU threads; all cores without it
-    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(THREADS))]
     threads: Option<i32>,
     /// Video, image or folder of frames (PNG, JPEG), or folder of videos
     a: PathBuf,
@@ -30,6 +36,7 @@ pub(crate) struct MetricsArgs {
 }
 
 pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
+    end_on_signals("nothing was measured to the end; the same command starts anew")?;
     let device = tch::Device::Cpu;
     crate::args::prepare(device, arguments.threads)?;
     let kinds = arguments.metrics.iter().map(|text| text.parse::<MetricKind>()).collect::<Result<Vec<_>, _>>()?;
@@ -37,11 +44,16 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
     let instruments = InstrumentSet::load(&kinds, device)?;
     let ffmpeg = Ffmpeg::locate()?;
     // Nothing here depends on the rate of frames.
-    let input = InputOptions { reach: Reach::once(), ..InputOptions::default() };
+    let input = InputOptions { reach: Reach::once(), read: arguments.read.options(), ..InputOptions::default() };
     let bar = progress::bar(pairs.len() as u64, "videos");
-    let mut all = Measured::default();
+    let (mut all, mut notices) = (Measured::default(), Notices::default());
     for (a, b) in &pairs {
         let mut readers = [InputReader::open(&ffmpeg, a, &input)?, InputReader::open(&ffmpeg, b, &input)?];
+        for reader in &readers {
+            let lines = reader.notices();
+            let lines = lines.iter().filter_map(|notice| notices.line(reader.path().display(), notice));
+            lines.for_each(|line| bar.suspend(|| eprintln!("{line}")));
+        }
         let describe = |reader: &InputReader| {
             let info = reader.info();
             format!("{} frames of {}x{}", info.frames, info.width, info.height)
@@ -54,16 +66,23 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
             let [x, y] = [x, y].map(|frames| to_unit_range(&to_model_range(&frames)));
             video.update(&x, &y, None)?;
         }
-        all.add(&video.finish());
+        let video = video.finish();
+        if let Some((kind, value)) = video.not_finite() {
+            bail!("{} and {}: {} is {value}, which is no result", a.display(), b.display(), kind.key());
+        }
+        all.add(&video);
         bar.inc(1);
     }
     bar.finish_and_clear();
+    let mut lines = Vec::new();
     for kind in kinds {
         match all.value(kind) {
-            Some(value) => println!("{:<13} {value:.6}", kind.label()),
+            Some(value) if value.is_finite() => lines.push(format!("{:<13} {value:.6}", kind.label())),
+            Some(value) => bail!("{} is {value}, which is no result", kind.key()),
             None => bail!("{}: {}", kind.key(), all.lacks(kind)),
         }
     }
+    lines.iter().for_each(|line| println!("{line}"));
     Ok(())
 }
 

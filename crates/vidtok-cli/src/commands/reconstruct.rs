@@ -10,9 +10,10 @@ use vidtok_data::to_unit_range;
 use vidtok_metrics::Psnr;
 
 use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
-use crate::clip::{Clip, FrameArgs, Output};
+use crate::clip::{Clip, FrameArgs, Output, WriteArgs};
 use crate::pipeline::{Reading, Writing};
 use crate::progress;
+use crate::signals::{NOTHING_WRITTEN, end_on_signals};
 use crate::standard::{Input, print_beside, with_input};
 
 /// Arguments of `vidtok reconstruct`.
@@ -26,24 +27,29 @@ pub(crate) struct ReconstructArgs {
     memory: MemoryArgs,
     #[command(flatten)]
     frames: FrameArgs,
+    #[command(flatten)]
+    write: WriteArgs,
     /// Put the input on the left of its reconstruction
     #[arg(long)]
     side_by_side: bool,
     /// Video file, folder of frames (PNG, JPEG) or image, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard input
     input: PathBuf,
-    /// Video file to write, with the sound and timing of the input, or .safetensors for a tensor "video"
+    /// Video file to write, with the sound, timing and pixel shape of the input, or .safetensors for a tensor "video"
     /// [b, 3, t, h, w] in [-1, 1]; - for standard output: a video (Matroska) if its frame rate is known, else the tensor
     output: PathBuf,
 }
 
 pub(crate) fn run(arguments: &ReconstructArgs) -> anyhow::Result<()> {
+    end_on_signals(NOTHING_WRITTEN)?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     with_input(&arguments.input, |input| reconstruct(arguments, &tokenizer, input))
 }
 
 fn reconstruct(arguments: &ReconstructArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
     let clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
-    let mut output = Writing::start(Output::new(&arguments.output, clip.timeline().cloned())?)?;
+    clip.print_notices(input);
+    let output = Output::new(&arguments.output, clip.timeline().cloned(), arguments.write.options())?;
+    let mut output = Writing::start(output)?;
     let [t, h, w] = clip.size();
     let plan = arguments.memory.plan(tokenizer, Work::Reconstruct, [t, h, w], clip.window())?;
     let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], clip.window()).planned(&plan);

@@ -10,8 +10,10 @@ use vidtok_core::FrameRate;
 use vidtok_data::{InputOptions, Preparation};
 use vidtok_tokenize::{Manifest, Meter, NumberType, Progress, ShardFormat, Summary, TokenizeOptions, tokenize};
 
-use crate::args::{ComputeArgs, ModelArgs, parse_bytes};
-use crate::signals::stop_on_signals;
+use crate::args::{ComputeArgs, ModelArgs, PROCESSES, parse_bytes, parse_rate};
+use crate::clip::ReadArgs;
+use crate::notices::Notices;
+use crate::signals::end_on_signals;
 use crate::{launcher, progress};
 
 /// How often progress is printed where there is no terminal.
@@ -30,11 +32,11 @@ pub(crate) struct TokenizeArgs {
     /// Folder for the dataset; what is done there is not done again
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Take every n-th frame, to come close to this many a second; all without it
-    #[arg(long)]
+    /// Take those frames that come close to this many a second; all without it
+    #[arg(long, value_parser = parse_rate)]
     fps: Option<FrameRate>,
     /// Images of a folder of frames that are shown in a second
-    #[arg(long, value_name = "RATE", default_value_t = InputOptions::FRAME_RATE)]
+    #[arg(long, value_name = "RATE", default_value_t = InputOptions::FRAME_RATE, value_parser = parse_rate)]
     frame_rate: FrameRate,
     /// Resize the shorter side to this; as it is without it
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(i64).range(1..=16384))]
@@ -42,6 +44,8 @@ pub(crate) struct TokenizeArgs {
     /// Cut this height and width out of the middle; one number for both
     #[arg(long, value_name = "H,W", value_parser = parse_crop)]
     crop: Option<[i64; 2]>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// Files of the shards
     #[arg(long, value_enum, default_value_t = Format::Safetensors)]
     format: Format,
@@ -58,7 +62,7 @@ pub(crate) struct TokenizeArgs {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=64))]
     decoders: u64,
     /// Share the work among so many processes on this machine
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(PROCESSES))]
     nproc: Option<u32>,
     /// Try again the videos that could not be used, although they have not changed
     #[arg(long)]
@@ -94,7 +98,7 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
         return launcher::start(processes as usize);
     }
     let (rank, workers) = launch.map_or((0, 1), |launch| (launch.rank, launch.count));
-    let stop = stop_on_signals()?;
+    let stop = end_on_signals("videos that are done stay, and the same command goes on")?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     let sample_fps = arguments.fps.map(FrameRate::as_f64);
     let options = TokenizeOptions {
@@ -105,7 +109,11 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
             shorter_side: arguments.size,
             crop: arguments.crop,
             max_frames: None,
-            input: InputOptions { frame_rate: arguments.frame_rate, ..InputOptions::default() },
+            input: InputOptions {
+                frame_rate: arguments.frame_rate,
+                read: arguments.read.options(),
+                ..InputOptions::default()
+            },
         },
         format: match arguments.format {
             Format::Safetensors => ShardFormat::Safetensors,
@@ -123,10 +131,11 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
         workers,
         stop,
     };
-    let mut display = Display { bar: ProgressBar::hidden(), said: Instant::now() };
+    let mut display = Display { bar: ProgressBar::hidden(), said: Instant::now(), notices: Notices::default() };
     let summary = tokenize(&tokenizer, &options, &mut |event| display.show(&event))?;
     display.bar.finish_and_clear();
     print(&summary);
+    ensure!(summary.manifest.is_some() || !summary.stopped, "stopped");
     ensure!(summary.manifest.as_ref().is_none_or(|manifest| manifest.totals.videos > 0), "no video could be used");
     Ok(())
 }
@@ -135,6 +144,7 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
 struct Display {
     bar: ProgressBar,
     said: Instant,
+    notices: Notices,
 }
 
 impl Display {
@@ -149,10 +159,15 @@ impl Display {
             }
             Progress::Video { path, meter } => {
                 self.bar.inc(1);
-                self.bar.set_message(describe(meter));
+                progress::say(&self.bar, &describe(meter));
                 if self.bar.is_hidden() && self.said.elapsed() >= EVERY {
                     println!("{} of {} videos  {}  {path}", self.bar.position(), self.bar_length(), describe(meter));
                     self.said = Instant::now();
+                }
+            }
+            Progress::Notice { path, notice } => {
+                if let Some(line) = self.notices.line(path, notice) {
+                    self.bar.suspend(|| eprintln!("{line}"));
                 }
             }
             Progress::Skipped { path, reason } => {
@@ -178,8 +193,6 @@ fn print(summary: &Summary) {
     println!("shards         {finished} of {shards} finished");
     if let Some(manifest) = &summary.manifest {
         print_manifest(manifest);
-    } else if summary.stopped {
-        println!("stopped; the same command goes on");
     }
 }
 

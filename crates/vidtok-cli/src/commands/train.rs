@@ -10,8 +10,8 @@ use vidtok_core::Peers;
 use vidtok_torch::ProcessGroup;
 use vidtok_train::{Observer, Plan, Quality, RunOptions, StageSummary, Start, StepReport, Validation};
 
-use crate::args::parse_device;
-use crate::signals::stop_on_signals;
+use crate::args::{PROCESSES, THREADS, parse_device};
+use crate::signals::{self, stop_on_signals};
 use crate::{launcher, progress};
 
 /// Arguments of `vidtok train`.
@@ -30,8 +30,8 @@ pub(crate) struct TrainArgs {
     /// Start from these weights: .ckpt, .pt or .safetensors
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     init_from: Option<PathBuf>,
-    /// Go on with the run in this folder
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["config", "overrides"])]
+    /// Go on with the run in this folder; --set train.steps=N has it take more steps than it was to, or fewer
+    #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
     resume: Option<PathBuf>,
     /// Print the resolved configuration, counts and an estimate of memory, draw one batch, and train nothing
     #[arg(long, conflicts_with = "resume")]
@@ -46,10 +46,10 @@ pub(crate) struct TrainArgs {
     #[arg(long, default_value = "cpu", value_parser = parse_device)]
     device: tch::Device,
     /// Share the run among so many processes on this machine; each has its part of every batch
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "dry_run")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(PROCESSES), conflicts_with = "dry_run")]
     nproc: Option<u32>,
     /// CPU threads of each process; without it all cores, or with --nproc an equal part of them
-    #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(THREADS))]
     threads: Option<i32>,
 }
 
@@ -57,9 +57,10 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     let launch = launcher::launched()?;
     if let Some(processes) = arguments.nproc {
         ensure!(launch.is_none(), "--nproc starts processes; this one was started as one of several already");
-        if arguments.resume.is_none() {
-            // What is wrong is said once, not by each.
-            vidtok_train::check_processes(&arguments.config()?, processes as usize)?;
+        // What is wrong is said once, not by each.
+        match &arguments.resume {
+            Some(folder) => vidtok_train::check_resume(folder, &arguments.overrides, processes as usize)?,
+            None => drop(vidtok_train::check_processes(&arguments.config()?, processes as usize)?),
         }
         return launcher::start(processes as usize);
     }
@@ -78,18 +79,25 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     let options = RunOptions { device, stop, group };
     let mut display = Display::new();
     let summary = match &arguments.resume {
-        Some(folder) => vidtok_train::resume(folder, &options, &mut display)?,
+        Some(folder) => vidtok_train::resume(folder, &arguments.overrides, &options, &mut display)?,
         None => vidtok_train::train(&arguments.config()?, &arguments.out, &options, &mut display)?,
     };
     display.bar.finish_and_clear();
+    let folder = summary.folder.display();
+    if summary.stopped {
+        let line = leads.then(|| format!("stopped; to go on: vidtok train --resume {folder}"));
+        return Err(signals::stopped(line).into());
+    }
     if !leads {
         return Ok(());
     }
     for stage in &summary.stages {
         print_stage(stage);
     }
-    if summary.stopped {
-        println!("stopped; to go on: vidtok train --resume {}", summary.folder.display());
+    if summary.ended_before {
+        let of_stage = summary.stages.last().and_then(|last| last.stage.as_ref());
+        let of_stage = of_stage.map_or_else(String::new, |name| format!("stages.{name}."));
+        println!("finished       before; for more steps: vidtok train --resume {folder} --set train.{of_stage}steps=N");
     }
     Ok(())
 }
@@ -117,7 +125,7 @@ fn dry_run(arguments: &TrainArgs) -> anyhow::Result<()> {
     let mut display = Display::new();
     let plan = Plan::make(&config, &arguments.out, &mut display)?;
     display.bar.finish_and_clear();
-    println!("{}", config.to_toml()?);
+    config.to_toml()?.lines().for_each(|line| println!("{line}"));
     for stage in &plan.stages {
         if let Some(name) = &stage.name {
             println!("stage          {name}");
@@ -173,11 +181,12 @@ fn describe(quality: &Quality) -> String {
 struct Display {
     bar: ProgressBar,
     clips: u64,
+    skipped: u64,
 }
 
 impl Display {
     fn new() -> Self {
-        Self { bar: ProgressBar::hidden(), clips: 0 }
+        Self { bar: ProgressBar::hidden(), clips: 0, skipped: 0 }
     }
 
     /// Prints a line above the bar.
@@ -217,7 +226,11 @@ impl Observer for Display {
         if let Some(adversary) = &report.adversary {
             line += &format!("  gen {:.3} disc {:.3}", adversary.generator, adversary.discriminator);
         }
-        self.bar.set_message(format!("{line}  {clips:.1} clips/s"));
+        self.skipped += u64::from(report.skipped);
+        if self.skipped > 0 {
+            line += &format!("  {} skipped", self.skipped);
+        }
+        progress::say(&self.bar, &format!("{line}  {clips:.1} clips/s"));
         if self.bar.is_hidden() && (report.step + 1).is_multiple_of(50) {
             println!("step {:5}  {line}  waiting {:.0} %", report.step + 1, waiting * 100.0);
         }

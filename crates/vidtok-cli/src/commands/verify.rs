@@ -29,7 +29,7 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     frames: FrameArgs,
     /// Take so many frames from the start; the whole must fit into memory at once
-    #[arg(long, default_value_t = 33, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, default_value_t = 33, value_parser = clap::value_parser!(i64).range(1..=100_000))]
     max_frames: i64,
     /// Video file, or .safetensors with a tensor "video"; a made-up scene of 96x128 without it
     input: Option<PathBuf>,
@@ -86,6 +86,7 @@ fn clip(arguments: &VerifyArgs) -> anyhow::Result<Tensor> {
     };
     with_input(path, |input| {
         let mut clip = Clip::open(input, &arguments.frames)?;
+        clip.print_notices(input);
         let mut parts: Vec<Tensor> = Vec::new();
         let mut left = arguments.max_frames;
         while let (1.., Some(frames)) = (left, clip.next(left)?) {

@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use vidtok_core::PixelAspect;
+
 use super::Quality;
 use super::timeline::Pace;
 
@@ -52,6 +54,11 @@ impl Container {
         self != Self::Gif
     }
 
+    /// Whether a picture of even size is stored with half of the colour resolution along each side (4:2:0).
+    pub(super) fn halves_colours(self, quality: Quality) -> bool {
+        self != Self::Gif && quality != Quality::Lossless
+    }
+
     /// Whether audio of this codec (ffmpeg's name) can lie in it as it is.
     pub(super) fn holds(self, audio: &str) -> bool {
         match self {
@@ -89,7 +96,13 @@ impl Container {
     }
 
     /// The options of the output: filters, codec and container.
-    pub(super) fn options(self, size: [i64; 2], pace: &Pace, quality: Quality) -> Result<Vec<String>, String> {
+    pub(super) fn options(
+        self,
+        size: [i64; 2],
+        pixel_aspect: PixelAspect,
+        pace: &Pace,
+        quality: Quality,
+    ) -> Result<Vec<String>, String> {
         const TO_YUV: &str = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_inp";
         // Newer releases take the marks from the frames, older ones from the options of the encoder.
         const MARK: &str = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709 \
@@ -108,7 +121,13 @@ impl Container {
             Self::Gif => (Codec::Gif, &["-f", "gif"]),
         };
         let pixels = if size.iter().all(|side| side % 2 == 0) { "yuv420p" } else { "yuv444p" };
-        let yuv = format!("{TO_YUV},format={pixels},{MARK}");
+        let (wide, high) = pixel_aspect.ratio();
+        // Without its second option the filter rounds to numbers up to 100; H.264 holds up to 65535.
+        let shape = match pixel_aspect.is_square() {
+            true => String::new(),
+            false => format!(",setsar=r={wide}/{high}:max=65535"),
+        };
+        let yuv = format!("{TO_YUV},format={pixels}{shape},{MARK}");
         let worst = if matches!(codec, Codec::Vp9) { 63 } else { 51 };
         let options = match (codec, quality) {
             (_, Quality::Crf(crf)) if crf > worst => {
@@ -118,15 +137,15 @@ impl Container {
             (_, Quality::Bitrate(0)) => return Err("a bitrate of 0 holds no video".into()),
             (Codec::H264, Quality::Bitrate(rate)) => format!("-c:v libx264 -b:v {rate}k -vf {yuv}"),
             (Codec::Vp9, Quality::Bitrate(rate)) => format!("-c:v libvpx-vp9 -b:v {rate}k -vf {yuv}"),
-            (Codec::H264, Quality::Lossless) => "-c:v libx264rgb -qp 0".into(),
+            (Codec::H264, Quality::Lossless) => format!("-c:v libx264rgb -qp 0 -vf null{shape}"),
             (Codec::Vp9, Quality::Crf(crf)) => format!("-c:v libvpx-vp9 -b:v 0 -crf {crf} -vf {yuv}"),
-            (Codec::Vp9, Quality::Lossless) => "-c:v libvpx-vp9 -lossless 1 -vf format=gbrp".into(),
+            (Codec::Vp9, Quality::Lossless) => format!("-c:v libvpx-vp9 -lossless 1 -vf format=gbrp{shape}"),
             (Codec::Gif, Quality::Lossless) => return Err("a GIF cannot be lossless".into()),
             (Codec::Gif, _) => match pace {
                 Pace::Even(rate) if rate.as_f64() > 100.0 => {
                     return Err(format!("a GIF cannot hold {rate} frames per second, only up to 100"));
                 }
-                _ => format!("-vf {PALETTES}"),
+                _ => format!("-vf {PALETTES}{shape}"),
             },
         };
         Ok(options.split(' ').chain(container.iter().copied()).map(str::to_owned).collect())

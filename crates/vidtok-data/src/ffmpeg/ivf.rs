@@ -1,10 +1,10 @@
 //! IVF, the smallest stream of frames with times that ffmpeg reads from a pipe: a header, and 12 bytes before each
 //! frame. Raw frames can only be told to be RGBA in it.
 
-use super::timeline::FrameTimes;
+use super::timeline::Ticks;
 
 /// The header of a stream of RGBA frames; `None` if they are too large for it.
-pub(super) fn header([height, width]: [i64; 2], times: &FrameTimes) -> Option<Vec<u8>> {
+pub(super) fn header([height, width]: [i64; 2], times: &Ticks) -> Option<Vec<u8>> {
     const LENGTH: u16 = 32;
     let (numerator, denominator) = times.tick();
     let mut header = b"DKIF\0\0".to_vec();
@@ -33,11 +33,13 @@ pub(super) fn frame(tick: u64, rgb: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use vidtok_core::FrameTimes;
+
     use super::*;
 
     #[test]
     fn headers_have_the_lengths_and_values_of_the_format() {
-        let times = FrameTimes::listed((1001, 30000), vec![0, 3]).unwrap();
+        let times = Ticks::Listed(FrameTimes::new((1001, 30000), &[0, 3]).unwrap());
         let header = header([2, 770], &times).unwrap();
         assert_eq!(header.len(), 32);
         assert_eq!(header[12..24], [2, 3, 2, 0, 0x30, 0x75, 0, 0, 0xe9, 3, 0, 0]);

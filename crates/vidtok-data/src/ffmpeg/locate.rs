@@ -4,10 +4,12 @@ use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, OnceLock};
 
 use vidtok_core::{VideoError, fetched};
 
 use super::Stop;
+use super::conversion::ToneMapper;
 
 /// An ffmpeg program that answers.
 #[derive(Clone, Debug)]
@@ -15,6 +17,7 @@ pub struct Ffmpeg {
     program: PathBuf,
     passthrough: [&'static str; 2],
     demuxer_ticks: &'static str,
+    tone_mapper: Arc<OnceLock<Option<ToneMapper>>>,
     stop: Stop,
 }
 
@@ -57,7 +60,7 @@ impl Ffmpeg {
         let passthrough = if is_before(version, (5, 1)) { ["-vsync", "0"] } else { ["-fps_mode", "passthrough"] };
         // 6.1 gave the value its present name.
         let demuxer_ticks = if is_before(version, (6, 1)) { "-1" } else { "demux" };
-        Ok(Self { program, passthrough, demuxer_ticks, stop: Stop::default() })
+        Ok(Self { program, passthrough, demuxer_ticks, tone_mapper: Arc::default(), stop: Stop::default() })
     }
 
     /// Where the program lies.
@@ -73,6 +76,11 @@ impl Ffmpeg {
 
     pub(crate) fn stop(&self) -> &Stop {
         &self.stop
+    }
+
+    /// Where its tone mapper stands once it is known.
+    pub(super) fn tone_mapper_cell(&self) -> &OnceLock<Option<ToneMapper>> {
+        &self.tone_mapper
     }
 
     /// A command that asks nothing and marks each message with its weight.

@@ -4,8 +4,11 @@
 //! broken file cannot take the trainer with it, and nothing has to be linked.
 
 mod container;
+mod conversion;
 mod ivf;
 mod locate;
+mod messages;
+mod picture;
 mod probe;
 mod process;
 mod reader;
@@ -14,10 +17,11 @@ mod timeline;
 mod writer;
 
 pub use locate::Ffmpeg;
+pub(crate) use picture::Picture;
 pub use reader::VideoReader;
-pub(crate) use stop::Stop;
+pub use stop::Stop;
 pub use timeline::Timeline;
-pub use writer::{Destination, Quality, VideoWriter, save_png};
+pub use writer::{Destination, Quality, VideoWriter, WriteOptions, save_png};
 
 use std::ffi::OsString;
 use std::path::Path;

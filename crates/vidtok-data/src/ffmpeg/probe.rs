@@ -5,12 +5,15 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+use std::process::Command;
 
-use vidtok_core::{FrameRate, VideoError, VideoInfo};
+use vidtok_core::{FrameRate, FrameTimes, VideoError, VideoInfo};
 
-use super::process::{Log, Process};
+use super::messages::{Log, NO_STREAM};
+use super::picture::Picture;
+use super::process::Process;
 use super::reader::{check_file, decode_error, input_options};
-use super::timeline::{FrameTimes, Sound, Timeline};
+use super::timeline::Sound;
 use super::{Ffmpeg, file_url};
 
 /// What the lists of decoded frames say.
@@ -22,6 +25,8 @@ struct Listing {
     guessed: Times,
     /// In the container's own ticks.
     stored: Times,
+    /// Whether each line is that of a key frame.
+    keys: Vec<bool>,
 }
 
 /// When frames are shown.
@@ -33,52 +38,106 @@ struct Times {
 }
 
 impl Times {
+    /// All times in ascending order. A frame without a time, or with one that is not later than that of the frame before,
+    /// is shown half-way between its neighbours (several such frames at equal distances); at the ends of the video,
+    /// `step` ticks from its neighbour. `None` where no frame has a time, or ticks are too coarse for that.
+    fn ascending(&self, step: i64) -> Option<Vec<i64>> {
+        let mut times: Vec<i64> = Vec::with_capacity(self.ticks.len());
+        let mut known: Option<usize> = None;
+        for (place, tick) in self.ticks.iter().enumerate() {
+            let Some(tick) = tick.filter(|tick| known.is_none_or(|known| *tick > times[known])) else {
+                times.push(0);
+                continue;
+            };
+            match known {
+                Some(before) => {
+                    let (start, length) = (times[before], (place - before) as i128);
+                    let distance = i128::from(tick) - i128::from(start);
+                    for between in before + 1..place {
+                        let share = distance * (between - before) as i128 / length;
+                        times[between] = start.checked_add(i64::try_from(share).ok()?)?;
+                    }
+                }
+                None => {
+                    for earlier in 0..place {
+                        times[earlier] = tick.checked_sub(step.checked_mul((place - earlier) as i64)?)?;
+                    }
+                }
+            }
+            times.push(tick);
+            known = Some(place);
+        }
+        let last = known?;
+        for later in last + 1..times.len() {
+            times[later] = times[last].checked_add(step.checked_mul((later - last) as i64)?)?;
+        }
+        times.is_sorted_by(|a, b| a < b).then_some(times)
+    }
+
     /// Ticks between two frames where that never changes.
     fn step(&self) -> Option<u32> {
-        let mut steps = self.ticks.windows(2).map(|pair| pair[1]?.checked_sub(pair[0]?));
+        let times = self.ascending(1)?;
+        let mut steps = times.windows(2).map(|pair| pair[1].checked_sub(pair[0]));
         let first = steps.next()??;
         steps.all(|step| step == Some(first)).then(|| u32::try_from(first).ok().filter(|step| *step > 0)).flatten()
     }
 }
 
+/// What a video is found to be.
+#[derive(Debug)]
+pub(super) struct Probed {
+    pub(super) info: VideoInfo,
+    pub(super) picture: Picture,
+    pub(super) sound: Option<Sound>,
+    /// A demuxer's warning of a loss, although all frames are there.
+    pub(super) doubt: Option<String>,
+}
+
 /// Decodes all of `path` and describes it.
-pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path) -> Result<(VideoInfo, Timeline), VideoError> {
+pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path) -> Result<Probed, VideoError> {
     check_file(path)?;
-    let io_error = |source| VideoError::Io { path: path.to_owned(), source };
-    let decode_error = |message: &str| decode_error(path, message);
     let mut command = ffmpeg.command("info");
     command.args(input_options()).arg("-i").arg(file_url(path));
     command.args(["-map", "0:V:0", "-map", "0:V:0"]).args(ffmpeg.passthrough());
     // The "encoder" hands each frame's address on, and the "container" lists one line a frame, here two.
     command.args(["-c:v", "wrapped_avframe", "-enc_time_base:v:1", ffmpeg.demuxer_ticks()]);
     command.args(["-f", "framecrc", "pipe:1"]);
-    let mut process = Process::start(ffmpeg, &mut command)?;
-    let listing = match process.output() {
-        Some(output) => read_listing(output).map_err(io_error)?,
-        None => Listing::default(),
-    };
-    let (status, log) = process.end().map_err(io_error)?;
-    if let Some(complaint) = &log.complaint {
-        return Err(decode_error(plain(complaint)));
-    }
-    if !status.success() {
-        return Err(decode_error(&format!("ffmpeg ended with {status}")));
-    }
+    let (listing, log) = list(ffmpeg, path, &mut command)?;
     let frames = listing.guessed.ticks.len() as u64;
     if frames == 0 {
         return Err(VideoError::Empty { path: path.to_owned() });
     }
     let Some([width, height]) = listing.size else {
-        return Err(decode_error("ffmpeg did not tell the size"));
+        return Err(decode_error(path, "ffmpeg did not tell the size"));
     };
-    let Some(frame_rate) = frame_rate(&listing, &log) else {
-        return Err(decode_error("ffmpeg did not tell the frame rate"));
+    let Some(mut frame_rate) = frame_rate(&listing, &log) else {
+        return Err(decode_error(path, "ffmpeg did not tell the frame rate"));
     };
-    let timeline = timeline(&listing.stored, frame_rate, Sound::of(path, &log.description));
-    Ok((VideoInfo { width, height, frame_rate, frames }, timeline))
+    if let Some(doubt) = &log.doubt
+        && !is_complete(ffmpeg, path, &listing.stored)?
+    {
+        return Err(decode_error(path, doubt.as_str()));
+    }
+    let times = uneven_times(&listing.stored, frame_rate);
+    if let Some(average) = times.as_ref().and_then(FrameTimes::average) {
+        frame_rate = average;
+    }
+    let info = VideoInfo { width, height, frame_rate, frames, times };
+    let (picture, sound) = (Picture::read(&log.description), Sound::of(path, &log.description));
+    Ok(Probed { info, picture, sound, doubt: log.doubt })
 }
 
-/// Reads the `framecrc` format: `#key stream: value` lines, then `stream, dts, pts, duration, size, checksum` lines.
+/// Runs ffmpeg for a listing of the `framecrc` format.
+fn list(ffmpeg: &Ffmpeg, path: &Path, command: &mut Command) -> Result<(Listing, Log), VideoError> {
+    let mut process = Process::start(ffmpeg, command)?;
+    let listing = process.output().map(read_listing).transpose();
+    let log = process.end_of_reading(path).map_err(|error| plain(error, path))?;
+    let listing = listing.map_err(|source| VideoError::Io { path: path.to_owned(), source })?;
+    Ok((listing.unwrap_or_default(), log))
+}
+
+/// Reads the `framecrc` format: `#key stream: value` lines, then `stream, dts, pts, duration, size, checksum` lines, with
+/// flags at the end of those that are no plain key frames.
 fn read_listing(output: impl Read) -> io::Result<Listing> {
     let mut listing = Listing::default();
     for line in BufReader::new(output).lines() {
@@ -92,22 +151,51 @@ fn read_listing(output: impl Read) -> io::Result<Listing> {
                 let mut fields = line.split(',').map(str::trim);
                 let times = if fields.next() == Some("0") { &mut listing.guessed } else { &mut listing.stored };
                 times.ticks.push(fields.nth(1).and_then(|pts| pts.parse().ok()));
+                listing.keys.push(fields.nth(3).is_none_or(is_key));
             }
         }
     }
     Ok(listing)
 }
 
-/// Frames are uneven where their stored times say so; without usable ones their rate must do.
-fn timeline(stored: &Times, rate: FrameRate, sound: Option<Sound>) -> Timeline {
-    let listed = stored.tick.zip(stored.ticks.iter().copied().collect::<Option<_>>());
-    let times = listed.and_then(|(tick, ticks)| FrameTimes::listed(tick, ticks));
-    Timeline::new(rate, times.filter(|times| !times.are_steady(rate)), sound)
+/// Whether these flags of a packet, such as "F=0x3", are those of a key frame.
+fn is_key(flags: &str) -> bool {
+    const KEY: u32 = 1;
+    flags
+        .strip_prefix("F=0x")
+        .and_then(|flags| u32::from_str_radix(flags, 16).ok())
+        .is_some_and(|flags| flags & KEY > 0)
+}
+
+/// Times are kept where they say that the rate is not constant; without usable ones their rate must do.
+fn uneven_times(stored: &Times, rate: FrameRate) -> Option<FrameTimes> {
+    let tick = stored.tick?;
+    let step = (f64::from(tick.1) / f64::from(tick.0) / rate.as_f64()).round() as i64;
+    let times = FrameTimes::new(tick, &stored.ascending(step.max(1))?)?;
+    (!times.are_steady(rate)).then_some(times)
+}
+
+/// Whether nothing was lost of a video although a demuxer says so: there is a frame for each packet, and where the
+/// frames' times leave a gap, a key frame follows, as after a pause or where two recordings were joined.
+fn is_complete(ffmpeg: &Ffmpeg, path: &Path, stored: &Times) -> Result<bool, VideoError> {
+    let mut command = ffmpeg.command("warning");
+    command.args(input_options()).arg("-i").arg(file_url(path)).args(["-map", "0:V:0", "-c", "copy"]);
+    command.args(["-f", "framecrc", "pipe:1"]);
+    let (packets, _) = list(ffmpeg, path, &mut command)?;
+    let mut in_order: Vec<_> = packets.guessed.ticks.iter().zip(&packets.keys).collect();
+    in_order.sort_by_key(|(time, _)| **time);
+    let Some(times) = stored.ascending(1) else { return Ok(false) };
+    let steps: Vec<i64> = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+    let mut sorted = steps.clone();
+    sorted.sort_unstable();
+    let usual = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+    let is_gap = |step: i64| step > usual.saturating_add(usual / 2);
+    let key_at = |frame: usize| in_order.get(frame).is_some_and(|(_, key)| **key);
+    Ok(times.len() >= in_order.len() && steps.iter().zip(1..).all(|(step, frame)| !is_gap(*step) || key_at(frame)))
 }
 
 /// Microseconds from the start of the sound and the video of `path`, whichever is first, to the video's first frame.
 pub(super) fn lead(ffmpeg: &Ffmpeg, path: &Path, sound: &Sound) -> Result<i64, VideoError> {
-    let io_error = |source| VideoError::Io { path: path.to_owned(), source };
     let mut command = ffmpeg.command("warning");
     command.args(input_options()).arg("-i").arg(file_url(path));
     command.args(["-map", "0:V:0"]).args(ffmpeg.passthrough());
@@ -115,12 +203,10 @@ pub(super) fn lead(ffmpeg: &Ffmpeg, path: &Path, sound: &Sound) -> Result<i64, V
     command.args(["-f", "framecrc", "pipe:1"]);
     // An output of its own: within one, the first stream to have its frames ends the others.
     command.args(sound.maps(0)).args(["-frames:a", "1", "-c", "copy", "-f", "null", "-"]);
-    let mut process = Process::start(ffmpeg, &mut command)?;
-    let listing = process.output().map(read_listing).transpose().map_err(io_error)?.unwrap_or_default();
-    let (status, log) = process.end().map_err(io_error)?;
+    let (listing, _) = list(ffmpeg, path, &mut command)?;
     match listing.guessed.ticks[..] {
-        [Some(micros)] if status.success() => Ok(micros),
-        _ => Err(decode_error(path, log.complaint.as_deref().unwrap_or("its sound cannot be read"))),
+        [Some(micros)] => Ok(micros),
+        _ => Err(decode_error(path, "its sound cannot be read")),
     }
 }
 
@@ -151,20 +237,23 @@ fn stated_rate(description: &[String]) -> Option<FrameRate> {
 }
 
 /// Clearer words for what users meet.
-fn plain(complaint: &str) -> &str {
-    match complaint.starts_with("Stream map") && complaint.contains("matches no streams") {
-        true => "it has no video stream",
-        false => complaint,
+fn plain(error: VideoError, path: &Path) -> VideoError {
+    match error {
+        VideoError::Decode { message, .. }
+            if message.starts_with(NO_STREAM) && message.contains("matches no streams") =>
+        {
+            decode_error(path, "it has no video stream")
+        }
+        error => error,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::timeline::Pace;
     use super::*;
 
     fn description(lines: &[&str]) -> Log {
-        Log { complaint: None, description: lines.iter().map(|&line| line.to_owned()).collect() }
+        Log { description: lines.iter().map(|&line| line.to_owned()).collect(), ..Log::default() }
     }
 
     fn listing(text: &str) -> Listing {
@@ -197,12 +286,31 @@ mod tests {
     #[test]
     fn stored_times_decide_whether_a_guessed_rate_is_kept_to() {
         let rate = FrameRate::new(25, 1).unwrap();
-        let pace = |stored: &str| {
+        let uneven = |stored: &str| {
             let times = listing(&format!("#tb 0: 1/25\n#tb 1: 1/1000\n{stored}")).stored;
-            timeline(&times, rate, None).pace(Some(0.001))
+            uneven_times(&times, rate)
         };
-        assert_eq!(pace("1, 41, 41, 40, 4, 0x0\n1, 80, 80, 40, 4, 0x0\n"), Pace::Even(rate));
-        assert!(matches!(pace("1, 41, 41, 40, 4, 0x0\n1, 84, 84, 40, 4, 0x0\n"), Pace::Times(_)));
-        assert_eq!(pace("1, 41, 41, 40, 4, 0x0\n1, 84, NOPTS, 40, 4, 0x0\n"), Pace::Even(rate));
+        assert_eq!(uneven("1, 41, 41, 40, 4, 0x0\n1, 80, 80, 40, 4, 0x0\n"), None);
+        assert_eq!(uneven("1, 41, 41, 40, 4, 0x0\n1, 84, 84, 40, 4, 0x0\n"), FrameTimes::new((1, 1000), &[41, 84]));
+        assert_eq!(uneven("1, 41, 41, 40, 4, 0x0\n1, 84, NOPTS, 40, 4, 0x0\n"), None);
+    }
+
+    #[test]
+    fn frames_without_a_later_time_lie_between_their_neighbours() {
+        let ascending = |ticks: &[Option<i64>]| Times { tick: Some((1, 1000)), ticks: ticks.to_vec() }.ascending(40);
+        let known = |ticks: &[i64]| ticks.iter().copied().map(Some).collect::<Vec<_>>();
+        assert_eq!(ascending(&known(&[0, 40, 40, 120])), Some(vec![0, 40, 80, 120]));
+        assert_eq!(ascending(&known(&[0, 42, 42, 41, 45])), Some(vec![0, 42, 43, 44, 45]));
+        assert_eq!(ascending(&[None, Some(100), None, Some(160), None]), Some(vec![60, 100, 130, 160, 200]));
+        // No room between two ticks, and no time at all.
+        assert_eq!(ascending(&known(&[0, 1, 1, 2])), None);
+        assert_eq!(ascending(&[None, None]), None);
+    }
+
+    #[test]
+    fn key_frames_are_told_by_their_flags() {
+        let keys =
+            listing("0, 0, 0, 1, 4, 0x0\n0, 1, 1, 1, 4, 0x0, F=0x0\n0, 2, 2, 1, 4, 0x0, F=0x3, S=1, 8, 0x1\n").keys;
+        assert_eq!(keys, [true, false, true]);
     }
 }

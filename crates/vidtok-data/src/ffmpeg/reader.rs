@@ -5,9 +5,11 @@
 //! and copies only what was asked for and stops after the last index, which makes it cost about as much as decoding
 //! up to there.
 //!
-//! Frames come as 8 bit RGB over the full range, from the matrix (BT.601, BT.709, ...) and range that the file names,
-//! BT.601 and limited range where it names none. Pixels are taken as square, transparency is dropped, high dynamic
-//! range is cut to 8 bits without tone mapping. Should the size change within a file, all frames get the first size.
+//! Frames come as 8 bit RGB over the full range, from the matrix (BT.601, BT.709, ...) and range that the file names.
+//! Where it names no matrix, YUV of 720 stored rows or more is taken for BT.709 and any other for BT.601, where it names
+//! no range, for the limited one. High dynamic range is tone-mapped to BT.709, and the fields of interlaced frames are
+//! left woven, unless [`ReadOptions`] say otherwise. Transparency is dropped. The shape of pixels changes nothing in
+//! frames; it is part of the [`Timeline`]. Should the size change within a file, all frames get the first size.
 
 use std::fs;
 use std::io::{self, Read};
@@ -18,10 +20,14 @@ use std::process::ChildStdout;
 use tch::{Kind, Tensor};
 use vidtok_core::{FrameSource, VideoError, VideoInfo};
 
-use super::probe::{lead, probe};
+use super::conversion::Conversion;
+use super::picture::Picture;
+use super::probe::{Probed, lead, probe};
 use super::process::Process;
-use super::timeline::Timeline;
+use super::timeline::{Sound, Timeline};
 use super::{Ffmpeg, file_url, frame_bytes};
+use crate::notice::Notice;
+use crate::read_options::ReadOptions;
 
 /// The most ranges of frames in one filter expression; ffmpeg evaluates all of it for each frame.
 const RANGES: usize = 200;
@@ -37,7 +43,11 @@ pub struct VideoReader {
     ffmpeg: Ffmpeg,
     path: PathBuf,
     info: VideoInfo,
-    timeline: Timeline,
+    picture: Picture,
+    options: ReadOptions,
+    sound: Option<Sound>,
+    /// A warning of the format that something was lost, although every frame is there.
+    doubt: Option<String>,
     /// The running sequential read, from the first call to the end.
     stream: Option<FrameStream>,
     /// Frames that were handed out in order.
@@ -53,19 +63,45 @@ impl VideoReader {
     /// [`VideoError::Io`] if there is no such file, [`VideoError::Decode`] with ffmpeg's own words if it is no video
     /// or is damaged anywhere, [`VideoError::Empty`] if it has no frame.
     pub fn open(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>) -> Result<Self, VideoError> {
+        Self::open_with(ffmpeg, path, ReadOptions::default())
+    }
+
+    /// The same with a choice of how pixels are read.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, options: ReadOptions) -> Result<Self, VideoError> {
         let path = path.into();
-        let (info, timeline) = probe(ffmpeg, &path)?;
-        Ok(Self { timeline, ..Self::with_info(ffmpeg, path, info) })
+        let Probed { info, picture, sound, doubt } = probe(ffmpeg, &path)?;
+        Ok(Self { sound, doubt, ..Self::with_info(ffmpeg, path, info).with_picture(picture, options) })
     }
 
     /// A video whose description is known from an earlier [`open`](Self::open) of the same file; nothing is read yet.
     ///
     /// Frames that turn out to be missing are errors when they are read. Its [`timeline`](Self::timeline) is taken to be
-    /// even and silent.
+    /// silent, its colours to be of standard range and named, its frames to be whole.
     #[must_use]
     pub fn with_info(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, info: VideoInfo) -> Self {
-        let timeline = Timeline::even(info.frame_rate);
-        Self { ffmpeg: ffmpeg.clone(), path: path.into(), info, timeline, stream: None, position: 0 }
+        let (ffmpeg, path) = (ffmpeg.clone(), path.into());
+        let (picture, options) = (Picture::default(), ReadOptions::default());
+        Self { ffmpeg, path, info, picture, options, sound: None, doubt: None, stream: None, position: 0 }
+    }
+
+    /// The same where it is known too what the pixels mean.
+    pub(crate) fn with_picture(self, picture: Picture, options: ReadOptions) -> Self {
+        Self { picture, options, ..self }
+    }
+
+    /// What the pixels mean.
+    pub(crate) fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
+    /// What a user should know of how its frames are read.
+    #[must_use]
+    pub fn notices(&self) -> Vec<Notice> {
+        let doubt = self.doubt.clone().map(Notice::DoubtfulLoss);
+        self.ffmpeg.notices(&self.picture, self.options).into_iter().chain(doubt).collect()
     }
 
     /// When its frames are shown, and its sound.
@@ -73,11 +109,12 @@ impl VideoReader {
     /// # Errors
     /// If there is sound that cannot be read.
     pub fn timeline(&self) -> Result<Timeline, VideoError> {
-        let timeline = self.timeline.clone();
-        match self.timeline.sound() {
-            Some(sound) => Ok(timeline.with_lead(lead(&self.ffmpeg, &self.path, sound)?)),
-            None => Ok(timeline),
-        }
+        let sound = self.sound.clone().map(|sound| {
+            let lead = lead(&self.ffmpeg, &self.path, &sound)?;
+            Ok(sound.with_lead(lead))
+        });
+        let timeline = Timeline::of(&self.info).with_pixel_aspect(self.picture.pixel_aspect);
+        Ok(timeline.with_sound(sound.transpose()?))
     }
 
     fn tensor(&self, frames: u64, pixels: &[u8]) -> Tensor {
@@ -103,7 +140,7 @@ impl FrameSource for VideoReader {
         }
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None if self.position == 0 => FrameStream::start(&self.ffmpeg, &self.path, &self.info, None)?,
+            None if self.position == 0 => FrameStream::start(self, None)?,
             None => return Err(decode_error(&self.path, "an earlier read of it failed")),
         };
         let pixels = stream.read(count)?;
@@ -127,7 +164,7 @@ impl FrameSource for VideoReader {
             return Err(VideoError::NoSuchFrame { path: self.path.clone(), index: last, frames: self.info.frames });
         }
         let ranges = ranges(&wanted, RANGES);
-        let mut stream = FrameStream::start(&self.ffmpeg, &self.path, &self.info, Some(&ranges))?;
+        let mut stream = FrameStream::start(self, Some(&ranges))?;
         let mut pixels = Vec::with_capacity((wanted.len() * stream.frame_bytes).min(AT_ONCE));
         let mut rest = wanted.iter().peekable();
         for frame in ranges.into_iter().flatten() {
@@ -157,21 +194,22 @@ struct FrameStream {
 }
 
 impl FrameStream {
-    /// Starts to decode all frames of `path`, or those of some ascending ranges.
-    fn start(ffmpeg: &Ffmpeg, path: &Path, info: &VideoInfo, ranges: Option<&[Range]>) -> Result<Self, VideoError> {
+    /// Starts to decode all frames of a video, or those of some ascending ranges.
+    fn start(video: &VideoReader, ranges: Option<&[Range]>) -> Result<Self, VideoError> {
+        let VideoReader { ffmpeg, path, info: VideoInfo { width, height, .. }, picture, options, .. } = video;
+        let (width, height) = (*width, *height);
         check_file(path)?;
-        let VideoInfo { width, height, .. } = *info;
+        let conversion = Conversion::new(ffmpeg, picture, *options, [width, height]);
+        let Conversion { before, after } = conversion.map_err(|problem| decode_error(path, problem))?;
         let select = ranges.map(select).unwrap_or_default();
-        let size = expected_size(info);
-        let convert = format!("scale={size}:flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24");
         let mut command = ffmpeg.command("warning");
         command.args(input_options()).arg("-i").arg(file_url(path)).args(["-map", "0:V:0"]);
-        command.args(ffmpeg.passthrough()).arg("-vf").arg(select + &convert);
+        command.args(ffmpeg.passthrough()).arg("-vf").arg(before + &select + &after);
         if let Some(ranges) = ranges {
             let frames: u64 = ranges.iter().map(|range| range.end() - range.start() + 1).sum();
             command.args(["-frames:v", &frames.to_string()]);
         }
-        command.args(["-f", "rawvideo", "pipe:1"]);
+        command.args(["-enc_time_base:v", "1:1000", "-f", "rawvideo", "pipe:1"]);
         let mut process = Process::start(ffmpeg, &mut command)?;
         let output = process.output();
         Ok(Self { path: path.to_owned(), output, process, frame_bytes: frame_bytes(width, height), received: 0 })
@@ -209,13 +247,7 @@ impl FrameStream {
     /// Waits for the end and fails with what ffmpeg complained of.
     fn check(&mut self) -> Result<(), VideoError> {
         self.output = None;
-        let ended = self.process.end();
-        let (status, log) = ended.map_err(|source| VideoError::Io { path: self.path.clone(), source })?;
-        match log.complaint {
-            Some(complaint) => Err(decode_error(&self.path, complaint)),
-            None if status.success() => Ok(()),
-            None => Err(decode_error(&self.path, format!("ffmpeg ended with {status}"))),
-        }
+        self.process.end_of_reading(&self.path).map(drop)
     }
 }
 
@@ -265,14 +297,6 @@ fn ranges(indices: &[u64], most: usize) -> Vec<Range> {
         }
         gap *= 2;
     }
-}
-
-/// The size of `info` as the filter `scale` takes it. Frames of another size become a pixel each, which are too few bytes:
-/// what is known of a video may be wrong, and it must not be read distorted. Only the first frame decides.
-fn expected_size(info: &VideoInfo) -> String {
-    let VideoInfo { width, height, .. } = *info;
-    let side = |side| format!("'if(eq(iw,{width})*eq(ih,{height}),{side},1)'");
-    format!("{}:{}", side(width), side(height))
 }
 
 /// The filter that lets the frames of these ranges through.

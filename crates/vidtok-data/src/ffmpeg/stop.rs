@@ -1,16 +1,22 @@
-//! Ending decoders from another thread.
+//! Ending ffmpegs from another thread.
 //!
 //! Who waits for a decoder's next frame cannot be told to stop; the decoder can be killed, and the wait ends.
 
 use std::process::Child;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::process::lock;
 
+static OF_PROCESS: LazyLock<Stop> = LazyLock::new(|| Stop { state: Arc::default(), outer: None });
+
 /// A switch that kills the programs which were started under it, and those that still will be. Clones are one switch.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Stop {
+///
+/// All of them lie inside that [of the process](Self::of_process).
+#[derive(Clone, Debug)]
+pub struct Stop {
     state: Arc<Mutex<State>>,
+    /// The switch that this one lies inside.
+    outer: Option<Box<Stop>>,
 }
 
 #[derive(Debug, Default)]
@@ -19,9 +25,26 @@ struct State {
     children: Vec<Weak<Mutex<Child>>>,
 }
 
+impl Default for Stop {
+    fn default() -> Self {
+        Self::of_process().inside()
+    }
+}
+
 impl Stop {
+    /// The switch of every ffmpeg that this process has started or will start: for a process that is told to end.
+    #[must_use]
+    pub fn of_process() -> Self {
+        OF_PROCESS.clone()
+    }
+
+    /// A switch of its own, which this one turns too.
+    fn inside(&self) -> Self {
+        Self { state: Arc::default(), outer: Some(Box::new(self.clone())) }
+    }
+
     /// Stops everything, for good.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         let mut state = self.state();
         state.stopped = true;
         for child in state.children.drain(..).filter_map(|child| child.upgrade()) {
@@ -31,12 +54,16 @@ impl Stop {
     }
 
     /// Whether errors may come from the stop rather than from a file.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.state().stopped
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.state().stopped || self.outer.as_ref().is_some_and(|outer| outer.is_stopped())
     }
 
     /// Includes a child.
     pub(super) fn watch(&self, child: &Arc<Mutex<Child>>) {
+        if let Some(outer) = &self.outer {
+            outer.watch(child);
+        }
         let mut state = self.state();
         if state.stopped {
             let _ = lock(child).kill();
@@ -70,6 +97,25 @@ mod tests {
         stop.clone().stop();
         stop.watch(&after);
         assert!(stop.is_stopped());
+        for child in [before, after] {
+            assert!(!lock(&child).wait().unwrap().success());
+        }
+    }
+
+    #[test]
+    fn an_outer_switch_stops_what_lies_inside_and_an_inner_one_nothing_else() {
+        let outer = Stop::default();
+        let [one, other] = [outer.inside(), outer.inside()];
+        let (child, before, after) = (sleeper(), sleeper(), sleeper());
+        one.watch(&child);
+        other.watch(&before);
+        one.stop();
+        assert!(!lock(&child).wait().unwrap().success());
+        assert!(!outer.is_stopped() && !other.is_stopped() && !Stop::of_process().is_stopped());
+        assert!(lock(&before).try_wait().unwrap().is_none());
+        outer.stop();
+        other.watch(&after);
+        assert!(other.is_stopped());
         for child in [before, after] {
             assert!(!lock(&child).wait().unwrap().success());
         }

@@ -12,8 +12,9 @@ use vidtok_core::{FrameRate, FrameSink, VideoError, temporary_beside};
 use super::container::Container;
 use super::process::Process;
 use super::reader::NO_CONNECTIONS;
-use super::timeline::{FrameTimes, Pace, Sound, Timeline};
+use super::timeline::{Pace, Sound, Ticks, Timeline};
 use super::{Ffmpeg, file_url, frame_bytes, ivf};
+use crate::notice::Notice;
 
 /// How much of the picture a video keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,22 @@ pub enum Quality {
 impl Default for Quality {
     fn default() -> Self {
         Self::Crf(18)
+    }
+}
+
+/// How a video is stored. From a [`Quality`], with everything else as it is by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// How much of the picture is kept.
+    pub quality: Quality,
+    /// Whether a frame of odd size gets its last row or column once more, so that its size is even and it can be stored
+    /// with half of the colour resolution (4:2:0), which all players show. GIFs and lossless videos stay as they are.
+    pub player_friendly: bool,
+}
+
+impl From<Quality> for WriteOptions {
+    fn from(quality: Quality) -> Self {
+        Self { quality, ..Self::default() }
     }
 }
 
@@ -54,9 +71,13 @@ pub struct VideoWriter {
     temporary: Option<TempPath>,
     /// For messages on standard output.
     path: PathBuf,
+    /// Of the frames that come.
     size: [i64; 2],
+    /// Of the frames that are stored.
+    stored: [i64; 2],
+    notice: Option<Notice>,
     /// Sent with each frame where the rate is not constant.
-    times: Option<FrameTimes>,
+    times: Option<Ticks>,
     frames: u64,
 }
 
@@ -65,7 +86,8 @@ impl VideoWriter {
     ///
     /// The extension chooses the format: `.mp4`, `.m4v`, `.mov`, `.mkv` and `.avi` hold H.264, `.webm` VP9, `.gif` a
     /// GIF with one palette a frame (its time unit of 10 ms rounds each frame's time, not the average rate). Odd sizes
-    /// are kept: they are stored with full colour resolution, even ones with half of it (4:2:0).
+    /// are kept: they are stored with full colour resolution, which many players cannot show, even ones with half of it
+    /// (4:2:0); [`WriteOptions::player_friendly`] makes odd sizes even. Pixels are square.
     ///
     /// # Errors
     /// [`VideoError::Encode`] for another extension, an empty size, a rate factor out of range, a lossless GIF or one
@@ -75,17 +97,19 @@ impl VideoWriter {
         path: impl Into<PathBuf>,
         size: [i64; 2],
         frame_rate: FrameRate,
-        quality: Quality,
+        options: impl Into<WriteOptions>,
     ) -> Result<Self, VideoError> {
-        Self::retell(ffmpeg, Destination::File(path.into()), size, &Timeline::even(frame_rate), quality)
+        Self::retell(ffmpeg, Destination::File(path.into()), size, &Timeline::even(frame_rate), options)
     }
 
-    /// Starts a video that shows its frames when another did, with the sound of that one. `timeline` is that of the
-    /// frames to be written, from [`VideoReader::timeline`](crate::VideoReader::timeline); its file must still be there.
+    /// Starts a video that shows its frames when another did, with the shape of its pixels and its sound. `timeline` is
+    /// that of the frames to be written, from [`VideoReader::timeline`](crate::VideoReader::timeline); its file must still
+    /// be there.
     ///
     /// Audio is copied where the format holds its codec and encoded anew elsewhere; a GIF has none. Times are exact
     /// but for the format's unit: none in `.mp4` and `.mov`, 1 ms in `.mkv` and `.webm`, 10 ms in `.gif`. If frames
-    /// come closer than that, and in `.avi`, all last as long as the average.
+    /// come closer than that, and in `.avi`, all last as long as the average. The shape of pixels is exact but in `.mkv`
+    /// and `.webm`, which may round the width that is shown, and in `.gif`, which knows steps of 1/64.
     ///
     /// # Errors
     /// As [`create`](Self::create), and if more frames come than `timeline` has times for.
@@ -94,8 +118,9 @@ impl VideoWriter {
         destination: Destination,
         size: [i64; 2],
         timeline: &Timeline,
-        quality: Quality,
+        options: impl Into<WriteOptions>,
     ) -> Result<Self, VideoError> {
+        let WriteOptions { quality, player_friendly } = options.into();
         let named = destination.name();
         let container = destination.container().map_err(|message| encode_error(&named, message))?;
         let silent;
@@ -106,21 +131,31 @@ impl VideoWriter {
             &silent
         };
         let pace = timeline.pace(container.finest());
-        let encoding = container.options(size, &pace, quality).map_err(|message| encode_error(&named, message))?;
+        let is_odd = container.halves_colours(quality) && size.iter().any(|side| side % 2 != 0);
+        let stored = if is_odd && player_friendly { size.map(|side| side + side % 2) } else { size };
+        let encoding = container.options(stored, timeline.pixel_aspect(), &pace, quality);
+        let encoding = encoding.map_err(|message| encode_error(&named, message))?;
         let sound = timeline.sound().map(|sound| (sound, sound.codecs(container)));
-        Self::start(ffmpeg, destination, size, pace, sound, &encoding)
+        let notice = (is_odd && !player_friendly).then_some(Notice::FullChroma(size));
+        Ok(Self { notice, ..Self::start(ffmpeg, destination, [size, stored], pace, sound, &encoding)? })
+    }
+
+    /// What a user should know of how the video is stored.
+    #[must_use]
+    pub fn notices(&self) -> Vec<Notice> {
+        self.notice.iter().cloned().collect()
     }
 
     fn start(
         ffmpeg: &Ffmpeg,
         destination: Destination,
-        size: [i64; 2],
+        [size, stored]: [[i64; 2]; 2],
         pace: Pace,
         sound: Option<(&Sound, Vec<String>)>,
         encoding: &[String],
     ) -> Result<Self, VideoError> {
         let path = destination.name();
-        let [height, width] = size;
+        let [height, width] = stored;
         if height < 1 || width < 1 {
             return Err(encode_error(&path, format!("a frame of {width}x{height} pixels is empty")));
         }
@@ -137,7 +172,7 @@ impl VideoWriter {
             Pace::Times(times) => {
                 command.args(["-f", "ivf"]);
                 let too_large = || encode_error(&path, format!("a frame of {width}x{height} pixels is too large"));
-                (ivf::header(size, &times).ok_or_else(too_large)?, Some(times))
+                (ivf::header(stored, &times).ok_or_else(too_large)?, Some(times))
             }
         };
         command.args(["-i", "pipe:0"]);
@@ -147,7 +182,7 @@ impl VideoWriter {
             command.args(["-map", "1:V:0", "-c", "copy", "-f", "null", "-"]);
             command.args(["-map", "0:v"]).args(sound.maps(1)).args(codecs);
         }
-        if let Some((seconds, ticks)) = times.as_ref().map(FrameTimes::tick) {
+        if let Some((seconds, ticks)) = times.as_ref().map(Ticks::tick) {
             command.args(["-enc_time_base:v", &format!("{seconds}:{ticks}")]);
         }
         command.args(ffmpeg.passthrough()).args(encoding).arg("-y");
@@ -164,7 +199,7 @@ impl VideoWriter {
         };
         let mut process = Process::start_into(ffmpeg, &mut command, output)?;
         let input = process.input();
-        let mut writer = Self { input, process, temporary, path, size, times, frames: 0 };
+        let mut writer = Self { input, process, temporary, path, size, stored, notice: None, times, frames: 0 };
         writer.send(&head)?;
         Ok(writer)
     }
@@ -181,7 +216,7 @@ impl VideoWriter {
     /// Ends the child and says what went wrong.
     fn failure(&mut self, otherwise: &str) -> VideoError {
         self.input = None;
-        let said = self.process.end().ok().and_then(|(_, log)| log.complaint);
+        let said = self.process.end().ok().and_then(|(_, log)| log.explanation());
         encode_error(&self.path, said.unwrap_or_else(|| otherwise.to_owned()))
     }
 }
@@ -213,9 +248,10 @@ impl FrameSink for VideoWriter {
             return Err(encode_error(&self.path, message));
         }
         // One frame at a time: the copy stays small.
-        let mut pixels = vec![0; frame_bytes(width, height)];
+        let [stored_height, stored_width] = self.stored;
+        let mut pixels = vec![0; frame_bytes(stored_width, stored_height)];
         for index in 0..shape[0] {
-            let frame = frames.get(index).to_device(Device::Cpu).contiguous();
+            let frame = extend(frames.get(index), self.stored).to_device(Device::Cpu).contiguous();
             frame.copy_data_u8(&mut pixels, frame.numel());
             match &self.times {
                 Some(times) => {
@@ -238,7 +274,7 @@ impl FrameSink for VideoWriter {
         let io_error = |path: &Path, source| VideoError::Io { path: path.to_owned(), source };
         let (status, log) = self.process.end().map_err(|source| io_error(&self.path, source))?;
         if !status.success() {
-            let message = log.complaint.unwrap_or_else(|| format!("ffmpeg ended with {status}"));
+            let message = log.explanation().unwrap_or_else(|| format!("ffmpeg ended with {status}"));
             return Err(encode_error(&self.path, message));
         }
         let Self { temporary, path, .. } = *self;
@@ -247,6 +283,14 @@ impl FrameSink for VideoWriter {
         File::open(&temporary).and_then(|file| file.sync_all()).map_err(|source| io_error(&path, source))?;
         temporary.persist(&path).map_err(|failed| io_error(&path, failed.error))
     }
+}
+
+/// A frame `[h, w, 3]` with its last row and column repeated up to a size that is larger by one at most.
+fn extend(frame: Tensor, size: [i64; 2]) -> Tensor {
+    size.into_iter().zip(0..).fold(frame, |frame, (side, axis)| match frame.size()[axis as usize] {
+        found if found < side => Tensor::cat(&[&frame, &frame.narrow(axis, found - 1, side - found)], axis),
+        _ => frame,
+    })
 }
 
 /// Writes one frame, uint8 `[h, w, 3]` RGB, as a PNG picture.
@@ -260,7 +304,7 @@ pub fn save_png(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, frame: &Tensor) -> Re
     };
     let encoding = ["-c:v", "png", "-f", "image2pipe"].map(String::from);
     let (file, pace) = (Destination::File(path), Pace::Even(rate));
-    let mut writer = VideoWriter::start(ffmpeg, file, [height, width], pace, None, &encoding)?;
+    let mut writer = VideoWriter::start(ffmpeg, file, [[height, width]; 2], pace, None, &encoding)?;
     writer.write(&frame.unsqueeze(0))?;
     Box::new(writer).finish()
 }

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use vidtok_data::{ClipSet, ClipSpec, Ffmpeg, HeldOut, InputOptions, Library, LibraryOptions, Source};
+use vidtok_data::{
+    ClipSet, ClipSpec, Ffmpeg, Hdr, HdrTransfer, HeldOut, InputOptions, Library, LibraryOptions, Notice, ReadOptions,
+    Source,
+};
 
 use super::files::{counted, counting, countings, numbers, spec};
 
@@ -195,4 +198,48 @@ fn frames_are_held_out_by_what_a_video_is_and_not_by_its_line() {
     assert_eq!(numbers(&set.held_out().unwrap()[0].clips), [3, 4]);
     let trained = numbers(&set.batch(0, 0, 20).unwrap().clips);
     assert!(trained.iter().all(|&frame| frame < 3), "{trained:?}");
+}
+
+#[test]
+fn high_dynamic_range_is_read_alike_when_the_video_is_only_known_from_the_index() {
+    let folder = TempDir::new().unwrap();
+    let (ffmpeg, looks) = counted(&folder);
+    let (index, path) = (folder.path().join("index.jsonl"), folder.path().join("hdr.mkv"));
+    // 203 cd/m2 in PQ: reference white.
+    let tags = "setparams=colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv";
+    let made = std::process::Command::new(super::files::ffmpeg().program())
+        .args([
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "color=s=32x24:r=25:d=0.2,format=yuv444p10le,geq=573:512:512",
+            "-vf",
+        ])
+        .args([tags, "-c:v", "ffv1"])
+        .arg(&path)
+        .status();
+    assert!(made.unwrap().success());
+    let value = |hdr, cache_bytes| {
+        let read = ReadOptions { hdr, ..ReadOptions::default() };
+        let options = LibraryOptions { index: Some(index.clone()), cache_bytes, ..LibraryOptions::default() };
+        let library = Library::open(&options).unwrap();
+        let input = InputOptions { read, ..InputOptions::default() };
+        let source = Source::Videos { ffmpeg: ffmpeg.clone(), paths: vec![path.clone()], input };
+        let set = ClipSet::open(&library, source, spec(3)).unwrap();
+        let white = (set.batch(0, 0, 1).unwrap().clips.double_value(&[0, 0, 0, 4, 4]) + 1.0) * 127.5;
+        (white.round() as u8, library.notices())
+    };
+    let told = vec![(path.display().to_string(), Notice::ToneMapped(HdrTransfer::Pq))];
+    // New; known from the index, with frames in memory and each clip decoded anew.
+    for cache_bytes in [0, 0, 1 << 20] {
+        assert_eq!(value(Hdr::ToneMap, cache_bytes), (247, told.clone()));
+        assert_eq!(value(Hdr::Keep, cache_bytes), (148, vec![]));
+        assert_eq!(looks(), 1);
+    }
+    // A line of a version that did not look for it.
+    let line = fs::read_to_string(&index).unwrap();
+    fs::write(&index, line.replace("\"picture\":{\"hdr\":\"pq\"},", "")).unwrap();
+    assert_eq!((value(Hdr::ToneMap, 0), looks()), ((247, told), 2));
 }

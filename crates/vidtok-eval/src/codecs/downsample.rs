@@ -20,12 +20,19 @@ impl Downsample {
     /// By these factors.
     ///
     /// # Errors
-    /// If one is not positive.
+    /// If one is not of 1 to 1024.
     pub fn new(time: i64, space: i64) -> Result<Self, EvalError> {
-        if time < 1 || space < 1 {
-            return Err(EvalError::setting("down", "positive factors TIMExSPACE", format!("{time}x{space}")));
-        }
+        Self::check(time, space)?;
         Ok(Self { name: format!("down:{time}x{space}"), time, space })
+    }
+
+    /// Refuses what are no factors.
+    pub(crate) fn check(time: i64, space: i64) -> Result<(), EvalError> {
+        let range = 1..=1024;
+        match range.contains(&time) && range.contains(&space) {
+            true => Ok(()),
+            false => Err(EvalError::setting("down", "factors TIMExSPACE of 1 to 1024", format!("{time}x{space}"))),
+        }
     }
 
     fn code(&self, clip: &Tensor) -> Coded {

@@ -20,12 +20,18 @@ impl H264 {
     /// At so many thousand bits a second.
     ///
     /// # Errors
-    /// If there is no ffmpeg, or the rate is 0.
+    /// If there is no ffmpeg, or the rate is not of 1 to 1,000,000.
     pub fn new(kilobits: u32) -> Result<Self, EvalError> {
-        if kilobits == 0 {
-            return Err(EvalError::setting("h264", "a positive bitrate", kilobits));
-        }
+        Self::check(kilobits)?;
         Ok(Self { name: format!("h264:{kilobits}k"), kilobits, ffmpeg: Ffmpeg::locate()? })
+    }
+
+    /// Refuses what is no bitrate for libx264.
+    pub(crate) fn check(kilobits: u32) -> Result<(), EvalError> {
+        match kilobits {
+            1..=1_000_000 => Ok(()),
+            _ => Err(EvalError::setting("h264", "a bitrate of 1k to 1000000k", format!("{kilobits}k"))),
+        }
     }
 
     fn code(&self, clip: &Tensor, frame_rate: FrameRate) -> Coded {

@@ -25,10 +25,16 @@ impl Jpeg {
     /// # Errors
     /// If it is not of 1 to 100.
     pub fn new(quality: u8) -> Result<Self, EvalError> {
-        if !(1..=100).contains(&quality) {
-            return Err(EvalError::setting("jpeg", "a quality of 1 to 100", quality));
-        }
+        Self::check(quality)?;
         Ok(Self { name: format!("jpeg:{quality}"), quality })
+    }
+
+    /// Refuses what is no quality.
+    pub(crate) fn check(quality: u8) -> Result<(), EvalError> {
+        match quality {
+            1..=100 => Ok(()),
+            _ => Err(EvalError::setting("jpeg", "a quality of 1 to 100", quality)),
+        }
     }
 
     fn code(&self, clip: &Tensor) -> Coded {

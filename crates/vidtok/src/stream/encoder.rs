@@ -8,7 +8,7 @@ use super::noise::Noise;
 use super::steps::{Cut, Step, Steps};
 use super::{EncodeOptions, start_step};
 use crate::tokenizer::clip_size;
-use crate::{Error, Padding, Plan, Tokenizer};
+use crate::{Error, Padding, PixelRange, Plan, Tokenizer};
 
 /// Encodes a clip that comes in chunks of any length.
 #[derive(Debug)]
@@ -104,8 +104,8 @@ impl<'a> StreamEncoder<'a> {
     /// a clip of known length completes all.
     ///
     /// # Errors
-    /// If the frames are of another size, or more than were announced, or the encoder gives numbers that are not
-    /// finite.
+    /// If the frames are of another size, or more than were announced, their values are far outside [-1, 1]
+    /// ([`PixelRange::check`]), or the encoder gives numbers that are not finite.
     pub fn push(&mut self, frames: &Tensor) -> Result<Option<Quantized>, Error> {
         let [t, h, w] = clip_size(frames)?;
         let left = self.frames.map(|all| all - self.pushed);
@@ -116,6 +116,11 @@ impl<'a> StreamEncoder<'a> {
                 expected: format!("[b, 3, {left}, {h}, {w}]"),
                 found: format!("{:?}", frames.size()),
             });
+        }
+        // What is not finite shows in the output, which is looked at anyway.
+        let range = PixelRange::of(frames);
+        if range.is_finite() {
+            range.check()?;
         }
         let front = if self.pushed == 0 { self.padding.front } else { 0 };
         self.pushed += t;

@@ -1,9 +1,10 @@
 //! Clips of any length encoded and decoded at once, each frame beside its input.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use vidtok_core::{Codec, CodecError, FrameRate, Reconstructed, Reconstructor};
 
 use super::{EncodeOptions, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, Window};
+use crate::tokenizer::kind_name;
 use crate::{Error, Plan, Tokenizer};
 
 /// Encodes and decodes a clip that comes in chunks.
@@ -80,12 +81,7 @@ impl Codec for Tokenizer {
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {
-        let kind = match self.kind() {
-            Kind::BFloat16 => "bf16",
-            Kind::Half => "f16",
-            _ => "f32",
-        };
-        vec![("weights_sha256", self.weights_sha256().to_owned()), ("dtype", kind.to_owned())]
+        vec![("weights_sha256", self.weights_sha256().to_owned()), ("dtype", kind_name(self.kind()).to_owned())]
     }
 
     fn window(&self) -> usize {

@@ -10,14 +10,17 @@ use std::path::{Path, PathBuf};
 
 /// A claim that is held; dropping it gives it up.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub struct Claim {
     path: PathBuf,
     _file: File,
 }
 
 impl Claim {
-    /// Takes a claim unless another one holds it.
-    pub(crate) fn try_take(path: &Path) -> io::Result<Option<Self>> {
+    /// Takes a claim unless another one holds it; the file is made if it is not there.
+    ///
+    /// # Errors
+    /// What the file system says: [`io::ErrorKind::Unsupported`] if it knows no locks.
+    pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
         loop {
             let file = open(path)?;
             match file.try_lock() {
@@ -30,7 +33,10 @@ impl Claim {
     }
 
     /// Waits for a claim.
-    pub(crate) fn wait(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// As for [`try_take`](Self::try_take).
+    pub fn wait(path: &Path) -> io::Result<Self> {
         loop {
             let file = open(path)?;
             file.lock()?;
@@ -41,7 +47,10 @@ impl Claim {
     }
 
     /// Removes the file: there is nothing to claim any more. Others who have it open see that it is gone.
-    pub(crate) fn remove(self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn remove(self) -> io::Result<()> {
         fs::remove_file(&self.path)
     }
 }

@@ -1,0 +1,216 @@
+//! What ffmpeg says, and what follows from it for the video.
+//!
+//! Only what is said about the input may count against a video. ffmpeg also speaks of its own outputs, of the filters
+//! between, and of a system that has run out of something; a video that was read beside such trouble is as good as before.
+
+use std::io::{BufRead, BufReader, Read};
+
+/// The longest part of a message that is kept.
+const LINE: usize = 300;
+/// The most lines of description that are kept.
+const LINES: usize = 1000;
+
+/// What ffmpeg said.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// The first sign that the input is damaged.
+    pub(super) damage: Option<String>,
+    /// The first warning of a demuxer that something was lost. Whether it was, only the decoded frames tell: packet
+    /// counters also jump where two recordings were joined.
+    pub(super) doubt: Option<String>,
+    /// The first complaint of a filter: if nothing comes of it, the video is one that the filters cannot take.
+    pub(super) unfit: Option<String>,
+    /// The first complaint about an output. It may explain a failure, and says nothing about the video.
+    pub(super) output: Option<String>,
+    /// The first sign that the system lacks something, which says nothing about the video.
+    pub(super) shortage: Option<String>,
+    /// The plain description of inputs and outputs.
+    pub(super) description: Vec<String>,
+}
+
+impl Log {
+    /// Whatever explains a failure best.
+    pub(super) fn explanation(self) -> Option<String> {
+        self.shortage.or(self.damage).or(self.unfit).or(self.output)
+    }
+
+    /// Listens until nothing more is said.
+    pub(super) fn listen(messages: impl Read) -> Self {
+        let mut log = Self::default();
+        let mut messages = BufReader::new(messages);
+        let mut line = Vec::new();
+        while messages.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line[..line.len().min(LINE)]);
+            let Message { speaker, level, text } = Message::parse(text.trim_end());
+            let kept = match kind(speaker, level, text) {
+                Kind::Damage => &mut log.damage,
+                Kind::Doubt => &mut log.doubt,
+                Kind::Unfit => &mut log.unfit,
+                Kind::Output => &mut log.output,
+                Kind::Shortage => &mut log.shortage,
+                Kind::Description => {
+                    if log.description.len() < LINES {
+                        log.description.push(text.to_owned());
+                    }
+                    line.clear();
+                    continue;
+                }
+            };
+            kept.get_or_insert_with(|| text.to_owned());
+            line.clear();
+        }
+        log
+    }
+}
+
+/// A line such as "[vist#0:0/h264 @ 0x55d1] [dec:h264 @ 0x55d2] [error] no frame!".
+#[derive(Debug, PartialEq, Eq)]
+struct Message<'a> {
+    /// The outermost part of ffmpeg that speaks, such as "vist#0:0/h264"; "" if none is named.
+    speaker: &'a str,
+    /// Such as "error"; "" on a line that has none.
+    level: &'a str,
+    text: &'a str,
+}
+
+impl<'a> Message<'a> {
+    fn parse(line: &'a str) -> Self {
+        let (mut speaker, mut rest) = ("", line);
+        while let Some((tag, tail)) = rest.strip_prefix('[').and_then(|tagged| tagged.split_once("] ")) {
+            match tag {
+                "panic" | "fatal" | "error" | "warning" | "info" => return Self { speaker, level: tag, text: tail },
+                _ if speaker.is_empty() => speaker = tag.split(" @ ").next().unwrap_or(tag),
+                _ => {}
+            }
+            rest = tail;
+        }
+        Self { speaker: "", level: "", text: line }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Damage,
+    Doubt,
+    Unfit,
+    Output,
+    Shortage,
+    Description,
+}
+
+/// How filters and the graph of them begin their names.
+const FILTERS: [&str; 8] = ["fc#", "vf#", "af#", "AVFilterGraph", "Parsed_", "auto_", "graph", "swscaler"];
+/// How outputs and encoders begin theirs.
+const OUTPUTS: [&str; 7] = ["out#", "vost#", "aost#", "ost#", "enc:", "framecrc", "image2pipe"];
+/// What is said of outputs without a name, or under one that a demuxer has as well.
+const SAID_OF_OUTPUTS: [&str; 5] =
+    ["to muxer", "to the muxer", "av_interleaved_write_frame", "Non-monotonic DTS", "Non-monotonous DTS"];
+/// How an output complains of an input that lacks what was asked for.
+pub(super) const NO_STREAM: &str = "Stream map";
+/// How the system tells a program that there is not enough of something.
+const SHORTAGES: [&str; 5] = [
+    "Cannot allocate memory",
+    "Out of memory",
+    "Resource temporarily unavailable",
+    "Too many open files",
+    "No space left on device",
+];
+
+/// Decoders conceal what they cannot decode and go on, so each error counts. So does a warning of a corrupt frame, where
+/// some decoders say no more than that; a demuxer's warning of a corrupt packet leaves a doubt.
+fn kind(speaker: &str, level: &str, text: &str) -> Kind {
+    let is_error = matches!(level, "panic" | "fatal" | "error");
+    let begins = |names: &[&str]| names.iter().any(|name| speaker.starts_with(name));
+    let says = |texts: &[&str]| texts.iter().any(|said| text.contains(said));
+    let of_output = begins(&OUTPUTS) && !text.starts_with(NO_STREAM) || says(&SAID_OF_OUTPUTS);
+    match level {
+        _ if is_error && says(&SHORTAGES) => Kind::Shortage,
+        _ if is_error && of_output => Kind::Output,
+        _ if is_error && begins(&FILTERS) => Kind::Unfit,
+        _ if is_error => Kind::Damage,
+        "warning" if of_output || begins(&FILTERS) => Kind::Description,
+        "warning" if says(&["Packet corrupt", "corrupt input packet"]) => Kind::Doubt,
+        "warning" if text.contains("corrupt") => Kind::Damage,
+        _ => Kind::Description,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind_of(line: &str) -> Kind {
+        let Message { speaker, level, text } = Message::parse(line);
+        kind(speaker, level, text)
+    }
+
+    #[test]
+    fn messages_are_parted_from_who_said_them() {
+        let parse = |line| {
+            let Message { speaker, level, text } = Message::parse(line);
+            (speaker, level, text)
+        };
+        assert_eq!(
+            parse("[vist#0:0/h264 @ 0x55] [dec:h264 @ 0x56] [error] Decoding error: no data"),
+            ("vist#0:0/h264", "error", "Decoding error: no data")
+        );
+        assert_eq!(parse("[info]   Stream #0:0"), ("", "info", "  Stream #0:0"));
+        assert_eq!(parse("plain [error] text"), ("", "", "plain [error] text"));
+    }
+
+    #[test]
+    fn only_what_is_said_about_the_input_is_damage() {
+        for line in [
+            "[h264 @ 0x1] [error] error while decoding MB 3 2, bytestream -7",
+            "[mov,mp4,m4a,3gp,3g2,mj2 @ 0x1] [error] moov atom not found",
+            "[rawvideo @ 0x1] [error] Invalid buffer size, packet size 10 < expected frame_size 20",
+            "[vist#0:0/h264 @ 0x1] [warning] corrupt decoded frame",
+            "[error] Error while decoding stream #0:0: Invalid data found when processing input",
+            "[out#0/framecrc @ 0x1] [fatal] Stream map '' matches no streams.",
+        ] {
+            assert_eq!(kind_of(line), Kind::Damage, "{line}");
+        }
+        for line in [
+            "[rawvideo @ 0x1] [error] Application provided invalid, non monotonically increasing dts to muxer in stream 0: 21 >= 21",
+            "[vost#0:0/rawvideo @ 0x1] [error] Error submitting a packet to the muxer: Broken pipe",
+            "[out#0/rawvideo @ 0x1] [error] Error writing trailer: Broken pipe",
+            "[error] av_interleaved_write_frame(): Broken pipe",
+        ] {
+            assert_eq!(kind_of(line), Kind::Output, "{line}");
+        }
+        assert_eq!(kind_of("[Parsed_scale_0 @ 0x1] [error] Failed to configure output pad"), Kind::Unfit);
+        for line in [
+            "[in#0/mpegts @ 0x1] [warning] Packet corrupt (stream = 0, dts = 168000).",
+            "[in#0/mpegts @ 0x1] [warning] corrupt input packet in stream 0",
+        ] {
+            assert_eq!(kind_of(line), Kind::Doubt, "{line}");
+        }
+        for line in [
+            "[h264 @ 0x1] [error] get_buffer() failed: Cannot allocate memory",
+            "[fatal] pthread_create failed: Resource temporarily unavailable",
+        ] {
+            assert_eq!(kind_of(line), Kind::Shortage, "{line}");
+        }
+        let changed =
+            "[vost#0:0/wrapped_avframe @ 0x1] [warning] Non-monotonic DTS; previous: 2, current: 1; changing to 2.";
+        assert_eq!(kind_of(changed), Kind::Description);
+        assert_eq!(kind_of("[h264 @ 0x1] [warning] odd but fine"), Kind::Description);
+    }
+
+    #[test]
+    fn the_first_message_of_each_kind_is_kept() {
+        let said = "[a @ 0x1] [warning] odd but fine\n[b @ 0x2] [warning] corrupt decoded frame\n[error] late\n";
+        let log = Log::listen(said.as_bytes());
+        assert_eq!(log.damage.as_deref(), Some("corrupt decoded frame"));
+        assert_eq!(log.description, ["odd but fine"]);
+    }
+
+    #[test]
+    fn endless_messages_are_cut() {
+        let mut said = vec![b'x'; 10_000];
+        said.extend(b"\n".repeat(5000));
+        let log = Log::listen(said.as_slice());
+        assert_eq!(log.description[0].len(), LINE);
+        assert_eq!(log.description.len(), LINES);
+    }
+}

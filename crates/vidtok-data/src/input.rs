@@ -48,7 +48,7 @@ pub struct InputReader {
 
 #[derive(Debug)]
 enum Source {
-    Video(VideoReader),
+    Video(Box<VideoReader>),
     Frames(FrameFolder),
 }
 
@@ -146,7 +146,7 @@ impl Source {
     fn open(ffmpeg: &Ffmpeg, path: &Path, options: &InputOptions) -> Result<Self, VideoError> {
         match FrameFolder::is_meant_by(path) {
             true => FrameFolder::open(path, options.frame_rate).map(Self::Frames),
-            false => VideoReader::open_with(ffmpeg, path, options.read).map(Self::Video),
+            false => VideoReader::open_with(ffmpeg, path, options.read).map(Box::new).map(Self::Video),
         }
     }
 
@@ -160,7 +160,7 @@ impl Source {
             true => FrameFolder::with_info(path, info.clone()).map(Self::Frames),
             false => {
                 let reader = VideoReader::with_info(ffmpeg, path, info.clone());
-                Ok(Self::Video(reader.with_picture(picture.clone(), options.read)))
+                Ok(Self::Video(Box::new(reader.with_picture(picture.clone(), options.read))))
             }
         }
     }
@@ -175,14 +175,14 @@ impl Source {
 
     fn frames(&self) -> &dyn FrameSource {
         match self {
-            Self::Video(reader) => reader,
+            Self::Video(reader) => reader.as_ref(),
             Self::Frames(frames) => frames,
         }
     }
 
     fn frames_mut(&mut self) -> &mut dyn FrameSource {
         match self {
-            Self::Video(reader) => reader,
+            Self::Video(reader) => reader.as_mut(),
             Self::Frames(frames) => frames,
         }
     }

@@ -50,6 +50,17 @@ pub(crate) struct SkippedVideo {
     pub(crate) file: Option<FileStamp>,
 }
 
+/// More shards than any dataset has, and few enough to count on.
+const MOST_SHARDS: usize = 1 << 31;
+
+impl ListedShard {
+    /// Whether this may have been written here: keys become names of files.
+    fn is_possible(&self) -> bool {
+        let is_key = |key: &str| !key.starts_with('/') && key.chars().all(is_of_a_key);
+        self.shard < MOST_SHARDS && self.videos.iter().all(|video| is_key(&video.key))
+    }
+}
+
 /// What the files of a folder say.
 #[derive(Debug)]
 pub(crate) struct WorkList {
@@ -71,7 +82,14 @@ impl WorkList {
 
     fn open(folder: &Folder) -> Result<(Self, JsonLines), TokenizeError> {
         let mut shards = Vec::new();
-        let lines = JsonLines::open(&folder.videos(), |shard: ListedShard| shards.push(shard))?;
+        // As for a damaged line, the videos of one that nobody here has written are listed again.
+        let take = |shard: ListedShard| {
+            let is_next = shards.last().is_none_or(|last: &ListedShard| last.shard < shard.shard);
+            if is_next && shard.is_possible() {
+                shards.push(shard);
+            }
+        };
+        let lines = JsonLines::open(&folder.videos(), take)?;
         Ok((Self { shards }, lines))
     }
 
@@ -156,11 +174,15 @@ pub(crate) fn relative(root: &Path, videos: Vec<PathBuf>) -> Result<Vec<VideoPat
     Ok(relative)
 }
 
+fn is_of_a_key(c: char) -> bool {
+    c.is_alphanumeric() || "-_/".contains(c)
+}
+
 /// A key of `path` that none of `keys` has, added to them: the path without its extension, with `_` for all but letters,
 /// digits, `-` and `/`, so that nothing in it can be taken for an extension.
 fn new_key(path: &str, keys: &mut HashSet<String>) -> String {
     let stem = Path::new(path).with_extension("");
-    let plain = |c: char| if c.is_alphanumeric() || "-_/".contains(c) { c } else { '_' };
+    let plain = |c: char| if is_of_a_key(c) { c } else { '_' };
     let stem: String = stem.to_string_lossy().chars().map(plain).collect();
     // WebDataset passes over names of this form, which mean something to it.
     let first = stem.split('/').next().unwrap_or_default();
@@ -232,6 +254,27 @@ mod tests {
         let text = fs::read(folder.videos()).unwrap();
         fs::write(folder.videos(), &text[..text.len() - 5]).unwrap();
         assert_eq!(extend(&folder, &["a.mp4", "b.mp4", "c.mp4"], 1, false), whole);
+    }
+
+    #[test]
+    fn lines_that_nobody_here_has_written_are_passed_over() {
+        let (_temporary, folder) = folder();
+        let whole = extend(&folder, &["a.mp4", "b.mp4", "c.mp4"], 1, false);
+        let text = fs::read_to_string(folder.videos()).unwrap();
+        let line = |shard: &str, key: &str| {
+            format!("{{\"shard\":{shard},\"videos\":[{{\"key\":\"{key}\",\"path\":\"d.mp4\"}}]}}\n")
+        };
+        let wrong = [
+            line("18446744073709551615", "d"),
+            line("3", "../d"),
+            line("3", "/d"),
+            line("3", "d.png"),
+            line("2", "d"),
+            line("-1", "d"),
+        ];
+        fs::write(folder.videos(), text + &wrong.concat()).unwrap();
+        assert_eq!(extend(&folder, &["a.mp4", "b.mp4", "c.mp4"], 1, false), whole);
+        assert_eq!(extend(&folder, &["d.mp4"], 1, false).len(), 4);
     }
 
     #[test]

@@ -32,6 +32,11 @@ pub(crate) fn launched() -> anyhow::Result<Option<Launch>> {
     Ok(Launch::from_env()?)
 }
 
+/// Whether [`start`] has started this process.
+pub(crate) fn is_child() -> bool {
+    env::var_os(CHILD).is_some()
+}
+
 /// Whether this process speaks for all that were started together.
 pub(crate) fn leads() -> bool {
     !matches!(Launch::from_env(), Ok(Some(launch)) if launch.rank > 0)

@@ -34,15 +34,19 @@ static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 static GO_ON: OnceLock<&str> = OnceLock::new();
 
 /// A flag that SIGINT and SIGTERM set, for commands that end by themselves then, however long that takes; nobody waits for
-/// an ffmpeg any more. The second signal ends the program as usual.
+/// an ffmpeg any more. The second signal ends the program as usual, unless a launcher has started it, which also tells
+/// those to stop who were told before.
 pub(crate) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     watch(|| ())?;
-    hear()
+    hear(!launcher::is_child())
 }
 
-fn hear() -> anyhow::Result<Arc<AtomicBool>> {
+/// Sets the flag; `once` has the second signal end the program.
+fn hear(once: bool) -> anyhow::Result<Arc<AtomicBool>> {
     for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_default(signal, Arc::clone(&STOP)).context(CANNOT)?;
+        if once {
+            flag::register_conditional_default(signal, Arc::clone(&STOP)).context(CANNOT)?;
+        }
         flag::register_usize(signal, Arc::clone(&SIGNAL), signal as usize).context(CANNOT)?;
         flag::register(signal, Arc::clone(&STOP)).context(CANNOT)?;
     }
@@ -60,7 +64,7 @@ pub(crate) fn end_on_signals(go_on: &'static str) -> anyhow::Result<Arc<AtomicBo
             low_level::exit(ending.tell().into());
         }
     })?;
-    hear()
+    hear(true)
 }
 
 /// Kills all ffmpegs at the first signal, and does more.

@@ -239,7 +239,7 @@ mod tests {
         let path = folder.path().join("a.safetensors");
         let (x, y) = (Tensor::from(1.5_f32), Tensor::from_slice(&[1_i64, 2]));
         let texts: Vec<(String, String)> = (0..9).map(|n| (format!("text {n}"), format!("\"\u{e9}\n{n}"))).collect();
-        let mut write = |backwards: bool| {
+        let write = |backwards: bool| {
             let mut tensors = vec![("x", &x), ("y", &y)];
             let mut texts: Vec<_> = texts.iter().map(|(key, text)| (key.as_str(), text.clone())).collect();
             if backwards {

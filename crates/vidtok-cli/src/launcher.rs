@@ -70,7 +70,7 @@ pub(crate) fn start(count: usize) -> anyhow::Result<()> {
             }
         }
     }
-    let (mut told, mut stopped) = (false, None);
+    let (mut told, mut said, mut stopped) = (false, false, None);
     while !running.is_empty() {
         if stop.load(Ordering::Relaxed) && !told {
             let signal = signals::received().and_then(Signal::from_named_raw).unwrap_or(Signal::TERM);
@@ -81,7 +81,11 @@ pub(crate) fn start(count: usize) -> anyhow::Result<()> {
             sleep(POLL);
             continue;
         };
-        if let Some(status) = first.1.code().and_then(signals::stop_status) {
+        let by_itself = first.1.code().and_then(signals::stop_status);
+        // It may have been told before it could hear.
+        let at_once = first.1.signal().filter(|_| told).map(signals::status);
+        if let Some(status) = by_itself.or(at_once.and_then(|status| signals::stop_status(status.into()))) {
+            said |= first.0 == 0 && by_itself.is_some();
             // The others stop, too, and may take their time to save what they have.
             if !std::mem::replace(&mut told, true) {
                 tell(&running, Signal::TERM);
@@ -97,8 +101,8 @@ pub(crate) fn start(count: usize) -> anyhow::Result<()> {
             bail!("process {rank} of {count} {}; the others have ended with it", how(*status));
         }
     }
-    // They have said it.
-    stopped.map_or(Ok(()), |status| Err(Ending { status, line: None }.into()))
+    let line = (!said).then(|| "stopped; the same command goes on".to_owned());
+    stopped.map_or(Ok(()), |status| Err(Ending { status, line }.into()))
 }
 
 /// Arguments without the program's name and `--nproc N` or `--nproc=N`.

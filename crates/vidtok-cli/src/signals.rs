@@ -20,7 +20,7 @@ use crate::ending::Ending;
 use crate::launcher;
 
 /// How long a command may take to give up by itself.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_secs(1);
 const CANNOT: &str = "cannot hear signals";
 
 /// How commands go on that make one file.

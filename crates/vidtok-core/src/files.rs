@@ -78,8 +78,8 @@ pub fn write_atomically<E: From<io::Error>>(path: &Path, write: impl FnOnce(&Pat
     Ok(())
 }
 
-/// Removes the temporary files of writers that were killed from `folder`: ours, and those that the crate `safetensors`
-/// writes through itself. No writer may be at work there.
+/// Removes the temporary files of writers that were killed from `folder`: ours, and those that writers of earlier versions
+/// left. No writer may be at work there.
 ///
 /// # Errors
 /// What the file system says.

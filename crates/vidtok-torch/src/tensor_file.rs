@@ -2,15 +2,15 @@
 
 #![allow(unsafe_code)] // The file is mapped into memory.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors, View};
+use safetensors::tensor::{Dtype, Metadata, SafeTensorError, SafeTensors};
+use serde_json::json;
 use tch::{Device, Kind, Tensor};
 use vidtok_core::tensor_from_bytes;
 
@@ -168,7 +168,8 @@ impl TensorFile {
     }
 }
 
-/// Writes tensors and texts as a safetensors file, whole or not at all. Equal contents become equal bytes.
+/// Writes tensors and texts as a safetensors file, whole or not at all. Equal contents become equal bytes, which the crate
+/// does not promise: it writes texts in the random order of a hash map.
 ///
 /// # Errors
 /// If the file system refuses or a number type is not supported.
@@ -177,70 +178,40 @@ pub fn write_tensors<'a>(
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
     metadata: impl IntoIterator<Item = (&'a str, String)>,
 ) -> Result<(), TensorFileError> {
-    let mut views = Vec::new();
-    for (name, tensor) in tensors {
+    let mut tensors: Vec<(&str, &Tensor)> = tensors.into_iter().collect();
+    // Wide numbers come first, so that all lie at multiples of their width.
+    tensors.sort_by_key(|(name, tensor)| (Reverse(tensor.kind().elt_size_in_bytes()), *name));
+    let metadata: BTreeMap<&str, String> = metadata.into_iter().collect();
+    let mut header = BTreeMap::from([("__metadata__", json!(metadata))]);
+    let mut end = 0;
+    for (name, tensor) in &tensors {
         let kind = tensor.kind();
         let dtype = KINDS.iter().find(|(_, known)| *known == kind).ok_or_else(|| TensorFileError::Dtype {
             path: path.to_owned(),
-            name: name.to_owned(),
+            name: (*name).to_owned(),
             dtype: format!("{kind:?}"),
         })?;
-        let shape = tensor.size().iter().map(|&n| n as usize).collect();
-        views.push((name, TensorView { tensor, dtype: dtype.0, shape }));
+        let start = end;
+        end += tensor.numel() * kind.elt_size_in_bytes();
+        header.insert(name, json!({"dtype": dtype.0, "shape": tensor.size(), "data_offsets": [start, end]}));
     }
-    let metadata: HashMap<String, String> = metadata.into_iter().map(|(key, text)| (key.to_owned(), text)).collect();
+    let mut header = json!(header).to_string();
+    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(size_of::<u64>()) - header.len()));
     vidtok_core::write_atomically(path, |temporary| {
-        safetensors::serialize_to_file(views, Some(metadata), temporary).map_err(|error| match error {
-            SafeTensorError::IoError(source) => source,
-            other => io::Error::other(other),
-        })?;
-        order_header(temporary)
+        let mut file = File::create(temporary)?;
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        tensors.iter().try_for_each(|(_, tensor)| file.write_all(&numbers(tensor)))
     })
     .map_err(|source| TensorFileError::Io { path: path.to_owned(), source })
 }
 
-/// Puts the header's entries into the order of their names; the crate writes texts in the random order of a hash map.
-fn order_header(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    let mut length = [0; size_of::<u64>()];
-    file.read_exact_at(&mut length, 0)?;
-    let start = length.len() as u64;
-    let mut header = vec![0; usize::try_from(u64::from_le_bytes(length)).map_err(io::Error::other)?];
-    file.read_exact_at(&mut header, start)?;
-    // serde_json sorts what has no type. Other orders are as long, and blanks fill up to where the numbers begin.
-    let mut ordered = serde_json::from_slice::<serde_json::Value>(&header)?.to_string().into_bytes();
-    if ordered.len() > header.len() {
-        return Err(io::Error::other("the header has another length in order"));
-    }
-    ordered.resize(header.len(), b' ');
-    file.write_all_at(&ordered, start)
-}
-
-struct TensorView<'a> {
-    tensor: &'a Tensor,
-    dtype: Dtype,
-    shape: Vec<usize>,
-}
-
-impl View for TensorView<'_> {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        let mut bytes = vec![0; self.data_len()];
-        let tensor = self.tensor.detach().to_device(Device::Cpu).contiguous();
-        tensor.copy_data_u8(&mut bytes, tensor.numel());
-        bytes.into()
-    }
-
-    fn data_len(&self) -> usize {
-        self.tensor.numel() * self.tensor.kind().elt_size_in_bytes()
-    }
+/// The bytes of a tensor's numbers in order.
+fn numbers(tensor: &Tensor) -> Vec<u8> {
+    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
+    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+    tensor.copy_data_u8(&mut bytes, tensor.numel());
+    bytes
 }
 
 #[cfg(test)]
@@ -288,6 +259,7 @@ mod tests {
         }
         let file = TensorFile::open(&path).unwrap();
         assert_eq!(file.metadata("text 3"), Some("\"\u{e9}\n3"));
+        assert_eq!(file.data_start % 8, 0);
         assert!(file.tensor("x").unwrap().equal(&x) && file.tensor("y").unwrap().equal(&y));
     }
 

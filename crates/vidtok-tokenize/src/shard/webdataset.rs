@@ -147,6 +147,13 @@ mod tests {
             header.set_path(name).unwrap();
             header.set_entry_type(kind);
             header.set_size(size);
+            if let (tar::EntryType::GNUSparse, Some(sparse)) = (kind, header.as_gnu_mut()) {
+                // The contents, and a hole after them.
+                let octal = |number: usize| <[u8; 12]>::try_from(format!("{number:011o}\0").as_bytes()).unwrap();
+                sparse.realsize = octal(50_000_000);
+                (sparse.sparse[0].offset, sparse.sparse[0].numbytes) = (octal(0), octal(contents.len()));
+                (sparse.sparse[1].offset, sparse.sparse[1].numbytes) = (octal(50_000_000), octal(0));
+            }
             header.set_cksum();
             archive.extend(header.as_bytes());
             archive.extend(contents);

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use tch::{Kind, Tensor};
 
 use crate::network::Network;
-use crate::stream_state::Slot;
 use crate::{StreamError, StreamState};
 
 /// Layers keep tensors of the same shapes after any longer stream. A multiple of every temporal factor.
@@ -40,13 +39,15 @@ pub(crate) fn restore(
     }
     let mut names = BTreeSet::new();
     for (name, slot) in state.slots_mut() {
+        let Some(expected) = &slot.kept else { continue };
         let [kept_name, seen_name] = [format!("{name}.kept"), format!("{name}.seen")];
-        slot.kept = kept(&kept_name, slot, b, tensors)?;
+        slot.kept = Some(kept(&kept_name, expected, b, tensors)?);
         let found = tensors.get(&seen_name).map(|tensor| number(&seen_name, tensor)).transpose()?;
         // Beyond what was rehearsed layers have seen more.
         slot.seen = match found {
             Some(found) if found == slot.seen || (seen > Some(LONG) && found > slot.seen) => found,
-            found => return Err(wrong(&seen_name, slot.seen.to_string(), format!("{found:?}"))),
+            Some(found) => return Err(wrong(&seen_name, slot.seen.to_string(), found.to_string())),
+            None => return Err(wrong(&seen_name, slot.seen.to_string(), "none".to_owned())),
         };
         names.extend([kept_name, seen_name]);
     }
@@ -75,21 +76,20 @@ fn rehearse(network: &dyn Network, [t, h, w]: [i64; 3], state: &mut StreamState)
     tch::no_grad(|| network.step(&clips, state)).map(drop)
 }
 
-/// What `b` clips have in the place of what the slot keeps of none.
-fn kept(name: &str, slot: &Slot, b: i64, tensors: &BTreeMap<String, Tensor>) -> Result<Option<Tensor>, StreamError> {
-    let (expected, found) = (slot.kept.as_ref(), tensors.get(name));
-    let shape = |x: &Tensor| [&[b], &x.size()[1..]].concat();
-    let is_right = match (expected, found) {
-        (Some(expected), Some(found)) => {
-            found.size() == shape(expected) && found.kind() == expected.kind() && found.device() == expected.device()
+/// What is saved of `b` clips in the place of what is kept of none.
+fn kept(name: &str, of_none: &Tensor, b: i64, tensors: &BTreeMap<String, Tensor>) -> Result<Tensor, StreamError> {
+    let shape = [&[b], &of_none.size()[1..]].concat();
+    match tensors.get(name) {
+        Some(found)
+            if found.size() == shape && found.kind() == of_none.kind() && found.device() == of_none.device() =>
+        {
+            Ok(found.shallow_clone())
         }
-        (expected, found) => expected.is_none() && found.is_none(),
-    };
-    if is_right {
-        return Ok(found.map(Tensor::shallow_clone));
+        found => {
+            let found = found.map_or("none".to_owned(), describe);
+            Err(wrong(name, format!("{:?} {shape:?}", of_none.kind()), found))
+        }
     }
-    let expected = expected.map_or("none".to_owned(), |x| format!("{:?} {:?}", x.kind(), shape(x)));
-    Err(wrong(name, expected, found.map_or("none".to_owned(), describe)))
 }
 
 /// A tensor of one whole number.

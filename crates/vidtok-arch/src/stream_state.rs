@@ -180,9 +180,10 @@ impl StreamState {
         let mut tensors = Vec::new();
         for (place, memory) in memories {
             for (slot, Slot { kept, seen }) in memory.slots.iter().enumerate() {
-                let name = format!("{place}.{slot}");
-                tensors.extend(kept.as_ref().map(|kept| (format!("{name}.kept"), kept.shallow_clone())));
-                tensors.push((format!("{name}.seen"), Tensor::from(*seen)));
+                if let Some(kept) = kept {
+                    tensors.push((format!("{place}.{slot}.kept"), kept.shallow_clone()));
+                    tensors.push((format!("{place}.{slot}.seen"), Tensor::from(*seen)));
+                }
             }
         }
         tensors

@@ -345,3 +345,54 @@ pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
     }
     temporary_beside(path).map(drop).with_context(|| format!("{}: cannot be written", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+    use vidtok_core::{VideoError, VideoInfo};
+
+    use super::*;
+
+    /// A video of which only the size is asked for.
+    struct Sized(VideoInfo);
+
+    impl FrameSource for Sized {
+        fn info(&self) -> &VideoInfo {
+            &self.0
+        }
+
+        fn path(&self) -> &Path {
+            Path::new("x.mp4")
+        }
+
+        fn next_frames(&mut self, _max: usize) -> Result<Option<Tensor>, VideoError> {
+            Ok(None)
+        }
+
+        fn frames_at(&self, _indices: &[u64]) -> Result<Tensor, VideoError> {
+            Ok(Tensor::zeros([0], (Kind::Uint8, Device::Cpu)))
+        }
+    }
+
+    /// A clip of h x w from a video of 100 x 200.
+    fn clip([h, w]: [i64; 2]) -> Clip {
+        let frame_rate: FrameRate = "5".parse().unwrap();
+        let info = VideoInfo { width: 200, height: 100, frames: 50, frame_rate };
+        let source = Source::Video(Box::new(Sized(info)));
+        Clip { source, most: 40, size: [50, h, w], stride: 1, read: 0, window: None, timeline: None }
+    }
+
+    #[test]
+    fn frames_of_another_size_take_memory_and_few_are_read_where_little_is_allowed() {
+        assert_eq!(clip([100, 200]).reading_bytes(), 0);
+        let frame = 100 * 200 * 3 * 9;
+        let mut clip = clip([10, 20]);
+        assert_eq!(clip.reading_bytes(), 40 * frame);
+        clip.read_within(None);
+        assert_eq!(clip.most, 40);
+        clip.read_within(Some(10 * frame + 1));
+        assert_eq!((clip.most, clip.reading_bytes()), (10, 10 * frame));
+        clip.read_within(Some(0));
+        assert_eq!(clip.most, 1);
+    }
+}

@@ -56,6 +56,6 @@ pub use plan::{Plan, Work};
 pub use stream::{EncodeOptions, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, StreamReconstructor, Window};
 pub use tokenizer::Tokenizer;
 pub use training::{TrainingOptions, TrainingPass};
-pub use vidtok_arch::{ArchConfig, Causality};
+pub use vidtok_arch::{ArchConfig, Causality, StreamError};
 pub use vidtok_quant::QuantizerConfig;
 pub use weights::{Weights, ema_key, sha256};

@@ -286,7 +286,7 @@ impl Tokenizer {
         let (f_t, f_s) = (self.config.model.temporal_factor(), self.config.model.spatial_factor());
         let size = latent.size();
         let room = [size[2] * f_t, size[3] * f_s, size[4] * f_s];
-        let cut = [padding.front + padding.back, padding.bottom, padding.right];
+        let cut = [padding.front.saturating_add(padding.back), padding.bottom, padding.right];
         if room.iter().zip(cut).all(|(room, cut)| (0..*room).contains(&cut)) && padding.back >= 0 && padding.front >= 0
         {
             return Ok(());

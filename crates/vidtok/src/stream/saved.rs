@@ -64,6 +64,12 @@ impl<'a> StreamEncoder<'a> {
             *noise = Noise::after(seed, drawn.cast_unsigned());
         }
         file.steps(&mut encoder.steps, 3)?;
+        let come = if encoder.pushed > 0 { encoder.pushed + encoder.padding.front } else { 0 };
+        let missing = encoder.frames.map(|frames| frames + encoder.padding.front - come);
+        if encoder.steps.missing != missing {
+            let found = format!("{:?}", encoder.steps.missing);
+            return Err(file.wrong("steps.missing", &format!("{missing:?}"), &found));
+        }
         let (expected, found) = ([h + fill.bottom, w + fill.right], encoder.steps.first.as_deref());
         if found.is_some_and(|first| first[3..] != expected) {
             return Err(file.wrong(

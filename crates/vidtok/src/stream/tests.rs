@@ -195,6 +195,8 @@ fn latents_of_another_number_type_are_converted_or_refused() {
     let padding = Padding { front: -1, ..encoded.padding };
     let mut decoder = StreamDecoder::new(&tokenizer, 2, padding, None);
     assert!(decoder.push(&encoded.latent).unwrap_err().to_string().starts_with("the padding: "));
+    let huge = Padding { front: i64::MAX, back: i64::MAX, ..encoded.padding };
+    assert!(tokenizer.decode(&Encoded { padding: huge, ..encoded }).is_err());
 }
 
 #[test]
@@ -453,6 +455,31 @@ fn a_saved_stream_goes_on_with_the_same_bits() {
         let other = super::tests::tokenizer(causality, 1);
         let error = StreamDecoder::restore(&other, &path).unwrap_err().to_string();
         assert!(error.ends_with("the state is of a model with other weights"), "{error}");
+    }
+}
+
+#[test]
+fn streams_are_saved_and_restored_before_their_first_frame_and_after_their_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    for causality in [Causality::V1_0, Causality::NonCausal] {
+        let tokenizer = tokenizer(causality, 1);
+        let video = random_video(6, 8, 8);
+        let whole = tokenizer.encode(&video, WHOLE).unwrap();
+        StreamEncoder::new(&tokenizer, [6, 8, 8], WHOLE).in_strips(4).save(&path).unwrap();
+        let mut encoder = StreamEncoder::restore(&tokenizer, &path).unwrap();
+        assert!(worst(&encoder.push(&video).unwrap().unwrap().latent, &whole.latent) < 1e-5);
+        encoder.save(&path).unwrap();
+        let mut ended = StreamEncoder::restore(&tokenizer, &path).unwrap();
+        assert!(ended.push(&video).is_err() && ended.finish().unwrap().is_none());
+
+        StreamDecoder::open_ended(&tokenizer, whole.padding, None).save(&path).unwrap();
+        let mut decoder = StreamDecoder::restore(&tokenizer, &path).unwrap();
+        let mut frames: Vec<Tensor> = decoder.push(&whole.latent).unwrap().into_iter().collect();
+        frames.extend(decoder.finish(0).unwrap());
+        assert!(worst(&Tensor::cat(&frames, 2), &tokenizer.decode(&whole).unwrap()) < 1e-5);
+        decoder.save(&path).unwrap();
+        assert!(StreamDecoder::restore(&tokenizer, &path).unwrap().finish(0).unwrap().is_none());
     }
 }
 

@@ -377,9 +377,10 @@ mod tests {
     /// A clip of h x w from a video of 100 x 200.
     fn clip([h, w]: [i64; 2]) -> Clip {
         let frame_rate: FrameRate = "5".parse().unwrap();
-        let info = VideoInfo { width: 200, height: 100, frames: 50, frame_rate };
+        let info = VideoInfo { width: 200, height: 100, frames: 50, frame_rate, times: None };
         let source = Source::Video(Box::new(Sized(info)));
-        Clip { source, most: 40, size: [50, h, w], stride: 1, read: 0, window: None, timeline: None }
+        let (sampling, notices) = (Sampling::ALL, Vec::new());
+        Clip { source, most: 40, size: [50, h, w], sampling, read: 0, window: None, timeline: None, notices }
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     // libtorch's errors (out of memory, say) arrive as panics; they are said in one line like all others.
     panic::set_hook(Box::new(|panic| {
         if let Some(trace) = trace_of(panic, &Backtrace::capture()) {
-            eprintln!("{trace}");
+            trace.lines().for_each(|line| eprintln!("{line}"));
         }
     }));
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| run(arguments.command)));

@@ -77,7 +77,7 @@ impl Encoder {
     }
 
     /// The state that was saved as these [`tensors`](StreamState::tensors), which may have others among them: of a stream of
-    /// `b` clips of h x w, in strips of so many rows.
+    /// `b` clips of h x w, in strips of this many rows.
     ///
     /// # Errors
     /// If a tensor is missing, of another shape or kind than the layer keeps whose it would be, or no layer's.

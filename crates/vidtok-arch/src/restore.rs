@@ -19,7 +19,7 @@ const MOST_STRIPS: i64 = 1 << 16;
 const MOST_NUMBERS: i64 = 1 << 59;
 
 /// The state of `network` that is saved in these [`tensors`](StreamState::tensors), among others maybe: that of a stream of
-/// `[b, c, t, h, w]` in strips of so many rows.
+/// `[b, c, t, h, w]` in strips of this many rows.
 pub(crate) fn restore(
     network: &dyn Network,
     tensors: &BTreeMap<String, Tensor>,

@@ -116,7 +116,7 @@ impl StreamState {
         Self::default()
     }
 
-    /// Computes so many rows of the network's input at a time, at least one. Without gradients. A stream that has begun
+    /// Computes this many rows of the network's input at a time, at least one. Without gradients. A stream that has begun
     /// cannot go on in other strips: its next step is an error.
     #[must_use]
     pub fn in_strips(self, rows: i64) -> Self {

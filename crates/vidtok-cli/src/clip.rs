@@ -202,7 +202,7 @@ impl Clip {
         self.timeline().map(Timeline::pixel_aspect).unwrap_or_default()
     }
 
-    /// Reads frames of another size than is given out so many at a time that they take no more than this, in bytes; one at
+    /// Reads frames that are to be resized few enough at a time that they take no more than this, in bytes; one at
     /// least.
     pub(crate) fn read_within(&mut self, bytes: Option<u64>) {
         let most = bytes.zip(self.resized_bytes(1)).map(|(bytes, frame)| (bytes / frame.max(1)) as i64);
@@ -214,7 +214,7 @@ impl Clip {
         self.resized_bytes(self.most).unwrap_or(0)
     }
 
-    /// What so many frames of the source take while they are brought to another size; `None` if they have that size.
+    /// What this many frames of the source take while they are resized; `None` if they keep their size.
     fn resized_bytes(&self, frames: i64) -> Option<u64> {
         // The bytes, and twice as floats: in the model's range and in the layout for resizing.
         const VALUE: usize = 1 + 2 * size_of::<f32>();

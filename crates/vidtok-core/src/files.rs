@@ -44,7 +44,7 @@ fn remembered() -> MutexGuard<'static, Remembered> {
 struct Remembered(Vec<PathBuf>);
 
 impl Remembered {
-    /// So many are kept before those that are gone are forgotten.
+    /// This many are kept before those that are gone are forgotten.
     const MOST: usize = 64;
 
     fn add(&mut self, path: &Path) {

@@ -46,7 +46,7 @@ impl FrameFolder {
         path.is_dir() || is_image(path)
     }
 
-    /// Opens images at `path` ([`is_meant_by`](Self::is_meant_by)), of which so many are shown in a second, and looks at
+    /// Opens images at `path` ([`is_meant_by`](Self::is_meant_by)), this many of which are shown in a second, and looks at
     /// the size of each. They are decoded when they are read.
     ///
     /// # Errors

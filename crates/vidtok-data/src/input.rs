@@ -187,7 +187,7 @@ impl Source {
         }
     }
 
-    /// Reads so many frames and forgets them.
+    /// Reads this many frames and forgets them.
     fn skip(&mut self, mut frames: u64) -> Result<(), VideoError> {
         const AT_ONCE: u64 = 16;
         while frames > 0

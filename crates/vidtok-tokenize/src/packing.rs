@@ -14,7 +14,7 @@ pub fn bits_per_index(codes: i64) -> u32 {
     (u64::BITS - largest.leading_zeros()).clamp(1, WIDEST)
 }
 
-/// Bytes that so many indices of `bits` bits take; where these cannot be counted, more than any file has.
+/// Bytes that this many indices of `bits` bits take; where these cannot be counted, more than any file has.
 #[must_use]
 pub fn packed_bytes(count: u64, bits: u32) -> u64 {
     count.saturating_mul(bits.into()).div_ceil(8)

@@ -44,13 +44,12 @@ mod tests {
             5500-5600 r--p 00000000 08:01 11                         /usr/bin/vidtok\n\
             7000-7100 r--p 00000000 08:01 42                         /usr/lib/libgomp.so.1.0.0\n\
             7100-7200 r-xp 00001000 08:01 42                         /usr/lib/libgomp.so.1.0.0\n\
-            7200-7300 r-xp 00001000 08:01 43                         /home/me/my torch/libgomp-a34b3233.so.1\n\
+            7200-7300 r-xp 00001000 08:01 43                         /opt/my torch/libgomp-a34b3233.so.1\n\
             7300-7400 r-xp 00001000 08:01 44                         /opt/intel/libiomp5.so\n\
             7400-7500 r-xp 00001000 08:01 45                         /opt/libompstub.so\n\
             7500-7600 rw-p 00000000 00:00 0                          [heap]\n\
             7600-7700 rw-p 00000000 00:00 0\n";
-        let expected =
-            ["/home/me/my torch/libgomp-a34b3233.so.1", "/opt/intel/libiomp5.so", "/usr/lib/libgomp.so.1.0.0"];
+        let expected = ["/opt/intel/libiomp5.so", "/opt/my torch/libgomp-a34b3233.so.1", "/usr/lib/libgomp.so.1.0.0"];
         assert_eq!(runtimes(maps), expected.map(PathBuf::from));
         assert!(runtimes("").is_empty());
     }

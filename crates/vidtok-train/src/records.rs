@@ -69,7 +69,7 @@ impl Records {
         Ok(Self { files, ffmpeg, validator, checkpoints, log, pictures })
     }
 
-    /// Whether the model was measured after so many steps, and not since.
+    /// Whether the model was measured after this many steps, and not since.
     pub(crate) fn measured(&self, step: u64) -> bool {
         self.log.validations().last.as_ref().is_some_and(|last| last.step == step)
     }

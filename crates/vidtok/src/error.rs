@@ -139,7 +139,7 @@ pub enum Error {
     /// The encoder gives infinities or no numbers.
     #[error("the encoder's output is not finite: the input or the weights are faulty, or the number type is too small")]
     NotFinite,
-    /// The decoder gives infinities or no numbers.
+    /// The decoder returned values that are not finite.
     #[error(
         "the decoder's output is not finite: the latent or the weights are faulty, or the number type is too small"
     )]

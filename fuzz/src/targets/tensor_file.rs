@@ -7,7 +7,7 @@ use crate::{Format, Outcome, Target, format, scratch};
 
 pub(super) const TARGET: Target = Target { name: "tensor_file", format: Format::Safetensors, seeds, read };
 
-/// Every number type, a scalar, and a tensor of no numbers.
+/// Every number type, a scalar, and an empty tensor.
 fn seeds() -> Vec<Vec<u8>> {
     let numbers: Vec<u8> = (0..48).map(|i| i * 5).collect();
     let types =

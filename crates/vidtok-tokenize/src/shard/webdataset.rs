@@ -127,7 +127,7 @@ mod tests {
 
     const LATENT: Latent = Latent::Indices { codes: 256, bits: 8 };
 
-    /// What a tar file says of a video of so many latent frames of 1024 x 1024.
+    /// What a tar file says of a video of this many latent frames of 1024 x 1024.
     fn video(t: u64) -> Vec<u8> {
         let rate = json!({ "frames": 1, "size": [8, 8], "fps": "25", "bytes": 1 });
         let padding = json!({ "front": 0, "back": 0, "bottom": 0, "right": 0 });

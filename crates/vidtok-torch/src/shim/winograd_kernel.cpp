@@ -483,7 +483,7 @@ bool fits(const WinogradShape& shape) {
   if (shape.normed && (kernel[0] > 1 || kernel[2] == 1)) {
     return false;
   }
-  // Counted in floating point, in which nothing overflows: so many multiplications no machine makes.
+  // Counted in floating point, in which nothing overflows: this many multiplications no machine makes.
   double products = static_cast<double>(shape.in) * shape.out * kernel[0] * kernel[1] * kernel[2] * shape.clips;
   for (const int64_t size : output) {
     products *= size;

@@ -73,7 +73,7 @@ impl<'a> StreamDecoder<'a> {
         }
     }
 
-    /// Computes so many rows of the frames at a time, to need less memory; the result is the same. Only before the first
+    /// Computes this many rows of the frames at a time, to need less memory; the result is the same. Only before the first
     /// push: what layers keep is of the strips of the steps before, so after a change the next push is an error.
     #[must_use]
     pub fn in_strips(mut self, rows: i64) -> Self {

@@ -35,7 +35,7 @@ impl<'a> StreamReconstructor<'a> {
         Self { encoder: self.encoder.planned(plan), decoder: self.decoder.planned(plan), ..self }
     }
 
-    /// Computes so many rows of the frames at a time, to need less memory; the result is the same. Only before the first
+    /// Computes this many rows of the frames at a time, to need less memory; the result is the same. Only before the first
     /// push: after a change the next push is an error.
     #[must_use]
     pub fn in_strips(self, rows: i64) -> Self {

@@ -242,7 +242,7 @@ impl<'p> Restored<'p> {
         Err(self.wrong(name, &expected, &describe(&tensor)))
     }
 
-    /// Of frames of so many channels.
+    /// Of frames of this many channels.
     fn steps(&mut self, steps: &mut Steps, channels: i64) -> Result<(), Error> {
         steps.missing = self.count("steps.missing", 0..=MOST)?;
         steps.begun = self.count("steps.begun", 0..=1)? == Some(1);

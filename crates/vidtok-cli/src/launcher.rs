@@ -101,8 +101,10 @@ pub(crate) fn start(count: usize) -> anyhow::Result<()> {
             bail!("process {rank} of {count} {}; the others have ended with it", how(*status));
         }
     }
-    let line = (!said).then(|| "stopped; the same command goes on".to_owned());
-    stopped.map_or(Ok(()), |status| Err(Ending { status, line }.into()))
+    let Some(status) = stopped else { return Ok(()) };
+    // The first process says so itself, unless it was told before it could hear.
+    let line = (!said).then(|| signals::stopped_by(i32::from(status) - 128, "the same command goes on"));
+    Err(Ending { status, line }.into())
 }
 
 /// Arguments without the program's name and `--nproc N` or `--nproc=N`.

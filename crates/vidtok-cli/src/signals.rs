@@ -103,10 +103,15 @@ pub(crate) fn stopped(line: Option<String>) -> Ending {
 /// How a command of [`end_on_signals`] ends that has not done all of its work; none if there was no signal.
 pub(crate) fn ending() -> Option<Ending> {
     let (go_on, signal) = (GO_ON.get()?, received()?);
-    let name = low_level::signal_name(signal).unwrap_or("a signal");
     // Of several processes one speaks.
-    let line = launcher::leads().then(|| format!("stopped by {name}; {go_on}"));
+    let line = launcher::leads().then(|| stopped_by(signal, go_on));
     Some(Ending { status: status(signal), line })
+}
+
+/// The line that a command ends with after a signal.
+pub(crate) fn stopped_by(signal: i32, go_on: &str) -> String {
+    let name = low_level::signal_name(signal).unwrap_or("a signal");
+    format!("stopped by {name}; {go_on}")
 }
 
 /// The status of a process that ended because of a signal, as shells count it.

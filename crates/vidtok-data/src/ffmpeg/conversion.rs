@@ -3,10 +3,9 @@
 //! They look at one frame at a time (deinterlacing at its neighbours too), so that a frame has the same pixels however it
 //! is reached.
 
-use std::process::Stdio;
-
 use super::Ffmpeg;
 use super::picture::{Fields, Picture};
+use super::process::Process;
 use crate::notice::Notice;
 use crate::read_options::{Hdr, ReadOptions, Reading};
 
@@ -127,8 +126,8 @@ impl Ffmpeg {
         let mut command = self.command("quiet");
         command.args(["-f", "rawvideo", "-pixel_format", "yuv444p12le", "-video_size", "16x16", "-i", "/dev/zero"]);
         command.args(["-vf", &format!("{tags},{}", mapper.filters()), "-frames:v", "1", "-f", "null", "-"]);
-        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
+        let ended = Process::start(self, &mut command).map(|mut process| process.end());
+        matches!(ended, Ok(Ok((status, _))) if status.success())
     }
 
     /// What `options` come to with this program, for the stamp of results that depend on it.

@@ -206,7 +206,9 @@ fn decode_jobs(jobs: &Mutex<Receiver<Job>>, ffmpeg: &Ffmpeg, preparation: &Prepa
             Err(panic) => Some(LoadError::panicked(&*panic)),
         };
         // Who has dropped the video wants no errors of it either.
-        let _ = failed.map(|error| sender.send(Message::Failed(error)));
+        if let Some(error) = failed {
+            let _ = sender.send(Message::Failed(error));
+        }
     }
 }
 

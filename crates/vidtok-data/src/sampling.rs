@@ -70,7 +70,6 @@ impl Sampling {
     }
 
     /// Those taken of some `frames` of the video (the first dimension), of which the first is frame `start`.
-    #[must_use]
     pub fn take(&self, frames: &Tensor, start: u64) -> Tensor {
         match self {
             &Self::ALL => frames.shallow_clone(),

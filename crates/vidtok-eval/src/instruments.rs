@@ -294,6 +294,12 @@ impl Instruments<'_> {
     }
 }
 
+/// All values in order.
+fn to_vec(values: &Tensor) -> impl Iterator<Item = f64> {
+    let flat = values.detach().to_device(Device::Cpu).to_kind(Kind::Double).flatten(0, -1);
+    (0..flat.size()[0]).map(move |index| flat.double_value(&[index]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,10 +319,4 @@ mod tests {
         assert_eq!(features(1.0).not_finite(), None);
         assert!(matches!(features(f64::NAN).not_finite(), Some((MetricKind::Fvd, _))));
     }
-}
-
-/// All values in order.
-fn to_vec(values: &Tensor) -> impl Iterator<Item = f64> {
-    let flat = values.detach().to_device(Device::Cpu).to_kind(Kind::Double).flatten(0, -1);
-    (0..flat.size()[0]).map(move |index| flat.double_value(&[index]))
 }

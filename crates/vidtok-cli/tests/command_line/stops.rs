@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use vidtok_data::Ffmpeg;
 use vidtok_torch::write_tensors;
 
-use crate::bench::{Bench, FSQ, KL, random_video, vidtok};
+use crate::bench::{Bench, FSQ, KL, random_video};
 
 /// A program that answers as ffmpeg does, and otherwise does this.
 fn false_ffmpeg(bench: &Bench, script: &str) -> PathBuf {

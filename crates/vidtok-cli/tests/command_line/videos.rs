@@ -5,7 +5,7 @@ use std::fs;
 use tch::{Kind, Tensor};
 use vidtok_torch::TensorFile;
 
-use crate::bench::{Bench, KL, vidtok};
+use crate::bench::{Bench, KL};
 
 #[test]
 fn videos_keep_their_frames_rate_and_size() {

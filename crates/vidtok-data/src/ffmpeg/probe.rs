@@ -42,35 +42,27 @@ impl Times {
     /// is shown half-way between its neighbours (several such frames at equal distances); at the ends of the video,
     /// `step` ticks from its neighbour. `None` where no frame has a time, or ticks are too coarse for that.
     fn ascending(&self, step: i64) -> Option<Vec<i64>> {
-        let mut times: Vec<i64> = Vec::with_capacity(self.ticks.len());
-        let mut known: Option<usize> = None;
+        // Frames that are later than all before, by their places.
+        let mut known: Vec<(usize, i64)> = Vec::new();
         for (place, tick) in self.ticks.iter().enumerate() {
-            let Some(tick) = tick.filter(|tick| known.is_none_or(|known| *tick > times[known])) else {
-                times.push(0);
-                continue;
-            };
-            match known {
-                Some(before) => {
-                    let (start, length) = (times[before], (place - before) as i128);
-                    let distance = i128::from(tick) - i128::from(start);
-                    for between in before + 1..place {
-                        let share = distance * (between - before) as i128 / length;
-                        times[between] = start.checked_add(i64::try_from(share).ok()?)?;
-                    }
-                }
-                None => {
-                    for earlier in 0..place {
-                        times[earlier] = tick.checked_sub(step.checked_mul((place - earlier) as i64)?)?;
-                    }
-                }
+            if let Some(tick) = *tick
+                && known.last().is_none_or(|(_, latest)| tick > *latest)
+            {
+                known.push((place, tick));
             }
-            times.push(tick);
-            known = Some(place);
         }
-        let last = known?;
-        for later in last + 1..times.len() {
-            times[later] = times[last].checked_add(step.checked_mul((later - last) as i64)?)?;
+        let (&(first, start), &(last, end)) = (known.first()?, known.last()?);
+        let steps = |frames: usize| step.saturating_mul(frames as i64);
+        let mut times = Vec::with_capacity(self.ticks.len());
+        times.extend((1..=first).rev().map(|frames| start.saturating_sub(steps(frames))));
+        for pair in known.windows(2) {
+            let [(place, tick), (next_place, next)] = [pair[0], pair[1]];
+            let (frames, distance) = (next_place - place, i128::from(next) - i128::from(tick));
+            let share = |frame: usize| distance * frame as i128 / frames as i128;
+            // Between two numbers of 64 bits.
+            times.extend((0..frames).map(|frame| (i128::from(tick) + share(frame)) as i64));
         }
+        times.extend((0..self.ticks.len() - last).map(|frames| end.saturating_add(steps(frames))));
         times.is_sorted_by(|a, b| a < b).then_some(times)
     }
 

@@ -52,8 +52,8 @@ impl Window {
     /// In multiples of the temporal factor, each window reaching further than the one before.
     fn fit(self, factor: i64) -> Self {
         let frames = (self.frames / factor * factor).max(factor);
-        let overlap = (self.overlap.max(0) + factor - 1) / factor * factor;
-        Self { frames, overlap: overlap.min(frames - factor) }
+        let overlap = self.overlap.clamp(0, frames - factor);
+        Self { frames, overlap: (overlap + factor - 1) / factor * factor }
     }
 }
 

@@ -4,6 +4,13 @@
 //! the formats and keeps lengths and checksums right, so that changes reach what lies behind these. The tests go through
 //! a fixed number of such files; `cargo xtask fuzz` goes on for as long as one likes, led by coverage. See
 //! `docs/TESTING.md`.
+//!
+//! ```
+//! let pickles = vidtok_fuzz::TARGETS[0];
+//! let seed = (pickles.seeds)().remove(0);
+//! assert!(pickles.check(&seed).is_ok());
+//! assert!(pickles.check(&seed[..seed.len() / 2]).is_err());
+//! ```
 
 mod format;
 mod mutate;

@@ -25,11 +25,14 @@ fn seeds() -> Vec<Vec<u8>> {
         ("vidtok.padding", "front=1 bottom=0 right=1 back=0"),
         ("vidtok.window", "16 overlap=2"),
     ];
+    // A window that is longer than any clip.
+    let whole = [("vidtok.window", "9223372036854775807 overlap=9223372036854775807")];
     let shape = &[1, 4, 2, 3, 4];
     vec![
         format::safetensors(&texts, &[("latent", "F32", shape, &floats), ("logvar", "F32", shape, &floats)]),
         format::safetensors(&texts[..7], &[("indices", "I32", &[1, 2, 3, 4], &integers)]),
         format::safetensors(&[], &[("latent", "F32", shape, &floats)]),
+        format::safetensors(&whole, &[("latent", "F32", shape, &floats)]),
     ]
 }
 

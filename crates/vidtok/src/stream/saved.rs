@@ -57,8 +57,12 @@ impl<'a> StreamEncoder<'a> {
         encoder.pushed = file.count("pushed", 0..=frames)?.ok_or_else(|| file.missing("pushed"))?;
         let fill = encoder.padding;
         encoder.padding = file.padding()?;
-        if (encoder.padding.bottom, encoder.padding.right) != (fill.bottom, fill.right) {
-            return Err(file.wrong("padding", &format!("{fill:?}"), &format!("{:?}", encoder.padding)));
+        // No clip is filled up with more frames, whether its end was known or not.
+        let factor = tokenizer.config().model.temporal_factor();
+        let Padding { front, back, bottom, right } = encoder.padding;
+        if (bottom, right) != (fill.bottom, fill.right) || front > 2 * (factor - 1) || back >= factor {
+            let expected = format!("{fill:?}, or up to {} frames in front and {} behind", 2 * (factor - 1), factor - 1);
+            return Err(file.wrong("padding", &expected, &format!("{:?}", encoder.padding)));
         }
         if let (Some(drawn), Some(noise), Some(seed)) = (file.optional("noise.drawn")?, &mut encoder.noise, seed) {
             *noise = Noise::after(seed, drawn.cast_unsigned());

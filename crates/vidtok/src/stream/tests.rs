@@ -459,6 +459,26 @@ fn a_saved_stream_goes_on_with_the_same_bits() {
 }
 
 #[test]
+fn a_stream_that_has_not_begun_is_not_filled_up_beyond_what_any_clip_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let [saved, changed] = ["saved", "changed.safetensors"].map(|name| folder.path().join(name));
+    for causality in [Causality::V1_0, Causality::NonCausal] {
+        let tokenizer = tokenizer(causality, 1);
+        StreamEncoder::open_ended(&tokenizer, [8, 8], EncodeOptions::default()).save(&saved).unwrap();
+        let restored = |padding: [i64; 4]| {
+            rewrite(&saved, &changed, "padding", &|_| Some(Tensor::from_slice(&padding)));
+            StreamEncoder::restore(&tokenizer, &changed).map(|encoder| encoder.padding().front)
+        };
+        let most = 2 * (tokenizer.config().model.temporal_factor() - 1);
+        assert_eq!(restored([most, 0, 0, 0]).unwrap(), most);
+        for padding in [[most + 1, 0, 0, 0], [1 << 34, 0, 0, 0], [0, most + 2, 0, 0]] {
+            let error = restored(padding).unwrap_err().to_string();
+            assert!(error.contains("padding: expected"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn streams_are_saved_and_restored_before_their_first_frame_and_after_their_last() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");

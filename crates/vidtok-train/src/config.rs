@@ -268,7 +268,10 @@ pub(crate) mod tests {
         let error = config.check_memory(1).unwrap_err();
         // 2^20 clips of 5 frames of 3 x 2^28 float32.
         assert!(matches!(error, TrainError::Memory { needed: 16_888_498_602_639_360, .. }), "{error}");
-        assert!(error.to_string().contains("1048576 clips of 5 frames of 16384x16384 take 15728640.00 GiB in each process"), "{error}");
+        assert!(
+            error.to_string().contains("1048576 clips of 5 frames of 16384x16384 take 15728640.00 GiB in each process"),
+            "{error}"
+        );
         assert!(parse("batch_size", "2").unwrap().check_memory(1).is_ok());
     }
 

@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use vidtok_core::VideoError;
 
 use super::Ffmpeg;
@@ -62,6 +64,9 @@ impl Process {
     /// Waits for the end, with both channels closed on our side. What was said is returned once.
     pub(super) fn end(&mut self) -> io::Result<(ExitStatus, Log)> {
         drop((self.input(), self.output()));
+        // Whoever stops it needs its handle meanwhile, so the handle is only taken once the child has ended.
+        let child = Pid::from_child(&lock(&self.child));
+        while let Err(Errno::INTR) = waitid(WaitId::Pid(child), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {}
         let status = lock(&self.child).wait()?;
         let log = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
         Ok((status, log))

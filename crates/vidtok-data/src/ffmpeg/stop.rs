@@ -32,7 +32,7 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// The switch of every ffmpeg that this process has started or will start: for a process that is told to end.
+    /// The switch of every ffmpeg that this process has started or will start: for a process that must end.
     #[must_use]
     pub fn of_process() -> Self {
         OF_PROCESS.clone()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use vidtok_torch::{ParamPath, Past, TemporalGeometry};
 
-use crate::StreamState;
+use crate::stream::state::StreamState;
 
 /// What a network does at the ends of the time axis, and how it upsamples it.
 ///

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Causality;
+use crate::causality::Causality;
 
 /// The `[model]` table of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use tch::Tensor;
 use vidtok_torch::{ParamPath, from_channels_last, to_channels_last};
 
-use crate::head::Head;
-use crate::level::{Level, LevelPaths};
-use crate::middle::Middle;
+use crate::blocks::head::Head;
+use crate::blocks::level::{Level, LevelPaths};
+use crate::blocks::middle::Middle;
+use crate::blocks::recomputable::Recomputable;
+use crate::blocks::spatial_resample::SpatialDownsample;
+use crate::blocks::temporal_resample::TemporalDownsample;
+use crate::blocks::time_conv::{Layer, TimeConv3d};
+use crate::config::ArchConfig;
 use crate::network::{Input, Network};
-use crate::recomputable::Recomputable;
-use crate::restore::restore;
-use crate::spatial_resample::SpatialDownsample;
-use crate::stream_state::Run;
-use crate::temporal_resample::TemporalDownsample;
-use crate::time_conv::{Layer, TimeConv3d};
-use crate::{ArchConfig, StreamError, StreamState};
+use crate::stream::error::StreamError;
+use crate::stream::restore::restore;
+use crate::stream::state::Run;
+use crate::stream::state::StreamState;
 
 /// The encoder network.
 #[derive(Debug)]

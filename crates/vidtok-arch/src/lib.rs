@@ -29,31 +29,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod activations;
-mod attention;
+mod blocks;
 mod causality;
 mod config;
 mod decoder;
 mod encoder;
-mod footprint;
-mod head;
-mod interpolate;
-mod level;
-mod middle;
+mod memory;
 mod network;
-mod recomputable;
-mod residual;
-mod restore;
-mod spatial_resample;
-mod stream_error;
-mod stream_state;
-mod temporal_resample;
-mod time_conv;
+mod stream;
 
 pub use causality::Causality;
 pub use config::{ArchConfig, ArchError};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
-pub use footprint::Footprint;
-pub use stream_error::StreamError;
-pub use stream_state::StreamState;
+pub use memory::inference::Footprint;
+pub use stream::error::StreamError;
+pub use stream::state::StreamState;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::{StreamError, StreamState};
+use crate::stream::error::StreamError;
+use crate::stream::state::StreamState;
 
 /// A network that is run in steps.
 pub(crate) trait Network {

@@ -10,7 +10,7 @@ use tch::{Device, Kind};
 use vidtok::{Config, Plan, Tokenizer, Weights, Window, Work, free_bytes, resident_bytes};
 use vidtok_core::{FrameRate, ParseFrameRateError};
 
-use crate::progress;
+use crate::terminal::progress;
 
 /// Video tokenizers: from video to a compact latent or tokens, and back.
 #[derive(Debug, Parser)]

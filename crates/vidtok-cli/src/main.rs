@@ -7,15 +7,9 @@
 mod terminal;
 
 mod args;
-mod clip;
 mod commands;
-mod ending;
-mod launcher;
-mod notices;
-mod pipeline;
-mod progress;
-mod signals;
-mod standard;
+mod io;
+mod process;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
@@ -25,7 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Arguments, Command};
-use crate::ending::Ending;
+use crate::process::ending::Ending;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse(); // ends with status 2 on wrong usage

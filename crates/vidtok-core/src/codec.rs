@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::FrameRate;
+use crate::video::FrameRate;
 
 /// A video codec in the widest sense: a tokenizer, a classical encoder, a baseline.
 pub trait Codec: std::fmt::Debug {

@@ -12,33 +12,26 @@
 //! ```
 
 mod bytes;
-mod claim;
 mod codec;
-mod deps;
-mod error;
+mod distributed;
 mod files;
-mod frame_times;
-mod launch;
 mod loss;
 mod metric;
-mod peers;
-mod pixel_aspect;
 mod quantizer;
-mod tensor_bytes;
 mod video;
 
 pub use bytes::Bytes;
-pub use claim::Claim;
 pub use codec::{Codec, CodecError, Reconstructed, Reconstructor};
-pub use deps::fetched;
-pub use error::VideoError;
+pub use distributed::launch::{Launch, LaunchError, Rendezvous};
+pub use distributed::peers::{Alone, Peers, Share};
+pub use files::claim::Claim;
+pub use files::fetched::fetched;
 pub use files::{remove_partial, remove_temporary, temporary_beside, write_atomically};
-pub use frame_times::{FrameTimes, FrameTimesError};
-pub use launch::{Launch, LaunchError, Rendezvous};
 pub use loss::{Differentiated, Loss};
 pub use metric::{Metric, MetricError};
-pub use peers::{Alone, Peers, Share};
-pub use pixel_aspect::{ParsePixelAspectError, PixelAspect};
 pub use quantizer::{Quantized, Quantizer, Regularized};
-pub use tensor_bytes::tensor_from_bytes;
+pub use video::error::VideoError;
+pub use video::frame_times::{FrameTimes, FrameTimesError};
+pub use video::pixel_aspect::{ParsePixelAspectError, PixelAspect};
+pub use video::tensor_bytes::tensor_from_bytes;
 pub use video::{FrameRate, FrameSink, FrameSource, ParseFrameRateError, VideoInfo};

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::MetricError;
+use crate::metric::MetricError;
 
 /// A differentiable distance between a video and its reconstruction.
 pub trait Loss: std::fmt::Debug {

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::Peers;
+use crate::distributed::peers::Peers;
 
 /// What a quantizer makes of an encoder's output.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::frame_folder::is_image;
+use crate::input::frame_folder::is_image;
 
 /// A file that is written again gets another stamp; so does a folder of images if one of them is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

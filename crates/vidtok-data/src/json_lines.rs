@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::LoadError;
+use crate::error::LoadError;
 
 /// The longest line that is read, in bytes: a shard's list of 50,000 videos is shorter.
 const LONGEST: u64 = 64 << 20;

@@ -45,55 +45,42 @@
 //! # Ok::<(), vidtok_data::LoadError>(())
 //! ```
 
-mod ahead;
-mod clip_set;
-mod dataset;
+mod clips;
 mod error;
 mod ffmpeg;
 mod file_stamp;
-mod find;
-mod frame_cache;
-mod frame_folder;
-mod index;
 mod input;
 mod json_lines;
-mod library;
-mod loader;
-mod mixture;
-mod notice;
-mod path_text;
-mod prepared;
-mod procedural;
-mod quarantine;
-mod reach;
-mod read_options;
-mod regroup;
 mod sampling;
 mod transform;
-mod video;
+mod videos;
 
-pub use ahead::{AheadInfo, AheadVideo, DecodeAhead};
-pub use clip_set::{Batch, ClipSet, ClipSpec, Crop, HeldOut, Source};
-pub use dataset::{DatasetError, VideoList, find_images, find_videos, list_videos, read_video_list};
+pub use clips::clip_set::{Batch, ClipSet, ClipSpec, Crop, HeldOut, Source};
+pub use clips::library::{Library, LibraryOptions};
+pub use clips::loader::{Loader, LoaderOptions};
+pub use clips::mixture::Mixture;
+pub use clips::procedural::Scene;
+pub use clips::quarantine::{Quarantined, unusable};
 pub use error::LoadError;
-pub use ffmpeg::{Destination, Ffmpeg, Quality, Stop, Timeline, VideoReader, VideoWriter, WriteOptions, save_png};
+pub use ffmpeg::locate::Ffmpeg;
+pub use ffmpeg::reader::VideoReader;
+pub use ffmpeg::stop::Stop;
+pub use ffmpeg::timeline::Timeline;
+pub use ffmpeg::writer::{Destination, Quality, VideoWriter, WriteOptions, save_png};
 pub use file_stamp::FileStamp;
-pub use find::LeftOut;
-pub use frame_folder::FrameFolder;
+pub use input::find::LeftOut;
+pub use input::frame_folder::FrameFolder;
+pub use input::list::{DatasetError, VideoList, find_images, find_videos, list_videos, read_video_list};
+pub use input::notice::{HdrTransfer, Notice};
+pub use input::path_text::path_text;
+pub use input::reach::Reach;
+pub use input::read_options::{Hdr, ReadOptions, Reading};
 pub use input::{InputOptions, InputReader};
 pub use json_lines::JsonLines;
-pub use library::{Library, LibraryOptions};
-pub use loader::{Loader, LoaderOptions};
-pub use mixture::Mixture;
-pub use notice::{HdrTransfer, Notice};
-pub use path_text::path_text;
-pub use prepared::{Preparation, PreparedVideo};
-pub use procedural::Scene;
-pub use quarantine::{Quarantined, unusable};
-pub use reach::Reach;
-pub use read_options::{Hdr, ReadOptions, Reading};
 pub use sampling::{ClipRule, Sampling, Window, evaluation_windows, interval};
 pub use transform::{
     center_crop, center_offset, cover, fit, resize_frames, resize_shorter_side, resized_size, to_frames,
     to_model_range, to_unit_range,
 };
+pub use videos::ahead::{AheadInfo, AheadVideo, DecodeAhead};
+pub use videos::prepared::{Preparation, PreparedVideo};

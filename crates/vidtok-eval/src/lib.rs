@@ -6,20 +6,20 @@
 
 mod codecs;
 mod error;
-mod evaluation;
-mod instruments;
-mod measured;
-mod page;
-mod part;
 mod protocol;
+mod results;
 mod run;
 mod spec;
 
-pub use codecs::{Downsample, H264, Identity, Jpeg, TorchScript};
+pub use codecs::downsample::Downsample;
+pub use codecs::h264::H264;
+pub use codecs::identity::Identity;
+pub use codecs::jpeg::Jpeg;
+pub use codecs::torch_script::TorchScript;
 pub use error::EvalError;
-pub use evaluation::{CodebookSummary, CodecSummary, Evaluation, Stamp, Unmeasured, VideoSummary};
-pub use instruments::{InstrumentSet, Instruments, Measures, MetricKind};
-pub use measured::Measured;
 pub use protocol::Protocol;
+pub use results::video::Measured;
+pub use results::{CodebookSummary, CodecSummary, Evaluation, Stamp, Unmeasured, VideoSummary};
+pub use run::metric_set::{InstrumentSet, Instruments, Measures, MetricKind};
 pub use run::{EvaluateOptions, Progress, evaluate};
 pub use spec::CodecSpec;

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use vidtok_core::FrameRate;
 use vidtok_data::{InputOptions, Preparation, ReadOptions};
 
-use crate::{EvalError, MetricKind};
+use crate::error::EvalError;
+use crate::run::metric_set::MetricKind;
 
 /// How videos are taken and measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

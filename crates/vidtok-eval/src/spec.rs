@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::{Downsample, EvalError, H264, Jpeg};
+use crate::codecs::downsample::Downsample;
+use crate::codecs::h264::H264;
+use crate::codecs::jpeg::Jpeg;
+use crate::error::EvalError;
 
 /// The forms of a [`CodecSpec`].
 pub(crate) const FORMS: &str =

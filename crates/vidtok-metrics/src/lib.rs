@@ -33,9 +33,7 @@
 mod codebook;
 mod flicker;
 mod frames;
-mod frechet;
 mod fvd;
-mod i3d;
 mod lpips;
 mod mean;
 mod ms_ssim;
@@ -46,10 +44,12 @@ mod weights;
 
 pub use codebook::CodebookUse;
 pub use flicker::Flicker;
-pub use frechet::{Gaussian, frechet_distance};
 pub use fvd::Fvd;
-pub use i3d::I3d;
-pub use lpips::{Features, Lpips, LpipsMetric, LpipsNet};
+pub use fvd::frechet::{Gaussian, frechet_distance};
+pub use fvd::i3d::I3d;
+pub use lpips::metric::LpipsMetric;
+pub use lpips::network::LpipsNet;
+pub use lpips::{Features, Lpips};
 pub use ms_ssim::MsSsim;
 pub use psnr::Psnr;
 pub use seam::Seam;

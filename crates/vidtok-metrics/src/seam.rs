@@ -3,7 +3,7 @@
 use tch::Tensor;
 use vidtok_core::{Metric, MetricError};
 
-use crate::Flicker;
+use crate::flicker::Flicker;
 use crate::mean::Mean;
 
 const NAME: &str = "seam";

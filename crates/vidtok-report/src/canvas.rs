@@ -9,7 +9,7 @@ use plotters::style::text_anchor::{Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 use tch::{Kind, Tensor};
 
-use crate::ReportError;
+use crate::error::ReportError;
 
 /// Steps of the finer raster in a pixel, along each axis.
 const FINENESS: u32 = 3;

@@ -4,8 +4,8 @@ use plotters::style::RGBColor;
 use tch::{Device, Kind, Tensor};
 use vidtok_data::to_frames;
 
-use crate::ReportError;
 use crate::canvas::{Anchor, Font, raster};
+use crate::error::ReportError;
 
 /// White pixels between frames.
 const GAP: i64 = 2;

@@ -35,12 +35,12 @@ mod curves;
 mod error;
 mod events;
 mod grid;
+mod image;
 mod page;
-mod picture;
 
 pub use curves::{Curves, Panel, Series};
 pub use error::ReportError;
 pub use events::EventWriter;
 pub use grid::{GridRow, GridSize, difference, grid};
+pub use image::{encode_png, save_png};
 pub use page::{EvaluationPage, PageMetric, PageModel, PageVideo};
-pub use picture::{encode_png, save_png};

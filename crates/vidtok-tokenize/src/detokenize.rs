@@ -10,9 +10,11 @@ use vidtok_core::{FrameSink, PixelAspect};
 use vidtok_data::{Destination, Ffmpeg, Notice, VideoWriter, WriteOptions, to_frames};
 
 use crate::dataset::Dataset;
-use crate::pattern::matches;
+use crate::dataset::entry::VideoEntry;
+use crate::error::TokenizeError;
+use crate::run::budget;
+use crate::run::pattern::matches;
 use crate::shard::{Shard, Tokens};
-use crate::{TokenizeError, VideoEntry, budget};
 
 /// The shards of a dataset, in its folder.
 const SHARDS: &str = "shards";

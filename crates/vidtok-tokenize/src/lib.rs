@@ -35,27 +35,18 @@
 //! # Ok::<(), vidtok_tokenize::TokenizeError>(())
 //! ```
 
-mod budget;
 mod dataset;
 mod detokenize;
-mod entry;
 mod error;
-mod folder;
-mod manifest;
-mod packing;
-mod part;
-mod pattern;
 mod run;
 mod shard;
-mod statistics;
-mod work_list;
 
+pub use dataset::entry::{SourceEntry, VideoEntry};
+pub use dataset::manifest::{CodesSummary, LatentSummary, Manifest, ShardSummary};
+pub use dataset::statistics::{LatentSums, Totals};
 pub use dataset::{Dataset, Latent, NumberType, ShardFormat, TensorLayout};
 pub use detokenize::{DetokenizeOptions, detokenize, shards};
-pub use entry::{SourceEntry, VideoEntry};
 pub use error::TokenizeError;
-pub use manifest::{CodesSummary, LatentSummary, Manifest, ShardSummary};
-pub use packing::{Packer, bits_per_index, packed_bytes, unpack};
 pub use run::{Meter, Progress, Summary, TokenizeOptions, tokenize};
+pub use shard::packing::{Packer, bits_per_index, packed_bytes, unpack};
 pub use shard::{Shard, Tokens};
-pub use statistics::{LatentSums, Totals};

@@ -18,43 +18,29 @@
 //! # Ok::<(), vidtok_torch::ParameterError>(())
 //! ```
 
-mod attention;
-mod autocast;
-mod conv;
-mod convolution;
-mod doubled;
-mod flops;
-mod init;
-mod layout;
-mod memory;
-mod norm;
-mod openmp;
-mod panic_message;
-mod parameter;
-mod params;
-mod past;
-mod process_group;
-mod recompute;
+mod autograd;
+mod distributed;
+mod nn;
+mod runtime;
 mod shim;
 #[cfg(test)]
 mod soundness;
 mod tensor_file;
-mod with_gradient;
 
-pub use attention::attention;
-pub use autocast::autocast;
-pub use conv::{Conv1d, Conv2d, Conv3d, ConvInit, Pointwise, RowEdges, SpatialGeometry, TemporalGeometry};
-pub use flops::flops_executed;
-pub use init::Init;
-pub use layout::{add, from_channels_last, to_channels_last};
-pub use memory::{free_device_memory, reuse_freed_memory};
-pub use norm::LayerNorm;
-pub use openmp::openmp_runtimes;
-pub use panic_message::panic_message;
-pub use parameter::Parameter;
-pub use params::{ParamPath, ParameterError, Parameters};
-pub use past::Past;
-pub use process_group::{GradientReducer, ProcessGroup, ProcessGroupError};
-pub use recompute::recompute;
+pub use autograd::autocast::autocast;
+pub use autograd::recompute::recompute;
+pub use autograd::with_gradient::with_gradient;
+pub use distributed::openmp::openmp_runtimes;
+pub use distributed::process_group::{GradientReducer, ProcessGroup, ProcessGroupError};
+pub use nn::attention::attention;
+pub use nn::causal_context::Past;
+pub use nn::conv::{Conv1d, Conv2d, Conv3d, ConvInit, Pointwise, RowEdges, SpatialGeometry, TemporalGeometry};
+pub use nn::init::Init;
+pub use nn::layout::{add, from_channels_last, to_channels_last};
+pub use nn::norm::LayerNorm;
+pub use nn::parameter::Parameter;
+pub use nn::params::{ParamPath, ParameterError, Parameters};
+pub use runtime::flops::flops_executed;
+pub use runtime::memory::{free_device_memory, reuse_freed_memory};
+pub use runtime::panic_message::panic_message;
 pub use tensor_file::{TensorFile, TensorFileError, write_tensors};
-pub use with_gradient::with_gradient;

@@ -5,11 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::convolution::{Anchor, convolution, normed_convolution, repeated_convolution};
-use crate::{
-    Conv1d, Conv2d, Conv3d, ConvInit, LayerNorm, ParamPath, Past, RowEdges, SpatialGeometry, TemporalGeometry,
-    panic_message,
-};
+use crate::nn::causal_context::Past;
+use crate::nn::conv::{Conv1d, Conv2d, Conv3d, ConvInit, RowEdges, SpatialGeometry, TemporalGeometry};
+use crate::nn::conv_call::{Anchor, convolution, normed_convolution, repeated_convolution};
+use crate::nn::norm::LayerNorm;
+use crate::nn::params::ParamPath;
+use crate::runtime::panic_message::panic_message;
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 const CAUSAL: TemporalGeometry = TemporalGeometry { kernel: 3, stride: 1, padding: 0 };

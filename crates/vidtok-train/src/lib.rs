@@ -42,42 +42,22 @@
 //! # Ok::<(), vidtok_train::TrainError>(())
 //! ```
 
-mod adam;
-mod bounds;
-mod checkpoints;
 mod config;
-mod data;
-mod data_config;
-mod ema;
 mod error;
-mod example_video;
-mod log;
-mod losses;
-mod more_steps;
-mod pictures;
-mod plan;
-mod records;
 mod run;
-mod run_folder;
-mod schedule;
-mod stage_run;
-mod stages;
-mod state;
-mod step_report;
-mod trainer;
-mod validation;
+mod step;
 
-pub use adam::{Adam, AdamConfig};
+pub use config::data::{DataConfig, ImagesConfig, take_videos};
+pub use config::stages::{Stage, check_overrides, read_recipe};
 pub use config::{CheckpointConfig, Precision, TrainConfig, ValidationConfig, ValidationVideos};
-pub use data_config::{DataConfig, ImagesConfig, take_videos};
-pub use ema::Ema;
 pub use error::TrainError;
-pub use log::LogEntry;
-pub use losses::{LossConfig, Losses};
-pub use plan::{MemoryEstimate, Plan, StagePlan};
+pub use run::plan::{MemoryEstimate, Plan, StagePlan};
+pub use run::records::log::LogEntry;
+pub use run::validation::{Quality, Validation, Validator};
 pub use run::{Observer, RunOptions, StageSummary, Start, Summary, check_processes, check_resume, resume, train};
-pub use schedule::{Decay, Schedule};
-pub use stages::{Stage, check_overrides, read_recipe};
-pub use step_report::{AdversaryReport, StepReport};
-pub use trainer::Trainer;
-pub use validation::{Quality, Validation, Validator};
+pub use step::adam::{Adam, AdamConfig};
+pub use step::ema::Ema;
+pub use step::losses::{LossConfig, Losses};
+pub use step::report::{AdversaryReport, StepReport};
+pub use step::schedule::{Decay, Schedule};
+pub use step::trainer::Trainer;

@@ -9,8 +9,8 @@ use vidtok_core::Bytes;
 use vidtok_quant::QuantizerError;
 use vidtok_torch::{ParameterError, TensorFileError};
 
-use crate::PixelRange;
-use crate::checkpoint::CheckpointError;
+use crate::files::checkpoint::error::CheckpointError;
+use crate::pixel_range::PixelRange;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]

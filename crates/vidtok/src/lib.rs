@@ -31,31 +31,30 @@
 //! # Ok::<(), vidtok::Error>(())
 //! ```
 
-pub mod checkpoint;
 mod config;
-mod encoded;
 mod error;
+mod files;
 mod memory;
-mod model_file;
-mod overrides;
 mod padding;
 mod pixel_range;
-mod plan;
 mod stream;
 mod tokenizer;
 mod training;
-mod weights;
 
 pub use config::Config;
-pub use encoded::{Encoded, EncodedFile};
 pub use error::Error;
-pub use memory::{free_bytes, resident_bytes};
+pub use files::checkpoint;
+pub use files::encoded::{Encoded, EncodedFile};
+pub use files::weights::{Weights, ema_key, sha256};
+pub use memory::free::{free_bytes, resident_bytes};
+pub use memory::plan::{Plan, Work};
 pub use padding::Padding;
 pub use pixel_range::PixelRange;
-pub use plan::{Plan, Work};
-pub use stream::{EncodeOptions, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, StreamReconstructor, Window};
+pub use stream::decoder::StreamDecoder;
+pub use stream::encoder::StreamEncoder;
+pub use stream::reconstructor::StreamReconstructor;
+pub use stream::{EncodeOptions, PUBLISHED_WINDOW, Window};
 pub use tokenizer::Tokenizer;
 pub use training::{TrainingOptions, TrainingPass};
 pub use vidtok_arch::{ArchConfig, Causality, StreamError};
 pub use vidtok_quant::QuantizerConfig;
-pub use weights::{Weights, ema_key, sha256};

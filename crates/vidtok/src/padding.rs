@@ -64,7 +64,9 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::{Causality, Config, config::tests::TINY};
+    use crate::Causality;
+    use crate::config::Config;
+    use crate::config::tests::TINY;
 
     fn arch(causality: Causality) -> ArchConfig {
         let mut config = Config::parse(TINY).unwrap().model;

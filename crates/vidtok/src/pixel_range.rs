@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::Error;
+use crate::error::Error;
 
 /// Decoders overshoot [-1, 1], and what they give may be encoded again; no overshoot comes this far.
 const FAR: f64 = 2.0;
@@ -80,7 +80,11 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::{Config, EncodeOptions, StreamEncoder, Tokenizer, config::tests::TINY};
+    use crate::config::Config;
+    use crate::config::tests::TINY;
+    use crate::stream::EncodeOptions;
+    use crate::stream::encoder::StreamEncoder;
+    use crate::tokenizer::Tokenizer;
 
     fn range(values: &[f64]) -> PixelRange {
         PixelRange::of(&Tensor::from_slice(values).to_kind(Kind::Float).view([1, -1]))

@@ -8,11 +8,16 @@ use vidtok_arch::{Decoder, Encoder};
 use vidtok_core::{Quantized, Quantizer};
 use vidtok_torch::{ParamPath, ParameterError, Parameters, write_tensors};
 
-use crate::encoded::is_integer;
-use crate::{
-    Config, EncodeOptions, Encoded, EncodedFile, Error, Padding, StreamDecoder, StreamEncoder, Weights, model_file,
-    weights,
-};
+use crate::config::Config;
+use crate::error::Error;
+use crate::files::encoded::is_integer;
+use crate::files::encoded::{Encoded, EncodedFile};
+use crate::files::weights::Weights;
+use crate::files::{model_file, weights};
+use crate::padding::Padding;
+use crate::stream::EncodeOptions;
+use crate::stream::decoder::StreamDecoder;
+use crate::stream::encoder::StreamEncoder;
 
 /// A video tokenizer: a model with its weights.
 #[derive(Debug)]

@@ -5,8 +5,10 @@ use vidtok_arch::{StreamError, StreamState};
 use vidtok_core::{Alone, Peers, Regularized};
 use vidtok_torch::autocast;
 
+use crate::error::Error;
+use crate::padding::Padding;
+use crate::tokenizer::Tokenizer;
 use crate::tokenizer::clip_size;
-use crate::{Error, Padding, Tokenizer};
 
 /// How a training step computes. The default is a first step of all parameters, in their own precision.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +79,8 @@ mod tests {
     use vidtok_golden::unit;
 
     use super::*;
-    use crate::{Causality, Config};
+    use crate::Causality;
+    use crate::config::Config;
 
     const VERSIONS: [Causality; 3] = [Causality::V1_0, Causality::V1_1, Causality::NonCausal];
 

@@ -11,9 +11,9 @@ pub(super) const TARGET: Target = Target { name: "checkpoint", format: Format::Z
 
 /// Written by `torch.save`.
 pub(super) const FILES: [&[u8]; 3] = [
-    include_bytes!("../../../crates/vidtok/src/checkpoint/testdata/types.pt"),
-    include_bytes!("../../../crates/vidtok/src/checkpoint/testdata/lightning.ckpt"),
-    include_bytes!("../../../crates/vidtok/src/checkpoint/testdata/lightning_protocol5.ckpt"),
+    include_bytes!("../../../crates/vidtok/src/files/checkpoint/testdata/types.pt"),
+    include_bytes!("../../../crates/vidtok/src/files/checkpoint/testdata/lightning.ckpt"),
+    include_bytes!("../../../crates/vidtok/src/files/checkpoint/testdata/lightning_protocol5.ckpt"),
 ];
 
 /// Bytes of tensors for each byte of the file: tensors may share memory, and repeat what they have.

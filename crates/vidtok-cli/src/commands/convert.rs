@@ -9,8 +9,8 @@ use tch::Device;
 use vidtok::{Config, Tokenizer, Weights};
 
 use crate::args::{Dtype, read_weights};
-use crate::clip::check_writable;
-use crate::progress;
+use crate::io::clip::check_writable;
+use crate::terminal::progress;
 
 /// Arguments of `vidtok convert`.
 #[derive(Debug, Args)]

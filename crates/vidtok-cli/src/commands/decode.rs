@@ -9,11 +9,11 @@ use vidtok_core::FrameRate;
 use vidtok_data::Timeline;
 
 use crate::args::{ComputeArgs, MemoryArgs, ModelArgs, parse_rate};
-use crate::clip::{Output, WriteArgs};
-use crate::pipeline::Writing;
-use crate::progress;
-use crate::signals::{NOTHING_WRITTEN, end_on_signals};
-use crate::standard::with_input;
+use crate::io::clip::{Output, WriteArgs};
+use crate::io::pipeline::Writing;
+use crate::io::standard::with_input;
+use crate::process::signals::{NOTHING_WRITTEN, end_on_signals};
+use crate::terminal::progress;
 
 /// Arguments of `vidtok decode`.
 #[derive(Debug, Args)]

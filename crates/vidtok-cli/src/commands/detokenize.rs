@@ -6,10 +6,10 @@ use clap::Args;
 use vidtok_tokenize::{DetokenizeOptions, detokenize};
 
 use crate::args::{ComputeArgs, ModelArgs, parse_bytes};
-use crate::clip::WriteArgs;
-use crate::notices::Notices;
-use crate::progress;
-use crate::signals::end_on_signals;
+use crate::io::clip::WriteArgs;
+use crate::process::signals::end_on_signals;
+use crate::terminal::notices::Notices;
+use crate::terminal::progress;
 
 /// Arguments of `vidtok detokenize`.
 #[derive(Debug, Args)]

@@ -7,11 +7,11 @@ use vidtok::{EncodeOptions, Encoded, EncodedFile, StreamEncoder, Tokenizer, Work
 use vidtok_data::Timeline;
 
 use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
-use crate::clip::{Clip, FrameArgs};
-use crate::pipeline::Reading;
-use crate::progress;
-use crate::signals::{NOTHING_WRITTEN, end_on_signals};
-use crate::standard::{Input, is_standard, with_input, write_file};
+use crate::io::clip::{Clip, FrameArgs};
+use crate::io::pipeline::Reading;
+use crate::io::standard::{Input, is_standard, with_input, write_file};
+use crate::process::signals::{NOTHING_WRITTEN, end_on_signals};
+use crate::terminal::progress;
 
 /// Arguments of `vidtok encode`.
 #[derive(Debug, Args)]
@@ -36,7 +36,7 @@ pub(crate) struct EncodeArgs {
 pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
     end_on_signals(NOTHING_WRITTEN)?;
     if !is_standard(&arguments.output) {
-        super::convert::check_tensor_name(&arguments.output)?;
+        crate::commands::convert::check_tensor_name(&arguments.output)?;
     }
     let tokenizer = arguments.model.load(&arguments.compute)?;
     with_input(&arguments.input, |input| encode(arguments, &tokenizer, input))

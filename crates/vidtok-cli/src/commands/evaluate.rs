@@ -14,11 +14,11 @@ use vidtok_eval::{
 };
 
 use crate::args::{ComputeArgs, RATES, parse_rate};
-use crate::clip::ReadArgs;
-use crate::ending::Ending;
-use crate::notices::Notices;
-use crate::progress;
-use crate::signals::end_on_signals;
+use crate::io::clip::ReadArgs;
+use crate::process::ending::Ending;
+use crate::process::signals::end_on_signals;
+use crate::terminal::notices::Notices;
+use crate::terminal::progress;
 
 /// The status of an evaluation that is written but not of all videos that were asked for.
 const INCOMPLETE: u8 = 3;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use vidtok::{Config, Tokenizer};
 
-use crate::progress;
+use crate::terminal::progress;
 
 /// Arguments of `vidtok init`.
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub(crate) struct InitArgs {
 
 pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config, &arguments.overrides)?;
-    super::convert::check_tensor_name(&arguments.output)?;
+    crate::commands::convert::check_tensor_name(&arguments.output)?;
     progress::during("making the model", || {
         let tokenizer = Tokenizer::init(config, arguments.seed, tch::Device::Cpu)?;
         tokenizer.save(&arguments.output, &format!("random weights, seed {}", arguments.seed))

@@ -10,10 +10,10 @@ use vidtok_data::{Ffmpeg, InputOptions, InputReader, Reach, VideoList, find_vide
 use vidtok_eval::{InstrumentSet, Measured, MetricKind};
 
 use crate::args::THREADS;
-use crate::clip::ReadArgs;
-use crate::notices::Notices;
-use crate::progress;
-use crate::signals::end_on_signals;
+use crate::io::clip::ReadArgs;
+use crate::process::signals::end_on_signals;
+use crate::terminal::notices::Notices;
+use crate::terminal::progress;
 
 /// Frames that are read and measured at a time: a sample of FVD.
 const WINDOW: usize = 16;

@@ -10,11 +10,11 @@ use vidtok_data::to_unit_range;
 use vidtok_metrics::Psnr;
 
 use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
-use crate::clip::{Clip, FrameArgs, Output, WriteArgs};
-use crate::pipeline::{Reading, Writing};
-use crate::progress;
-use crate::signals::{NOTHING_WRITTEN, end_on_signals};
-use crate::standard::{Input, print_beside, with_input};
+use crate::io::clip::{Clip, FrameArgs, Output, WriteArgs};
+use crate::io::pipeline::{Reading, Writing};
+use crate::io::standard::{Input, print_beside, with_input};
+use crate::process::signals::{NOTHING_WRITTEN, end_on_signals};
+use crate::terminal::progress;
 
 /// Arguments of `vidtok reconstruct`.
 #[derive(Debug, Args)]

@@ -11,10 +11,11 @@ use vidtok_data::{InputOptions, Preparation};
 use vidtok_tokenize::{Manifest, Meter, NumberType, Progress, ShardFormat, Summary, TokenizeOptions, tokenize};
 
 use crate::args::{ComputeArgs, ModelArgs, PROCESSES, parse_bytes, parse_rate};
-use crate::clip::ReadArgs;
-use crate::notices::Notices;
-use crate::signals::end_on_signals;
-use crate::{launcher, progress};
+use crate::io::clip::ReadArgs;
+use crate::process::launcher;
+use crate::process::signals::end_on_signals;
+use crate::terminal::notices::Notices;
+use crate::terminal::progress;
 
 /// How often progress is printed where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);

@@ -11,8 +11,9 @@ use vidtok_torch::ProcessGroup;
 use vidtok_train::{Observer, Plan, Quality, RunOptions, StageSummary, Start, StepReport, Validation};
 
 use crate::args::{PROCESSES, THREADS, parse_device};
-use crate::signals::{self, stop_on_signals};
-use crate::{launcher, progress};
+use crate::process::launcher;
+use crate::process::signals::{self, stop_on_signals};
+use crate::terminal::progress;
 
 /// Arguments of `vidtok train`.
 #[derive(Debug, Args)]

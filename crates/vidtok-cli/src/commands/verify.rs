@@ -9,9 +9,9 @@ use vidtok::{EncodeOptions, Encoded, StreamDecoder, StreamEncoder, Tokenizer};
 use vidtok_data::{Scene, to_model_range};
 
 use crate::args::{ComputeArgs, ModelArgs};
-use crate::clip::{Clip, FrameArgs};
-use crate::progress;
-use crate::standard::with_input;
+use crate::io::clip::{Clip, FrameArgs};
+use crate::io::standard::with_input;
+use crate::terminal::progress;
 
 /// Differences that rounding makes: of latents and frames of about 1.
 const TOLERANCE: f64 = 1e-5;

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use vidtok_core::PixelAspect;
 
-use super::Quality;
-use super::timeline::Pace;
+use crate::ffmpeg::timeline::Pace;
+use crate::ffmpeg::writer::Quality;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Container {

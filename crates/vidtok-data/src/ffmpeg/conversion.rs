@@ -3,11 +3,11 @@
 //! They look at one frame at a time (deinterlacing at its neighbours too), so that a frame has the same pixels however it
 //! is reached.
 
-use super::Ffmpeg;
-use super::picture::{Fields, Picture};
-use super::process::Process;
-use crate::notice::Notice;
-use crate::read_options::{Hdr, ReadOptions, Reading};
+use crate::ffmpeg::locate::Ffmpeg;
+use crate::ffmpeg::picture::{Fields, Picture};
+use crate::ffmpeg::process::Process;
+use crate::input::notice::Notice;
+use crate::input::read_options::{Hdr, ReadOptions, Reading};
 
 /// From these stored rows on, YUV without the name of its matrix is taken for BT.709, as players do.
 const HD_ROWS: i64 = 720;

@@ -1,7 +1,7 @@
 //! IVF, the smallest stream of frames with times that ffmpeg reads from a pipe: a header, and 12 bytes before each
 //! frame. Raw frames can only be told to be RGBA in it.
 
-use super::timeline::Ticks;
+use crate::ffmpeg::timeline::Ticks;
 
 /// The header of a stream of RGBA frames; `None` if they are too large for it.
 pub(super) fn header([height, width]: [i64; 2], times: &Ticks) -> Option<Vec<u8>> {

@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use vidtok_core::{VideoError, fetched};
 
-use super::Stop;
-use super::conversion::ToneMapper;
+use crate::ffmpeg::conversion::ToneMapper;
+use crate::ffmpeg::stop::Stop;
 
 /// An ffmpeg program that answers.
 #[derive(Clone, Debug)]

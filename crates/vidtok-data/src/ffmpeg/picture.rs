@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vidtok_core::PixelAspect;
 
-use crate::notice::HdrTransfer;
+use crate::input::notice::HdrTransfer;
 
 /// The matrices between YUV and RGB that files name, as ffmpeg calls them.
 const MATRICES: [&str; 16] = [

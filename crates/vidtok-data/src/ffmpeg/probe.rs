@@ -9,12 +9,13 @@ use std::process::Command;
 
 use vidtok_core::{FrameRate, FrameTimes, VideoError, VideoInfo};
 
-use super::messages::{Log, NO_STREAM};
-use super::picture::Picture;
-use super::process::Process;
-use super::reader::{check_file, decode_error, input_options};
-use super::timeline::Sound;
-use super::{Ffmpeg, file_url};
+use crate::ffmpeg::file_url;
+use crate::ffmpeg::locate::Ffmpeg;
+use crate::ffmpeg::messages::{Log, NO_STREAM};
+use crate::ffmpeg::picture::Picture;
+use crate::ffmpeg::process::Process;
+use crate::ffmpeg::reader::{check_file, decode_error, input_options};
+use crate::ffmpeg::timeline::Sound;
 
 /// What the lists of decoded frames say.
 #[derive(Debug, Default, PartialEq)]

@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use vidtok_core::VideoError;
 
-use super::Ffmpeg;
-use super::messages::Log;
-use super::reader::decode_error;
+use crate::ffmpeg::locate::Ffmpeg;
+use crate::ffmpeg::messages::Log;
+use crate::ffmpeg::reader::decode_error;
 
 /// The signals that a program sends itself by a fault: SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV. A decoder that crashes
 /// does so over its video; any other signal comes from somebody else.

@@ -20,14 +20,15 @@ use std::process::ChildStdout;
 use tch::{Kind, Tensor};
 use vidtok_core::{FrameSource, VideoError, VideoInfo};
 
-use super::conversion::Conversion;
-use super::picture::Picture;
-use super::probe::{Probed, lead, probe};
-use super::process::Process;
-use super::timeline::{Sound, Timeline};
-use super::{Ffmpeg, file_url, frame_bytes};
-use crate::notice::Notice;
-use crate::read_options::ReadOptions;
+use crate::ffmpeg::conversion::Conversion;
+use crate::ffmpeg::locate::Ffmpeg;
+use crate::ffmpeg::picture::Picture;
+use crate::ffmpeg::probe::{Probed, lead, probe};
+use crate::ffmpeg::process::Process;
+use crate::ffmpeg::timeline::{Sound, Timeline};
+use crate::ffmpeg::{file_url, frame_bytes};
+use crate::input::notice::Notice;
+use crate::input::read_options::ReadOptions;
 
 /// The most ranges of frames in one filter expression; ffmpeg evaluates all of it for each frame.
 const RANGES: usize = 200;

@@ -5,7 +5,7 @@
 use std::process::Child;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::process::lock;
+use crate::ffmpeg::process::lock;
 
 static OF_PROCESS: LazyLock<Stop> = LazyLock::new(|| Stop { state: Arc::default(), outer: None });
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use vidtok_core::{FrameRate, FrameTimes, PixelAspect, VideoInfo};
 
-use super::container::Container;
+use crate::ffmpeg::container::Container;
 
 /// Ticks of one frame where a steady video has to start between two frames of another stream.
 const SUBDIVISION: u32 = 256;

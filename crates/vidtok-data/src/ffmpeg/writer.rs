@@ -9,12 +9,13 @@ use tch::{Device, Kind, Tensor};
 use tempfile::TempPath;
 use vidtok_core::{FrameRate, FrameSink, VideoError, temporary_beside};
 
-use super::container::Container;
-use super::process::Process;
-use super::reader::NO_CONNECTIONS;
-use super::timeline::{Pace, Sound, Ticks, Timeline};
-use super::{Ffmpeg, file_url, frame_bytes, ivf};
-use crate::notice::Notice;
+use crate::ffmpeg::container::Container;
+use crate::ffmpeg::locate::Ffmpeg;
+use crate::ffmpeg::process::Process;
+use crate::ffmpeg::reader::NO_CONNECTIONS;
+use crate::ffmpeg::timeline::{Pace, Sound, Ticks, Timeline};
+use crate::ffmpeg::{file_url, frame_bytes, ivf};
+use crate::input::notice::Notice;
 
 /// How much of the picture a video keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use tch::Tensor;
 use vidtok_core::{Codec, FrameRate, Reconstructor};
 
-use super::WINDOW;
-use super::reconstructors::{Coded, WholeClip};
-use crate::EvalError;
+use crate::codecs::WINDOW;
+use crate::codecs::reconstructors::{Coded, WholeClip};
+use crate::error::EvalError;
 
 /// What a latent of this size must beat: frames made smaller with antialiasing and every n-th of them kept, from the
 /// first to the last, then interpolated back, linearly in time and bicubically in space.

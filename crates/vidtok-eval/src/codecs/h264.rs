@@ -4,9 +4,9 @@ use tch::Tensor;
 use vidtok_core::{Codec, FrameRate, FrameSink, FrameSource, Reconstructor};
 use vidtok_data::{Ffmpeg, Quality, VideoReader, VideoWriter, to_frames, to_model_range};
 
-use super::WINDOW;
-use super::reconstructors::{Coded, WholeClip};
-use crate::EvalError;
+use crate::codecs::WINDOW;
+use crate::codecs::reconstructors::{Coded, WholeClip};
+use crate::error::EvalError;
 
 /// H.264 (libx264, its default preset, 4:2:0 for even sizes) at a bitrate. Each clip is a file of its own.
 #[derive(Debug)]

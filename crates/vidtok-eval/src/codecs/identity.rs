@@ -2,8 +2,8 @@
 
 use vidtok_core::{Codec, FrameRate, Reconstructor};
 
-use super::WINDOW;
-use super::reconstructors::EachPush;
+use crate::codecs::WINDOW;
+use crate::codecs::reconstructors::EachPush;
 
 /// Gives back what it gets.
 #[derive(Clone, Copy, Debug, Default)]

@@ -8,9 +8,9 @@ use vidtok_core::{Codec, FrameRate, Reconstructor};
 use vidtok_data::{to_frames, to_model_range};
 use zune_jpeg::JpegDecoder;
 
-use super::WINDOW;
-use super::reconstructors::{Coded, EachPush};
-use crate::EvalError;
+use crate::codecs::WINDOW;
+use crate::codecs::reconstructors::{Coded, EachPush};
+use crate::error::EvalError;
 
 /// JPEG at a quality of 1 to 100, as libjpeg counts; with half the colour resolution below 90.
 #[derive(Clone, Debug)]

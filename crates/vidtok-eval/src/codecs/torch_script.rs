@@ -5,9 +5,9 @@ use std::path::Path;
 use tch::{CModule, Device, IValue, Kind, Tensor};
 use vidtok_core::{Codec, FrameRate, Reconstructor};
 
-use super::WINDOW;
-use super::reconstructors::{Coded, WholeClip};
-use crate::EvalError;
+use crate::codecs::WINDOW;
+use crate::codecs::reconstructors::{Coded, WholeClip};
+use crate::error::EvalError;
 use crate::protocol::file_sha256;
 
 /// Two scripts: clips `[b, 3, t, h, w]` in [-1, 1] to a latent, and back.

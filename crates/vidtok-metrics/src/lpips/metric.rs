@@ -5,8 +5,8 @@ use std::rc::Rc;
 use tch::{Tensor, no_grad};
 use vidtok_core::{Metric, MetricError};
 
-use super::Lpips;
 use crate::frames::{check_pair, images};
+use crate::lpips::Lpips;
 use crate::mean::Mean;
 
 /// The mean over frames of [`Lpips`]; equal frames have 0.
@@ -65,7 +65,7 @@ mod tests {
     use vidtok_torch::ParamPath;
 
     use super::*;
-    use crate::LpipsNet;
+    use crate::lpips::network::LpipsNet;
 
     #[test]
     fn chunks_give_what_all_frames_at_once_give() {

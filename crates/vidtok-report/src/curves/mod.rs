@@ -14,9 +14,9 @@ use tch::Tensor;
 
 use self::axis::Axis;
 use self::trace::Trace;
-use crate::ReportError;
 use crate::canvas::{Anchor, Canvas, Font, raster, vector};
-use crate::picture::{save, save_png};
+use crate::error::ReportError;
+use crate::image::{save, save_png};
 
 /// Height of the title above the panels, in pixels.
 const HEADER: f64 = 44.0;
@@ -141,7 +141,7 @@ impl Curves {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::picture::tests::decode_png;
+    use crate::image::tests::decode_png;
 
     /// A run as it could be: noisy losses that span decades, validation, a gap, an empty series, a single point.
     fn run() -> Curves {

@@ -2,11 +2,11 @@
 
 use plotters::style::RGBColor;
 
-use super::Panel;
-use super::axis::{Axis, label};
-use super::trace::{Point, Trace};
-use crate::ReportError;
 use crate::canvas::{Anchor, Canvas, Font};
+use crate::curves::Panel;
+use crate::curves::axis::{Axis, label};
+use crate::curves::trace::{Point, Trace};
+use crate::error::ReportError;
 
 /// Width and height of a panel in pixels.
 pub(super) const SIZE: (f64, f64) = (480.0, 300.0);

@@ -1,6 +1,6 @@
 //! What is drawn of a series: at most a few hundred points, and for a noisy one its moving average.
 
-use super::Series;
+use crate::curves::Series;
 
 /// Pieces that a long series is cut into.
 const PIECES: usize = 400;

@@ -15,8 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tch::Tensor;
 
 use self::message::Message;
-use crate::ReportError;
-use crate::picture::{encode_png, picture_size};
+use crate::error::ReportError;
+use crate::image::{encode_png, picture_size};
 
 /// The version from which TensorBoard takes a start at step n as the end of all points from n on.
 const FILE_VERSION: &[u8] = b"brain.Event:2";
@@ -164,7 +164,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::picture::tests::decode_png;
+    use crate::image::tests::decode_png;
 
     /// A field of a message: its number and its bytes, eight of them for integers.
     fn fields(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {

@@ -2,8 +2,9 @@
 //!
 //! What is done of a video is a file of the same kind as a safetensors shard, with one video in it.
 
-mod safetensors;
-mod webdataset;
+pub(crate) mod packing;
+pub(crate) mod safetensors;
+pub(crate) mod webdataset;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,9 +14,10 @@ use std::path::{Path, PathBuf};
 use tch::Tensor;
 use vidtok_core::tensor_from_bytes;
 
+use crate::dataset::entry::VideoEntry;
 use crate::dataset::{Dataset, Latent, ShardFormat, TensorLayout};
-use crate::packing::unpack;
-use crate::{TokenizeError, VideoEntry};
+use crate::error::TokenizeError;
+use crate::shard::packing::unpack;
 
 pub(crate) use safetensors::header;
 

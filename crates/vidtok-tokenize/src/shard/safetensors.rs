@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{MOST_JSON, Shard, StoredVideo, check, only_video};
+use crate::dataset::entry::VideoEntry;
 use crate::dataset::{Dataset, Latent, NumberType, TensorLayout};
-use crate::{TokenizeError, VideoEntry};
+use crate::error::TokenizeError;
+use crate::shard::{MOST_JSON, Shard, StoredVideo, check, only_video};
 
 /// The header's texts: the dataset's settings, and the videos.
 const DATASET: &str = "vidtok.dataset";

@@ -6,9 +6,10 @@ use std::io::{BufWriter, Cursor, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::{MOST_JSON, Shard, StoredVideo, check, only_video};
+use crate::dataset::entry::VideoEntry;
 use crate::dataset::{Dataset, Latent, NumberType, TensorLayout};
-use crate::{TokenizeError, VideoEntry};
+use crate::error::TokenizeError;
+use crate::shard::{MOST_JSON, Shard, StoredVideo, check, only_video};
 
 const JSON: &str = ".json";
 /// Numpy's files begin so: format 1.0.

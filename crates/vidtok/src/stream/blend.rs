@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::Error;
+use crate::error::Error;
 
 /// The axis of frames in `[b, c, t, h, w]`.
 const TIME: i64 = 2;

@@ -3,10 +3,13 @@
 use tch::{Kind, Tensor};
 use vidtok_arch::StreamState;
 
-use super::blend::Blend;
-use super::steps::{Cut, Step, Steps};
-use super::{EncodeOptions, Window, encoder, is_finite};
-use crate::{Error, Padding, Plan, Tokenizer};
+use crate::error::Error;
+use crate::memory::plan::Plan;
+use crate::padding::Padding;
+use crate::stream::blend::Blend;
+use crate::stream::steps::{Cut, Step, Steps};
+use crate::stream::{EncodeOptions, Window, encoder, is_finite};
+use crate::tokenizer::Tokenizer;
 
 /// Decodes a clip whose latent comes in chunks of any length.
 #[derive(Debug)]

@@ -4,11 +4,15 @@ use tch::Tensor;
 use vidtok_arch::StreamState;
 use vidtok_core::Quantized;
 
-use super::noise::Noise;
-use super::steps::{Cut, Step, Steps};
-use super::{EncodeOptions, is_finite};
+use crate::error::Error;
+use crate::memory::plan::Plan;
+use crate::padding::Padding;
+use crate::pixel_range::PixelRange;
+use crate::stream::noise::Noise;
+use crate::stream::steps::{Cut, Step, Steps};
+use crate::stream::{EncodeOptions, is_finite};
+use crate::tokenizer::Tokenizer;
 use crate::tokenizer::clip_size;
-use crate::{Error, Padding, PixelRange, Plan, Tokenizer};
 
 /// Encodes a clip that comes in chunks of any length.
 #[derive(Debug)]
@@ -179,7 +183,7 @@ impl<'a> StreamEncoder<'a> {
 pub(super) fn step(tokenizer: &Tokenizer, options: EncodeOptions) -> Step {
     let model = &tokenizer.config().model;
     let factor = model.temporal_factor();
-    let whole = super::Window { frames: i64::MAX, overlap: 0 };
+    let whole = crate::stream::Window { frames: i64::MAX, overlap: 0 };
     match model.causality.is_causal() {
         true => Step::Multiple(factor),
         false => Step::Window(options.window.unwrap_or(whole).fit(factor)),

@@ -3,9 +3,13 @@
 use tch::Tensor;
 use vidtok_core::{Codec, CodecError, FrameRate, Reconstructed, Reconstructor};
 
-use super::{EncodeOptions, PUBLISHED_WINDOW, StreamDecoder, StreamEncoder, Window};
+use crate::error::Error;
+use crate::memory::plan::Plan;
+use crate::stream::decoder::StreamDecoder;
+use crate::stream::encoder::StreamEncoder;
+use crate::stream::{EncodeOptions, PUBLISHED_WINDOW, Window};
+use crate::tokenizer::Tokenizer;
 use crate::tokenizer::kind_name;
-use crate::{Error, Plan, Tokenizer};
 
 /// Encodes and decodes a clip that comes in chunks.
 #[derive(Debug)]
@@ -101,7 +105,9 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::{Causality, Config, config::tests::TINY};
+    use crate::Causality;
+    use crate::config::Config;
+    use crate::config::tests::TINY;
 
     #[test]
     fn every_frame_comes_out_once_beside_its_input() {

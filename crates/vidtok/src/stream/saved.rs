@@ -11,10 +11,14 @@ use tch::{Kind, Tensor};
 use vidtok_arch::{StreamError, StreamState};
 use vidtok_torch::{TensorFile, write_tensors};
 
-use super::noise::Noise;
-use super::steps::Steps;
-use super::{EncodeOptions, StreamDecoder, StreamEncoder, Window};
-use crate::{Error, Padding, Tokenizer};
+use crate::error::Error;
+use crate::padding::Padding;
+use crate::stream::decoder::StreamDecoder;
+use crate::stream::encoder::StreamEncoder;
+use crate::stream::noise::Noise;
+use crate::stream::steps::Steps;
+use crate::stream::{EncodeOptions, Window};
+use crate::tokenizer::Tokenizer;
 
 const WEIGHTS: &str = "vidtok.weights_sha256";
 const KIND: &str = "vidtok.stream";

@@ -2,8 +2,8 @@
 
 use tch::Tensor;
 
-use super::Window;
-use crate::Error;
+use crate::error::Error;
+use crate::stream::Window;
 
 /// The axis of frames in `[b, c, t, h, w]`.
 const TIME: i64 = 2;

@@ -10,8 +10,13 @@ use vidtok_arch::StreamError;
 use vidtok_torch::{TensorFile, write_tensors};
 
 use super::*;
-use crate::{Causality, Config, Encoded, Tokenizer, config::tests::TINY};
-use crate::{Error, Padding};
+use crate::Causality;
+use crate::config::Config;
+use crate::config::tests::TINY;
+use crate::error::Error;
+use crate::files::encoded::Encoded;
+use crate::padding::Padding;
+use crate::tokenizer::Tokenizer;
 
 const WHOLE: EncodeOptions = EncodeOptions { seed: None, window: None };
 
@@ -452,7 +457,7 @@ fn a_saved_stream_goes_on_with_the_same_bits() {
         let after = second.push(&expected.narrow(2, 3, count - 3)).unwrap();
         let parts: Vec<Tensor> = before.into_iter().chain(after).collect();
         assert!(Tensor::cat(&parts, 2).equal(&frames), "{causality}");
-        let other = super::tests::tokenizer(causality, 1);
+        let other = crate::stream::tests::tokenizer(causality, 1);
         let error = StreamDecoder::restore(&other, &path).unwrap_err().to_string();
         assert!(error.ends_with("the state is of a model with other weights"), "{error}");
     }

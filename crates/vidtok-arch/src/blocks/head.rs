@@ -1,0 +1,35 @@
+//! The end of both networks: norm, activation, 3x3x3 convolution.
+
+use tch::Tensor;
+use vidtok_torch::{LayerNorm, ParamPath};
+
+use crate::blocks::residual::norm;
+use crate::blocks::time_conv::{Layer, TimeConv3d};
+use crate::causality::Causality;
+use crate::stream::state::StreamState;
+
+/// `norm_out` and `conv_out` of the published names.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    norm_out: LayerNorm,
+    conv_out: TimeConv3d,
+}
+
+impl Head {
+    pub(crate) fn new(path: &ParamPath, input: i64, output: i64, causality: Causality) -> Self {
+        Self {
+            norm_out: norm(path, "norm_out", input),
+            conv_out: TimeConv3d::new(&path.sub("conv_out"), input, output, causality),
+        }
+    }
+
+    pub(crate) fn output_weight(&self) -> &Tensor {
+        self.conv_out.weight()
+    }
+}
+
+impl Layer for Head {
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
+        self.conv_out.forward_normed(&self.norm_out, x, state)
+    }
+}

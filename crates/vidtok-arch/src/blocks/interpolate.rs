@@ -1,0 +1,97 @@
+//! Twice the frames by linear interpolation, as version 1.1 of VidTok has it.
+
+use tch::Tensor;
+
+use crate::stream::state::StreamState;
+
+/// `x` `[b, t, h, w, c]` with twice the frames, half-pixel centres. The first 2^stage frames of a clip, which stand for
+/// its first frame, are interpolated apart from the rest; `stage` counts the decoder's temporal upsamplings from 0.
+///
+/// An output may need the frame after it; in a stream the last frame of a chunk is kept back until that has come.
+pub(crate) fn interpolate(x: Tensor, stage: usize, state: &mut StreamState) -> Tensor {
+    let head = 1 << stage;
+    let past = state.take();
+    let seen = past.seen + x.size()[1];
+    // The frame before the one kept back, if any, and the one kept back.
+    let kept = past.kept.as_ref().map_or(0, |frames| frames.size()[1]);
+    let x = match past.kept {
+        Some(frames) => Tensor::cat(&[frames, x], 1),
+        None => x,
+    };
+    let t = x.size()[1];
+    let given = if kept > 0 && waits(past.seen, head, false) { kept - 1 } else { kept };
+    let ready = t - i64::from(waits(seen, head, state.is_last()));
+    state.keep(&x, (ready - 1).max(0), seen);
+    let in_head = (head - (seen - t)).clamp(0, t);
+    let parts = [x.narrow(1, 0, in_head), x.narrow(1, in_head, t - in_head)];
+    drop(x);
+    let mut parts: Vec<Tensor> = parts.into_iter().filter(|part| part.size()[1] > 0).map(upsample_part).collect();
+    let upsampled = if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 1) };
+    drop(parts);
+    upsampled.narrow(1, 2 * given, 2 * (ready - given))
+}
+
+/// Whether the last of the frames that were seen needs the one after it.
+fn waits(seen: i64, head: i64, last: bool) -> bool {
+    !last && seen != head
+}
+
+fn upsample_part(x: Tensor) -> Tensor {
+    let t = x.size()[1];
+    let extended = Tensor::cat(&[x.narrow(1, 0, 1), x.shallow_clone(), x.narrow(1, t - 1, 1)], 1);
+    drop(x);
+    let [before, middle, after] = [0, 1, 2].map(|start| extended.narrow(1, start, t));
+    Tensor::stack(&[middle.lerp(&before, 0.25), middle.lerp(&after, 0.25)], 2).flatten(1, 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn ramp(t: i64) -> Tensor {
+        Tensor::arange(t, (Kind::Float, Device::Cpu)).view([1, t, 1, 1, 1])
+    }
+
+    fn values(x: &Tensor) -> Vec<f32> {
+        Vec::try_from(x.flatten(0, -1).contiguous()).unwrap()
+    }
+
+    #[test]
+    fn linear_upsampling_matches_libtorchs_and_sets_the_head_apart() {
+        for (stage, head) in [(0, 1), (1, 2), (2, 4)] {
+            let x = ramp(7).square();
+            let expected = |part: Tensor| {
+                let t = part.size()[1];
+                part.view([1, 1, t]).upsample_linear1d([2 * t], false, None)
+            };
+            let parts = [expected(x.narrow(1, 0, head)), expected(x.narrow(1, head, 7 - head))];
+            let expected = Tensor::cat(&parts, 2);
+            let upsampled = interpolate(x.shallow_clone(), stage, &mut StreamState::whole_clip());
+            assert!(upsampled.flatten(0, -1).allclose(&expected.flatten(0, -1), 1e-6, 1e-6, false));
+        }
+    }
+
+    #[test]
+    fn upsampling_in_chunks_equals_upsampling_the_whole() {
+        let x = ramp(9).square();
+        for stage in [0, 1, 2] {
+            let whole = interpolate(x.shallow_clone(), stage, &mut StreamState::whole_clip());
+            for chunks in [vec![9], vec![1; 9], vec![2, 3, 4], vec![4, 1, 4], vec![1, 3, 5], vec![8, 1]] {
+                let mut state = StreamState::streaming();
+                let mut start = 0;
+                let mut parts = Vec::new();
+                for &length in &chunks {
+                    if start + length == 9 {
+                        state.expect_last();
+                    }
+                    state.restart();
+                    parts.push(interpolate(x.narrow(1, start, length), stage, &mut state));
+                    start += length;
+                }
+                assert_eq!(values(&Tensor::cat(&parts, 1)), values(&whole), "{stage} {chunks:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! A state's tensors by name, and a state made of them again.
+//!
+//! What the layers keep follows from the network and the stream alone. To know it, the network takes a step over a batch of
+//! no clips: it visits its layers in their order and cuts its strips, and tensors of the right shapes are kept, without a
+//! number being computed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tch::{Kind, Tensor};
+
+use crate::network::Network;
+use crate::stream::error::StreamError;
+use crate::stream::state::StreamState;
+
+/// Layers keep tensors of the same shapes after any longer stream. A multiple of every temporal factor.
+const LONG: i64 = 1 << 16;
+/// No frame is cut into more strips.
+const MOST_STRIPS: i64 = 1 << 16;
+/// Activations of more numbers have sizes in bytes that overflow.
+const MOST_NUMBERS: i64 = 1 << 59;
+
+/// The state of `network` that is saved in these [`tensors`](StreamState::tensors), among others maybe: that of a stream of
+/// `[b, c, t, h, w]` in strips of this many rows.
+pub(crate) fn restore(
+    network: &dyn Network,
+    tensors: &BTreeMap<String, Tensor>,
+    [b, h, w]: [i64; 3],
+    strip_rows: Option<i64>,
+) -> Result<StreamState, StreamError> {
+    let mut state = StreamState::streaming();
+    if let Some(rows) = strip_rows {
+        state = state.in_strips(rows);
+    }
+    // The frames that the first layer has seen, in whatever strip, if it looks back.
+    let first = tensors.iter().find(|(name, _)| name.starts_with("frames.0.") && name.ends_with(".0.seen"));
+    let seen = first.map(|(name, tensor)| number(name, tensor)).transpose()?;
+    if let Some(seen) = seen {
+        rehearse(network, [seen.min(LONG), h, w], &mut state)?;
+        state.set_batch(b);
+    }
+    let mut names = BTreeSet::new();
+    for (name, slot) in state.slots_mut() {
+        let Some(expected) = &slot.kept else { continue };
+        let [kept_name, seen_name] = [format!("{name}.kept"), format!("{name}.seen")];
+        slot.kept = Some(kept(&kept_name, expected, b, tensors)?);
+        let found = tensors.get(&seen_name).map(|tensor| number(&seen_name, tensor)).transpose()?;
+        // Beyond what was rehearsed layers have seen more.
+        slot.seen = match found {
+            Some(found) if found == slot.seen || (seen > Some(LONG) && found > slot.seen) => found,
+            Some(found) => return Err(wrong(&seen_name, slot.seen.to_string(), found.to_string())),
+            None => return Err(wrong(&seen_name, slot.seen.to_string(), "none".to_owned())),
+        };
+        names.extend([kept_name, seen_name]);
+    }
+    match tensors.iter().find(|(name, _)| name.starts_with("frames.") && !names.contains(*name)) {
+        Some((name, tensor)) => Err(wrong(name, "no such tensor".to_owned(), describe(tensor))),
+        None => Ok(state),
+    }
+}
+
+/// A step over `[t, h, w]` frames of no clips, which leaves the shapes of what layers keep.
+fn rehearse(network: &dyn Network, [t, h, w]: [i64; 3], state: &mut StreamState) -> Result<(), StreamError> {
+    let input = network.input();
+    let numbers = [t, h, w].iter().try_fold(input.density, |numbers, &n| numbers.checked_mul(n));
+    let strips = state.strip_rows().map_or(1, |rows| h / rows);
+    if numbers.is_none_or(|numbers| numbers > MOST_NUMBERS) || strips > MOST_STRIPS {
+        let found = format!("{t} frames of {h} x {w} in {strips} strips");
+        return Err(StreamError::Input { network: input.network, expected: "fewer numbers".to_owned(), found });
+    }
+    let options = (input.weight.kind(), input.weight.device());
+    let clips = Tensor::f_zeros([0, input.weight.size()[1], t, h, w], options);
+    let clips = clips.map_err(|error| StreamError::Input {
+        network: input.network,
+        expected: "a clip".to_owned(),
+        found: error.to_string().lines().next().unwrap_or_default().to_owned(),
+    })?;
+    tch::no_grad(|| network.step(&clips, state)).map(drop)
+}
+
+/// What is saved of `b` clips in the place of what is kept of none.
+fn kept(name: &str, of_none: &Tensor, b: i64, tensors: &BTreeMap<String, Tensor>) -> Result<Tensor, StreamError> {
+    let shape = [&[b], &of_none.size()[1..]].concat();
+    match tensors.get(name) {
+        Some(found)
+            if found.size() == shape && found.kind() == of_none.kind() && found.device() == of_none.device() =>
+        {
+            Ok(found.shallow_clone())
+        }
+        found => {
+            let found = found.map_or("none".to_owned(), describe);
+            Err(wrong(name, format!("{:?} {shape:?}", of_none.kind()), found))
+        }
+    }
+}
+
+/// A tensor of one whole number.
+fn number(name: &str, tensor: &Tensor) -> Result<i64, StreamError> {
+    let number = (tensor.kind() == Kind::Int64).then(|| i64::try_from(tensor).ok()).flatten();
+    number.ok_or_else(|| wrong(name, "one Int64".to_owned(), describe(tensor)))
+}
+
+fn wrong(name: &str, expected: String, found: String) -> StreamError {
+    StreamError::Slot { name: name.to_owned(), expected, found }
+}
+
+fn describe(tensor: &Tensor) -> String {
+    format!("{:?} {:?}", tensor.kind(), tensor.size())
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+    use vidtok_torch::ParamPath;
+
+    use super::*;
+    use crate::causality::Causality;
+    use crate::config::ArchConfig;
+    use crate::decoder::Decoder;
+    use crate::encoder::Encoder;
+
+    const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn networks(causality: Causality) -> (Encoder, Decoder) {
+        let config = ArchConfig {
+            causality,
+            ch: 2,
+            ch_mult: vec![1, 2, 1],
+            num_res_blocks: 1,
+            spatial_down: vec![0, 1],
+            spatial_up: vec![1, 2],
+            temporal_down: vec![0, 1],
+            temporal_up: vec![1, 2],
+        };
+        let path = |name: &str| ParamPath::fresh(Device::Cpu).sub(name);
+        (Encoder::new(&path("encoder"), &config, 4), Decoder::new(&path("decoder"), &config, 4))
+    }
+
+    /// What is saved after each of some steps of these lengths is restored.
+    fn assert_restored(network: &dyn Network, [b, h, w]: [i64; 3], lengths: &[i64], rows: Option<i64>) {
+        let mut state = StreamState::streaming();
+        if let Some(rows) = rows {
+            state = state.in_strips(rows);
+        }
+        let channels = network.input().weight.size()[1];
+        for length in lengths {
+            let x = Tensor::rand([b, channels, *length, h, w], CPU);
+            let _ = tch::no_grad(|| network.step(&x, &mut state)).unwrap();
+            let tensors: BTreeMap<String, Tensor> = state.tensors().into_iter().collect();
+            let restored = restore(network, &tensors, [b, h, w], rows).unwrap();
+            let restored: BTreeMap<String, Tensor> = restored.tensors().into_iter().collect();
+            assert_eq!(restored.len(), tensors.len());
+            assert!(restored.iter().all(|(name, tensor)| tensors[name].equal(tensor)));
+        }
+    }
+
+    #[test]
+    fn what_any_steps_in_any_strips_leave_is_restored() {
+        for causality in [Causality::V1_0, Causality::V1_1, Causality::NonCausal] {
+            let (encoder, decoder) = networks(causality);
+            for rows in [None, Some(4), Some(7), Some(100)] {
+                assert_restored(&encoder, [2, 16, 8], &[4, 4, 12], rows);
+                assert_restored(&encoder, [1, 20, 4], &[8], rows);
+                for lengths in [&[1, 1, 1, 1][..], &[2, 1, 3], &[5]] {
+                    assert_restored(&decoder, [1, 9, 2], lengths, rows.map(|rows| rows / 3));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_stream_is_restored_and_one_that_no_machine_has_is_refused() {
+        let (encoder, _) = networks(Causality::V1_0);
+        let mut state = StreamState::streaming();
+        let _ = tch::no_grad(|| encoder.forward(&Tensor::rand([1, 3, 4, 8, 8], CPU), &mut state)).unwrap();
+        let mut tensors: BTreeMap<String, Tensor> = state.tensors().into_iter().collect();
+        for (name, tensor) in &mut tensors {
+            if name.ends_with(".seen") {
+                *tensor = &*tensor * (1 << 30);
+            }
+        }
+        assert!(encoder.restore(&tensors, [1, 8, 8], None).is_ok());
+        let error = encoder.restore(&tensors, [1, 1 << 40, 8], None).unwrap_err();
+        assert!(matches!(error, StreamError::Input { .. }), "{error}");
+        assert!(encoder.restore(&tensors, [1, 1 << 20, 8], Some(1)).is_err(), "too many strips");
+        assert!(
+            encoder.restore(&tensors, [1, 8, 16], None).is_err() && encoder.restore(&tensors, [2, 8, 8], None).is_err()
+        );
+    }
+
+    #[test]
+    fn a_state_goes_on_with_the_clip_that_it_began_with_and_with_no_other() {
+        let (encoder, decoder) = networks(Causality::V1_0);
+        let latent = |shape: [i64; 5]| Tensor::rand(shape, CPU);
+        let step = |x: &Tensor, state: &mut StreamState| tch::no_grad(|| decoder.forward(x, state)).map(|y| y.size());
+        let mut state = StreamState::streaming();
+        assert_eq!(step(&latent([1, 4, 1, 2, 2]), &mut state).unwrap(), [1, 3, 4, 8, 8]);
+        for other in [[1, 4, 2, 8, 8], [1, 4, 1, 2, 1], [2, 4, 1, 2, 2]] {
+            let error = step(&latent(other), &mut state).unwrap_err().to_string();
+            assert!(
+                error.starts_with("the state is of the decoder's steps over Float [1, 4, t, 2, 2] on Cpu"),
+                "{error}"
+            );
+        }
+        assert_eq!(step(&latent([1, 4, 1, 2, 2]), &mut state).unwrap(), [1, 3, 4, 8, 8]);
+        let video = Tensor::rand([1, 3, 4, 8, 8], CPU);
+        assert!(encoder.forward(&video, &mut state).is_err(), "another network");
+        // A last step leaves nothing.
+        let mut whole = StreamState::whole_clip();
+        assert!(
+            step(&latent([1, 4, 1, 2, 2]), &mut whole).is_ok() && step(&latent([2, 4, 1, 3, 2]), &mut whole).is_ok()
+        );
+    }
+
+    #[test]
+    fn an_input_that_a_network_does_not_read_is_an_error() {
+        let (encoder, decoder) = networks(Causality::V1_0);
+        let mut state = StreamState::streaming();
+        for shape in [&[1, 3, 4, 8][..], &[1, 4, 4, 8, 8], &[1, 3, 3, 8, 8], &[1, 3, 4, 6, 8], &[1, 3, 0, 8, 8]] {
+            let error = encoder.forward(&Tensor::zeros(shape, CPU), &mut state).unwrap_err().to_string();
+            let expected = "Float [b, 3, t (4), h (4), w (4)] on Cpu, multiples of what stands in brackets";
+            assert_eq!(error, format!("the encoder's input: expected {expected}, found Float {shape:?} on Cpu"));
+        }
+        let error =
+            decoder.forward(&Tensor::zeros([1, 4, 1, 2, 2], (Kind::Int64, Device::Cpu)), &mut state).unwrap_err();
+        assert!(error.to_string().ends_with("found Int64 [1, 4, 1, 2, 2] on Cpu"), "{error}");
+        let empty = encoder.forward(&Tensor::zeros([0, 3, 4, 8, 8], CPU), &mut state).unwrap();
+        assert_eq!(empty.size(), [0, 4, 1, 2, 2], "no clips are a batch, too");
+    }
+}

@@ -1,0 +1,5 @@
+//! Processes, signals and exit statuses.
+
+pub(crate) mod ending;
+pub(crate) mod launcher;
+pub(crate) mod signals;

@@ -1,0 +1,11 @@
+//! Random clips for training.
+
+pub(crate) mod clip_set;
+pub(crate) mod frame_cache;
+pub(crate) mod index;
+pub(crate) mod library;
+pub(crate) mod loader;
+pub(crate) mod mixture;
+pub(crate) mod procedural;
+pub(crate) mod quarantine;
+pub(crate) mod video;

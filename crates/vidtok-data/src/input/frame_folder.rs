@@ -1,0 +1,404 @@
+//! Images as videos: a folder whose images are the frames of a clip, some of them by a pattern, or a single image.
+//!
+//! Frames come in the order of their names, in which numbers count as numbers: `f2.png` is before `f10.png`. They are as
+//! the images are shown, turned as their Exif orientation says, in 8 bit RGB: grey is taken for all three colours, 16 bit
+//! are rounded to 8, transparency is dropped, and colour profiles are not applied. All frames of a clip must have one
+//! size.
+
+use std::cmp::Ordering;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader};
+use tch::{Kind, Tensor};
+use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
+
+use crate::clips::quarantine::is_shortage;
+use crate::input::path_text::path_text::path_text;
+
+/// What images end in.
+pub(crate) const EXTENSIONS: [&str; 3] = ["jpeg", "jpg", "png"];
+
+/// Whether a file is an image by its extension.
+pub(crate) fn is_image(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+/// Images that are read as the frames of a video.
+#[derive(Debug)]
+pub struct FrameFolder {
+    path: PathBuf,
+    files: Vec<PathBuf>,
+    info: VideoInfo,
+    /// Frames that were handed out in order.
+    position: usize,
+}
+
+impl FrameFolder {
+    /// Whether `path` is read by this: a folder, an image, or a pattern such as `frames/%06d.png`, whose number may have
+    /// any digits.
+    #[must_use]
+    pub fn is_meant_by(path: &Path) -> bool {
+        path.is_dir() || is_image(path)
+    }
+
+    /// Opens images at `path` ([`is_meant_by`](Self::is_meant_by)), this many of which are shown in a second, and looks at
+    /// the size of each. They are decoded when they are read.
+    ///
+    /// # Errors
+    /// [`VideoError::Decode`] if there is no image, or with the image's name if one is damaged or has another size than the
+    /// first; [`VideoError::Io`] if a file cannot be read.
+    pub fn open(path: impl Into<PathBuf>, frame_rate: FrameRate) -> Result<Self, VideoError> {
+        let path = path.into();
+        let files = frame_files(&path)?;
+        let Some((first, others)) = files.split_first() else {
+            let message = format!("it holds no images ({})", EXTENSIONS.join(", "));
+            return Err(VideoError::Decode { path, message });
+        };
+        let [height, width] = look(&path, first)?.1;
+        for file in others {
+            let [h, w] = look(&path, file)?.1;
+            if [h, w] != [height, width] {
+                let first = name(&path, first);
+                let message = format!("{w}x{h}, but {first} is {width}x{height}; the frames of a clip have one size");
+                return Err(damaged(&path, file, &message));
+            }
+        }
+        let frames = files.len() as u64;
+        Ok(Self { info: VideoInfo { width, height, frame_rate, frames, times: None }, path, files, position: 0 })
+    }
+
+    /// Images whose description is known from an earlier [`open`](Self::open). Those that do not fit it are errors when
+    /// they are read.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, or holds another number of images.
+    pub fn with_info(path: impl Into<PathBuf>, info: VideoInfo) -> Result<Self, VideoError> {
+        let path = path.into();
+        let files = frame_files(&path)?;
+        if files.len() as u64 != info.frames {
+            let message = format!("it holds {} images, not {} as when it was looked at", files.len(), info.frames);
+            return Err(VideoError::Decode { path, message });
+        }
+        Ok(Self { path, files, info, position: 0 })
+    }
+
+    /// Appends the pixels of an image.
+    fn append(&self, pixels: &mut Vec<u8>, file: &Path) -> Result<(), VideoError> {
+        let (decoder, size, orientation) = look(&self.path, file)?;
+        let expected = [self.info.height, self.info.width];
+        if size != expected {
+            let [[h, w], [height, width]] = [size, expected];
+            return Err(damaged(&self.path, file, &format!("{w}x{h}, not {width}x{height} as when it was looked at")));
+        }
+        let mut image = DynamicImage::from_decoder(decoder).map_err(|error| image_error(&self.path, file, error))?;
+        image.apply_orientation(orientation);
+        pixels.extend_from_slice(&image.into_rgb8());
+        Ok(())
+    }
+
+    fn frames<'a>(&self, files: impl ExactSizeIterator<Item = &'a PathBuf>) -> Result<Tensor, VideoError> {
+        let VideoInfo { width, height, .. } = self.info;
+        let size = [files.len() as i64, height, width, 3];
+        let mut pixels = Vec::new();
+        for file in files {
+            self.append(&mut pixels, file)?;
+        }
+        Ok(Tensor::from_data_size(&pixels, &size, Kind::Uint8))
+    }
+}
+
+impl FrameSource for FrameFolder {
+    fn info(&self) -> &VideoInfo {
+        &self.info
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn next_frames(&mut self, max: usize) -> Result<Option<Tensor>, VideoError> {
+        let end = self.files.len().min(self.position.saturating_add(max));
+        if end == self.position {
+            return Ok(None);
+        }
+        let frames = self.frames(self.files[self.position..end].iter())?;
+        self.position = end;
+        Ok(Some(frames))
+    }
+
+    fn frames_at(&self, indices: &[u64]) -> Result<Tensor, VideoError> {
+        let frames = self.info.frames;
+        if let Some(&index) = indices.iter().find(|&&index| index >= frames) {
+            return Err(VideoError::NoSuchFrame { path: self.path.clone(), index, frames });
+        }
+        self.frames(indices.iter().map(|&index| &self.files[index as usize]))
+    }
+}
+
+/// The images at `path`, in the order of their names.
+pub(crate) fn frame_files(path: &Path) -> Result<Vec<PathBuf>, VideoError> {
+    let (folder, pattern) = match Pattern::of(path) {
+        _ if path.is_dir() => (path, None),
+        // A file may be called like a pattern.
+        Some(pattern) if !path.exists() => (path.parent().unwrap_or(Path::new("")), Some(pattern)),
+        _ => return Ok(vec![path.to_owned()]),
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let io_error = |source| VideoError::Io { path: path.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io_error)? {
+        let entry = entry.map_err(io_error)?;
+        let name = entry.file_name();
+        let is_hidden = name.as_encoded_bytes().starts_with(b".");
+        let is_meant = pattern.as_ref().is_none_or(|pattern| pattern.matches(&name));
+        if !is_hidden && is_meant && is_image(Path::new(&name)) && !entry.path().is_dir() {
+            files.push(entry.path());
+        }
+    }
+    files.sort_by(|a, b| by_number(a.as_os_str().as_encoded_bytes(), b.as_os_str().as_encoded_bytes()));
+    Ok(files)
+}
+
+/// A name in which digits stand for `%d`, `%6d` or `%06d`.
+struct Pattern<'a> {
+    before: &'a str,
+    after: &'a str,
+}
+
+impl<'a> Pattern<'a> {
+    fn of(path: &'a Path) -> Option<Self> {
+        let (before, rest) = path.file_name()?.to_str()?.split_once('%')?;
+        let (width, after) = rest.split_once('d')?;
+        width.bytes().all(|digit| digit.is_ascii_digit()).then_some(Self { before, after })
+    }
+
+    fn matches(&self, name: &OsStr) -> bool {
+        let number = name.to_str().and_then(|name| name.strip_prefix(self.before)?.strip_suffix(self.after));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+    }
+}
+
+/// The order of names in which runs of digits are numbers.
+fn by_number(mut a: &[u8], mut b: &[u8]) -> Ordering {
+    let whole = a.cmp(b);
+    loop {
+        let [x, y] = [a, b].map(|name| name.iter().take_while(|c| c.is_ascii_digit()).count());
+        if x > 0 && y > 0 {
+            let [m, n] = [&a[..x], &b[..y]].map(without_zeros);
+            let numbers = m.len().cmp(&n.len()).then_with(|| m.cmp(n));
+            if numbers.is_ne() {
+                return numbers;
+            }
+            (a, b) = (&a[x..], &b[y..]);
+            continue;
+        }
+        match (a.split_first(), b.split_first()) {
+            (Some((p, rest_a)), Some((q, rest_b))) if p == q => (a, b) = (rest_a, rest_b),
+            (Some((p, _)), Some((q, _))) => return p.cmp(q),
+            // 1.png and 01.png are the same number.
+            (None, None) => return whole,
+            (None, _) => return Ordering::Less,
+            (_, None) => return Ordering::Greater,
+        }
+    }
+}
+
+fn without_zeros(digits: &[u8]) -> &[u8] {
+    &digits[digits.iter().take_while(|&&digit| digit == b'0').count()..]
+}
+
+/// An image that nothing but its header was read of, its `[height, width]` as shown, and how it is to be turned.
+fn look(path: &Path, file: &Path) -> Result<(impl ImageDecoder + use<>, [i64; 2], Orientation), VideoError> {
+    let refused = |error| image_error(path, file, error);
+    let open = || -> Result<_, ImageError> {
+        check_regular(file)?;
+        let mut decoder = ImageReader::new(BufReader::new(File::open(file)?)).with_guessed_format()?.into_decoder()?;
+        let orientation = decoder.orientation()?;
+        Ok((decoder, orientation))
+    };
+    let (decoder, orientation) = open().map_err(refused)?;
+    let (width, height) = decoder.dimensions();
+    let size = match orientation {
+        Orientation::NoTransforms
+        | Orientation::FlipHorizontal
+        | Orientation::FlipVertical
+        | Orientation::Rotate180 => [height, width],
+        _ => [width, height],
+    };
+    Ok((decoder, size.map(i64::from), orientation))
+}
+
+/// A pipe would be waited for.
+fn check_regular(file: &Path) -> io::Result<()> {
+    match file.metadata()?.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
+
+/// An error of an image, as one of the clip that it belongs to.
+fn image_error(path: &Path, file: &Path, error: ImageError) -> VideoError {
+    match error {
+        // The system's own; others say that the file ends early.
+        ImageError::IoError(source) if source.raw_os_error().is_some() => {
+            let is_named = path == file || is_shortage(&source);
+            let source = if is_named { source } else { named(path, file, &source) };
+            VideoError::Io { path: path.to_owned(), source }
+        }
+        error => damaged(path, file, &error.to_string().lines().collect::<Vec<_>>().join(" ")),
+    }
+}
+
+fn named(path: &Path, file: &Path, source: &io::Error) -> io::Error {
+    io::Error::new(source.kind(), format!("{}: {source}", name(path, file)))
+}
+
+fn damaged(path: &Path, file: &Path, problem: &str) -> VideoError {
+    let message = if path == file { problem.to_owned() } else { format!("{}: {problem}", name(path, file)) };
+    VideoError::Decode { path: path.to_owned(), message }
+}
+
+/// What an image is called in messages about its folder.
+fn name(path: &Path, file: &Path) -> String {
+    let name = file.file_name().filter(|_| path != file).unwrap_or(file.as_os_str());
+    path_text(Path::new(name)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder, codecs::png::PngEncoder};
+
+    use super::*;
+
+    const RATE: FrameRate = match FrameRate::new(10, 1) {
+        Some(rate) => rate,
+        None => panic!("no rate"),
+    };
+
+    fn png(path: &Path, pixels: &[u8], [h, w]: [u32; 2], kind: ExtendedColorType) {
+        PngEncoder::new(File::create(path).unwrap()).write_image(pixels, w, h, kind).unwrap();
+    }
+
+    /// A frame of 2x3 with one value.
+    fn frame(path: &Path, value: u8) {
+        png(path, &[value; 18], [2, 3], ExtendedColorType::Rgb8);
+    }
+
+    fn bytes(frames: &Tensor) -> Vec<u8> {
+        Vec::try_from(frames.flatten(0, -1)).unwrap()
+    }
+
+    /// The first value of each frame.
+    fn values(frames: &Tensor) -> Vec<u8> {
+        bytes(&frames.slice(1, 0, 1, 1).slice(2, 0, 1, 1).slice(3, 0, 1, 1))
+    }
+
+    #[test]
+    fn numbers_in_names_order_the_frames() {
+        let folder = tempfile::tempdir().unwrap();
+        for (value, name) in ["f1.png", "f2.png", "f10.png", "f010b.png", "g0.png"].iter().enumerate() {
+            frame(&folder.path().join(name), value as u8);
+        }
+        std::fs::write(folder.path().join("notes.txt"), "no frame").unwrap();
+        std::fs::write(folder.path().join(".f3.png"), "hidden").unwrap();
+        let mut video = FrameFolder::open(folder.path(), RATE).unwrap();
+        assert_eq!(video.info(), &VideoInfo { width: 3, height: 2, frame_rate: RATE, frames: 5, times: None });
+        assert_eq!(values(&video.next_frames(2).unwrap().unwrap()), [0, 1]);
+        assert_eq!(values(&video.frames_at(&[1, 1, 4]).unwrap()), [1, 1, 4]);
+        assert_eq!(values(&video.next_frames(9).unwrap().unwrap()), [2, 3, 4]);
+        assert!(video.next_frames(9).unwrap().is_none());
+        assert!(matches!(video.frames_at(&[5]), Err(VideoError::NoSuchFrame { index: 5, frames: 5, .. })));
+    }
+
+    #[test]
+    fn a_pattern_takes_the_files_that_it_fits_and_an_image_is_a_clip_of_one_frame() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, value) in [("x000002.png", 2), ("x000001.png", 1), ("y000001.png", 9), ("x1b.png", 8)] {
+            frame(&folder.path().join(name), value);
+        }
+        let read = |name: &str| {
+            let mut video = FrameFolder::open(folder.path().join(name), RATE).unwrap();
+            values(&video.next_frames(9).unwrap().unwrap())
+        };
+        assert_eq!(read("x%06d.png"), [1, 2]);
+        assert_eq!(read("x%d.png"), [1, 2]);
+        assert_eq!(read("y000001.png"), [9]);
+        frame(&folder.path().join("x%d.png"), 7);
+        assert_eq!(read("x%d.png"), [7]);
+    }
+
+    #[test]
+    fn grey_sixteen_bit_and_transparent_images_become_eight_bit_rgb() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let read = |pixels: &[u8], kind| {
+            png(&path, pixels, [1, 2], kind);
+            bytes(&FrameFolder::open(&path, RATE).unwrap().next_frames(1).unwrap().unwrap())
+        };
+        assert_eq!(read(&[7, 200], ExtendedColorType::L8), [7, 7, 7, 200, 200, 200]);
+        assert_eq!(read(&[1, 2, 3, 0, 4, 5, 6, 128], ExtendedColorType::Rgba8), [1, 2, 3, 4, 5, 6]);
+        // 257 * 100 + 128 is nearer to 100, one more to 101; the encoder takes the machine's byte order.
+        let sixteen: Vec<u8> = [25_828u16, 25_829].iter().flat_map(|value| value.to_ne_bytes()).collect();
+        assert_eq!(read(&sixteen, ExtendedColorType::L16), [100, 100, 100, 101, 101, 101]);
+    }
+
+    #[test]
+    fn photographs_are_turned_as_they_are_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jpg");
+        let mut encoder = JpegEncoder::new_with_quality(File::create(&path).unwrap(), 100);
+        // Exif, big endian: one entry, orientation 6, a quarter turn to the right.
+        let exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
+        encoder.set_exif_metadata(exif).unwrap();
+        let pixels: Vec<u8> = (0..8 * 16).map(|i| if i % 16 < 8 { 0 } else { 255 }).collect();
+        encoder.encode(&pixels, 16, 8, ExtendedColorType::L8).unwrap();
+        let mut video = FrameFolder::open(&path, RATE).unwrap();
+        let frame = video.next_frames(1).unwrap().unwrap();
+        assert_eq!(frame.size(), [1, 16, 8, 3]);
+        let frame = bytes(&frame);
+        assert!(frame[0] < 8 && frame[15 * 8 * 3] > 247, "the left is on top");
+    }
+
+    #[test]
+    fn damaged_and_odd_images_are_named_in_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        frame(&at("1.png"), 1);
+        let whole = std::fs::read(at("1.png")).unwrap();
+        let told = |content: &[u8]| {
+            std::fs::write(at("2.png"), content).unwrap();
+            let read = FrameFolder::open(folder.path(), RATE).and_then(|mut video| video.next_frames(9));
+            let error = read.unwrap_err();
+            let message = error.to_string();
+            assert!(message.contains("cannot decode: 2.png: ") && message.lines().count() == 1, "{message}");
+            crate::unusable(&error).unwrap()
+        };
+        for content in [&b""[..], b"no image", &whole[..20], &whole[..whole.len() - 20], b"GIF89a"] {
+            told(content);
+        }
+        png(&at("3.png"), &[1; 12], [2, 2], ExtendedColorType::Rgb8);
+        let other = std::fs::read(at("3.png")).unwrap();
+        std::fs::remove_file(at("3.png")).unwrap();
+        assert_eq!(told(&other), "cannot decode: 2.png: 2x2, but 1.png is 3x2; the frames of a clip have one size");
+        let message = FrameFolder::open(tempfile::tempdir().unwrap().path(), RATE).unwrap_err().to_string();
+        assert!(message.contains("it holds no images (jpeg, jpg, png)"), "{message}");
+    }
+
+    #[test]
+    fn a_folder_that_has_changed_since_it_was_looked_at_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        frame(&folder.path().join("1.png"), 1);
+        let info = FrameFolder::open(folder.path(), RATE).unwrap().info().clone();
+        let other = VideoInfo { width: 2, height: 3, ..info.clone() };
+        let message = FrameFolder::with_info(folder.path(), other).unwrap().next_frames(1).unwrap_err().to_string();
+        assert!(message.contains("1.png: 3x2, not 2x3"), "{message}");
+        frame(&folder.path().join("2.png"), 1);
+        let message = FrameFolder::with_info(folder.path(), info).unwrap_err().to_string();
+        assert!(message.contains("2 images, not 1"), "{message}");
+    }
+}

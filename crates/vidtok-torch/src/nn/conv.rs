@@ -1,0 +1,441 @@
+//! Convolutions over contiguous channels-last activations `[b, t, h, w, c]`.
+//!
+//! Each hands libtorch a permuted view. libtorch answers in the layout of its input, so the permutation back is a
+//! contiguous tensor again; `contiguous()` at the end copies only where libtorch falls back to a kernel that knows no
+//! channels-last layout (double precision, for one).
+//!
+//! As tch's own functions do, layers panic on an input that they cannot take, and say what they expected.
+
+use tch::Tensor;
+
+use crate::nn::causal_context::Past;
+use crate::nn::conv_call::{convolution, normed_convolution};
+use crate::nn::init::Init;
+use crate::nn::norm::LayerNorm;
+use crate::nn::parameter::Parameter;
+use crate::nn::params::ParamPath;
+use crate::runtime::flops;
+
+/// How a convolution that is not loaded starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConvInit {
+    /// PyTorch's default.
+    #[default]
+    Default,
+    /// Weight and bias zero: a residual block that starts as the identity.
+    Zero,
+}
+
+impl ConvInit {
+    fn get(self, path: &ParamPath, shape: &[i64]) -> (Parameter, Parameter) {
+        let init = match self {
+            Self::Default => Init::fan_in(shape),
+            Self::Zero => Init::Constant(0.0),
+        };
+        (path.get("weight", shape, init).into(), path.get("bias", &shape[..1], init).into())
+    }
+}
+
+/// Kernel, stride and zero padding over height and width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpatialGeometry {
+    /// Kernel size.
+    pub kernel: i64,
+    /// Stride.
+    pub stride: i64,
+    /// Zero rows and columns on each side.
+    pub padding: i64,
+}
+
+/// Kernel, stride and zero padding over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TemporalGeometry {
+    /// Kernel size.
+    pub kernel: i64,
+    /// Stride.
+    pub stride: i64,
+    /// Zero frames on both ends.
+    pub padding: i64,
+}
+
+/// What stands above the first and below the last row that a convolution sees which keeps the size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RowEdges {
+    /// Zeros, so that the height stays.
+    #[default]
+    Zeros,
+    /// Rows of the input itself: its first and its last, for which there is no output.
+    Given,
+}
+
+impl RowEdges {
+    /// The padding over height in place of `padding`.
+    pub(crate) fn padding(self, padding: i64) -> i64 {
+        match self {
+            Self::Zeros => padding,
+            Self::Given => 0,
+        }
+    }
+}
+
+/// A convolution of each frame on its own; parameters `weight [out, in, k, k]`, `bias [out]`.
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    weight: Parameter,
+    bias: Parameter,
+    geometry: SpatialGeometry,
+}
+
+impl Conv2d {
+    /// 3x3, the size stays.
+    pub const SAME: SpatialGeometry = SpatialGeometry { kernel: 3, stride: 1, padding: 1 };
+
+    /// Makes or loads the layer.
+    #[must_use]
+    pub fn new(path: &ParamPath, input: i64, output: i64, geometry: SpatialGeometry, init: ConvInit) -> Self {
+        let (weight, bias) = init.get(path, &[output, input, geometry.kernel, geometry.kernel]);
+        Self { weight, bias, geometry }
+    }
+
+    pub(crate) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    pub(crate) fn bias(&self) -> &Tensor {
+        &self.bias
+    }
+
+    /// `[b, t, h, w, in]` to `[b, t, h', w', out]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.forward_between(x, RowEdges::Zeros)
+    }
+
+    /// [`forward`](Self::forward) of a part of the rows.
+    pub fn forward_between(&self, x: &Tensor, edges: RowEdges) -> Tensor {
+        let SpatialGeometry { stride, padding, .. } = self.geometry;
+        let padding = [edges.padding(padding), padding];
+        check_input("Conv2d", x, &self.weight);
+        of_clip(&convolution(&pictures(x), &Past::NONE, &self.weight, &self.bias, [stride; 2], padding), x)
+    }
+
+    /// [`forward`](Self::forward) of `norm`'s [`forward_silu`](LayerNorm::forward_silu), which is made a few rows at a
+    /// time where there is a kernel for that and no gradient is recorded. Otherwise `x` is let go of before the
+    /// convolution.
+    pub fn forward_normed(&self, norm: &LayerNorm, x: Tensor) -> Tensor {
+        let SpatialGeometry { stride, padding, .. } = self.geometry;
+        check_input("Conv2d", &x, &self.weight);
+        let fused =
+            (stride == 1).then(|| normed_convolution(norm, &pictures(&x), &self.weight, &self.bias, [padding; 2]));
+        if let Some(y) = fused.flatten() {
+            return of_clip(&y, &x);
+        }
+        let h = norm.forward_silu(&x);
+        drop(x);
+        self.forward(&h)
+    }
+}
+
+/// Checks that `x` is `[b, t, h, w, in]` for a layer with this weight `[out, in, ...]`.
+pub(crate) fn check_input(layer: &str, x: &Tensor, weight: &Tensor) {
+    let (size, channels) = (x.size(), weight.size()[1]);
+    assert!(
+        size.len() == 5 && size[4] == channels && x.device() == weight.device(),
+        "{layer}: the input is {size:?} on {:?}; expected [b, t, h, w, {channels}] on {:?}",
+        x.device(),
+        weight.device(),
+    );
+}
+
+/// `[b, t, h, w, c]` as `[b, c, t, h, w]`.
+pub(crate) fn clips(x: &Tensor) -> Tensor {
+    x.permute([0, 4, 1, 2, 3])
+}
+
+/// `[b, t, h, w, c]` as pictures `[b * t, c, h, w]`.
+fn pictures(x: &Tensor) -> Tensor {
+    let size = x.size();
+    x.reshape([size[0] * size[1], size[2], size[3], size[4]]).permute([0, 3, 1, 2])
+}
+
+/// Pictures `[b * t, c, h, w]` as `[b, t, h, w, c]`, with b and t of `x`.
+fn of_clip(pictures: &Tensor, x: &Tensor) -> Tensor {
+    let y = pictures.permute([0, 2, 3, 1]).contiguous();
+    let (size, out) = (x.size(), y.size());
+    y.view([size[0], size[1], out[1], out[2], out[3]])
+}
+
+/// A convolution of each pixel over time; parameters `weight [out, in, k]`, `bias [out]`.
+#[derive(Clone, Debug)]
+pub struct Conv1d {
+    weight: Parameter,
+    bias: Parameter,
+    geometry: TemporalGeometry,
+}
+
+impl Conv1d {
+    /// Makes or loads the layer.
+    #[must_use]
+    pub fn new(path: &ParamPath, input: i64, output: i64, geometry: TemporalGeometry, init: ConvInit) -> Self {
+        let (weight, bias) = init.get(path, &[output, input, geometry.kernel]);
+        Self { weight, bias, geometry }
+    }
+
+    /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.forward_after(&Past::NONE, x)
+    }
+
+    /// [`forward`](Self::forward) of `x` after its past.
+    pub fn forward_after(&self, past: &Past, x: &Tensor) -> Tensor {
+        check_input("Conv1d", x, &self.weight);
+        past.check(x);
+        let size = x.size();
+        let TemporalGeometry { stride, padding, .. } = self.geometry;
+        // A picture of t rows and h*w columns.
+        let picture = |x: &Tensor| x.reshape([size[0], x.size()[1], size[2] * size[3], size[4]]).permute([0, 3, 1, 2]);
+        let weight = self.weight.unsqueeze(-1);
+        let y = convolution(&picture(x), &past.map(picture), &weight, &self.bias, [stride, 1], [padding, 0]);
+        let y = y.permute([0, 2, 3, 1]).contiguous();
+        let out = y.size();
+        y.view([size[0], out[1], size[2], size[3], out[3]])
+    }
+}
+
+/// A convolution over time, height and width; parameters `weight [out, in, k_t, 3, 3]`, `bias [out]`. Stride 1 and
+/// one zero row and column on each side in space.
+#[derive(Clone, Debug)]
+pub struct Conv3d {
+    weight: Parameter,
+    bias: Parameter,
+    geometry: TemporalGeometry,
+}
+
+impl Conv3d {
+    /// Makes or loads the layer; `geometry` is over time.
+    #[must_use]
+    pub fn new(path: &ParamPath, input: i64, output: i64, geometry: TemporalGeometry, init: ConvInit) -> Self {
+        let (weight, bias) = init.get(path, &[output, input, geometry.kernel, 3, 3]);
+        Self { weight, bias, geometry }
+    }
+
+    /// `[out, in, k_t, 3, 3]`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    pub(crate) fn bias(&self) -> &Tensor {
+        &self.bias
+    }
+
+    pub(crate) fn geometry(&self) -> TemporalGeometry {
+        self.geometry
+    }
+
+    /// The layer whose output is `factor` times this one's; `factor` is one number.
+    #[must_use]
+    pub fn scaled(&self, factor: &Tensor) -> Self {
+        assert!(factor.numel() == 1, "Conv3d: the factor is {:?}; expected one number", factor.size());
+        let scale = |parameter: &Parameter| Parameter::from(&**parameter * factor);
+        Self { weight: scale(&self.weight), bias: scale(&self.bias), geometry: self.geometry }
+    }
+
+    /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.forward_after(&Past::NONE, x, RowEdges::Zeros)
+    }
+
+    /// [`forward`](Self::forward) of `x`, or of a part of its rows, after its past.
+    pub fn forward_after(&self, past: &Past, x: &Tensor, edges: RowEdges) -> Tensor {
+        let TemporalGeometry { stride, padding, .. } = self.geometry;
+        let padding = [padding, edges.padding(1), 1];
+        check_input("Conv3d", x, &self.weight);
+        past.check(x);
+        let y = convolution(&clips(x), &past.map(clips), &self.weight, &self.bias, [stride, 1, 1], padding);
+        y.permute([0, 2, 3, 4, 1]).contiguous()
+    }
+}
+
+/// A 1x1 convolution: a matrix product over channels; parameters `weight [out, in, 1...]`, `bias [out]`.
+#[derive(Clone, Debug)]
+pub struct Pointwise {
+    weight: Parameter,
+    bias: Parameter,
+}
+
+impl Pointwise {
+    /// Makes or loads the layer. `axes` is the number of axes of the published kernel: 1, 2 or 3.
+    #[must_use]
+    pub fn new(path: &ParamPath, input: i64, output: i64, axes: usize) -> Self {
+        let mut shape = vec![output, input];
+        shape.resize(2 + axes, 1);
+        let (weight, bias) = ConvInit::Default.get(path, &shape);
+        Self { weight, bias }
+    }
+
+    /// `[..., in]` to `[..., out]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let matrix = self.weight.flatten(1, -1);
+        flops::count(2 * x.numel() as i64 * matrix.size()[0]);
+        x.linear(&matrix, Some(&*self.bias))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn random(shape: &[i64]) -> Tensor {
+        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
+
+    fn assert_close(a: &Tensor, b: &Tensor) {
+        assert_eq!(a.size(), b.size());
+        let worst = (a - b).abs().max().double_value(&[]);
+        assert!(worst < 1e-4, "{worst}");
+    }
+
+    #[test]
+    fn convolutions_answer_in_the_layout_of_their_input() {
+        tch::manual_seed(0);
+        let x = random(&[2, 5, 12, 14, 32]);
+        let y = x.view([10, 12, 14, 32]).permute([0, 3, 1, 2]).conv2d(
+            &random(&[16, 32, 3, 3]),
+            None::<Tensor>,
+            [1; 2],
+            [1; 2],
+            [1; 2],
+            1,
+        );
+        assert!(y.permute([0, 2, 3, 1]).is_contiguous());
+        let y =
+            x.permute([0, 4, 1, 2, 3]).conv3d(&random(&[16, 32, 3, 3, 3]), None::<Tensor>, [1; 3], [1; 3], [1; 3], 1);
+        assert!(y.permute([0, 2, 3, 4, 1]).is_contiguous());
+        let y = x.view([2, 5, 12 * 14, 32]).permute([0, 3, 1, 2]).conv2d(
+            &random(&[16, 32, 3, 1]),
+            None::<Tensor>,
+            [1; 2],
+            [1, 0],
+            [1; 2],
+            1,
+        );
+        assert!(y.permute([0, 2, 3, 1]).is_contiguous());
+    }
+
+    #[test]
+    fn conv2d_equals_the_convolution_of_each_frame_in_the_public_layout() {
+        tch::manual_seed(0);
+        let x = random(&[2, 3, 6, 7, 4]);
+        let down = SpatialGeometry { kernel: 3, stride: 2, padding: 0 };
+        for geometry in [Conv2d::SAME, down] {
+            let conv = Conv2d::new(&ParamPath::fresh(Device::Cpu), 4, 5, geometry, ConvInit::Default);
+            let frame = x.select(1, 2).permute([0, 3, 1, 2]).contiguous();
+            let expected =
+                frame.conv2d(&conv.weight, Some(&*conv.bias), [geometry.stride; 2], [geometry.padding; 2], [1; 2], 1);
+            assert_close(&conv.forward(&x).select(1, 2).permute([0, 3, 1, 2]), &expected);
+        }
+    }
+
+    #[test]
+    fn conv1d_equals_the_convolution_of_each_pixel() {
+        tch::manual_seed(0);
+        let x = random(&[2, 6, 3, 4, 5]);
+        let geometry = TemporalGeometry { kernel: 3, stride: 2, padding: 1 };
+        let conv = Conv1d::new(&ParamPath::fresh(Device::Cpu), 5, 7, geometry, ConvInit::Default);
+        let pixel = x.select(2, 1).select(2, 3).permute([0, 2, 1]).contiguous();
+        let expected = pixel.conv1d(&conv.weight, Some(&*conv.bias), 2, 1, 1, 1);
+        assert_close(&conv.forward(&x).select(2, 1).select(2, 3).permute([0, 2, 1]), &expected);
+    }
+
+    #[test]
+    fn conv3d_equals_the_convolution_in_the_public_layout() {
+        tch::manual_seed(0);
+        let x = random(&[2, 5, 4, 6, 3]);
+        let geometry = TemporalGeometry { kernel: 3, stride: 2, padding: 0 };
+        let conv = Conv3d::new(&ParamPath::fresh(Device::Cpu), 3, 8, geometry, ConvInit::Default);
+        let expected = x.permute([0, 4, 1, 2, 3]).contiguous().conv3d(
+            &conv.weight,
+            Some(&*conv.bias),
+            [2, 1, 1],
+            [0, 1, 1],
+            [1; 3],
+            1,
+        );
+        assert_close(&conv.forward(&x).permute([0, 4, 1, 2, 3]), &expected);
+    }
+
+    #[test]
+    fn parts_of_the_rows_give_those_of_the_whole() {
+        tch::manual_seed(0);
+        let x = random(&[2, 5, 8, 6, 3]);
+        let geometry = TemporalGeometry { kernel: 3, stride: 1, padding: 0 };
+        let conv2d = Conv2d::new(&ParamPath::fresh(Device::Cpu), 3, 4, Conv2d::SAME, ConvInit::Default);
+        let conv3d = Conv3d::new(&ParamPath::fresh(Device::Cpu), 3, 4, geometry, ConvInit::Default);
+        let part = x.narrow(2, 2, 5);
+        assert_close(&conv2d.forward_between(&part, RowEdges::Given), &conv2d.forward(&x).narrow(2, 3, 3));
+        assert_close(&conv3d.forward_after(&Past::NONE, &part, RowEdges::Given), &conv3d.forward(&x).narrow(2, 3, 3));
+        assert_close(
+            &conv2d.forward_doubled(&part, RowEdges::Given),
+            &conv2d.forward_doubled(&x, RowEdges::Zeros).narrow(2, 6, 6),
+        );
+        assert_close(
+            &conv3d.forward_doubled(&Past::NONE, &part, RowEdges::Given),
+            &conv3d.forward_doubled(&Past::NONE, &x, RowEdges::Zeros).narrow(2, 3, 3),
+        );
+    }
+
+    /// With and without the kernels that take both pieces from where they are, which gradients rule out.
+    #[test]
+    fn a_past_gives_what_it_gives_in_one_piece_with_the_rest() {
+        tch::manual_seed(0);
+        let root = ParamPath::fresh(Device::Cpu);
+        let geometry = |stride| TemporalGeometry { kernel: 3, stride, padding: 0 };
+        for channels in [8, 64] {
+            let conv1d = Conv1d::new(&root.sub("1d").sub(channels), channels, 64, geometry(1), ConvInit::Default);
+            let conv3d = Conv3d::new(&root.sub("3d").sub(channels), channels, 64, geometry(1), ConvInit::Default);
+            let halving = Conv3d::new(&root.sub("half").sub(channels), channels, 64, geometry(2), ConvInit::Default);
+            let x = random(&[2, 4, 14, 18, channels]);
+            let inputs = [x.shallow_clone(), x.copy().set_requires_grad(true)];
+            for past in [Past::Zeros(2), Past::Frames(random(&[2, 2, 14, 18, channels]))] {
+                let whole = past.join(x.shallow_clone());
+                for x in &inputs {
+                    assert_close(&conv1d.forward_after(&past, x), &conv1d.forward(&whole));
+                    assert_close(&conv3d.forward_after(&past, x, RowEdges::Zeros), &conv3d.forward(&whole));
+                }
+            }
+            for past in [Past::Zeros(1), Past::Frames(random(&[2, 1, 14, 18, channels]))] {
+                let whole = past.join(x.shallow_clone());
+                for x in &inputs {
+                    assert_close(&halving.forward_after(&past, x, RowEdges::Zeros), &halving.forward(&whole));
+                    let doubled = conv3d.forward_doubled(&past, x, RowEdges::Zeros);
+                    assert_close(&doubled, &conv3d.forward_doubled(&Past::NONE, &whole, RowEdges::Zeros));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn normed_convolution_equals_norm_activation_and_convolution() {
+        tch::manual_seed(0);
+        let root = ParamPath::fresh(Device::Cpu);
+        let norm = LayerNorm::new(&root.sub("norm"), 64);
+        let conv = Conv2d::new(&root.sub("conv"), 64, 48, Conv2d::SAME, ConvInit::Default);
+        // Rows of tiles that share a block, that are many blocks, and of which one is more than a block.
+        for [t, h, w] in [[3, 17, 22], [1, 150, 40], [1, 6, 500], [5, 8, 8]] {
+            let x = random(&[1, t, h, w, 64]) * 2.0 + 0.5;
+            let expected = conv.forward(&norm.forward_silu(&x));
+            assert_close(&tch::no_grad(|| conv.forward_normed(&norm, x.shallow_clone())), &expected);
+            let x = x.set_requires_grad(true);
+            assert!(conv.forward_normed(&norm, x).requires_grad());
+        }
+    }
+
+    #[test]
+    fn zero_init_gives_zero() {
+        let geometry = TemporalGeometry { kernel: 3, stride: 1, padding: 1 };
+        let conv = Conv1d::new(&ParamPath::fresh(Device::Cpu), 2, 2, geometry, ConvInit::Zero);
+        let y = conv.forward(&random(&[1, 3, 2, 2, 2]));
+        assert_eq!(y.abs().max().double_value(&[]), 0.0);
+    }
+}

@@ -1,0 +1,201 @@
+//! The convolution that all layers call: libtorch's, or kernels of our own where they are quicker.
+
+#![allow(unsafe_code)] // Calls of the shim.
+
+use tch::Tensor;
+
+use crate::nn::causal_context::Past;
+use crate::nn::norm::{EPS, LayerNorm};
+use crate::runtime::flops;
+use crate::shim;
+
+/// `x` `[n, in, ...]`, after its past along the first of two or three axes, convolved with `weight` `[out, in, ...]` over
+/// them, plus `bias` `[out]`. There are no second derivatives.
+pub(crate) fn convolution<const N: usize>(
+    x: &Tensor,
+    past: &Past,
+    weight: &Tensor,
+    bias: &Tensor,
+    stride: [i64; N],
+    padding: [i64; N],
+) -> Tensor {
+    let mut products = 0;
+    let (frames, zeros) = past.parts();
+    let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
+    let (stride, padding) = (stride.as_ptr(), padding.as_ptr());
+    // SAFETY: tensors and arrays live during the call.
+    let y = shim::tensor(|out| unsafe {
+        let products = &raw mut products;
+        shim::vidtok_convolution(x, frames, zeros, weight, bias, stride, padding, N, products, out)
+    });
+    flops::count(2 * products);
+    y
+}
+
+/// Where the taps of a kernel over time lie that is applied to repeated frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Anchor {
+    /// The kernel's middle stands at an output.
+    Middle,
+    /// The kernel ends at an output.
+    End,
+}
+
+/// The same of an `x` whose pixels (two axes) or frames (three) are each repeated, without gradients, by a kernel of our
+/// own; `None` where there is none that is quicker than other ways. The kernel's taps are three on each axis. Zeros and
+/// the past are those of the small `x`; with [`Anchor::End`] the first frame of all stands before the first pair.
+pub(crate) fn repeated_convolution<const N: usize>(
+    x: &Tensor,
+    past: &Past,
+    weight: &Tensor,
+    bias: &Tensor,
+    anchor: Anchor,
+    padding: [i64; N],
+) -> Option<Tensor> {
+    let mut products = 0;
+    let (frames, zeros) = past.parts();
+    let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
+    let (centered, padding) = (anchor == Anchor::Middle, padding.as_ptr());
+    // SAFETY: tensors and the array live during the call.
+    let y = shim::maybe_tensor(|out| unsafe {
+        let products = &raw mut products;
+        shim::vidtok_repeated_convolution(x, frames, zeros, weight, bias, centered, padding, N, products, out)
+    });
+    flops::count(2 * products);
+    y
+}
+
+/// Pictures `x` that `norm` normalises and activates, convolved with step 1, without gradients, by a kernel of our own
+/// that makes a few normalised rows at a time; `None` where there is none that is quicker than other ways.
+pub(crate) fn normed_convolution(
+    norm: &LayerNorm,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    padding: [i64; 2],
+) -> Option<Tensor> {
+    let mut products = 0;
+    let (norm_weight, norm_bias) = norm.parameters();
+    let (norm_weight, norm_bias) = (norm_weight.as_ptr(), norm_bias.as_ptr());
+    let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
+    let padding = padding.as_ptr();
+    // SAFETY: tensors and the array live during the call.
+    let y = shim::maybe_tensor(|out| unsafe {
+        let products = &raw mut products;
+        shim::vidtok_normed_convolution(x, norm_weight, norm_bias, EPS, weight, bias, padding, products, out)
+    });
+    flops::count(2 * products);
+    y
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    /// Channels-last strides, a public shape.
+    fn channels_last(shape: &[i64], kind: Kind) -> Tensor {
+        let mut last = shape.to_vec();
+        let channels = last.remove(1);
+        last.push(channels);
+        let axes = last.len() as i64;
+        let order: Vec<i64> = [0, axes - 1].into_iter().chain(1..axes - 1).collect();
+        Tensor::randn(&last, (kind, Device::Cpu)).permute(order)
+    }
+
+    /// Values and gradients in float32 against libtorch's in float64.
+    fn assert_libtorchs<const N: usize>(x: &[i64], out: i64, kernel: [i64; N], stride: [i64; N], padding: [i64; N]) {
+        tch::manual_seed(0);
+        let weight: Vec<i64> = [out, x[1]].into_iter().chain(kernel).collect();
+        let inputs = [channels_last(x, Kind::Double), Tensor::randn(&weight, (Kind::Double, Device::Cpu))];
+        let [x, weight] = inputs.map(|input| input.set_requires_grad(true));
+        let bias = Tensor::randn([out], (Kind::Double, Device::Cpu)).set_requires_grad(true);
+        let y = match N {
+            2 => x.conv2d(&weight, Some(&bias), stride, padding, [1; 2], 1),
+            _ => x.conv3d(&weight, Some(&bias), stride, padding, [1; 3], 1),
+        };
+        let cotangent = channels_last(&y.size(), Kind::Double);
+        let loss = (&y * &cotangent).sum(Kind::Double);
+        let mut expected = Tensor::run_backward(&[loss], &[&x, &weight, &bias], false, false);
+        expected.push(y);
+
+        let [x, weight, bias] = [x, weight, bias].map(|t| t.detach().to_kind(Kind::Float).set_requires_grad(true));
+        let y = convolution(&x, &Past::NONE, &weight, &bias, stride, padding);
+        let loss = (&y * cotangent.to_kind(Kind::Float)).sum(Kind::Float);
+        let mut found = Tensor::run_backward(&[loss], &[&x, &weight, &bias], false, false);
+        found.push(y);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found.size(), expected.size());
+            let worst = (found.to_kind(Kind::Double) - expected).abs().max() / expected.abs().max();
+            assert!(worst.double_value(&[]) < 1e-5, "{kernel:?} {stride:?} {padding:?}: {}", worst.double_value(&[]));
+        }
+    }
+
+    #[test]
+    fn values_and_gradients_are_libtorchs_for_every_geometry_of_the_networks() {
+        // Pictures: same, halving, doubled, over time (rows are frames).
+        assert_libtorchs(&[3, 16, 9, 17], 16, [3, 3], [1, 1], [1, 1]);
+        assert_libtorchs(&[3, 32, 18, 37], 7, [3, 3], [2, 2], [0, 0]);
+        assert_libtorchs(&[2, 16, 6, 20], 24, [2, 2], [1, 1], [1, 1]);
+        assert_libtorchs(&[2, 48, 7, 150], 16, [3, 1], [1, 1], [0, 0]);
+        assert_libtorchs(&[2, 16, 7, 150], 16, [3, 1], [2, 1], [1, 0]);
+        // Clips: causal, centred, halving, doubled, few outputs.
+        assert_libtorchs(&[2, 16, 5, 6, 18], 16, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
+        assert_libtorchs(&[1, 16, 5, 6, 70], 20, [3, 3, 3], [1, 1, 1], [1, 1, 1]);
+        assert_libtorchs(&[2, 16, 7, 4, 16], 16, [3, 3, 3], [2, 1, 1], [0, 1, 1]);
+        assert_libtorchs(&[2, 16, 4, 4, 16], 16, [2, 3, 3], [1, 1, 1], [0, 1, 1]);
+        assert_libtorchs(&[1, 32, 4, 4, 16], 3, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
+        // Left to libtorch.
+        assert_libtorchs(&[2, 3, 5, 6, 18], 8, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
+        assert_libtorchs(&[2, 16, 5, 4], 8, [3, 3], [1, 1], [1, 1]);
+    }
+
+    #[test]
+    fn values_and_gradients_are_libtorchs_where_multiplications_are_saved() {
+        // Pictures whose sides are and are not whole tiles, some of four outputs and some of two, with rows given.
+        assert_libtorchs(&[2, 32, 24, 32], 64, [3, 3], [1, 1], [1, 1]);
+        assert_libtorchs(&[2, 64, 23, 37], 48, [3, 3], [1, 1], [1, 1]);
+        assert_libtorchs(&[40, 64, 6, 6], 64, [3, 3], [1, 1], [1, 1]);
+        assert_libtorchs(&[2, 64, 17, 37], 64, [3, 3], [1, 1], [0, 1]);
+        // Over time: frames that are and are not whole tiles, two frames.
+        assert_libtorchs(&[1, 64, 10, 300], 64, [3, 1], [1, 1], [0, 0]);
+        assert_libtorchs(&[2, 64, 7, 150], 32, [3, 1], [1, 1], [1, 0]);
+        assert_libtorchs(&[1, 64, 4, 600], 64, [3, 1], [1, 1], [0, 0]);
+        // Clips: causal, centred, halving, with two taps over time.
+        assert_libtorchs(&[1, 32, 5, 14, 22], 64, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
+        assert_libtorchs(&[2, 64, 4, 12, 12], 32, [3, 3, 3], [1, 1, 1], [1, 1, 1]);
+        assert_libtorchs(&[1, 64, 7, 18, 16], 64, [3, 3, 3], [2, 1, 1], [0, 1, 1]);
+        assert_libtorchs(&[1, 64, 4, 14, 16], 64, [2, 3, 3], [1, 1, 1], [0, 0, 1]);
+    }
+
+    /// Where the kernel is used; libtorch's own sums may depend on it.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn results_of_the_kernels_do_not_depend_on_the_number_of_threads() {
+        if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+            return;
+        }
+        let gradient_is_ours = !is_x86_feature_detected!("avx512f");
+        tch::manual_seed(0);
+        for channels in [16, 64] {
+            let x = channels_last(&[4, channels, 32, 32], Kind::Float);
+            let weight = Tensor::randn([channels, channels, 3, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+            let bias = Tensor::zeros([channels], (Kind::Float, Device::Cpu));
+            let results = || {
+                let y = convolution(&x, &Past::NONE, &weight, &bias, [1; 2], [1; 2]);
+                let gradient = Tensor::run_backward(&[y.square().sum(Kind::Float)], &[&weight], false, false);
+                (y, gradient)
+            };
+            let threads = tch::get_num_threads();
+            let [one, two] = [1, 2].map(|count| {
+                tch::set_num_threads(count);
+                results()
+            });
+            tch::set_num_threads(threads);
+            assert!(!gradient_is_ours || one.1 == two.1);
+            // At 16 channels libtorch computes the value.
+            assert!(channels == 16 || one.0 == two.0);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The `[train.data]` table: which clips a model is trained on.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use vidtok_core::FrameRate;
+use vidtok_data::{InputOptions, Reach, ReadOptions};
+
+use crate::config::wrong;
+use crate::error::TrainError;
+
+/// The clips that a model is trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Folder of videos, and of folders of frames (PNG, JPEG); procedural clips without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// CSV table with a column `videos`, of paths below the folder. Without it, `clips.csv` in the folder if there is one,
+    /// else all videos in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<PathBuf>,
+    /// The videos themselves, below the folder, in place of a table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub videos: Vec<PathBuf>,
+    /// Images that are mixed in as clips of one frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImagesConfig>,
+    /// Where to keep what was found out about the videos; `.vidtok-index.jsonl` in their folder without it, or the
+    /// run's folder if nothing can be written there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<PathBuf>,
+    /// Procedural scenes to train on if there is no folder.
+    #[serde(default = "DataConfig::scenes")]
+    pub scenes: usize,
+    /// Whether procedural clips may stand in for a folder that does not exist.
+    #[serde(default)]
+    pub scenes_if_missing: bool,
+    /// Frames of a clip.
+    pub frames: usize,
+    /// Height and width of a clip.
+    pub size: [i64; 2],
+    /// Frames per second of a clip; the video's own without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_fps: Option<f64>,
+    /// Images of a folder of frames that are shown in a second; 25 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_rate: Option<f64>,
+    /// What the shorter side of a video is resized to before the crop; the clip's height without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shorter_side: Option<i64>,
+    /// Whether the crop lies anywhere, or in the middle.
+    #[serde(default)]
+    pub random_crop: bool,
+    /// Whether every second clip, by chance, is mirrored left to right.
+    #[serde(default)]
+    pub random_flip: bool,
+    /// How the pixels of videos are read: `{ hdr = "tone-map" or "keep", deinterlace = true or false }`.
+    #[serde(default, skip_serializing_if = "ReadOptions::is_default")]
+    pub read: ReadOptions,
+    /// Clips at the end of each video that are kept apart from training, to measure on, if the validation has no
+    /// videos of its own.
+    #[serde(default = "DataConfig::held_out")]
+    pub held_out: usize,
+    /// Memory for decoded videos, in MiB.
+    #[serde(default = "DataConfig::cache_mib")]
+    pub cache_mib: u64,
+    /// Threads that prepare clips.
+    #[serde(default = "DataConfig::workers")]
+    pub workers: usize,
+}
+
+/// Images as clips of one frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImagesConfig {
+    /// Folder of images.
+    pub folder: PathBuf,
+    /// CSV table with a column `videos`, of paths below the folder. Without it, `clips.csv` in the folder if there is one,
+    /// else all images in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<PathBuf>,
+    /// The share of batches that are images, above 0 and below 1.
+    pub share: f64,
+}
+
+impl DataConfig {
+    fn scenes() -> usize {
+        8
+    }
+
+    fn held_out() -> usize {
+        1
+    }
+
+    fn cache_mib() -> u64 {
+        1024
+    }
+
+    fn workers() -> usize {
+        1
+    }
+
+    /// How inputs in a folder are opened.
+    pub(crate) fn input(&self, folder: &Path) -> InputOptions {
+        let frame_rate = self.frame_rate.and_then(FrameRate::from_f64).unwrap_or(InputOptions::FRAME_RATE);
+        InputOptions { frame_rate, reach: Reach::default().within(folder), read: self.read }
+    }
+
+    /// Says what makes no sense, if anything.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let Self { folder, table, videos, .. } = self;
+        if folder.is_none() && (table.is_some() || !videos.is_empty()) {
+            return Err("data.table and data.videos need data.folder, which their paths start from".to_owned());
+        }
+        if table.is_some() && !videos.is_empty() {
+            return Err("data.table and data.videos exclude each other".to_owned());
+        }
+        if let Some(rate) = self.frame_rate
+            && FrameRate::from_f64(rate).is_none()
+        {
+            return Err(format!("data.frame_rate is {rate}; it must be above 0 and below 1000000"));
+        }
+        match &self.images {
+            Some(ImagesConfig { share, .. }) if !(*share > 0.0 && *share < 1.0) => {
+                Err(format!("data.images.share is {share}; it must be above 0 and below 1"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Has a `[train]` table take the videos of a folder, or of a CSV in its folder, in place of its own.
+///
+/// # Errors
+/// If `data` is neither, or the table's `data` is no table.
+pub fn take_videos(train: &mut toml::Table, data: &Path) -> Result<(), TrainError> {
+    let text = |path: &Path| match path.to_str() {
+        Some(text) => Ok(toml::Value::from(text)),
+        None => Err(wrong(format!("{}: its name is not UTF-8, which a configuration needs", path.display()))),
+    };
+    let table = train.entry("data").or_insert_with(|| toml::Table::new().into());
+    let Some(table) = table.as_table_mut() else { return Err(wrong("train.data is no table".to_owned())) };
+    table.remove("videos");
+    table.remove("table");
+    if !data.is_dir() {
+        table.insert("table".to_owned(), text(data)?);
+    }
+    let folder = if data.is_dir() { data } else { data.parent().unwrap_or(Path::new("")) };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    table.insert("folder".to_owned(), text(folder)?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn videos_of_a_folder_or_a_table_take_the_place_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("list.csv");
+        let taken = |data: &Path| {
+            let text = "[data]\nframes = 5\nsize = [16, 16]\nfolder = \"a\"\nvideos = [\"b.mp4\"]\n";
+            let mut train: toml::Table = toml::from_str(text).unwrap();
+            take_videos(&mut train, data).unwrap();
+            train["data"].clone().try_into::<DataConfig>().unwrap()
+        };
+        let config = taken(folder.path());
+        assert_eq!((config.folder.as_deref(), config.table, config.videos), (Some(folder.path()), None, vec![]));
+        let config = taken(&table);
+        assert_eq!((config.folder.as_deref(), config.table), (Some(folder.path()), Some(table)));
+        let config = taken(Path::new("list.csv"));
+        assert_eq!((config.folder, config.table), (Some(".".into()), Some("list.csv".into())));
+    }
+
+    #[test]
+    fn a_rate_of_images_that_is_none_is_named() {
+        let text = "frames = 5\nsize = [16, 16]\nframe_rate = 0.0\n";
+        let problem = toml::from_str::<DataConfig>(text).unwrap().check().unwrap_err();
+        assert!(problem.contains("data.frame_rate is 0"), "{problem}");
+    }
+}

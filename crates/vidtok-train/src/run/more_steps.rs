@@ -1,0 +1,122 @@
+//! Other numbers of steps for a run that has begun.
+//!
+//! Its state goes on as that of a run which had the new numbers from the start and stands at the same step: the rates of
+//! the steps to come follow the schedule over the new number, those of the steps taken stay as they were. So with a
+//! constant rate the result is the same to the bit; a cosine is left where it stands for the longer one.
+
+use vidtok::Config;
+
+use crate::config::TrainConfig;
+use crate::config::stages::{Stage, check_overrides};
+use crate::config::wrong;
+use crate::error::TrainError;
+use crate::run::checkpoints::Checkpoints;
+use crate::run::folder::{RunFolder, StageFolder};
+use crate::run::records;
+
+/// The configuration of a run with `overrides` of its numbers of steps, and the stages whose numbers differ.
+///
+/// # Errors
+/// If anything else would change, a stage has taken more steps than it would have, or the stage after it has begun from
+/// its result.
+pub(crate) fn changed(
+    folder: &RunFolder,
+    config: &Config,
+    overrides: &[String],
+) -> Result<(Config, Vec<StageFolder>), TrainError> {
+    check_overrides(config, overrides)?;
+    let new = config.with_overrides(overrides)?;
+    let (old_stages, new_stages) = (Stage::all(config)?, Stage::all(&new)?);
+    let but_steps = |config: &Config, stages: &[Stage]| {
+        let stage = |stage: &Stage| Stage { config: TrainConfig { steps: 0, ..stage.config.clone() }, ..stage.clone() };
+        (Config { train: None, ..config.clone() }, stages.iter().map(stage).collect::<Vec<_>>())
+    };
+    if but_steps(config, &old_stages) != but_steps(&new, &new_stages) {
+        return Err(wrong("of a run that has begun only numbers of steps can be set".to_owned()));
+    }
+    let folders: Vec<StageFolder> =
+        new_stages.iter().map(|stage| folder.stage_elsewhere(stage.name.as_deref())).collect();
+    let taken = folders.iter().map(|files| Checkpoints::newest_step(&files.checkpoints()));
+    let taken = taken.collect::<Result<Vec<_>, _>>()?;
+    let mut differing = Vec::new();
+    for (i, (old, new)) in old_stages.iter().zip(&new_stages).enumerate() {
+        let (was, steps) = (old.config.steps, new.config.steps);
+        if was == steps {
+            continue;
+        }
+        let of_stage = new.name.as_ref().map_or_else(String::new, |name| format!("stage {name}: "));
+        if taken[i].is_some_and(|taken| steps < taken) {
+            let taken = taken[i].unwrap_or_default();
+            return Err(wrong(format!("{of_stage}steps is {steps}; {taken} have been taken")));
+        }
+        if taken.get(i + 1).is_some_and(Option::is_some) {
+            return Err(wrong(format!("{of_stage}steps stays {was}: the next stage has begun from its result")));
+        }
+        differing.push(folders[i].clone());
+    }
+    Ok((new, differing))
+}
+
+/// Stores what [`changed`] has found. Whoever is killed in between leaves a run that can be taken up with either number.
+pub(crate) fn store(folder: &RunFolder, config: &Config, differing: &[StageFolder]) -> Result<(), TrainError> {
+    // A stage without a summary goes on from its last state, which may be that of its last step.
+    differing.iter().try_for_each(records::remove_summary)?;
+    if differing.is_empty() { Ok(()) } else { folder.write_config(config) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const TRAIN: &str = r#"
+        batch_size = 2
+        data = { frames = 5, size = [16, 16] }
+        [[stages]]
+        name = "first"
+        steps = 4
+        [[stages]]
+        name = "second"
+        steps = 4
+        [[stages]]
+        name = "third"
+        steps = 4
+    "#;
+
+    #[test]
+    fn steps_may_change_in_stages_that_no_other_has_begun_from_down_to_those_taken() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut config = Config::parse(include_str!("../../../../configs/tiny_kl.toml")).unwrap();
+        config.train = Some(toml::from_str(TRAIN).unwrap());
+        let run = RunFolder::create(parent.path(), &config).unwrap();
+        for (stage, step) in [("first", 4), ("second", 2), ("second", 3)] {
+            let states = run.stage(Some(stage)).unwrap().checkpoints();
+            fs::write(states.join(format!("step-{step:08}.safetensors")), "").unwrap();
+        }
+        let change = |text: &str| changed(&run, &config, &[text.to_owned()]);
+        for (text, why) in [
+            ("train.stages.first.steps=5", "stage first: steps stays 4: the next stage has begun"),
+            ("train.stages.second.steps=2", "stage second: steps is 2; 3 have been taken"),
+            ("train.stages.second.steps=0", "stage second: steps is 0; it must be from 1"),
+            ("train.steps=9", "set train.stages.first.steps"),
+            ("train.stages.second.batch_size=4", "only numbers of steps"),
+            ("train.seed=1", "only numbers of steps"),
+            ("model.ch=16", "only numbers of steps"),
+            ("name=other", "only numbers of steps"),
+        ] {
+            let error = change(text).unwrap_err().to_string();
+            assert!(error.contains(why) && error.lines().count() == 1, "{text}: {error}");
+        }
+        for (text, stage, steps) in [
+            ("train.stages.second.steps=3", 1, 3),
+            ("train.stages.second.steps=9", 1, 9),
+            ("train.stages.third.steps=1", 2, 1),
+        ] {
+            let (new, differing) = change(text).unwrap();
+            assert_eq!((Stage::all(&new).unwrap()[stage].config.steps, differing.len()), (steps, 1), "{text}");
+        }
+        let (same, differing) = change("train.stages.first.steps=4").unwrap();
+        assert!(Stage::all(&same).unwrap() == Stage::all(&config).unwrap() && differing.is_empty());
+    }
+}

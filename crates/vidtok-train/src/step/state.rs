@@ -1,0 +1,178 @@
+//! A trainer's whole state in one file, which is also a one-file model: the tokenizer's weights under their published
+//! names, `loss.*`, `model_ema.*` and the optimizers' moments beside them, and the rest as text in the metadata.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+use vidtok::{Tokenizer, Weights, ema_key, sha256};
+use vidtok_loss::LeCam;
+use vidtok_metrics::Lpips;
+use vidtok_torch::{ProcessGroup, TensorFile, TensorFileError, write_tensors};
+
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::step::adam::Adam;
+use crate::step::losses::{self, Losses};
+use crate::step::trainer::Trainer;
+
+/// The metadata's key of the [`Saved`] text.
+const STATE: &str = "vidtok.training";
+/// And of the hash of all tensors.
+const SHA256: &str = "vidtok.training_sha256";
+const NO_STATE: &str = "it is no state of a training run";
+const GENERATOR: &str = "optimizer.generator";
+const DISCRIMINATOR: &str = "optimizer.discriminator";
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Steps taken, skipped ones included.
+    pub(crate) step: u64,
+    /// Steps that changed nothing, because a number was not finite.
+    pub(crate) skipped: u64,
+    /// Those of them since the last good step.
+    pub(crate) skipped_in_row: u64,
+}
+
+/// What is no tensor.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    pub(crate) progress: Progress,
+    generator_updates: i32,
+    discriminator_updates: i32,
+    ema_updates: u64,
+    lecam_real: f64,
+    lecam_fake: f64,
+}
+
+impl Trainer {
+    /// Everything that is a tensor, by the names of a saved state.
+    pub(crate) fn tensors(&self) -> BTreeMap<String, &Tensor> {
+        let optimizers = [(GENERATOR, &self.generator), (DISCRIMINATOR, &self.discriminator)];
+        let moments = optimizers
+            .into_iter()
+            .flat_map(|(prefix, adam)| adam.state().map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor)));
+        let averages = self.ema.iter().flat_map(|ema| ema.averages());
+        let own = self.tokenizer.parameters().iter().chain(self.losses.parameters().iter());
+        own.map(|(name, tensor)| (name.to_owned(), tensor))
+            .chain(averages.map(|(name, tensor)| (ema_key(name), tensor)))
+            .chain(moments)
+            .collect()
+    }
+
+    /// Everything that is none.
+    pub(crate) fn numbers(&self) -> Saved {
+        let lecam = self.losses.adversary.as_ref().map(|adversary| adversary.lecam()).unwrap_or_default();
+        Saved {
+            progress: self.progress,
+            generator_updates: self.generator.updates(),
+            discriminator_updates: self.discriminator.updates(),
+            ema_updates: self.ema.as_ref().map_or(0, |ema| ema.updates()),
+            lecam_real: lecam.real,
+            lecam_fake: lecam.fake,
+        }
+    }
+
+    fn set_numbers(&mut self, saved: &Saved) {
+        self.progress = saved.progress;
+        self.generator.set_updates(saved.generator_updates);
+        self.discriminator.set_updates(saved.discriminator_updates);
+        if let Some(ema) = &mut self.ema {
+            ema.set_updates(saved.ema_updates);
+        }
+        if let Some(adversary) = &mut self.losses.adversary {
+            adversary.set_lecam(LeCam { real: saved.lecam_real, fake: saved.lecam_fake });
+        }
+    }
+
+    /// Takes over the state of the group's first process, which has the same model and losses.
+    pub(crate) fn take_over_first(&mut self, group: &ProcessGroup) -> Result<(), TrainError> {
+        for tensor in self.tensors().values() {
+            group.broadcast(tensor)?;
+        }
+        let text = serde_json::to_vec(&self.numbers()).map_err(|error| group.failed(&error.to_string()))?;
+        let text = group.broadcast_bytes(&text)?;
+        let saved = serde_json::from_slice(&text).map_err(|error| group.failed(&error.to_string()))?;
+        self.set_numbers(&saved);
+        Ok(())
+    }
+
+    /// Writes the state, whole or not at all.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        let tensors = self.tensors();
+        let text = serde_json::to_string(&self.numbers()).map_err(|error| TrainError::io(path, error.into()))?;
+        let hash = sha256(tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor)));
+        let origin = format!("training, after {} steps", self.progress.step);
+        let mut metadata = self.tokenizer.metadata(&origin)?;
+        metadata.extend([(STATE, text), (SHA256, hash)]);
+        let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor));
+        write_tensors(path, tensors, metadata).map_err(vidtok::Error::from)?;
+        Ok(())
+    }
+
+    /// A trainer that goes on from a saved state.
+    ///
+    /// # Errors
+    /// [`TrainError::Damaged`] if the file is not whole; others if it cannot be read, or belongs to another model or other
+    /// losses than `tokenizer_config` and `config` describe.
+    pub fn resume(
+        path: &Path,
+        tokenizer_config: &vidtok::Config,
+        config: TrainConfig,
+        lpips: Option<Rc<Lpips>>,
+        device: Device,
+    ) -> Result<Self, TrainError> {
+        let wrong = |message: String| TrainError::State { path: path.to_owned(), message };
+        let (saved, tensors) = read_whole(path)?;
+        let weights = Weights::read(path).map_err(|error| match error {
+            vidtok::Error::Config { message, .. } => TrainError::Damaged { path: path.to_owned(), message },
+            other => other.into(),
+        })?;
+        let tokenizer = Tokenizer::with_weights(tokenizer_config.clone(), weights, device, Kind::Float)?;
+        let prefix = format!("{}.", losses::PREFIX);
+        let of_losses = tensors.iter().filter(|(name, _)| name.starts_with(&prefix));
+        let of_losses = of_losses.map(|(name, tensor)| (name.clone(), tensor.copy())).collect();
+        let losses =
+            Losses::loaded(&config.loss, lpips, of_losses, device).map_err(|error| wrong(error.to_string()))?;
+        let mut trainer = Self::new(tokenizer, losses, config);
+        let missing = |name: String| wrong(format!("no tensor {name} of the right shape"));
+        let restore = |adam: &mut Adam, prefix: &str| {
+            adam.restore(|name| tensors.get(&format!("{prefix}.{name}")).map(Tensor::shallow_clone))
+                .map_err(|name| missing(format!("{prefix}.{name}")))
+        };
+        restore(&mut trainer.generator, GENERATOR)?;
+        restore(&mut trainer.discriminator, DISCRIMINATOR)?;
+        if let Some(ema) = &mut trainer.ema {
+            let average = |name: &str| tensors.get(&ema_key(name)).map(Tensor::shallow_clone);
+            ema.restore(average).map_err(|name| missing(ema_key(&name)))?;
+        }
+        trainer.set_numbers(&saved);
+        Ok(trainer)
+    }
+}
+
+/// What a state holds, once it is known to be whole.
+fn read_whole(path: &Path) -> Result<(Saved, BTreeMap<String, Tensor>), TrainError> {
+    let damaged = |message: String| TrainError::Damaged { path: path.to_owned(), message };
+    let unread = |error| match error {
+        TensorFileError::Io { source, .. } => TrainError::io(path, source),
+        TensorFileError::Format { source, .. } => damaged(source.to_string()),
+        other => damaged(other.to_string()),
+    };
+    let file = TensorFile::open(path).map_err(unread)?;
+    let text = file.metadata(STATE);
+    let text = text.ok_or_else(|| TrainError::State { path: path.to_owned(), message: NO_STATE.to_owned() })?;
+    let saved = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    let tensors = file.tensors().map_err(unread)?;
+    let hash = sha256(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)));
+    if file.metadata(SHA256) != Some(hash.as_str()) {
+        return Err(damaged("its hash is not the one that it states".to_owned()));
+    }
+    Ok((saved, tensors))
+}

@@ -1,0 +1,125 @@
+//! A model's configuration: the files of `configs/`.
+
+pub(crate) mod overrides;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use vidtok_arch::ArchConfig;
+use vidtok_quant::QuantizerConfig;
+
+use crate::config::overrides;
+use crate::error::Error;
+
+/// Everything that a model is, but its weights. Unknown keys are refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The model's name.
+    pub name: String,
+    /// The networks.
+    pub model: ArchConfig,
+    /// The bottleneck between them.
+    pub quantizer: QuantizerConfig,
+    /// How the model is trained; left to the trainer to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<toml::Table>,
+}
+
+impl Config {
+    /// Reads and checks a TOML text.
+    ///
+    /// # Errors
+    /// If it is no TOML, or has unknown, missing or nonsensical values.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Self::from_text(text, &[], None)
+    }
+
+    /// Reads and checks a file, after setting `overrides` of the form `model.ch=32`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, an override leads nowhere, or as for [`parse`](Self::parse).
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, Error> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::ConfigFile { path: path.to_owned(), source })?;
+        Self::from_text(&text, overrides, Some(path))
+    }
+
+    /// This configuration with `overrides` set.
+    ///
+    /// # Errors
+    /// If an override leads nowhere or gives a nonsensical value.
+    pub fn with_overrides(&self, overrides: &[String]) -> Result<Self, Error> {
+        match overrides {
+            [] => Ok(self.clone()),
+            _ => Self::from_text(&self.to_toml()?, overrides, None),
+        }
+    }
+
+    pub(crate) fn from_text(text: &str, overrides: &[String], path: Option<&Path>) -> Result<Self, Error> {
+        let wrong = |message: String| Error::Config { path: path.map(Path::to_owned), message };
+        let config: Self = if overrides.is_empty() {
+            // Straight from the text, so that errors name the line.
+            toml::from_str(text).map_err(|error| wrong(error.to_string()))?
+        } else {
+            let mut table: toml::Table = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+            overrides::apply(&mut table, overrides)?;
+            table.try_into().map_err(|error: toml::de::Error| wrong(error.to_string()))?
+        };
+        config.model.validate().map_err(|error| wrong(error.to_string()))?;
+        config.quantizer.build().map_err(|error| wrong(error.to_string()))?;
+        Ok(config)
+    }
+
+    /// The configuration as TOML.
+    ///
+    /// # Errors
+    /// If a number is too large for TOML.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        Ok(toml::to_string(self)?)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) const TINY: &str = include_str!("../../../../configs/tiny_kl.toml");
+    const TINY_FSQ: &str = include_str!("../../../../configs/tiny_fsq.toml");
+
+    #[test]
+    fn a_configuration_survives_its_toml_form() {
+        for text in [TINY, TINY_FSQ] {
+            let config = Config::parse(text).unwrap();
+            assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name_wherever_they_stand() {
+        for (place, key) in [("name = \"tiny_kl\"", "nme = 1"), ("ch = 8", "chh = 8"), ("z_channels = 4", "zz = 1")] {
+            let text = TINY.replace(place, &format!("{place}\n{key}"));
+            let error = Config::parse(&text).unwrap_err().to_string();
+            let name = key.split(' ').next().unwrap();
+            assert!(error.contains(name) && error.lines().count() == 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn overrides_set_values_and_make_no_new_keys() {
+        let config = Config::parse(TINY).unwrap();
+        let set = |text: &str| config.with_overrides(&[text.to_owned()]);
+        assert_eq!(set("model.ch=32").unwrap().model.ch, 32);
+        assert_eq!(set("model.ch_mult=[1, 3]").unwrap().model.ch_mult, [1, 3]);
+        assert_eq!(set("name=other").unwrap().name, "other");
+        let staged = format!("{TINY}\n[[train.stages]]\nname = \"a\"\n[[train.stages]]\nname = \"b\"\n");
+        let set = Config::parse(&staged).unwrap().with_overrides(&["train.stages.b.steps=7".to_owned()]).unwrap();
+        let stages = set.train.as_ref().unwrap()["stages"].as_array().unwrap();
+        assert_eq!((stages[0].get("steps"), stages[1]["steps"].as_integer()), (None, Some(7)));
+        assert!(set.with_overrides(&["train.stages.c.steps=7".to_owned()]).is_err());
+        let set = |text: &str| config.with_overrides(&[text.to_owned()]);
+        for wrong in ["model.cch=32", "model.ch=many", "model", "model.ch.deep=1", "=1", "model.ch=0"] {
+            assert!(set(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Files that hold models and encoded clips.
+
+pub mod checkpoint;
+pub(crate) mod encoded;
+pub(crate) mod model_file;
+pub(crate) mod weights;

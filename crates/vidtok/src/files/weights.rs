@@ -1,0 +1,238 @@
+//! The weights of a model from whatever file they stand in.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+use vidtok_arch::Causality;
+use vidtok_torch::TensorFile;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::files::checkpoint::read_checkpoint;
+use crate::files::model_file;
+
+/// Keys that belong to training: no part of a tokenizer.
+const TRAINING_PREFIXES: [&str; 3] = [LOSS_PREFIX, EMA_PREFIX, "optimizer."];
+const LOSS_PREFIX: &str = "loss.";
+const EMA_PREFIX: &str = "model_ema.";
+/// Checkpoints carry LPIPS along, which is never trained and has a file of its own.
+const PERCEPTUAL_PREFIX: &str = "loss.perceptual_loss.";
+
+/// The key of a parameter's moving average. The published trainer names averages after the parameter, without its dots.
+#[must_use]
+pub fn ema_key(parameter: &str) -> String {
+    format!("{EMA_PREFIX}{}", parameter.replace('.', ""))
+}
+
+/// What wrappers put into the keys of the networks that they hold: torch.nn.DataParallel and its distributed form, and
+/// torch.compile. No network of ours has parts of these names.
+const WRAPPERS: [&str; 2] = ["module", "_orig_mod"];
+
+/// The key that a parameter has without wrappers.
+fn unwrapped(key: &str) -> String {
+    let (prefix, rest) = match key.strip_prefix(EMA_PREFIX) {
+        Some(rest) => (EMA_PREFIX, rest),
+        None => ("", key),
+    };
+    let mut parts: Vec<&str> = rest.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
+    // Averages are named without dots, so a wrapper's name runs into what follows it.
+    if let ([dotless], EMA_PREFIX) = (&mut parts[..], prefix) {
+        while let Some(inner) = WRAPPERS.iter().find_map(|wrapper| dotless.strip_prefix(wrapper)) {
+            *dotless = inner;
+        }
+    }
+    format!("{prefix}{}", parts.join("."))
+}
+
+/// Named tensors of a file, and what the file says about itself.
+#[derive(Debug)]
+pub struct Weights {
+    path: PathBuf,
+    tensors: BTreeMap<String, Tensor>,
+    /// Keys from which names of wrappers were left out.
+    unwrapped: usize,
+    config: Option<Config>,
+    sha256: Option<String>,
+    origin: Option<String>,
+}
+
+impl Weights {
+    /// Reads a `.safetensors` file, or a PyTorch checkpoint (`.ckpt`, `.pt`, `.pth`; nothing in it is executed).
+    ///
+    /// `module.` and `_orig_mod.` in keys, which DataParallel and torch.compile put there, are left out
+    /// ([`unwrapped`](Self::unwrapped)).
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged, or has a key with and without these.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let mut weights = Self::read_as_named(path)?;
+        let mut tensors = BTreeMap::new();
+        for (key, tensor) in std::mem::take(&mut weights.tensors) {
+            let plain = unwrapped(&key);
+            weights.unwrapped += usize::from(plain != key);
+            if tensors.insert(plain.clone(), tensor).is_some() {
+                return Err(Error::TwiceNamed { path: path.to_owned(), key: plain });
+            }
+        }
+        weights.tensors = tensors;
+        Ok(weights)
+    }
+
+    fn read_as_named(path: &Path) -> Result<Self, Error> {
+        if path.extension() == Some(OsStr::new("safetensors")) {
+            let file = TensorFile::open(path)?;
+            let config = model_file::config(&file)?;
+            let text = |key| file.metadata(key).map(str::to_owned);
+            let (sha256, origin) = (text(model_file::SHA256), text(model_file::ORIGIN));
+            Ok(Self { path: path.to_owned(), tensors: file.tensors()?, unwrapped: 0, config, sha256, origin })
+        } else {
+            let mut tensors = read_checkpoint(path).map_err(Box::new)?.tensors;
+            // Copies: a checkpoint's tensors may share memory, and training must not.
+            tensors.retain(|key, _| !key.starts_with(PERCEPTUAL_PREFIX));
+            tensors.values_mut().for_each(|tensor| *tensor = tensor.copy());
+            Ok(Self { path: path.to_owned(), tensors, unwrapped: 0, config: None, sha256: None, origin: None })
+        }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The configuration, if the file is a one-file model.
+    #[must_use]
+    pub fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
+    }
+
+    /// Where the weights came from, if the file is a one-file model.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
+    /// How many keys had `module.` or `_orig_mod.` in them, which was left out.
+    #[must_use]
+    pub fn unwrapped(&self) -> usize {
+        self.unwrapped
+    }
+
+    /// Puts the moving averages (`model_ema.*`) in the place of the parameters that `names` lists.
+    ///
+    /// # Errors
+    /// If one of them has no average.
+    pub fn use_ema<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
+        for name in names {
+            let average = ema_key(name);
+            let tensor = self
+                .tensors
+                .remove(&average)
+                .ok_or_else(|| Error::NoEma { path: self.path.clone(), key: name.to_owned() })?;
+            self.tensors.insert(name.to_owned(), tensor);
+        }
+        self.sha256 = None;
+        Ok(())
+    }
+
+    /// Refuses weights that are known to belong to another model than `config`: by the configuration inside, or by the
+    /// name of a released file.
+    pub(crate) fn check_model(&self, config: &Config) -> Result<(), Error> {
+        let path = || self.path.clone();
+        let expected = config.model.causality;
+        let stem = self.path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+        let released = (stem.starts_with("vidtok_") && stem.contains("causal")).then(|| {
+            match (stem.contains("noncausal"), stem.contains("v1_1")) {
+                (true, _) => Causality::NonCausal,
+                (_, true) => Causality::V1_1,
+                _ => Causality::V1_0,
+            }
+        });
+        let stated = self.config.as_ref();
+        match stated.map(|stated| stated.model.causality).or(released) {
+            Some(found) if found != expected => return Err(Error::Version { path: path(), expected, found }),
+            _ => {}
+        }
+        match stated {
+            Some(stated) if stated.model != config.model => Err(Error::OtherModel { path: path(), table: "model" }),
+            Some(stated) if !stated.quantizer.same_latents(&config.quantizer) => {
+                Err(Error::OtherModel { path: path(), table: "quantizer" })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The parameters of the training losses (`loss.*`), if the file has them.
+    #[must_use]
+    pub fn losses(&self) -> BTreeMap<String, Tensor> {
+        let losses = self.tensors.iter().filter(|(key, _)| key.starts_with(LOSS_PREFIX));
+        losses.map(|(key, tensor)| (key.clone(), tensor.shallow_clone())).collect()
+    }
+
+    /// The tensors of the tokenizer, without those of training, and their sha256 where the file states it.
+    pub(crate) fn into_model(self) -> (BTreeMap<String, Tensor>, Option<String>) {
+        let mut tensors = self.tensors;
+        tensors.retain(|key, _| !TRAINING_PREFIXES.iter().any(|prefix| key.starts_with(prefix)));
+        (tensors, self.sha256)
+    }
+}
+
+/// The sha256 of named tensors in order, as float32: the same for a file and its float32 conversion, hexadecimal.
+#[must_use]
+pub fn sha256<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> String {
+    let mut hash = Sha256::new();
+    let mut bytes = Vec::new();
+    for (name, tensor) in tensors {
+        let tensor = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
+        bytes.resize(tensor.numel() * size_of::<f32>(), 0);
+        tensor.copy_data_u8(&mut bytes, tensor.numel());
+        hash.update(name);
+        hash.update([0]);
+        hash.update(&bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use vidtok_torch::write_tensors;
+
+    use super::*;
+
+    #[test]
+    fn names_of_wrappers_are_left_out_of_keys_wherever_they_stand() {
+        for (key, plain) in [
+            ("module.encoder.conv_in.weight", "encoder.conv_in.weight"),
+            ("_orig_mod.module.encoder.a", "encoder.a"),
+            ("module._orig_mod.encoder.a", "encoder.a"),
+            ("encoder._orig_mod.conv_in.bias", "encoder.conv_in.bias"),
+            ("loss.discriminator.module.main.0.weight", "loss.discriminator.main.0.weight"),
+            ("model_ema.moduleencoderconv_inweight", "model_ema.encoderconv_inweight"),
+            ("model_ema._orig_modmoduledecodera", "model_ema.decodera"),
+            ("model_ema.decay", "model_ema.decay"),
+            ("encoder.modules.weight", "encoder.modules.weight"),
+        ] {
+            assert_eq!(unwrapped(key), plain);
+        }
+    }
+
+    #[test]
+    fn wrapped_weights_are_read_counted_and_refused_where_a_key_would_stand_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let [x, y] = [1.0_f32, 2.0].map(Tensor::from);
+        let read = |keys: [&str; 2]| {
+            write_tensors(&path, [(keys[0], &x), (keys[1], &y)], []).unwrap();
+            Weights::read(&path)
+        };
+        let weights = read(["module.a.weight", "b"]).unwrap();
+        assert_eq!(weights.tensors.keys().collect::<Vec<_>>(), ["a.weight", "b"]);
+        assert_eq!((weights.unwrapped(), weights.tensors["a.weight"].double_value(&[])), (1, 1.0));
+        assert_eq!(read(["a", "b"]).unwrap().unwrapped(), 0);
+        let error = read(["_orig_mod.a", "a"]).unwrap_err().to_string();
+        assert!(error.contains("a.safetensors: key \"a\""), "{error}");
+    }
+}

@@ -1,0 +1,237 @@
+//! How the work on a clip is cut, so that it stays within a memory budget.
+
+use std::fmt;
+
+use tch::{Device, Kind};
+use vidtok_arch::{ArchConfig, Footprint};
+use vidtok_core::Bytes;
+
+use crate::error::Error;
+use crate::memory::free::resident_bytes;
+use crate::stream::Window;
+use crate::tokenizer::Tokenizer;
+
+/// Frames are pushed so many at a time that an activation at full resolution takes no more than this, in bytes; more
+/// would not be faster.
+const ACTIVATION_BYTES: i64 = 256 << 20;
+/// And no more frames than this.
+const MOST_FRAMES: i64 = 32;
+/// Copies of a chunk's frames in float32 while frames are read: two chunks wait, one is converted, which takes two and the
+/// bytes of the file, and one is given to the encoder.
+const READING: i64 = 6;
+/// And while they are written: one has come out of the decoder, two wait, and one is converted as well.
+const WRITING: i64 = 6;
+/// And of a reconstruction's input, which waits for its reconstruction and is joined with what comes next.
+const BESIDE: i64 = 2;
+/// What libtorch takes when it first computes, and what its allocations do not use, in bytes.
+const OVERHEAD: i64 = 64 << 20;
+
+/// What is done with a clip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Frames become latents.
+    Encode,
+    /// Latents become frames.
+    Decode,
+    /// Both, chunk by chunk.
+    Reconstruct,
+}
+
+/// How many frames and rows are computed at a time. For causal models it changes nothing in the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Frames of a chunk, a multiple of the temporal factor.
+    pub frames: i64,
+    /// Rows of a strip, a multiple of the spatial factor; `None` for the whole height.
+    pub rows: Option<i64>,
+    /// The most memory that the process is expected to hold, in bytes, with what it holds now; on a GPU, beside the
+    /// weights.
+    pub bytes: u64,
+    /// What it may hold, in bytes; `None` if there is no limit.
+    pub budget: Option<u64>,
+}
+
+impl Plan {
+    /// The quickest plan for a clip of t frames of h x w within `budget` bytes. A model that is not causal takes all frames of a
+    /// window together, so that only strips save memory there.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] with the smallest budget that would do.
+    pub fn fit(
+        tokenizer: &Tokenizer,
+        work: Work,
+        [t, h, w]: [i64; 3],
+        window: Option<Window>,
+        budget: Option<u64>,
+    ) -> Result<Self, Error> {
+        // On a GPU the budget is for what comes beside the weights.
+        let held = resident_bytes().filter(|_| tokenizer.device() == Device::Cpu).unwrap_or(0);
+        Self::beside(tokenizer, work, [t, h, w], window, held, budget)
+    }
+
+    /// As [`fit`](Self::fit) in a process that holds `held` bytes already: a plan that depends on its arguments alone, and
+    /// on the number of threads.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn beside(
+        tokenizer: &Tokenizer,
+        work: Work,
+        [t, h, w]: [i64; 3],
+        window: Option<Window>,
+        held: u64,
+        budget: Option<u64>,
+    ) -> Result<Self, Error> {
+        let model = &tokenizer.config().model;
+        let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
+        let whole = t.div_ceil_by(f_t) * f_t;
+        let most = match (model.causality.is_causal(), window) {
+            (true, _) => preferred_frames(model, h, w).min(whole),
+            (false, window) => window.map_or(whole, |window| window.frames.min(whole)),
+        };
+        let least = if model.causality.is_causal() { f_t } else { most };
+        let plan = |frames: i64, rows: Option<i64>| {
+            let bytes = held + step_bytes(tokenizer, work, [frames, h, w], rows);
+            Self { frames, rows, bytes, budget }
+        };
+        let fits = |plan: &Self| budget.is_none_or(|budget| plan.bytes <= budget);
+        // Shorter chunks first, as they cost least, then ever lower strips of the shortest.
+        let chunks = (least / f_t..=most / f_t).rev().map(|chunk| plan(chunk * f_t, None));
+        let heights = (2..=h.div_ceil_by(f_s)).map(|parts| h.div_ceil_by(parts).div_ceil_by(f_s) * f_s);
+        let mut strips = heights.filter(|&rows| rows < h).map(|rows| plan(least, Some(rows)));
+        let smallest = plan(least, (f_s < h).then_some(f_s));
+        chunks
+            .chain(&mut strips)
+            .find(fits)
+            .ok_or(Error::Memory { needed: smallest.bytes, budget: budget.unwrap_or(0) })
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} frames at a time", self.frames)?;
+        if let Some(rows) = self.rows {
+            write!(f, " in strips of {rows} rows")?;
+        }
+        write!(f, ", about {}", Bytes(self.bytes))?;
+        match self.budget {
+            Some(budget) => write!(f, " of {} memory", Bytes(budget)),
+            None => write!(f, " of memory"),
+        }
+    }
+}
+
+/// Many enough to keep the machine busy, few enough for its memory.
+fn preferred_frames(model: &ArchConfig, h: i64, w: i64) -> i64 {
+    let frame = h * w * model.ch * model.ch_mult[0] * size_of::<f32>() as i64;
+    let frames = (ACTIVATION_BYTES / frame.max(1)).min(MOST_FRAMES);
+    let factor = model.temporal_factor();
+    (frames / factor * factor).max(factor)
+}
+
+/// What the work takes beside what is held before it.
+fn step_bytes(tokenizer: &Tokenizer, work: Work, [t, h, w]: [i64; 3], rows: Option<i64>) -> u64 {
+    let model = &tokenizer.config().model;
+    let f_s = model.spatial_factor();
+    let padded = [t, h.div_ceil_by(f_s) * f_s, w.div_ceil_by(f_s) * f_s];
+    let rows = rows.unwrap_or(padded[1]);
+    let both = [model.encoder_footprint(padded, rows), model.decoder_footprint(padded, rows)];
+    let footprint = match work {
+        Work::Encode => both[0],
+        Work::Decode => both[1],
+        // One after the other, each with its own state.
+        Work::Reconstruct => {
+            let [Footprint { state: a, step: b }, Footprint { state: c, step: d }] = both;
+            Footprint { state: a + c, step: b.max(d) }
+        }
+    };
+    let number = match tokenizer.kind() {
+        Kind::BFloat16 | Kind::Half => 2,
+        _ => 4,
+    };
+    let copies = match work {
+        Work::Encode => READING,
+        Work::Decode => WRITING,
+        Work::Reconstruct => READING + BESIDE + WRITING,
+    };
+    let frames = copies * 3 * size_of::<f32>() as i64 * padded.iter().product::<i64>();
+    let inside = match tokenizer.device() {
+        Device::Cpu => size_of::<f32>() as i64 * model.convolution_numbers(i64::from(tch::get_num_threads())),
+        _ => 0,
+    };
+    (OVERHEAD + inside + number * (footprint.state + footprint.step) + frames).unsigned_abs()
+}
+
+/// Division that rounds up.
+trait DivCeil {
+    fn div_ceil_by(self, by: i64) -> i64;
+}
+
+impl DivCeil for i64 {
+    fn div_ceil_by(self, by: i64) -> i64 {
+        (self + by - 1) / by
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Causality;
+    use crate::config::Config;
+    use crate::config::tests::TINY;
+
+    fn tokenizer(causality: Causality) -> Tokenizer {
+        let mut config = Config::parse(TINY).unwrap();
+        config.model.causality = causality;
+        Tokenizer::init(config, 0, Device::Cpu).unwrap()
+    }
+
+    /// As if the process held 200 MiB: what it does changes with the tests beside.
+    fn fit(causality: Causality, budget: Option<u64>) -> Result<Plan, Error> {
+        let window = (causality == Causality::NonCausal).then_some(Window::PUBLISHED);
+        Plan::beside(&tokenizer(causality), Work::Reconstruct, [100, 720, 1280], window, 200 << 20, budget)
+    }
+
+    #[test]
+    fn a_smaller_budget_gives_shorter_chunks_then_lower_strips_then_the_smallest_budget() {
+        let free = fit(Causality::V1_1, None).unwrap();
+        assert!(free.rows.is_none() && free.frames > 2);
+        let mut last = free;
+        let mut budget = free.bytes;
+        let error = loop {
+            budget = budget / 10 * 9;
+            match fit(Causality::V1_1, Some(budget)) {
+                Ok(plan) => {
+                    assert!(plan.bytes <= budget && plan.frames <= last.frames);
+                    assert!(plan.rows.is_none() || plan.frames == 2);
+                    assert!(plan.rows.unwrap_or(720) <= last.rows.unwrap_or(720));
+                    last = plan;
+                }
+                Err(error) => break error,
+            }
+        };
+        assert!(last.rows.is_some_and(|rows| rows < 360));
+        let Error::Memory { needed, .. } = error else { panic!("{error}") };
+        assert!(fit(Causality::V1_1, Some(needed)).is_ok() && fit(Causality::V1_1, Some(needed - 1)).is_err());
+    }
+
+    #[test]
+    fn windows_are_never_cut() {
+        let free = fit(Causality::NonCausal, None).unwrap();
+        assert_eq!((free.frames, free.rows), (16, None));
+        let small = fit(Causality::NonCausal, Some(free.bytes / 10 * 8)).unwrap();
+        assert!(small.frames == 16 && small.rows.is_some());
+    }
+
+    #[test]
+    fn a_short_clip_is_one_chunk() {
+        let plan = Plan::fit(&tokenizer(Causality::V1_0), Work::Encode, [5, 8, 8], None, None).unwrap();
+        assert_eq!((plan.frames, plan.rows), (6, None));
+    }
+
+    #[test]
+    fn a_plan_is_one_line() {
+        let plan = Plan { frames: 8, rows: Some(96), bytes: 3 << 29, budget: Some(2 << 30) };
+        assert_eq!(plan.to_string(), "8 frames at a time in strips of 96 rows, about 1.50 GiB of 2.00 GiB memory");
+    }
+}

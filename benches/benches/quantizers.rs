@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tch::{Device, Kind, Tensor, no_grad};
-use vidtok_core::{Alone, Quantizer};
+use vidtok_core::{Quantizer, SingleProcess};
 use vidtok_quant::{Fsq, FsqConfig, Kl, KlConfig, QuantizerError};
 
 fn quantizers(criterion: &mut Criterion) -> Result<(), QuantizerError> {
@@ -22,8 +22,10 @@ fn bench(criterion: &mut Criterion, name: &str, quantizer: &dyn Quantizer) {
     criterion
         .bench_function(&title("quantize"), |b| b.iter(|| black_box(no_grad(|| quantizer.quantize(&encoded, None)))));
     let encoded = encoded.set_requires_grad(true);
-    criterion.bench_function(&title("regularize"), |b| b.iter(|| black_box(quantizer.regularize(&encoded, 0, &Alone))));
-    let regularized = quantizer.regularize(&encoded, 0, &Alone);
+    criterion.bench_function(&title("regularize"), |b| {
+        b.iter(|| black_box(quantizer.regularize(&encoded, 0, &SingleProcess)))
+    });
+    let regularized = quantizer.regularize(&encoded, 0, &SingleProcess);
     let loss = regularized.latent.square().sum(Kind::Float) + regularized.loss;
     criterion.bench_function(&title("regularize_backward"), |b| {
         b.iter(|| black_box(Tensor::run_backward(&[&loss], &[&encoded], true, false)))

@@ -20,7 +20,7 @@ const CONFIG: &str = "../configs/vidtok_kl_causal_488_4chn.toml";
 fn steps(criterion: &mut Criterion) -> Result<()> {
     // As `vidtok` does.
     vidtok_torch::reuse_freed_memory();
-    for (name, losses) in [("l1", "{}"), ("lpips_gan", "{ perceptual = {}, adversary = { start = 0 } }")] {
+    for (name, losses) in [("l1", "{}"), ("lpips_gan", "{ perceptual = {}, gan = { start = 0 } }")] {
         tch::manual_seed(0);
         let clips = Tensor::rand([1, 3, 5, 64, 64], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
         let batch = [Batch { clips, names: vec!["random".to_owned()] }];

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoError};
-use vidtok_data::{Ffmpeg, Quality, Scene, VideoReader, VideoWriter, fit, resize_frames};
+use vidtok_data::{Ffmpeg, Scene, VideoQuality, VideoReader, VideoWriter, fit, resize_frames};
 
 const FRAMES: usize = 32;
 const SIZE: [i64; 2] = [256, 256];
@@ -25,7 +25,7 @@ fn video(criterion: &mut Criterion) -> Result<()> {
     let path = folder.path().join("scene.mp4");
     let rate = FrameRate::from_f64(FPS).context("no frame rate")?;
     let write = |frames: &Tensor| -> Result<(), VideoError> {
-        let mut writer = VideoWriter::create(&ffmpeg, &path, SIZE, rate, Quality::default())?;
+        let mut writer = VideoWriter::create(&ffmpeg, &path, SIZE, rate, VideoQuality::default())?;
         writer.write(frames)?;
         Box::new(writer).finish()
     };

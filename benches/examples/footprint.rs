@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Parser;
 use tch::{Device, Kind, Tensor};
-use vidtok::{Config, Plan, StreamReconstructor, Tokenizer, Work, resident_bytes};
+use vidtok::{Config, MemoryPlan, StreamReconstructor, Tokenizer, Work, resident_bytes};
 use vidtok_benches::memory::{forget_peak, peak};
 use vidtok_torch::reuse_freed_memory;
 
@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     forget_peak()?;
     let budget = arguments.max_memory.map(|mebibytes| mebibytes << 20);
     let before = resident_bytes().unwrap_or(0) as f64 / f64::from(1 << 20);
-    let plan = Plan::fit(&tokenizer, Work::Reconstruct, [t, h, w], None, budget)?;
+    let plan = MemoryPlan::fit(&tokenizer, Work::Reconstruct, [t, h, w], None, budget)?;
     let mut stream = StreamReconstructor::new(&tokenizer, [t, h, w], None).planned(&plan);
     for start in (0..t).step_by(plan.frames as usize) {
         let length = plan.frames.min(t - start);

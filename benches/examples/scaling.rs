@@ -17,9 +17,9 @@ use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use tch::{Device, Kind, Tensor};
 use vidtok::{Config, Tokenizer};
-use vidtok_core::{Launch, Peers};
+use vidtok_core::{Launch, ProcessGroup};
 use vidtok_data::Batch;
-use vidtok_torch::ProcessGroup;
+use vidtok_torch::C10dProcessGroup;
 use vidtok_train::{Losses, TrainConfig, Trainer};
 
 #[derive(Parser)]
@@ -81,7 +81,7 @@ fn trainer(case: &Case, count: usize) -> Result<Trainer> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/vidtok_kl_causal_488_4chn.toml");
     let config = Config::load(&path, &[format!("model.ch={}", case.ch)])?;
     let table = format!(
-        "steps = 1000\nbatch_size = {count}\nloss.adversary.start = 0\ndata = {{ frames = 17, size = [{0}, {0}] }}",
+        "steps = 1000\nbatch_size = {count}\nloss.gan.start = 0\ndata = {{ frames = 17, size = [{0}, {0}] }}",
         case.side
     );
     let train = TrainConfig::from_table(toml::from_str(&table)?)?;
@@ -97,8 +97,8 @@ fn gradient_bytes(trainer: &Trainer) -> usize {
 
 fn measure(case: &Case, launch: &Launch) -> Result<()> {
     tch::set_num_threads(1);
-    let group = ProcessGroup::connect(launch, Device::Cpu)?;
-    let (mut alone, mut together) = (trainer(case, group.count())?, trainer(case, group.count())?);
+    let group = C10dProcessGroup::connect(launch, Device::Cpu)?;
+    let (mut alone, mut together) = (trainer(case, group.world_size())?, trainer(case, group.world_size())?);
     together.join(&group)?;
     let clips = Tensor::rand([1, 3, 17, case.side, case.side], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
     let batch = [Batch { clips, names: vec!["noise".to_owned()] }];
@@ -120,9 +120,9 @@ fn measure(case: &Case, launch: &Launch) -> Result<()> {
         seconds.sort_by(f64::total_cmp);
         seconds[seconds.len() / 2]
     });
-    let of_all: Vec<[f64; 2]> = (0..group.count())
+    let of_all: Vec<[f64; 2]> = (0..group.world_size())
         .map(|rank| medians.map(|own| group.mean(&Tensor::from(if rank == group.rank() { own } else { 0.0 }))))
-        .map(|both| both.map(|mean| mean.double_value(&[]) * group.count() as f64))
+        .map(|both| both.map(|mean| mean.double_value(&[]) * group.world_size() as f64))
         .collect();
     if group.rank() == 0 {
         let slowest = |which: usize| of_all.iter().map(|both| both[which]).fold(0.0, f64::max);
@@ -131,7 +131,7 @@ fn measure(case: &Case, launch: &Launch) -> Result<()> {
         println!("|---|---|---|---|---|");
         println!(
             "| {} | {:.1} | {own:.2} | {shared:.2} | {:.1} % |",
-            group.count(),
+            group.world_size(),
             gradient_bytes(&together) as f64 / 1e6,
             (shared - own).max(0.0) / shared * 100.0
         );

@@ -6,8 +6,8 @@ use std::fmt::{self, Display, Formatter};
 
 use tch::{Device, Kind, Tensor};
 use vidtok_torch::{
-    Conv1d, Conv2d, Conv3d, ConvInit, LayerNorm, ParamPath, ParameterError, Parameters, Past, Pointwise, RowEdges,
-    SpatialGeometry, TemporalGeometry, add,
+    CausalContext, Conv1d, Conv2d, Conv3d, ConvInit, LayerNorm, ParamPath, ParameterError, Parameters, Pointwise,
+    RowEdges, SpatialConvConfig, TemporalConvConfig, add,
 };
 
 /// Mean and variance (4), the affine map (4), and of the activation the exponential, the sum, the quotient and the
@@ -51,8 +51,8 @@ impl Layer {
 
     /// The layer with fresh parameters.
     fn build(self, path: &ParamPath, [input, output]: [i64; 2]) -> Box<dyn Fn(&Tensor) -> Tensor> {
-        let conv2d = |geometry| Conv2d::new(path, input, output, geometry, ConvInit::Default);
-        let over_time = |stride| TemporalGeometry { kernel: 3, stride, padding: 0 };
+        let conv2d = |config| Conv2d::new(path, input, output, config, ConvInit::Default);
+        let over_time = |stride| TemporalConvConfig { kernel: 3, stride, padding: 0 };
         let conv3d = |stride| Conv3d::new(path, input, output, over_time(stride), ConvInit::Default);
         match self {
             Self::Conv2d => {
@@ -77,12 +77,12 @@ impl Layer {
             }
             Self::Attention => attention(path, input),
             Self::HalvedSpace => {
-                let conv = conv2d(SpatialGeometry { kernel: 3, stride: 2, padding: 0 });
+                let conv = conv2d(SpatialConvConfig { kernel: 3, stride: 2, padding: 0 });
                 Box::new(move |x| conv.forward(&x.constant_pad_nd([0, 0, 0, 1, 0, 1])))
             }
             Self::DoubledSpace => {
                 let conv = conv2d(Conv2d::SAME);
-                Box::new(move |x| conv.forward_doubled(x, RowEdges::Zeros))
+                Box::new(move |x| conv.forward_upsampled(x, RowEdges::Zeros))
             }
             Self::HalvedTime => {
                 let conv = conv3d(2);
@@ -90,7 +90,7 @@ impl Layer {
             }
             Self::DoubledTime => {
                 let conv = conv3d(1);
-                Box::new(move |x| conv.forward_doubled(&Past::NONE, x, RowEdges::Zeros))
+                Box::new(move |x| conv.forward_upsampled(&CausalContext::NONE, x, RowEdges::Zeros))
             }
         }
     }

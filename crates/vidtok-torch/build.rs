@@ -9,12 +9,12 @@ const SOURCES: [&str; 12] = [
     "memory",
     "recompute",
     "norm_silu",
-    "norm_silu_kernel",
+    "kernels/norm_silu",
     "convolution",
     "convolution_check",
-    "convolution_kernel",
+    "kernels/convolution",
     "winograd",
-    "winograd_kernel",
+    "kernels/winograd",
     "process_group",
 ];
 

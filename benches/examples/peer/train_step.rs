@@ -41,7 +41,7 @@ fn config(arguments: &Arguments) -> Result<TrainConfig> {
     let Arguments { batch, frames, size, .. } = arguments;
     let table = format!(
         "steps = 1000\nbatch_size = {batch}\ndata = {{ frames = {frames}, size = [{size}, {size}] }}\n\
-         loss = {{ perceptual = {{}}, adversary = {{ start = 0 }} }}"
+         loss = {{ perceptual = {{}}, gan = {{ start = 0 }} }}"
     );
     Ok(TrainConfig::from_table(toml::from_str(&table)?)?)
 }

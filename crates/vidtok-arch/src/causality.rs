@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use vidtok_torch::{ParamPath, Past, TemporalGeometry};
+use vidtok_torch::{CausalContext, ParamPath, TemporalConvConfig};
 
 use crate::stream::state::StreamState;
 
@@ -49,10 +49,10 @@ impl Causality {
         if self.is_causal() { path.sub("conv") } else { path.clone() }
     }
 
-    /// The geometry over time of a convolution that gets its input from [`extend`](Self::extend).
-    pub(crate) fn geometry(self, kernel: i64, stride: i64) -> TemporalGeometry {
+    /// The config over time of a convolution that gets its input from [`extend`](Self::extend).
+    pub(crate) fn conv_config(self, kernel: i64, stride: i64) -> TemporalConvConfig {
         let both_sides = self == Self::NonCausal && stride == 1;
-        TemporalGeometry { kernel, stride, padding: if both_sides { kernel / 2 } else { 0 } }
+        TemporalConvConfig { kernel, stride, padding: if both_sides { kernel / 2 } else { 0 } }
     }
 
     /// How many frames beside its input a window of `kernel` frames needs which moves by `stride`.
@@ -62,36 +62,38 @@ impl Causality {
 
     /// The frames in front of `x` `[b, t, h, w, c]` that a window of `kernel` frames needs which moves by `stride` and
     /// gives t / stride outputs. Those that it needs of `x` and them next time are kept.
-    pub(crate) fn past(self, x: &Tensor, kernel: i64, stride: i64, state: &mut StreamState) -> Past {
+    pub(crate) fn causal_context(self, x: &Tensor, kernel: i64, stride: i64, state: &mut StreamState) -> CausalContext {
         if self == Self::NonCausal {
-            return Past::NONE; // the convolution pads both sides itself, or the end is extended
+            return CausalContext::NONE; // the convolution pads both sides itself, or the end is extended
         }
         let missing = Self::missing(kernel, stride);
         let slot = state.take();
-        let past = match (slot.kept, self) {
-            (Some(kept), _) => Past::Frames(kept),
-            (None, Self::V1_1) => Past::Frames(x.narrow(1, 0, 1).expand(frames(x, missing), false).contiguous()),
-            (None, _) => Past::Zeros(missing),
+        let context = match (slot.kept, self) {
+            (Some(kept), _) => CausalContext::Frames(kept),
+            (None, Self::V1_1) => {
+                CausalContext::Frames(x.narrow(1, 0, 1).expand(frames(x, missing), false).contiguous())
+            }
+            (None, _) => CausalContext::Zeros(missing),
         };
         let t = x.size()[1];
         if !state.is_last() {
-            let whole = if t < missing { past.join(x.shallow_clone()) } else { x.shallow_clone() };
+            let whole = if t < missing { context.join(x.shallow_clone()) } else { x.shallow_clone() };
             state.keep(&whole, whole.size()[1] - missing, slot.seen + t);
         }
-        past
+        context
     }
 
-    /// `x` `[b, t, h, w, c]` in one piece with the frames beside it: its [`past`](Self::past), or where both sides count
+    /// `x` `[b, t, h, w, c]` in one piece with the frames beside it: its [`context`](Self::past), or where both sides count
     /// what follows the last one.
     pub(crate) fn extend(self, x: Tensor, kernel: i64, stride: i64, state: &mut StreamState) -> Tensor {
         if self == Self::NonCausal && stride > 1 {
             return Tensor::cat(&[&x, &zeros(&x, Self::missing(kernel, stride))], 1);
         }
-        self.past(&x, kernel, stride, state).join(x)
+        self.causal_context(&x, kernel, stride, state).join(x)
     }
 
     /// Whether frames are doubled by repeating each.
-    pub(crate) fn repeats_frames(self) -> bool {
+    pub(crate) fn upsamples_nearest(self) -> bool {
         self != Self::V1_1
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tch::{Device, Kind};
-use vidtok::{Config, Plan, Tokenizer, Weights, Window, Work, free_bytes, resident_bytes};
+use vidtok::{Config, MemoryPlan, Tokenizer, Weights, Window, Work, free_bytes, resident_bytes};
 use vidtok_core::{FrameRate, ParseFrameRateError};
 
 use crate::terminal::progress;
@@ -114,13 +114,13 @@ impl MemoryArgs {
         clip: [i64; 3],
         window: Option<Window>,
         beside: u64,
-    ) -> anyhow::Result<Plan> {
+    ) -> anyhow::Result<MemoryPlan> {
         let device = tokenizer.device();
         let resident = resident_bytes().unwrap_or(0);
         // On a GPU the budget is for what comes beside the weights, there.
         let held = if device == Device::Cpu { resident.saturating_add(beside) } else { 0 };
         let most = || free_bytes(device).map(|free| free / 10 * 9 + held.min(resident));
-        let plan = Plan::beside(tokenizer, work, clip, window, held, self.max_memory.or_else(most))?;
+        let plan = MemoryPlan::beside(tokenizer, work, clip, window, held, self.max_memory.or_else(most))?;
         // As progress bars, nothing for programs that did not ask.
         if self.max_memory.is_some() || io::stderr().is_terminal() {
             eprintln!("plan: {plan}");

@@ -24,7 +24,7 @@ ema_decay = 0.9
 optimizer.lr = 1e-5
 validation = { every = 10000, clips = 1 }
 checkpoints = { every = 2, keep = 20 }
-loss.adversary.start = 2
+loss.gan.start = 2
 
 [train.data]
 scenes = 2

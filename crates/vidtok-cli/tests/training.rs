@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use training_bench::{TrainingBench, wait_until};
 use vidtok_core::{FrameRate, FrameSink};
-use vidtok_data::{Ffmpeg, Quality, Scene, VideoWriter};
+use vidtok_data::{Ffmpeg, Scene, VideoQuality, VideoWriter};
 use vidtok_torch::TensorFile;
 
 /// How often a run is killed before it may end.
@@ -33,7 +33,7 @@ schedule.warmup_steps = 3
 schedule.decay = "cosine"
 validation = { every = 4, clips = 2 }
 checkpoints = { every = 2, keep = 2 }
-loss.adversary.start = 2
+loss.gan.start = 2
 
 [train.data]
 scenes = 2
@@ -112,7 +112,7 @@ fn survives_kills(bench: &TrainingBench) {
 fn video(bench: &TrainingBench, name: &str, seed: u64) -> PathBuf {
     let path = bench.path(name);
     let (ffmpeg, rate) = (Ffmpeg::locate().unwrap(), FrameRate::new(25, 1).unwrap());
-    let mut writer = VideoWriter::create(&ffmpeg, &path, [40, 56], rate, Quality::default()).unwrap();
+    let mut writer = VideoWriter::create(&ffmpeg, &path, [40, 56], rate, VideoQuality::default()).unwrap();
     let times: Vec<f64> = (0..20).map(|i| f64::from(i) / 25.0).collect();
     writer.write(&Scene::new(seed).frames(&times, [40, 56])).unwrap();
     Box::new(writer).finish().unwrap();

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::distributed::peers::Peers;
+use crate::distributed::group::ProcessGroup;
 
 /// What a quantizer makes of an encoder's output.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ pub trait Quantizer: std::fmt::Debug + Send {
 
     /// The latent and the loss term for training; `step` counts batches from 0, for annealed weights. Where `peers` share
     /// the batch, `encoded` is this process's part, and what the loss says of the batch is said of the whole.
-    fn regularize(&self, encoded: &Tensor, step: u64, peers: &dyn Peers) -> Regularized;
+    fn regularize(&self, encoded: &Tensor, step: u64, group: &dyn ProcessGroup) -> Regularized;
 
     /// The latent `[b, z, t, h, w]` of codebook `indices` `[b, t, h, w]`; `None` for continuous latents.
-    fn codes(&self, indices: &Tensor) -> Option<Tensor>;
+    fn indices_to_codes(&self, indices: &Tensor) -> Option<Tensor>;
 }

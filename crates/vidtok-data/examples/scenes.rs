@@ -7,7 +7,7 @@ use std::error::Error;
 use std::path::Path;
 
 use vidtok_core::{FrameRate, FrameSink};
-use vidtok_data::{Ffmpeg, Quality, Scene, VideoWriter};
+use vidtok_data::{Ffmpeg, Scene, VideoQuality, VideoWriter};
 
 const SIDE: i64 = 128;
 const RATE: u32 = 30;
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let times: Vec<f64> = (0..frames).map(|frame| frame as f64 / f64::from(RATE)).collect();
     for scene in 0..count {
         let path = Path::new(folder).join(format!("scene-{scene}.mp4"));
-        let mut writer = VideoWriter::create(&ffmpeg, path, [SIDE; 2], rate, Quality::Lossless)?;
+        let mut writer = VideoWriter::create(&ffmpeg, path, [SIDE; 2], rate, VideoQuality::Lossless)?;
         writer.write(&Scene::new(FIRST_SEED + scene).frames(&times, [SIDE; 2]))?;
         Box::new(writer).finish()?;
     }

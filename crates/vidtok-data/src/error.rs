@@ -42,7 +42,7 @@ pub enum LoadError {
     EmptyBatch,
     /// A batch was to be shared by processes that cannot have equal parts of it.
     #[error("a batch of {batch} clips has no equal parts for {count} processes")]
-    Share {
+    UnevenBatch {
         /// Clips in the batch.
         batch: usize,
         /// How many there are.

@@ -4,13 +4,13 @@
 //!
 //! ```no_run
 //! use vidtok_core::{FrameSink, FrameSource};
-//! use vidtok_data::{Ffmpeg, Quality, VideoReader, VideoWriter, to_frames, to_model_range};
+//! use vidtok_data::{Ffmpeg, VideoQuality, VideoReader, VideoWriter, to_frames, to_model_range};
 //!
 //! let ffmpeg = Ffmpeg::locate()?;
 //! let mut reader = VideoReader::open(&ffmpeg, "in.mp4")?;
 //! let info = reader.info().clone();
 //! let size = [info.height, info.width];
-//! let mut writer = VideoWriter::create(&ffmpeg, "out.mp4", size, info.frame_rate, Quality::default())?;
+//! let mut writer = VideoWriter::create(&ffmpeg, "out.mp4", size, info.frame_rate, VideoQuality::default())?;
 //! while let Some(frames) = reader.next_frames(16)? {
 //!     let clip = to_model_range(&frames); // [1, 3, t, h, w]
 //!     writer.write(&to_frames(&clip))?;
@@ -26,7 +26,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use vidtok_core::Share;
+//! use vidtok_core::WorldRank;
 //! use vidtok_data::{
 //!     ClipRule, ClipSet, ClipSpec, Crop, HeldOut, Library, LibraryOptions, Loader, LoaderOptions, Source,
 //! };
@@ -36,7 +36,7 @@
 //! let held_out = HeldOut { per_video: 1, max: 8 };
 //! let spec = ClipSpec { rule, size: [32, 32], shorter_side: 32, crop: Crop::Random, flip: true, held_out };
 //! let clips = Arc::new(ClipSet::open(&library, Source::Procedural { scenes: 2, seed: 0 }, spec)?);
-//! let options = LoaderOptions { batch: 4, share: Share::WHOLE, seed: 0, first_step: 0, workers: 2, prefetch: 2 };
+//! let options = LoaderOptions { batch: 4, share: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 2, prefetch: 2 };
 //! for batch in Loader::start(Arc::clone(&clips), options)?.take(3) {
 //!     assert_eq!(batch?.clips.size(), [4, 3, 5, 32, 32]);
 //! }
@@ -66,7 +66,7 @@ pub use ffmpeg::locate::Ffmpeg;
 pub use ffmpeg::reader::VideoReader;
 pub use ffmpeg::stop::Stop;
 pub use ffmpeg::timeline::Timeline;
-pub use ffmpeg::writer::{Destination, Quality, VideoWriter, WriteOptions, save_png};
+pub use ffmpeg::writer::{Destination, VideoQuality, VideoWriter, WriteOptions, save_png};
 pub use file_stamp::FileStamp;
 pub use input::find::LeftOut;
 pub use input::frame_folder::FrameFolder;

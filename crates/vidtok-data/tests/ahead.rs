@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSink};
-use vidtok_data::{DecodeAhead, Ffmpeg, LoadError, Preparation, PreparedVideo, Quality, Scene, VideoWriter, unusable};
+use vidtok_data::{
+    DecodeAhead, Ffmpeg, LoadError, Preparation, PreparedVideo, Scene, VideoQuality, VideoWriter, unusable,
+};
 
 fn write(path: &Path, frames: usize, size: [i64; 2]) {
     let rate = FrameRate::new(25, 1).unwrap();
     let ffmpeg = Ffmpeg::locate().unwrap();
-    let mut writer = VideoWriter::create(&ffmpeg, path, size, rate, Quality::Lossless).unwrap();
+    let mut writer = VideoWriter::create(&ffmpeg, path, size, rate, VideoQuality::Lossless).unwrap();
     let times: Vec<f64> = (0..frames).map(|i| i as f64 / 25.0).collect();
     writer.write(&Scene::new(frames as u64).frames(&times, size)).unwrap();
     Box::new(writer).finish().unwrap();

@@ -6,7 +6,7 @@
 use std::fs;
 
 use vidtok_core::{FrameRate, FrameSink, FrameSource};
-use vidtok_data::{Ffmpeg, Quality, Scene, VideoReader, VideoWriter};
+use vidtok_data::{Ffmpeg, Scene, VideoQuality, VideoReader, VideoWriter};
 
 /// Children of this process, those that have ended but were not waited for included.
 fn children() -> Vec<String> {
@@ -24,14 +24,14 @@ fn dropped_readers_and_writers_leave_nothing_behind() {
     let times: Vec<f64> = (0..10).map(f64::from).collect();
     let frames = Scene::new(0).frames(&times, [240, 320]);
 
-    let mut writer = VideoWriter::create(&ffmpeg, &path, [240, 320], fps, Quality::default()).unwrap();
+    let mut writer = VideoWriter::create(&ffmpeg, &path, [240, 320], fps, VideoQuality::default()).unwrap();
     writer.write(&frames).unwrap();
     assert_eq!(children().len(), 1);
     drop(writer);
     assert_eq!(children(), [""; 0]);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
-    let mut writer = VideoWriter::create(&ffmpeg, &path, [240, 320], fps, Quality::default()).unwrap();
+    let mut writer = VideoWriter::create(&ffmpeg, &path, [240, 320], fps, VideoQuality::default()).unwrap();
     writer.write(&frames).unwrap();
     Box::new(writer).finish().unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);

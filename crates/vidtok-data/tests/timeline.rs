@@ -9,7 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink, FrameSource};
 use vidtok_data::{
-    Destination, Ffmpeg, Notice, Preparation, PreparedVideo, Quality, Sampling, VideoReader, VideoWriter,
+    Destination, Ffmpeg, Notice, Preparation, PreparedVideo, Sampling, VideoQuality, VideoReader, VideoWriter,
     to_model_range,
 };
 
@@ -65,7 +65,7 @@ fn retell(folder: &TempDir, from: &str, to: &str, stride: usize) {
     let timeline = reader.timeline().unwrap().with_frames(&taken);
     let size = [reader.info().height, reader.info().width];
     let destination = Destination::File(folder.path().join(to));
-    let mut writer = VideoWriter::retell(&ffmpeg, destination, size, &timeline, Quality::default()).unwrap();
+    let mut writer = VideoWriter::retell(&ffmpeg, destination, size, &timeline, VideoQuality::default()).unwrap();
     for index in 0.. {
         let Some(frame) = reader.next_frames(1).unwrap() else { break };
         if index % stride == 0 {

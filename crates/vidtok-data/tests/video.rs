@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoError, VideoInfo};
 use vidtok_data::{
-    Ffmpeg, Preparation, PreparedVideo, Quality, Scene, VideoReader, VideoWriter, Window, evaluation_windows, fit,
+    Ffmpeg, Preparation, PreparedVideo, Scene, VideoQuality, VideoReader, VideoWriter, Window, evaluation_windows, fit,
     save_png, unusable,
 };
 
@@ -29,7 +29,7 @@ fn moving(frames: usize, size: [i64; 2]) -> Tensor {
     Scene::new(7).frames(&times, size)
 }
 
-fn write(path: &Path, frames: &Tensor, rate: FrameRate, quality: Quality) {
+fn write(path: &Path, frames: &Tensor, rate: FrameRate, quality: VideoQuality) {
     let size = [frames.size()[1], frames.size()[2]];
     let mut writer = VideoWriter::create(&ffmpeg(), path, size, rate, quality).unwrap();
     writer.write(frames).unwrap();
@@ -85,7 +85,7 @@ fn lossless_videos_come_back_exactly() {
     ] {
         let path = folder.path().join(name);
         let frames = moving(12, size);
-        write(&path, &frames, rate(30000, 1001), Quality::Lossless);
+        write(&path, &frames, rate(30000, 1001), VideoQuality::Lossless);
         let (info, back) = read(&path);
         assert_eq!((info.height, info.width, info.frames), (size[0], size[1], 12), "{name}");
         assert!((info.frame_rate.as_f64() - 29.97).abs() < 1e-3, "{name}: {}", info.frame_rate);
@@ -106,7 +106,7 @@ fn lossy_videos_keep_size_count_and_rate() {
     ] {
         let path = folder.path().join(name);
         let frames = moving(10, size);
-        write(&path, &frames, fps, Quality::default());
+        write(&path, &frames, fps, VideoQuality::default());
         let (info, back) = read(&path);
         assert_eq!(
             info,
@@ -125,7 +125,7 @@ fn colours_survive_the_way_through_the_file() {
     let colors = [[255u8, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0], [90, 160, 200]];
     for color in colors {
         let frames = Tensor::from_slice(&color).view([1, 1, 1, 3]).repeat([2, 32, 32, 1]);
-        write(&path, &frames, rate(25, 1), Quality::Crf(10));
+        write(&path, &frames, rate(25, 1), VideoQuality::Crf(10));
         let back = Vec::<u8>::try_from(read(&path).1.get(1).get(16).get(16)).unwrap();
         assert!(back.iter().zip(color).all(|(a, b)| a.abs_diff(b) <= 3), "{color:?} came back as {back:?}");
     }
@@ -160,7 +160,7 @@ fn frames_by_index_equal_frames_in_order() {
     let folder = TempDir::new().unwrap();
     // H.264 as the encoder likes it: frames that are stored out of order.
     let path = folder.path().join("a.mp4");
-    write(&path, &moving(60, [48, 64]), rate(25, 1), Quality::Crf(28));
+    write(&path, &moving(60, [48, 64]), rate(25, 1), VideoQuality::Crf(28));
     let (_, all) = read(&path);
     let mut reader = open(&path);
     reader.next_frames(3).unwrap();
@@ -180,7 +180,7 @@ fn hundreds_of_scattered_frames_are_found() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.mkv");
     let frames = moving(700, [8, 8]);
-    write(&path, &frames, rate(25, 1), Quality::Lossless);
+    write(&path, &frames, rate(25, 1), VideoQuality::Lossless);
     let indices: Vec<u64> = (0..700).filter(|i| i % 2 == 0 || i % 7 == 0).collect();
     let places: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
     assert!(open(&path).frames_at(&indices).unwrap() == frames.index_select(0, &Tensor::from_slice(&places)));
@@ -192,7 +192,7 @@ fn every_gif_frame_counts_even_if_nothing_moves() {
     let path = folder.path().join("a.gif");
     let still = moving(1, [24, 32]);
     let frames = Tensor::cat(&[&still, &still, &moving(5, [24, 32]), &still], 0);
-    write(&path, &frames, rate(25, 1), Quality::default());
+    write(&path, &frames, rate(25, 1), VideoQuality::default());
     let (info, all) = read(&path);
     assert_eq!((info.frames, info.frame_rate), (8, rate(25, 1)));
     assert!(open(&path).frames_at(&[1, 5, 7]).unwrap() == Tensor::stack(&[all.get(1), all.get(5), all.get(7)], 0));
@@ -203,7 +203,7 @@ fn uneven_times_lose_and_double_no_frame() {
     let folder = TempDir::new().unwrap();
     let (even, uneven) = (folder.path().join("even.mkv"), folder.path().join("uneven.mp4"));
     let frames = moving(20, [16, 24]);
-    write(&even, &frames, rate(25, 1), Quality::Lossless);
+    write(&even, &frames, rate(25, 1), VideoQuality::Lossless);
     let copy = |mode: [&str; 2]| {
         let (from, to) = (even.to_str().unwrap(), uneven.to_str().unwrap());
         run(&[
@@ -235,7 +235,7 @@ fn turned_videos_are_read_as_they_are_shown() {
     let folder = TempDir::new().unwrap();
     let (plain, turned) = (folder.path().join("plain.mp4"), folder.path().join("turned.mp4"));
     let frames = moving(4, [16, 24]);
-    write(&plain, &frames, rate(25, 1), Quality::Lossless);
+    write(&plain, &frames, rate(25, 1), VideoQuality::Lossless);
     let (from, to) = (plain.to_str().unwrap(), turned.to_str().unwrap());
     let made = run(&["-display_rotation", "90", "-i", from, "-c", "copy", to])
         || run(&["-i", from, "-c", "copy", "-metadata:s:v", "rotate=90", to]);
@@ -253,7 +253,7 @@ fn a_change_of_size_loses_no_frame() {
     let mut bytes = Vec::new();
     for size in [[32, 48], [64, 96]] {
         let path = folder.path().join("part.mkv");
-        write(&path, &moving(10, size), rate(25, 1), Quality::Crf(20));
+        write(&path, &moving(10, size), rate(25, 1), VideoQuality::Crf(20));
         let part = folder.path().join("part.h264");
         assert!(run(&["-i", path.to_str().unwrap(), "-c", "copy", part.to_str().unwrap()]));
         bytes.extend(fs::read(part).unwrap());
@@ -274,7 +274,7 @@ fn damaged_and_foreign_files_are_named_in_one_line() {
     };
     let bytes_of = |name: &str| {
         let path = folder.path().join(name);
-        write(&path, &moving(50, [64, 96]), rate(25, 1), Quality::Crf(20));
+        write(&path, &moving(50, [64, 96]), rate(25, 1), VideoQuality::Crf(20));
         fs::read(path).unwrap()
     };
     let (mp4, mkv, gif) = (bytes_of("whole.mp4"), bytes_of("whole.mkv"), bytes_of("whole.gif"));
@@ -355,7 +355,7 @@ fn only_what_ffmpeg_says_of_the_input_blames_the_video() {
 fn a_file_that_changed_since_it_was_opened_is_an_error() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.mkv");
-    write(&path, &moving(10, [16, 16]), rate(25, 1), Quality::Lossless);
+    write(&path, &moving(10, [16, 16]), rate(25, 1), VideoQuality::Lossless);
     let info = open(&path).info().clone();
     for (frames, telling) in [(12, "ended after 10 frames"), (7, "more frames")] {
         let mut reader = VideoReader::with_info(&ffmpeg(), &path, VideoInfo { frames, ..info.clone() });
@@ -374,7 +374,7 @@ fn strange_names_are_read_and_written() {
     let frames = moving(3, [16, 16]);
     for name in ["-i.mkv", "a%03d.mkv", "http:x.mkv", "sp ace 'q\" [1],;.mkv", "\u{fc}\u{4e2d}.mkv", "con\ncat.mkv"] {
         let path = folder.path().join(name);
-        write(&path, &frames, rate(25, 1), Quality::Lossless);
+        write(&path, &frames, rate(25, 1), VideoQuality::Lossless);
         assert!(read(&path).1 == frames, "{name}");
         assert!(open(&path).frames_at(&[2]).unwrap().get(0) == frames.get(2), "{name}");
     }
@@ -398,13 +398,13 @@ fn writers_refuse_what_they_cannot_write_and_leave_nothing() {
     let create =
         |name: &str, size, fps, quality| VideoWriter::create(&ffmpeg(), folder.path().join(name), size, fps, quality);
     let fps = rate(25, 1);
-    let crf = Quality::default();
+    let crf = VideoQuality::default();
     for (result, telling) in [
         (create("a.xyz", [16, 16], fps, crf), "unknown format \"xyz\""),
         (create("a", [16, 16], fps, crf), "unknown format"),
-        (create("a.gif", [16, 16], fps, Quality::Lossless), "lossless"),
+        (create("a.gif", [16, 16], fps, VideoQuality::Lossless), "lossless"),
         (create("a.gif", [16, 16], rate(120, 1), crf), "120"),
-        (create("a.mp4", [16, 16], fps, Quality::Crf(52)), "52"),
+        (create("a.mp4", [16, 16], fps, VideoQuality::Crf(52)), "52"),
         (create("a.mp4", [0, 16], fps, crf), "empty"),
         (create("no/a.mp4", [16, 16], fps, crf), "No such file"),
     ] {
@@ -435,7 +435,7 @@ fn write_many(mut writer: VideoWriter) -> Result<(), VideoError> {
 fn evaluation_reads_in_order_what_the_rule_says() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.mkv");
-    write(&path, &moving(41, [20, 30]), rate(60, 1), Quality::Lossless);
+    write(&path, &moving(41, [20, 30]), rate(60, 1), VideoQuality::Lossless);
     let reader = open(&path);
     for (sample_fps, max_frames) in [(Some(30.0), None), (None, None), (Some(20.0), Some(11))] {
         let rule = Preparation { sample_fps, max_frames, ..Preparation::fit([16, 16]) };

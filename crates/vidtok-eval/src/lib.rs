@@ -21,5 +21,5 @@ pub use protocol::Protocol;
 pub use results::video::Measured;
 pub use results::{CodebookSummary, CodecSummary, Evaluation, Stamp, Unmeasured, VideoSummary};
 pub use run::metric_set::{InstrumentSet, Instruments, Measures, MetricKind};
-pub use run::{EvaluateOptions, Progress, evaluate};
+pub use run::{EvaluateOptions, EvaluationProgress, evaluate};
 pub use spec::CodecSpec;

@@ -10,9 +10,9 @@ use std::sync::atomic::Ordering;
 
 use tch::{CModule, Device, Kind, Tensor};
 use vidtok_core::{Codec, CodecError, FrameRate, FrameSink, Reconstructed, Reconstructor};
-use vidtok_data::{Ffmpeg, Hdr, Quality, ReadOptions, VideoWriter, find_videos};
+use vidtok_data::{Ffmpeg, Hdr, ReadOptions, VideoQuality, VideoWriter, find_videos};
 use vidtok_eval::{
-    Downsample, EvalError, EvaluateOptions, Evaluation, H264, Identity, Jpeg, MetricKind, Progress, Protocol,
+    Downsample, EvalError, EvaluateOptions, Evaluation, EvaluationProgress, H264, Identity, Jpeg, MetricKind, Protocol,
     TorchScript, Unmeasured, evaluate,
 };
 
@@ -29,7 +29,8 @@ fn videos(folder: &Path) -> Vec<PathBuf> {
     let ffmpeg = Ffmpeg::locate().unwrap();
     for (name, t, speed) in [("a.mkv", 20, 0.1), ("b.mkv", 34, 0.4)] {
         let rate = FrameRate::new(30, 1).unwrap();
-        let mut writer = VideoWriter::create(&ffmpeg, folder.join(name), [32, 48], rate, Quality::Lossless).unwrap();
+        let mut writer =
+            VideoWriter::create(&ffmpeg, folder.join(name), [32, 48], rate, VideoQuality::Lossless).unwrap();
         writer.write(&frames(t, speed)).unwrap();
         Box::new(writer).finish().unwrap();
     }
@@ -201,7 +202,7 @@ fn an_evaluation_that_is_stopped_is_an_error_and_blames_no_video() {
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
     let options = case.options("out", 1);
     options.stop.store(true, Ordering::Relaxed);
-    let told = &mut |progress: Progress<'_>| assert!(!matches!(progress, Progress::Unmeasured(_)));
+    let told = &mut |progress: EvaluationProgress<'_>| assert!(!matches!(progress, EvaluationProgress::Unmeasured(_)));
     let result = evaluate(&codecs, case.folder.path(), &case.videos, &protocol(), Device::Cpu, &options, told);
     assert!(matches!(result, Err(EvalError::Stopped)), "{result:?}");
 }
@@ -214,12 +215,12 @@ fn videos_that_cannot_be_reached_end_the_evaluation_and_the_next_goes_on() {
     let videos = videos(&data);
     let options = EvaluateOptions { out, batch: 1, players: false, stop: Arc::default() };
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
-    let run = |tell: &mut dyn FnMut(Progress<'_>)| {
+    let run = |tell: &mut dyn FnMut(EvaluationProgress<'_>)| {
         evaluate(&codecs, &data, &videos, &protocol(), Device::Cpu, &options, tell)
     };
     let error = run(&mut |event| match event {
-        Progress::Video { video: "b.mkv", .. } => fs::rename(&data, &away).unwrap(),
-        Progress::Unmeasured(video) => panic!("{video:?}"),
+        EvaluationProgress::Video { video: "b.mkv", .. } => fs::rename(&data, &away).unwrap(),
+        EvaluationProgress::Unmeasured(video) => panic!("{video:?}"),
         _ => {}
     });
     let error = error.unwrap_err().to_string();

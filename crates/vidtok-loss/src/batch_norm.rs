@@ -1,7 +1,7 @@
 //! Batch normalisation (arXiv 1502.03167) in training.
 
 use tch::{Kind, Tensor};
-use vidtok_core::Peers;
+use vidtok_core::ProcessGroup;
 use vidtok_torch::{Init, ParamPath};
 
 /// Weight of a batch in the running statistics.
@@ -35,9 +35,9 @@ impl BatchNorm {
     }
 
     /// `[n, c, ...]` to the same shape.
-    pub(crate) fn forward(&self, x: &Tensor, peers: &dyn Peers) -> Tensor {
-        if peers.count() > 1 {
-            return self.forward_shared(x, peers);
+    pub(crate) fn forward(&self, x: &Tensor, group: &dyn ProcessGroup) -> Tensor {
+        if group.world_size() > 1 {
+            return self.forward_shared(x, group);
         }
         let [weight, bias] = [&self.weight, &self.bias].map(Some);
         let [mean, var] = [&self.running_mean, &self.running_var].map(Some);
@@ -45,14 +45,14 @@ impl BatchNorm {
     }
 
     /// The same in operations between which the statistics of all are joined.
-    fn forward_shared(&self, x: &Tensor, peers: &dyn Peers) -> Tensor {
+    fn forward_shared(&self, x: &Tensor, group: &dyn ProcessGroup) -> Tensor {
         let size = x.size();
         let axes: Vec<i64> = (0..size.len() as i64).filter(|&axis| axis != 1).collect();
-        let mean_of = |x: &Tensor| peers.mean(&x.mean_dim(axes.as_slice(), true, Kind::Float));
+        let mean_of = |x: &Tensor| group.mean(&x.mean_dim(axes.as_slice(), true, Kind::Float));
         let mean = mean_of(x);
         let centered = x - &mean;
         let var = mean_of(&centered.square());
-        let count = axes.iter().map(|&axis| size[axis as usize]).product::<i64>() as f64 * peers.count() as f64;
+        let count = axes.iter().map(|&axis| size[axis as usize]).product::<i64>() as f64 * group.world_size() as f64;
         tch::no_grad(|| {
             let running = [(&self.running_mean, &mean, 1.0), (&self.running_var, &var, count / (count - 1.0))];
             for (running, batch, unbiased) in running {
@@ -68,7 +68,7 @@ impl BatchNorm {
 #[cfg(test)]
 mod tests {
     use tch::{Device, Kind};
-    use vidtok_core::Alone;
+    use vidtok_core::SingleProcess;
 
     use super::*;
 
@@ -77,7 +77,7 @@ mod tests {
         tch::manual_seed(0);
         let norm = BatchNorm::new(&ParamPath::fresh(Device::Cpu), 2, 0.0);
         let x = Tensor::randn([8, 2, 6, 6], (Kind::Float, Device::Cpu)) * 3.0 + 5.0;
-        let y = norm.forward(&x, &Alone);
+        let y = norm.forward(&x, &SingleProcess);
         let axes = [0_i64, 2, 3];
         assert!(y.mean_dim(axes.as_slice(), false, Kind::Float).abs().max().double_value(&[]) < 1e-5);
         let mean = x.mean_dim(axes.as_slice(), false, Kind::Float);
@@ -90,12 +90,12 @@ mod tests {
         #[derive(Debug)]
         struct Alike;
 
-        impl Peers for Alike {
+        impl ProcessGroup for Alike {
             fn rank(&self) -> usize {
                 0
             }
 
-            fn count(&self) -> usize {
+            fn world_size(&self) -> usize {
                 2
             }
 
@@ -111,7 +111,7 @@ mod tests {
             tch::no_grad(|| norm.weight.shallow_clone().copy_(&Tensor::from_slice(&[0.5_f32, 1.5, -1.0])));
             let x = x.detach().set_requires_grad(true);
             let y = match shared {
-                0 => norm.forward(&Tensor::cat(&[&x, &x], 0), &Alone).narrow(0, 0, 2),
+                0 => norm.forward(&Tensor::cat(&[&x, &x], 0), &SingleProcess).narrow(0, 0, 2),
                 _ => norm.forward(&x, &Alike),
             };
             [y, norm.running_mean, norm.running_var]

@@ -15,24 +15,24 @@
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
-//! use vidtok_core::Alone;
-//! use vidtok_loss::{Adversary, AdversaryConfig};
+//! use vidtok_core::SingleProcess;
+//! use vidtok_loss::{GanLoss, GanConfig};
 //! use vidtok_torch::ParamPath;
 //!
 //! let root = ParamPath::fresh(Device::Cpu);
-//! let mut adversary = Adversary::new(&root.sub("loss"), &AdversaryConfig::default());
+//! let mut gan = GanLoss::new(&root.sub("loss"), &GanConfig::default());
 //! let parameters = root.finish()?; // loss.discriminator.main.0.weight, ...
 //! parameters.set_requires_grad("", true);
 //!
 //! let clips = Tensor::zeros([1, 3, 5, 32, 32], (Kind::Float, Device::Cpu));
-//! let terms = adversary.discriminate(&clips, &(&clips + 0.1), &Alone);
+//! let terms = gan.discriminate(&clips, &(&clips + 0.1), &SingleProcess);
 //! terms.loss.backward();
 //! # Ok::<(), vidtok_torch::ParameterError>(())
 //! ```
 
 mod adversarial;
-mod adversary;
 mod batch_norm;
+mod gan;
 mod l1;
 mod lecam;
 mod patch_gan;
@@ -40,7 +40,7 @@ mod perceptual;
 mod reconstruction;
 
 pub use adversarial::{DiscriminatorLoss, GeneratorLoss};
-pub use adversary::{Adversary, AdversaryConfig, Counts, DiscriminatorTerms};
+pub use gan::{Counts, DiscriminatorTerms, GanConfig, GanLoss};
 pub use l1::L1;
 pub use lecam::LeCam;
 pub use patch_gan::{PatchGan, PatchKind};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use vidtok_core::Peers;
+use vidtok_core::ProcessGroup;
 use vidtok_torch::{Init, ParamPath};
 
 use crate::batch_norm::BatchNorm;
@@ -114,7 +114,7 @@ impl PatchGan {
     /// parts of frames, `[b, 1, t', h', w']` where they are parts of clips.
     ///
     /// The norms take the statistics of this batch, all peers' together, and count them into their running ones.
-    pub fn forward(&self, clips: &Tensor, peers: &dyn Peers) -> Tensor {
+    pub fn forward(&self, clips: &Tensor, group: &dyn ProcessGroup) -> Tensor {
         // Channels last in memory, as the convolutions like them.
         let mut x = match self.kind {
             PatchKind::Frames => clips.permute([0, 2, 3, 4, 1]).flatten(0, 1).contiguous().permute([0, 3, 1, 2]),
@@ -122,7 +122,7 @@ impl PatchGan {
         };
         let last = self.layers.len() - 1;
         for (i, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, peers);
+            x = layer.forward(&x, group);
             if i < last {
                 x = leaky_relu(&x);
             }
@@ -137,12 +137,12 @@ fn leaky_relu(x: &Tensor) -> Tensor {
 }
 
 impl Layer {
-    fn forward(&self, x: &Tensor, peers: &dyn Peers) -> Tensor {
+    fn forward(&self, x: &Tensor, group: &dyn ProcessGroup) -> Tensor {
         let axes = self.stride.len();
         let (one, zero) = (vec![1; axes], vec![0; axes]);
         let y = x.convolution(&self.weight, self.bias.as_ref(), &self.stride, &one, &one, false, zero, 1);
         match &self.norm {
-            Some(norm) => norm.forward(&y, peers),
+            Some(norm) => norm.forward(&y, group),
             None => y,
         }
     }
@@ -151,7 +151,7 @@ impl Layer {
 #[cfg(test)]
 mod tests {
     use tch::{Device, Kind};
-    use vidtok_core::Alone;
+    use vidtok_core::SingleProcess;
 
     use super::*;
 
@@ -184,8 +184,8 @@ mod tests {
         tch::manual_seed(0);
         let clips = clips([2, 3, 5, 32, 48]);
         let make = |kind| PatchGan::new(&ParamPath::fresh(Device::Cpu), kind);
-        assert_eq!(make(PatchKind::Frames).forward(&clips, &Alone).size(), [10, 1, 2, 4]);
-        assert_eq!(make(PatchKind::Clips).forward(&clips, &Alone).size(), [2, 1, 2, 4, 6]);
+        assert_eq!(make(PatchKind::Frames).forward(&clips, &SingleProcess).size(), [10, 1, 2, 4]);
+        assert_eq!(make(PatchKind::Clips).forward(&clips, &SingleProcess).size(), [2, 1, 2, 4, 6]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! b_j. Memory and time are those of the halves (512 for 262,144 codes), and the value is the published one.
 
 use tch::{Kind, Tensor};
-use vidtok_core::Peers;
+use vidtok_core::ProcessGroup;
 use vidtok_torch::with_gradient;
 
 /// Probabilities are not taken below this in a logarithm.
@@ -40,9 +40,9 @@ pub(crate) fn mean_entropy(z: &Tensor, log_factors: impl Fn(&Tensor) -> Vec<Tens
 
 /// The entropy in nats of how often the codes are used: of the mean of the joint probabilities of `log_factors`, each
 /// `[n, L]`, and of all peers'.
-pub(crate) fn entropy_of_mean(log_factors: &[Tensor], peers: &dyn Peers) -> Tensor {
+pub(crate) fn entropy_of_mean(log_factors: &[Tensor], group: &dyn ProcessGroup) -> Tensor {
     let [low, high] = halves(log_factors).map(|half| half.exp());
-    let mean = peers.mean(&(high.tr().matmul(&low) / low.size()[0] as f64));
+    let mean = group.mean(&(high.tr().matmul(&low) / low.size()[0] as f64));
     -(&mean * mean.clamp_min(FLOOR).log()).sum(Kind::Float)
 }
 
@@ -83,7 +83,7 @@ fn prefix_sums(x: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use tch::Device;
-    use vidtok_core::Alone;
+    use vidtok_core::SingleProcess;
 
     use super::*;
 
@@ -127,7 +127,7 @@ mod tests {
             let largest = theirs.abs().max().double_value(&[]);
             close(&ours, &theirs, 1e-3 * largest);
 
-            let mean = entropy_of_mean(&log_factors(&z), &Alone);
+            let mean = entropy_of_mean(&log_factors(&z), &SingleProcess);
             close(&mean.detach(), &direct(&joint(&z).mean_dim(0, false, Kind::Float)).detach(), 2e-5);
         }
     }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use vidtok_core::{Peers, Quantized, Quantizer, Regularized};
+use vidtok_core::{ProcessGroup, Quantized, Quantizer, Regularized};
 
 use crate::QuantizerError;
 use crate::entropy::{entropy_of_mean, mean_entropy};
@@ -151,8 +151,8 @@ impl Fsq {
     }
 
     /// How sharp the assignments of `z` `[n, z]` are less how evenly all peers' use the codes, both as entropies in nats.
-    fn entropy_loss(&self, z: &Tensor, peers: &dyn Peers) -> Tensor {
-        mean_entropy(z, |part| self.log_factors(part)) - entropy_of_mean(&self.log_factors(z), peers)
+    fn entropy_loss(&self, z: &Tensor, group: &dyn ProcessGroup) -> Tensor {
+        mean_entropy(z, |part| self.log_factors(part)) - entropy_of_mean(&self.log_factors(z), group)
     }
 }
 
@@ -190,7 +190,7 @@ impl Quantizer for Fsq {
 
     /// The loss is entropy_weight(step) * (per-sample entropy - codebook entropy) + commitment_weight *
     /// mean((z - sg(code))^2), with z the encoder's output before it is bounded.
-    fn regularize(&self, encoded: &Tensor, step: u64, peers: &dyn Peers) -> Regularized {
+    fn regularize(&self, encoded: &Tensor, step: u64, group: &dyn ProcessGroup) -> Regularized {
         let z = channels_last(encoded).to_kind(Kind::Float);
         let bounded = self.bound(&z);
         let rounded = bounded.detach().round();
@@ -199,7 +199,7 @@ impl Quantizer for Fsq {
         let half_width = self.half_width(encoded.device());
         let code = &rounded / &half_width;
         let commitment = (&z - code).square().mean(Kind::Float);
-        let entropy = self.entropy_loss(&z.flatten(0, 3), peers);
+        let entropy = self.entropy_loss(&z.flatten(0, 3), group);
         let loss = entropy * self.config.entropy_weight_at(step) + commitment * self.config.commitment_weight;
         Regularized {
             latent: channels_first(&(straight / half_width)).to_kind(encoded.kind()),
@@ -208,7 +208,7 @@ impl Quantizer for Fsq {
         }
     }
 
-    fn codes(&self, indices: &Tensor) -> Option<Tensor> {
+    fn indices_to_codes(&self, indices: &Tensor) -> Option<Tensor> {
         let levels: Tensor = Tensor::from_slice(&self.config.levels).to_device(indices.device());
         let places =
             indices.to_kind(Kind::Int64).unsqueeze(-1).divide_tensor_mode(&self.basis(indices.device()), "floor");
@@ -220,7 +220,7 @@ impl Quantizer for Fsq {
 
 #[cfg(test)]
 mod tests {
-    use vidtok_core::Alone;
+    use vidtok_core::SingleProcess;
 
     use super::*;
 
@@ -235,7 +235,7 @@ mod tests {
         for levels in [&[8, 8, 8][..], &[8, 5, 4, 3], &[2]] {
             let fsq = fsq(levels);
             let all = Tensor::arange(fsq.codebook_size, (Kind::Int, Device::Cpu)).view([1, -1, 1, 1]);
-            let codes = fsq.codes(&all).unwrap();
+            let codes = fsq.indices_to_codes(&all).unwrap();
             let rounded = (channels_last(&codes) * fsq.half_width(Device::Cpu)).round();
             assert!(fsq.indices(&rounded).equal(&all), "{levels:?}");
         }
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn the_first_channel_is_the_fastest_digit() {
         let index = Tensor::from_slice(&[5 + 8 * 3_i32]).view([1, 1, 1, 1]);
-        let code: Vec<f32> = Vec::try_from(fsq(&[8, 8]).codes(&index).unwrap().flatten(0, -1)).unwrap();
+        let code: Vec<f32> = Vec::try_from(fsq(&[8, 8]).indices_to_codes(&index).unwrap().flatten(0, -1)).unwrap();
         assert_eq!(code, [(5.0 - 4.0) / 4.0, (3.0 - 4.0) / 4.0]);
     }
 
@@ -265,7 +265,7 @@ mod tests {
             let encoded = (Tensor::randn([2, 4, 3, 4, 5], CPU) * 2.0).to_kind(kind);
             let quantized = fsq.quantize(&encoded, None);
             assert_eq!(quantized.latent.kind(), kind);
-            let codes = fsq.codes(&quantized.indices.unwrap()).unwrap().to_kind(kind);
+            let codes = fsq.indices_to_codes(&quantized.indices.unwrap()).unwrap().to_kind(kind);
             assert!(quantized.latent.equal(&codes));
         }
     }
@@ -275,7 +275,7 @@ mod tests {
         tch::manual_seed(0);
         let fsq = fsq(&[8, 8]);
         let z = Tensor::randn([1, 2, 2, 2, 2], CPU).set_requires_grad(true);
-        fsq.regularize(&z, 0, &Alone).latent.sum(Kind::Float).backward();
+        fsq.regularize(&z, 0, &SingleProcess).latent.sum(Kind::Float).backward();
         let through = z.grad().copy();
         let z = z.detach().set_requires_grad(true);
         (channels_first(&(fsq.bound(&channels_last(&z)) / 4.0))).sum(Kind::Float).backward();
@@ -291,7 +291,7 @@ mod tests {
 
         let z = channels_last(&encoded).reshape([-1, 3]);
         let all = Tensor::arange(60, (Kind::Int, Device::Cpu)).view([1, -1, 1, 1]);
-        let codebook = channels_last(&fsq.codes(&all).unwrap()).reshape([-1, 3]);
+        let codebook = channels_last(&fsq.indices_to_codes(&all).unwrap()).reshape([-1, 3]);
         let p = (z.matmul(&codebook.tr()) * 200.0).softmax(-1, Kind::Float);
         let direct = |p: &Tensor| -(p * p.clamp_min(1e-5).log()).sum_dim_intlist(-1, false, Kind::Float);
         let per_sample = direct(&p).mean(Kind::Float);
@@ -300,7 +300,7 @@ mod tests {
         let commitment = (z - code).square().mean(Kind::Float);
         let expected = (per_sample - codebook_entropy) * (0.3 - 0.2 * 0.25) + commitment * 0.25;
 
-        let loss = fsq.regularize(&encoded, step, &Alone).loss;
+        let loss = fsq.regularize(&encoded, step, &SingleProcess).loss;
         let difference = (loss - expected).double_value(&[]);
         assert!(difference.abs() < 1e-4, "{difference}");
     }

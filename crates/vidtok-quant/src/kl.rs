@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
-use vidtok_core::{Peers, Quantized, Quantizer, Regularized};
+use vidtok_core::{ProcessGroup, Quantized, Quantizer, Regularized};
 
 use crate::QuantizerError;
 
@@ -84,16 +84,16 @@ impl Quantizer for Kl {
     }
 
     /// The loss is 0.5 * sum(mean^2 + var - 1 - logvar) / b.
-    fn regularize(&self, encoded: &Tensor, _step: u64, peers: &dyn Peers) -> Regularized {
+    fn regularize(&self, encoded: &Tensor, _step: u64, group: &dyn ProcessGroup) -> Regularized {
         let (mean, logvar) = self.moments(encoded);
         let divergence = mean.square() + logvar.exp() - 1.0 - &logvar;
         let loss = divergence.sum(Kind::Float) * (0.5 / encoded.size()[0] as f64);
-        let noise = || peers.randn(&mean.size(), (mean.kind(), mean.device()));
+        let noise = || group.randn(&mean.size(), (mean.kind(), mean.device()));
         let latent = if self.sample { draw(&mean, &logvar, &noise()) } else { mean };
         Regularized { latent, loss, indices: None }
     }
 
-    fn codes(&self, _indices: &Tensor) -> Option<Tensor> {
+    fn indices_to_codes(&self, _indices: &Tensor) -> Option<Tensor> {
         None
     }
 }
@@ -101,7 +101,7 @@ impl Quantizer for Kl {
 #[cfg(test)]
 mod tests {
     use tch::Device;
-    use vidtok_core::Alone;
+    use vidtok_core::SingleProcess;
 
     use super::*;
 
@@ -114,9 +114,9 @@ mod tests {
     #[test]
     fn a_standard_normal_costs_nothing_and_a_shifted_one_half_its_square() {
         let encoded = Tensor::zeros([3, 4, 1, 2, 2], CPU);
-        assert_eq!(kl(false).regularize(&encoded, 0, &Alone).loss.double_value(&[]), 0.0);
+        assert_eq!(kl(false).regularize(&encoded, 0, &SingleProcess).loss.double_value(&[]), 0.0);
         let _ = encoded.narrow(1, 0, 2).fill_(3.0);
-        let loss = kl(false).regularize(&encoded, 0, &Alone).loss.double_value(&[]);
+        let loss = kl(false).regularize(&encoded, 0, &SingleProcess).loss.double_value(&[]);
         assert!((loss - 0.5 * 9.0 * 8.0).abs() < 1e-4, "{loss}");
     }
 
@@ -135,6 +135,6 @@ mod tests {
         let encoded = Tensor::full([1, 4, 1, 1, 1], 1e4, CPU);
         let logvar = kl(true).quantize(&encoded, None).logvar.unwrap();
         assert_eq!(logvar.max().double_value(&[]), 20.0);
-        assert!(kl(true).regularize(&encoded, 0, &Alone).loss.double_value(&[]).is_finite());
+        assert!(kl(true).regularize(&encoded, 0, &SingleProcess).loss.double_value(&[]).is_finite());
     }
 }

@@ -9,7 +9,7 @@
 //! let encoded = Tensor::randn([1, 4, 5, 4, 4], (Kind::Float, Device::Cpu));
 //! let quantized = fsq.quantize(&encoded, None);
 //! let indices = quantized.indices.unwrap(); // [1, 5, 4, 4], each below 4096
-//! assert!(fsq.codes(&indices).unwrap().allclose(&quantized.latent, 1e-6, 1e-6, false));
+//! assert!(fsq.indices_to_codes(&indices).unwrap().allclose(&quantized.latent, 1e-6, 1e-6, false));
 //! # Ok::<(), vidtok_quant::QuantizerError>(())
 //! ```
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use tch::{Device, Kind, Tensor};
-use vidtok_core::{Alone, Quantizer};
+use vidtok_core::{Quantizer, SingleProcess};
 use vidtok_quant::{Fsq, FsqConfig};
 
 /// A line of the system's account of this process, in MB.
@@ -20,7 +20,7 @@ fn the_loss_of_262144_codes_at_5120_positions_takes_less_than_200_mb() {
     let step = |positions: i64| {
         tch::manual_seed(0);
         let encoded = Tensor::randn([1, 6, 1, 1, positions], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-        let loss = fsq.regularize(&encoded, 0, &Alone).loss;
+        let loss = fsq.regularize(&encoded, 0, &SingleProcess).loss;
         loss.backward();
         assert!(encoded.grad().abs().sum(Kind::Float).double_value(&[]) > 0.0);
     };

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 use vidtok_core::{FrameRate, FrameSink};
-use vidtok_data::{Ffmpeg, Quality, VideoWriter};
+use vidtok_data::{Ffmpeg, VideoQuality, VideoWriter};
 use vidtok_report::{EvaluationPage, PageMetric, PageModel, PageVideo};
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
@@ -36,7 +36,8 @@ fn player(folder: &Path) -> Option<Vec<u8>> {
     };
     let frames = Tensor::cat(&[third(40), third(120), third(200)], 2);
     let rate = FrameRate::new(5, 1)?;
-    let mut writer = VideoWriter::create(&Ffmpeg::locate().ok()?, &path, [32, 144], rate, Quality::Crf(5)).unwrap();
+    let mut writer =
+        VideoWriter::create(&Ffmpeg::locate().ok()?, &path, [32, 144], rate, VideoQuality::Crf(5)).unwrap();
     writer.write(&frames).unwrap();
     Box::new(writer).finish().unwrap();
     std::fs::read(path).ok()

@@ -47,6 +47,6 @@ pub use dataset::statistics::{LatentSums, Totals};
 pub use dataset::{Dataset, Latent, NumberType, ShardFormat, TensorLayout};
 pub use detokenize::{DetokenizeOptions, detokenize, shards};
 pub use error::TokenizeError;
-pub use run::{Meter, Progress, Summary, TokenizeOptions, tokenize};
+pub use run::{Meter, TokenizeOptions, TokenizeProgress, TokenizeSummary, tokenize};
 pub use shard::packing::{Packer, bits_per_index, packed_bytes, unpack};
 pub use shard::{Shard, Tokens};

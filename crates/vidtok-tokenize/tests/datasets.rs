@@ -14,12 +14,12 @@ use tch::{Device, Kind, Tensor};
 use vidtok::{EncodeOptions, Encoded, Tokenizer, Window};
 use vidtok_core::{FrameSink, FrameSource, VideoError};
 use vidtok_data::{
-    Destination, Ffmpeg, Hdr, Notice, Preparation, Quality, Timeline, VideoReader, VideoWriter, WriteOptions, save_png,
-    to_frames, to_model_range,
+    Destination, Ffmpeg, Hdr, Notice, Preparation, Timeline, VideoQuality, VideoReader, VideoWriter, WriteOptions,
+    save_png, to_frames, to_model_range,
 };
 use vidtok_tokenize::{
-    Dataset, DetokenizeOptions, Manifest, NumberType, Progress, Shard, ShardFormat, TokenizeError, Tokens, detokenize,
-    shards, tokenize,
+    Dataset, DetokenizeOptions, Manifest, NumberType, Shard, ShardFormat, TokenizeError, TokenizeProgress, Tokens,
+    detokenize, shards, tokenize,
 };
 
 const FORMATS: [ShardFormat; 2] = [ShardFormat::Safetensors, ShardFormat::Webdataset];
@@ -124,9 +124,12 @@ fn the_manifest_adds_up_what_the_shards_hold() {
             .iter()
             .map(|(_, tensors)| match tensors.get("mean") {
                 Some(mean) => mean.flatten(1, -1),
-                None => {
-                    tokenizer.quantizer().codes(&tensors["indices"].unsqueeze(0)).unwrap().squeeze_dim(0).flatten(1, -1)
-                }
+                None => tokenizer
+                    .quantizer()
+                    .indices_to_codes(&tensors["indices"].unsqueeze(0))
+                    .unwrap()
+                    .squeeze_dim(0)
+                    .flatten(1, -1),
             })
             .collect();
         let all = Tensor::cat(&latents, 1).to_kind(Kind::Double);
@@ -231,13 +234,13 @@ fn a_folder_that_vanishes_ends_the_work_and_no_video_is_skipped() {
         options.preparation.input.reach.pauses = vec![Duration::ZERO; 2];
         let (videos, away) = (bench.path("videos"), bench.path("away"));
         let ended = tokenize(&tokenizer, &options, &mut |event| match event {
-            Progress::Video { path: "a.mkv", .. } => {
+            TokenizeProgress::Video { path: "a.mkv", .. } => {
                 fs::rename(&videos, &away).unwrap();
                 if drive == "empty" {
                     fs::create_dir(&videos).unwrap();
                 }
             }
-            Progress::Skipped { path, reason } => panic!("{path}: {reason}"),
+            TokenizeProgress::Skipped { path, reason } => panic!("{path}: {reason}"),
             _ => {}
         });
         let error = ended.unwrap_err();
@@ -271,7 +274,7 @@ fn a_folder_of_frames_has_the_tokens_of_the_video_and_its_own_rate() {
     options.preparation.input.frame_rate = "12".parse().unwrap();
     let mut left_out = String::new();
     tokenize(&tokenizer, &options, &mut |event| {
-        if let Progress::LeftOut(what) = event {
+        if let TokenizeProgress::LeftOut(what) = event {
             left_out = what.to_string();
         }
     })
@@ -381,7 +384,7 @@ fn tokens_become_the_videos_that_the_model_decodes() {
             // As stored; codes stay what they are.
             let latent = encoded.latent.to_kind(Kind::Half).to_kind(Kind::Float);
             let decoded = tokenizer.decode(&Encoded { latent, ..encoded }).unwrap();
-            bench.write("expected.mp4", &to_frames(&decoded), Quality::default());
+            bench.write("expected.mp4", &to_frames(&decoded), VideoQuality::default());
             let off = clip(&bench, &format!("back/{back}.mp4")) - clip(&bench, "expected.mp4");
             let off = off.abs().mean(Kind::Float).double_value(&[]);
             assert!(off < 1e-4, "{video}: {off}");
@@ -426,7 +429,7 @@ fn pixels_keep_their_shape_and_odd_sizes_become_even_on_request() {
     let timeline = Timeline::even("10".parse().unwrap()).with_pixel_aspect("16:11".parse().unwrap());
     let (ffmpeg, wide) = (Ffmpeg::locate().unwrap(), bench.path("videos/a.mkv"));
     let mut writer =
-        VideoWriter::retell(&ffmpeg, Destination::File(wide), [16, 24], &timeline, Quality::Lossless).unwrap();
+        VideoWriter::retell(&ffmpeg, Destination::File(wide), [16, 24], &timeline, VideoQuality::Lossless).unwrap();
     writer.write(&Tensor::zeros([2, 16, 24, 3], (Kind::Uint8, Device::Cpu))).unwrap();
     Box::new(writer).finish().unwrap();
 

@@ -59,26 +59,26 @@ unsafe extern "C" {
     ) -> Status;
     pub(crate) fn vidtok_convolution(
         x: *const C_tensor,
-        past: *const C_tensor,
+        context_frames: *const C_tensor,
         zeros: i64,
         weight: *const C_tensor,
         bias: *const C_tensor,
         stride: *const i64,
         padding: *const i64,
         axes: usize,
-        products: *mut i64,
+        multiply_adds: *mut i64,
         out: *mut *mut C_tensor,
     ) -> Status;
-    pub(crate) fn vidtok_repeated_convolution(
+    pub(crate) fn vidtok_upsampled_convolution(
         x: *const C_tensor,
-        past: *const C_tensor,
+        context_frames: *const C_tensor,
         zeros: i64,
         weight: *const C_tensor,
         bias: *const C_tensor,
         centered: bool,
         padding: *const i64,
         axes: usize,
-        products: *mut i64,
+        multiply_adds: *mut i64,
         out: *mut *mut C_tensor,
     ) -> Status;
     pub(crate) fn vidtok_normed_convolution(
@@ -89,7 +89,7 @@ unsafe extern "C" {
         weight: *const C_tensor,
         bias: *const C_tensor,
         padding: *const i64,
-        products: *mut i64,
+        multiply_adds: *mut i64,
         out: *mut *mut C_tensor,
     ) -> Status;
     pub(crate) fn vidtok_process_group_connect(

@@ -5,22 +5,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::nn::causal_context::Past;
-use crate::nn::conv::{Conv1d, Conv2d, Conv3d, ConvInit, RowEdges, SpatialGeometry, TemporalGeometry};
-use crate::nn::conv_call::{Anchor, convolution, normed_convolution, repeated_convolution};
+use crate::nn::causal_context::CausalContext;
+use crate::nn::conv::{Conv1d, Conv2d, Conv3d, ConvInit, RowEdges, SpatialConvConfig, TemporalConvConfig};
+use crate::nn::conv_call::{Anchor, convolution, normed_convolution, upsampled_convolution};
 use crate::nn::norm::LayerNorm;
 use crate::nn::params::ParamPath;
 use crate::runtime::panic_message::panic_message;
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
-const CAUSAL: TemporalGeometry = TemporalGeometry { kernel: 3, stride: 1, padding: 0 };
+const CAUSAL: TemporalConvConfig = TemporalConvConfig { kernel: 3, stride: 1, padding: 0 };
 
 fn random(shape: &[i64]) -> Tensor {
     Tensor::randn(shape, CPU)
 }
 
-fn conv3d(geometry: TemporalGeometry) -> Conv3d {
-    Conv3d::new(&ParamPath::fresh(Device::Cpu), 64, 64, geometry, ConvInit::Default)
+fn conv3d(config: TemporalConvConfig) -> Conv3d {
+    Conv3d::new(&ParamPath::fresh(Device::Cpu), 64, 64, config, ConvInit::Default)
 }
 
 /// What is said instead of an answer.
@@ -55,12 +55,12 @@ fn a_past_of_another_shape_kind_or_number_of_axes_is_refused() {
         right().flatten(0, 1),
     ];
     for frames in &wrong {
-        let past = || Past::Frames(frames.shallow_clone());
+        let context = || CausalContext::Frames(frames.shallow_clone());
         let said = [
-            refusal(|| conv1d.forward_after(&past(), &x)),
-            refusal(|| conv3d.forward_after(&past(), &x, RowEdges::Zeros)),
-            refusal(|| conv3d.forward_after(&past(), &x, RowEdges::Given)),
-            refusal(|| conv3d.forward_doubled(&past(), &x, RowEdges::Zeros)),
+            refusal(|| conv1d.forward_after(&context(), &x)),
+            refusal(|| conv3d.forward_after(&context(), &x, RowEdges::Zeros)),
+            refusal(|| conv3d.forward_after(&context(), &x, RowEdges::Given)),
+            refusal(|| conv3d.forward_upsampled(&context(), &x, RowEdges::Zeros)),
         ];
         for said in said {
             let found = format!("the past is {:?} {:?} on Cpu, the input ", frames.size(), frames.kind());
@@ -79,8 +79,8 @@ fn border_refusal(change: impl FnOnce(&mut [Tensor; 4], &mut [i64; 3], &mut [i64
     ];
     let (mut stride, mut padding) = ([1; 3], [0, 1, 1]);
     change(&mut tensors, &mut stride, &mut padding);
-    let [x, past, weight, bias] = tensors;
-    refusal(|| convolution(&x, &Past::Frames(past), &weight, &bias, stride, padding))
+    let [x, context, weight, bias] = tensors;
+    refusal(|| convolution(&x, &CausalContext::Frames(context), &weight, &bias, stride, padding))
 }
 
 #[test]
@@ -113,7 +113,16 @@ fn the_border_refuses_operands_of_a_convolution_that_do_not_fit() {
     }
     let zeros = |count| {
         let x = channels_last(&[1, 64, 4, 16, 16]);
-        refusal(|| convolution(&x, &Past::Zeros(count), &random(&[64, 64, 3, 3, 3]), &random(&[64]), [1; 3], [0, 1, 1]))
+        refusal(|| {
+            convolution(
+                &x,
+                &CausalContext::Zeros(count),
+                &random(&[64, 64, 3, 3, 3]),
+                &random(&[64]),
+                [1; 3],
+                [0, 1, 1],
+            )
+        })
     };
     assert!(zeros(-1).contains("is out of range") && zeros(i64::MAX).contains("is out of range"));
 }
@@ -122,7 +131,7 @@ fn the_border_refuses_operands_of_a_convolution_that_do_not_fit() {
 fn a_kernel_that_is_larger_than_its_input_is_refused_as_libtorch_refuses_it() {
     tch::manual_seed(0);
     for stride in [1, 2] {
-        let conv = conv3d(TemporalGeometry { stride, ..CAUSAL });
+        let conv = conv3d(TemporalConvConfig { stride, ..CAUSAL });
         for t in 0..3 {
             let said = refusal(|| conv.forward(&random(&[1, t, 16, 16, 64])));
             assert!(said.contains(&format!("where there are {t} with what stands beside it")), "{said}");
@@ -132,15 +141,17 @@ fn a_kernel_that_is_larger_than_its_input_is_refused_as_libtorch_refuses_it() {
     }
     let conv = conv3d(CAUSAL);
     assert!(
-        refusal(|| conv.forward_doubled(&Past::NONE, &random(&[1, 1, 16, 16, 64]), RowEdges::Zeros))
+        refusal(|| conv.forward_upsampled(&CausalContext::NONE, &random(&[1, 1, 16, 16, 64]), RowEdges::Zeros))
             .contains("reaches over 2")
     );
     assert!(
-        refusal(|| conv.forward_after(&Past::NONE, &random(&[1, 3, 2, 16, 64]), RowEdges::Given))
+        refusal(|| conv.forward_after(&CausalContext::NONE, &random(&[1, 3, 2, 16, 64]), RowEdges::Given))
             .contains("reaches over 3")
     );
     let conv = Conv2d::new(&ParamPath::fresh(Device::Cpu), 64, 64, Conv2d::SAME, ConvInit::Default);
-    assert!(refusal(|| conv.forward_doubled(&random(&[1, 1, 2, 16, 64]), RowEdges::Given)).contains("reaches over 3"));
+    assert!(
+        refusal(|| conv.forward_upsampled(&random(&[1, 1, 2, 16, 64]), RowEdges::Given)).contains("reaches over 3")
+    );
     assert!(refusal(|| conv.forward(&random(&[1, 1, 0, 16, 64]))).contains("reaches over 3"));
 }
 
@@ -148,7 +159,7 @@ fn a_kernel_that_is_larger_than_its_input_is_refused_as_libtorch_refuses_it() {
 fn inputs_that_a_layer_does_not_read_are_named() {
     let path = ParamPath::fresh(Device::Cpu);
     let conv2d = Conv2d::new(&path.sub("2d"), 64, 64, Conv2d::SAME, ConvInit::Default);
-    let wide = SpatialGeometry { kernel: 5, stride: 1, padding: 2 };
+    let wide = SpatialConvConfig { kernel: 5, stride: 1, padding: 2 };
     let wide = Conv2d::new(&path.sub("wide"), 64, 64, wide, ConvInit::Default);
     let norm = LayerNorm::new(&path.sub("norm"), 64);
     let x = random(&[1, 2, 8, 8, 32]);
@@ -160,7 +171,9 @@ fn inputs_that_a_layer_does_not_read_are_named() {
     );
     assert_eq!(refusal(|| conv3d(CAUSAL).forward(&x)), format!("internal error: Conv3d: {expected}"));
     assert!(refusal(|| conv2d.forward(&x.flatten(0, 1))).contains("[2, 8, 8, 32]"));
-    assert!(refusal(|| wide.forward_doubled(&random(&[1, 2, 8, 8, 64]), RowEdges::Zeros)).contains("expected 3 taps"));
+    assert!(
+        refusal(|| wide.forward_upsampled(&random(&[1, 2, 8, 8, 64]), RowEdges::Zeros)).contains("expected 3 taps")
+    );
     assert!(refusal(|| conv3d(CAUSAL).scaled(&random(&[2]))).contains("expected one number"));
 }
 
@@ -191,7 +204,9 @@ fn repeated_frames_beside_more_zeros_than_the_kernel_walks_over_are_left_to_othe
     tch::manual_seed(0);
     let (x, weight, bias) = (channels_last(&[1, 64, 4, 16, 16]), random(&[64, 64, 3, 3, 3]), random(&[64]));
     let repeated = |zeros, anchor, padding| {
-        tch::no_grad(|| repeated_convolution(&x, &Past::Zeros(zeros), &weight, &bias, anchor, [padding, 1, 1]))
+        tch::no_grad(|| {
+            upsampled_convolution(&x, &CausalContext::Zeros(zeros), &weight, &bias, anchor, [padding, 1, 1])
+        })
     };
     for (zeros, anchor, padding) in
         [(2, Anchor::End, 0), (1, Anchor::Middle, 1), (0, Anchor::Middle, 2), (0, Anchor::End, 1)]
@@ -200,9 +215,9 @@ fn repeated_frames_beside_more_zeros_than_the_kernel_walks_over_are_left_to_othe
     }
     let conv = conv3d(CAUSAL);
     let clip = random(&[1, 4, 16, 16, 64]);
-    let frames = Past::Frames(Tensor::zeros([1, 2, 16, 16, 64], CPU));
-    let [zeros, frames] =
-        [Past::Zeros(2), frames].map(|past| tch::no_grad(|| conv.forward_doubled(&past, &clip, RowEdges::Zeros)));
+    let frames = CausalContext::Frames(Tensor::zeros([1, 2, 16, 16, 64], CPU));
+    let [zeros, frames] = [CausalContext::Zeros(2), frames]
+        .map(|context| tch::no_grad(|| conv.forward_upsampled(&context, &clip, RowEdges::Zeros)));
     assert!((zeros - frames).abs().max().double_value(&[]) < 1e-4);
 }
 
@@ -213,14 +228,17 @@ fn no_clips_are_answered_with_none() {
     let conv1d = Conv1d::new(&path.sub("1d"), 64, 32, CAUSAL, ConvInit::Default);
     let conv2d = Conv2d::new(&path.sub("2d"), 64, 32, Conv2d::SAME, ConvInit::Default);
     let norm = LayerNorm::new(&path.sub("norm"), 64);
-    let past = Past::Frames(x.narrow(1, 0, 2));
+    let context = CausalContext::Frames(x.narrow(1, 0, 2));
     tch::no_grad(|| {
-        assert_eq!(conv1d.forward_after(&past, &x).size(), [0, 4, 8, 8, 32]);
+        assert_eq!(conv1d.forward_after(&context, &x).size(), [0, 4, 8, 8, 32]);
         assert_eq!(conv2d.forward(&x).size(), [0, 4, 8, 8, 32]);
         assert_eq!(conv2d.forward_normed(&norm, x.shallow_clone()).size(), [0, 4, 8, 8, 32]);
-        assert_eq!(conv2d.forward_doubled(&x, RowEdges::Zeros).size(), [0, 4, 16, 16, 32]);
-        assert_eq!(conv3d(CAUSAL).forward_after(&past, &x, RowEdges::Zeros).size(), [0, 4, 8, 8, 64]);
-        assert_eq!(conv3d(CAUSAL).forward_doubled(&Past::Zeros(1), &x, RowEdges::Zeros).size(), [0, 8, 8, 8, 64]);
+        assert_eq!(conv2d.forward_upsampled(&x, RowEdges::Zeros).size(), [0, 4, 16, 16, 32]);
+        assert_eq!(conv3d(CAUSAL).forward_after(&context, &x, RowEdges::Zeros).size(), [0, 4, 8, 8, 64]);
+        assert_eq!(
+            conv3d(CAUSAL).forward_upsampled(&CausalContext::Zeros(1), &x, RowEdges::Zeros).size(),
+            [0, 8, 8, 8, 64]
+        );
         assert_eq!(norm.forward_silu(&x).size(), x.size());
     });
 }
@@ -230,7 +248,7 @@ fn memory_that_does_not_hold_the_numbers_is_not_read_as_if_it_did() {
     tch::manual_seed(0);
     let (x, weight, bias) = (channels_last(&[1, 64, 32, 32]), random(&[64, 64, 3, 3]), random(&[64]));
     let of = |x: &Tensor, weight: &Tensor, bias: &Tensor| {
-        tch::no_grad(|| convolution(x, &Past::NONE, weight, bias, [1; 2], [1; 2]))
+        tch::no_grad(|| convolution(x, &CausalContext::NONE, weight, bias, [1; 2], [1; 2]))
     };
     let assert_close = |a: Tensor, b: Tensor| assert!((a - b).abs().max().double_value(&[]) < 1e-3);
     // Negated only when they are read.
@@ -259,7 +277,7 @@ fn a_weight_that_was_given_other_data_since_fails_in_backward() {
     tch::manual_seed(0);
     let x = channels_last(&[1, 64, 16, 16]);
     let mut weight = random(&[64, 64, 3, 3]).set_requires_grad(true);
-    let y = convolution(&x, &Past::NONE, &weight, &random(&[64]), [1; 2], [1; 2]);
+    let y = convolution(&x, &CausalContext::NONE, &weight, &random(&[64]), [1; 2], [1; 2]);
     weight.set_data(&random(&[16, 16, 3, 3]));
     assert!(y.sum(Kind::Float).f_backward().is_err());
 

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
-use vidtok_core::{Launch, Peers};
-use vidtok_torch::{GradientReducer, ProcessGroup, ProcessGroupError};
+use vidtok_core::{Launch, ProcessGroup};
+use vidtok_torch::{C10dProcessGroup, GradientReducer, ProcessGroupError};
 
 /// Processes that are killed when they are dropped, so that a failing test leaves none.
 struct Started(Vec<Child>);
@@ -25,9 +25,9 @@ impl Drop for Started {
 }
 
 /// Runs the test of this name as each of `count` processes, in which it comes here again and runs `body`.
-fn as_processes(count: usize, name: &str, body: impl FnOnce(&Rc<ProcessGroup>)) {
+fn as_processes(count: usize, name: &str, body: impl FnOnce(&Rc<C10dProcessGroup>)) {
     if let Some(launch) = Launch::from_env().unwrap() {
-        return body(&ProcessGroup::connect(&launch, Device::Cpu).unwrap());
+        return body(&C10dProcessGroup::connect(&launch, Device::Cpu).unwrap());
     }
     let start = |launch: Launch| {
         let mut command = Command::new(env::current_exe().unwrap());
@@ -53,7 +53,7 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
 #[test]
 fn all_know_their_place_and_get_what_the_first_one_has() {
     as_processes(3, "all_know_their_place_and_get_what_the_first_one_has", |group| {
-        assert_eq!((group.rank().to_string(), group.count()), (env::var("RANK").unwrap(), 3));
+        assert_eq!((group.rank().to_string(), group.world_size()), (env::var("RANK").unwrap(), 3));
         let x = Tensor::full([2, 2], group.rank() as f64 + 5.0, (Kind::Float, Device::Cpu));
         group.broadcast(&x).unwrap();
         assert_eq!(numbers(&x), [5.0; 4]);
@@ -154,7 +154,7 @@ fn a_process_that_is_gone_is_an_error_for_the_others_at_once() {
 
 #[test]
 fn a_process_meets_others_once() {
-    let connect = |launch: &Launch| ProcessGroup::connect(launch, Device::Cpu);
+    let connect = |launch: &Launch| C10dProcessGroup::connect(launch, Device::Cpu);
     let alone = Launch::locals(1).unwrap().remove(0);
     let port = alone.rendezvous.as_ref().unwrap().port;
     let other = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -169,7 +169,7 @@ fn a_process_meets_others_once() {
 
 #[test]
 fn a_launcher_that_does_not_say_where_to_meet_is_told() {
-    let launch = Launch { rank: 0, count: 2, local_rank: 0, rendezvous: None };
-    let error = ProcessGroup::connect(&launch, Device::Cpu).unwrap_err();
+    let launch = Launch { rank: 0, world_size: 2, local_rank: 0, rendezvous: None };
+    let error = C10dProcessGroup::connect(&launch, Device::Cpu).unwrap_err();
     assert!(matches!(error, ProcessGroupError::NoRendezvous), "{error}");
 }

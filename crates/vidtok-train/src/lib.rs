@@ -51,13 +51,15 @@ pub use config::data::{DataConfig, ImagesConfig, take_videos};
 pub use config::stages::{Stage, check_overrides, read_recipe};
 pub use config::{CheckpointConfig, Precision, TrainConfig, ValidationConfig, ValidationVideos};
 pub use error::TrainError;
-pub use run::plan::{MemoryEstimate, Plan, StagePlan};
+pub use run::plan::{MemoryEstimate, StagePlan, TrainingPlan};
 pub use run::records::log::LogEntry;
-pub use run::validation::{Quality, Validation, Validator};
-pub use run::{Observer, RunOptions, StageSummary, Start, Summary, check_processes, check_resume, resume, train};
+pub use run::validation::{Scores, Validation, Validator};
+pub use run::{
+    Observer, RunOptions, StageSummary, Start, TrainingSummary, check_processes, check_resume, resume, train,
+};
 pub use step::adam::{Adam, AdamConfig};
 pub use step::ema::Ema;
 pub use step::losses::{LossConfig, Losses};
-pub use step::report::{AdversaryReport, StepReport};
+pub use step::report::{GanReport, StepReport};
 pub use step::schedule::{Decay, Schedule};
 pub use step::trainer::Trainer;

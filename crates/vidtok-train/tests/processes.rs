@@ -11,10 +11,10 @@ use std::process::Command;
 
 use tch::{Device, Kind, Tensor};
 use vidtok::{Config, Tokenizer};
-use vidtok_core::{Launch, Peers, Share};
+use vidtok_core::{Launch, ProcessGroup, WorldRank};
 use vidtok_data::Batch;
-use vidtok_loss::{AdversaryConfig, PatchKind};
-use vidtok_torch::{ProcessGroup, TensorFile};
+use vidtok_loss::{GanConfig, PatchKind};
+use vidtok_torch::{C10dProcessGroup, TensorFile};
 use vidtok_train::{LossConfig, Losses, StepReport, TrainConfig, Trainer};
 
 /// Clips in a batch, all processes' together.
@@ -40,8 +40,8 @@ fn trainer(case: &str) -> Trainer {
     let tokenizer = Tokenizer::init(Config::load(&path, &overrides).unwrap(), 0, Device::Cpu).unwrap();
     let patches = if case.starts_with("fsq") { PatchKind::Clips } else { PatchKind::Frames };
     // It begins at the second step, so both kinds of steps are taken.
-    let adversary = AdversaryConfig { start: 1, patches, ..AdversaryConfig::default() };
-    let loss = LossConfig { adversary: Some(adversary), ..LossConfig::default() };
+    let gan = GanConfig { start: 1, patches, ..GanConfig::default() };
+    let loss = LossConfig { gan: Some(gan), ..LossConfig::default() };
     // Adam divides by the size of a gradient, which makes steps of the rounding of those that vanish, unless eps is large.
     let table = format!(
         "steps = {STEPS}\nbatch_size = {CLIPS}\noptimizer = {{ lr = 1e-4, eps = 1e-3 }}\naccumulate = {ACCUMULATE}\nema_decay = 0.9\nfreeze_encoder = {}\n\
@@ -55,7 +55,7 @@ fn trainer(case: &str) -> Trainer {
 }
 
 /// All steps, on this process's part of the batches.
-fn train(trainer: &mut Trainer, case: &str, nudge: u32, share: Share) -> Vec<StepReport> {
+fn train(trainer: &mut Trainer, case: &str, nudge: u32, share: WorldRank) -> Vec<StepReport> {
     let places = share.of(CLIPS as usize).unwrap();
     let batch = |number: u64| {
         let ramp = Tensor::linspace(-1.0, 1.0, SIDE, (Kind::Float, Device::Cpu));
@@ -86,7 +86,7 @@ fn state(path: &Path) -> BTreeMap<String, Tensor> {
 #[ignore = "a part of the test below, which starts it"]
 fn one_of_several() {
     let Some(launch) = Launch::from_env().unwrap() else { return };
-    let group = ProcessGroup::connect(&launch, Device::Cpu).unwrap();
+    let group = C10dProcessGroup::connect(&launch, Device::Cpu).unwrap();
     let (case, nudge) = (env::var("CASE").unwrap(), env::var("NUDGE").unwrap().parse().unwrap());
     let mut trainer = trainer(&case);
     if group.rank() > 0 {
@@ -151,9 +151,9 @@ fn gradients_and_weights_of_several_processes_equal_those_of_one() {
 /// moving averages, the moments, which are sums of gradients, and the numbers that are reported.
 fn compare(case: &str, count: usize, nudge: u32) -> f64 {
     let mut alone = trainer(case);
-    let reports = train(&mut alone, case, nudge, Share::WHOLE);
+    let reports = train(&mut alone, case, nudge, WorldRank::SINGLE);
     assert_eq!(reports[1].skipped, case.ends_with("spoilt"));
-    assert!(reports[2].adversary.as_ref().is_some_and(|adversary| adversary.adaptive_weight > 0.0));
+    assert!(reports[2].gan.as_ref().is_some_and(|gan| gan.adaptive_weight > 0.0));
     let folder = tempfile::tempdir().unwrap();
     alone.save(&folder.path().join("alone.safetensors")).unwrap();
     let expected = state(&folder.path().join("alone.safetensors"));

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 use vidtok::{Config, Tokenizer};
 use vidtok_data::Batch;
 use vidtok_golden::{TrainingRun, fill, training_runs, unit, weights};
-use vidtok_loss::{AdversaryConfig, PatchKind, PerceptualConfig};
+use vidtok_loss::{GanConfig, PatchKind, PerceptualConfig};
 use vidtok_metrics::{Lpips, LpipsNet};
 use vidtok_torch::ParamPath;
 use vidtok_train::{LossConfig, Losses, StepReport, TrainConfig, Trainer};
@@ -32,12 +32,8 @@ fn trainer(run: &TrainingRun) -> Trainer {
     }
     let config = Config::load(&path, &overrides).unwrap();
     let patches = if run.disc_type == "3d" { PatchKind::Clips } else { PatchKind::Frames };
-    let adversary = AdversaryConfig { patches, start: run.disc_start, ..AdversaryConfig::default() };
-    let loss = LossConfig {
-        perceptual: Some(PerceptualConfig::default()),
-        adversary: Some(adversary),
-        ..LossConfig::default()
-    };
+    let gan = GanConfig { patches, start: run.disc_start, ..GanConfig::default() };
+    let loss = LossConfig { perceptual: Some(PerceptualConfig::default()), gan: Some(gan), ..LossConfig::default() };
     let table = format!(
         "steps = 3\nbatch_size = {}\noptimizer.lr = {}\nfreeze_encoder = {}\ndata = {{ frames = {}, size = [{}, {}] }}",
         run.batch, run.lr, run.fix_encoder, run.frames, run.height, run.width
@@ -64,7 +60,7 @@ fn clips(run: &TrainingRun, nudge: u32) -> Batch {
 
 /// Our value under each of the reference's names.
 fn under_their_names(report: &StepReport) -> BTreeMap<&'static str, f64> {
-    let adversary = report.adversary.as_ref().unwrap();
+    let gan = report.gan.as_ref().unwrap();
     BTreeMap::from([
         ("train/total_loss", report.loss),
         ("ae_loss", report.loss),
@@ -76,16 +72,16 @@ fn under_their_names(report: &StepReport) -> BTreeMap<&'static str, f64> {
         ("train/aux_loss", report.quantizer),
         ("fsq_aux_loss", report.quantizer),
         ("ae_grad_norm", report.gradient_norm),
-        ("train/d_weight", adversary.adaptive_weight),
+        ("train/d_weight", gan.adaptive_weight),
         ("train/disc_factor", 1.0),
-        ("train/g_loss", adversary.generator),
-        ("train/disc_loss", adversary.discriminator),
-        ("disc_loss", adversary.discriminator),
-        ("train/logits_real", adversary.logits_real),
-        ("train/logits_fake", adversary.logits_fake),
-        ("train/non_saturated_d_loss", adversary.discriminator_logits),
-        ("train/lecam_loss", adversary.lecam),
-        ("disc_grad_norm", adversary.discriminator_gradient_norm),
+        ("train/g_loss", gan.generator),
+        ("train/disc_loss", gan.discriminator),
+        ("disc_loss", gan.discriminator),
+        ("train/logits_real", gan.logits_real),
+        ("train/logits_fake", gan.logits_fake),
+        ("train/non_saturated_d_loss", gan.discriminator_logits),
+        ("train/lecam_loss", gan.lecam),
+        ("disc_grad_norm", gan.discriminator_gradient_norm),
     ])
 }
 

@@ -47,7 +47,7 @@ pub use files::checkpoint;
 pub use files::encoded::{Encoded, EncodedFile};
 pub use files::weights::{Weights, ema_key, sha256};
 pub use memory::free::{free_bytes, resident_bytes};
-pub use memory::plan::{Plan, Work};
+pub use memory::plan::{MemoryPlan, Work};
 pub use padding::Padding;
 pub use pixel_range::PixelRange;
 pub use stream::decoder::StreamDecoder;

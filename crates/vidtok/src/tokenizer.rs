@@ -245,7 +245,7 @@ impl Tokenizer {
             return Err(wrong("integers [b, t, h, w]".to_owned(), found));
         }
         let (low, high) = (indices.min().int64_value(&[]), indices.max().int64_value(&[]));
-        let latent = self.quantizer.codes(&indices.to_device(self.device));
+        let latent = self.quantizer.indices_to_codes(&indices.to_device(self.device));
         match latent {
             Some(latent) if low >= 0 && high < codes => Ok(latent.to_kind(self.kind)),
             _ => Err(wrong(format!("values from 0 to {}", codes - 1), format!("{low} to {high}"))),

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 use vidtok_arch::{StreamError, StreamState};
-use vidtok_core::{Alone, Peers, Regularized};
+use vidtok_core::{ProcessGroup, Regularized, SingleProcess};
 use vidtok_torch::autocast;
 
 use crate::error::Error;
@@ -23,12 +23,12 @@ pub struct TrainingOptions<'a> {
     /// What the networks compute in, bfloat16 or half, by libtorch's autocast; the quantizer computes in float32.
     pub autocast: Option<Kind>,
     /// The processes that share the batch, of which the clip is this one's part.
-    pub peers: &'a dyn Peers,
+    pub group: &'a dyn ProcessGroup,
 }
 
 impl Default for TrainingOptions<'_> {
     fn default() -> Self {
-        Self { step: 0, freeze_encoder: false, recompute: false, autocast: None, peers: &Alone }
+        Self { step: 0, freeze_encoder: false, recompute: false, autocast: None, group: &SingleProcess }
     }
 }
 
@@ -61,7 +61,7 @@ impl Tokenizer {
         let regularize = || -> Result<Regularized, Error> {
             let padded = self.pad(video, padding);
             let encoded = mixed(&|| self.encoder().forward(&padded, &mut options.state()))?;
-            Ok(self.quantizer().regularize(&encoded.to_kind(Kind::Float), options.step, options.peers))
+            Ok(self.quantizer().regularize(&encoded.to_kind(Kind::Float), options.step, options.group))
         };
         let regularized = if options.freeze_encoder { tch::no_grad(regularize) } else { regularize() }?;
         let decoded = mixed(&|| self.decoder().forward(&regularized.latent, &mut options.state()))?;

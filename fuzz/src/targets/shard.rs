@@ -123,7 +123,7 @@ fn decode(shard: &Shard, place: usize, video: &VideoEntry, is_discrete: bool) ->
         let mut decoder = StreamDecoder::new(model, t, video.padding, video.window);
         for start in 0..t {
             let latent = match shard.tokens(place, start, 1)? {
-                Tokens::Indices(indices) => model.quantizer().codes(&indices),
+                Tokens::Indices(indices) => model.quantizer().indices_to_codes(&indices),
                 Tokens::Moments { mean, .. } => Some(mean.to_kind(Kind::Float)),
             };
             let Some(latent) = latent else { panic!("the model has no codes") };

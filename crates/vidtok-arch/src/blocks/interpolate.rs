@@ -10,16 +10,16 @@ use crate::stream::state::StreamState;
 /// An output may need the frame after it; in a stream the last frame of a chunk is kept back until that has come.
 pub(crate) fn interpolate(x: Tensor, stage: usize, state: &mut StreamState) -> Tensor {
     let head = 1 << stage;
-    let past = state.take();
-    let seen = past.seen + x.size()[1];
+    let context = state.take();
+    let seen = context.seen + x.size()[1];
     // The frame before the one kept back, if any, and the one kept back.
-    let kept = past.kept.as_ref().map_or(0, |frames| frames.size()[1]);
-    let x = match past.kept {
+    let kept = context.kept.as_ref().map_or(0, |frames| frames.size()[1]);
+    let x = match context.kept {
         Some(frames) => Tensor::cat(&[frames, x], 1),
         None => x,
     };
     let t = x.size()[1];
-    let given = if kept > 0 && waits(past.seen, head, false) { kept - 1 } else { kept };
+    let given = if kept > 0 && waits(context.seen, head, false) { kept - 1 } else { kept };
     let ready = t - i64::from(waits(seen, head, state.is_last()));
     state.keep(&x, (ready - 1).max(0), seen);
     let in_head = (head - (seen - t)).clamp(0, t);

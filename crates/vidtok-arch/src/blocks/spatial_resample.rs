@@ -1,7 +1,7 @@
 //! Halving and doubling height and width of each frame.
 
 use tch::Tensor;
-use vidtok_torch::{Conv2d, ConvInit, ParamPath, RowEdges, SpatialGeometry};
+use vidtok_torch::{Conv2d, ConvInit, ParamPath, RowEdges, SpatialConvConfig};
 
 use crate::blocks::time_conv::{Layer, SAME_ROWS};
 use crate::stream::state::StreamState;
@@ -12,7 +12,7 @@ pub(crate) struct SpatialDownsample(Conv2d);
 
 impl SpatialDownsample {
     pub(crate) fn new(path: &ParamPath, channels: i64) -> Self {
-        let halving = SpatialGeometry { kernel: 3, stride: 2, padding: 0 };
+        let halving = SpatialConvConfig { kernel: 3, stride: 2, padding: 0 };
         Self(Conv2d::new(&path.sub("conv"), channels, channels, halving, ConvInit::Default))
     }
 }
@@ -41,7 +41,7 @@ impl SpatialUpsample {
 impl Layer for SpatialUpsample {
     fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
         match state.extend_rows(x, 1, SAME_ROWS) {
-            Ok((x, edges)) => self.0.forward_doubled(&x, edges),
+            Ok((x, edges)) => self.0.forward_upsampled(&x, edges),
             Err(none) => none,
         }
     }

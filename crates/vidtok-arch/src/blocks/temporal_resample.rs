@@ -2,7 +2,7 @@
 //! a * plain + (1 - a) * conv, with a = sigmoid(mix_factor).
 
 use tch::Tensor;
-use vidtok_torch::{Conv3d, ConvInit, Init, ParamPath, Parameter, Past};
+use vidtok_torch::{CausalContext, Conv3d, ConvInit, Init, ParamPath, Parameter};
 
 use crate::blocks::interpolate::interpolate;
 use crate::blocks::time_conv::{KERNEL, Layer, SAME_ROWS};
@@ -44,9 +44,9 @@ pub(crate) struct TemporalDownsample {
 impl TemporalDownsample {
     pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality) -> Self {
         let conv_path = causality.conv_path(&path.sub("conv"));
-        let geometry = causality.geometry(KERNEL, 2);
+        let config = causality.conv_config(KERNEL, 2);
         Self {
-            conv: Conv3d::new(&conv_path, channels, channels, geometry, ConvInit::Default),
+            conv: Conv3d::new(&conv_path, channels, channels, config, ConvInit::Default),
             mix_factor: mix_factor(path),
             causality,
         }
@@ -64,7 +64,7 @@ impl Layer for TemporalDownsample {
             Err(none) => return none,
         };
         let blend = Blend::new(&self.conv, &self.mix_factor);
-        blend.add(&mean, blend.conv.forward_after(&Past::NONE, &x, edges))
+        blend.add(&mean, blend.conv.forward_after(&CausalContext::NONE, &x, edges))
     }
 }
 
@@ -81,9 +81,9 @@ impl TemporalUpsample {
     /// `stage` counts the decoder's temporal upsamplings from 0, in the order of the forward pass.
     pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality, stage: usize) -> Self {
         let conv_path = causality.conv_path(&path.sub("conv"));
-        let geometry = causality.geometry(KERNEL, 1);
+        let config = causality.conv_config(KERNEL, 1);
         Self {
-            conv: Conv3d::new(&conv_path, channels, channels, geometry, ConvInit::Default),
+            conv: Conv3d::new(&conv_path, channels, channels, config, ConvInit::Default),
             mix_factor: mix_factor(path),
             causality,
             stage,
@@ -94,16 +94,16 @@ impl TemporalUpsample {
 impl Layer for TemporalUpsample {
     fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
         let blend = Blend::new(&self.conv, &self.mix_factor);
-        if self.causality.repeats_frames() {
+        if self.causality.upsamples_nearest() {
             let plain = state.delay_rows(x.shallow_clone(), 1);
-            let past = self.causality.past(&x, KERNEL - 1, 1, state);
-            let (past, x, edges) = match state.extend_rows_after(past, x, SAME_ROWS) {
+            let context = self.causality.causal_context(&x, KERNEL - 1, 1, state);
+            let (context, x, edges) = match state.extend_rows_after(context, x, SAME_ROWS) {
                 Ok(extended) => extended,
                 Err(none) => return none,
             };
-            let doubled = blend.conv.forward_doubled(&past, &x, edges);
+            let upsampled = blend.conv.forward_upsampled(&context, &x, edges);
             drop(x);
-            let pairs = doubled.unflatten(1, [-1, 2]);
+            let pairs = upsampled.unflatten(1, [-1, 2]);
             return blend.add(&plain.unsqueeze(2), pairs).flatten(1, 2);
         }
         let x = interpolate(x, self.stage, state);
@@ -111,11 +111,11 @@ impl Layer for TemporalUpsample {
             return x; // all of the chunk waits for the next one
         }
         let plain = state.delay_rows(x.shallow_clone(), 1);
-        let past = self.causality.past(&x, KERNEL, 1, state);
-        let (past, x, edges) = match state.extend_rows_after(past, x, SAME_ROWS) {
+        let context = self.causality.causal_context(&x, KERNEL, 1, state);
+        let (context, x, edges) = match state.extend_rows_after(context, x, SAME_ROWS) {
             Ok(extended) => extended,
             Err(none) => return none,
         };
-        blend.add(&plain, blend.conv.forward_after(&past, &x, edges))
+        blend.add(&plain, blend.conv.forward_after(&context, &x, edges))
     }
 }

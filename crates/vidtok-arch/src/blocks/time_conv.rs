@@ -58,15 +58,15 @@ pub(crate) struct TimeConv1d {
 
 impl TimeConv1d {
     pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality, init: ConvInit) -> Self {
-        let geometry = causality.geometry(KERNEL, 1);
-        Self { conv: Conv1d::new(&causality.conv_path(path), channels, channels, geometry, init), causality }
+        let config = causality.conv_config(KERNEL, 1);
+        Self { conv: Conv1d::new(&causality.conv_path(path), channels, channels, config, init), causality }
     }
 }
 
 impl Layer for TimeConv1d {
     fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
-        let past = self.causality.past(&x, KERNEL, 1, state);
-        self.conv.forward_after(&past, &x)
+        let context = self.causality.causal_context(&x, KERNEL, 1, state);
+        self.conv.forward_after(&context, &x)
     }
 }
 
@@ -79,8 +79,8 @@ pub(crate) struct TimeConv3d {
 
 impl TimeConv3d {
     pub(crate) fn new(path: &ParamPath, input: i64, output: i64, causality: Causality) -> Self {
-        let geometry = causality.geometry(KERNEL, 1);
-        let conv = Conv3d::new(&causality.conv_path(path), input, output, geometry, ConvInit::Default);
+        let config = causality.conv_config(KERNEL, 1);
+        let conv = Conv3d::new(&causality.conv_path(path), input, output, config, ConvInit::Default);
         Self { conv, causality }
     }
 
@@ -93,9 +93,9 @@ impl Layer for TimeConv3d {
     const ROW_LAG: i64 = 1;
 
     fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
-        let past = self.causality.past(&x, KERNEL, 1, state);
-        match state.extend_rows_after(past, x, SAME_ROWS) {
-            Ok((past, x, edges)) => self.conv.forward_after(&past, &x, edges),
+        let context = self.causality.causal_context(&x, KERNEL, 1, state);
+        match state.extend_rows_after(context, x, SAME_ROWS) {
+            Ok((context, x, edges)) => self.conv.forward_after(&context, &x, edges),
             Err(none) => none,
         }
     }

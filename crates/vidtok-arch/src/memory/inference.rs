@@ -199,7 +199,7 @@ impl<'a> Walk<'a> {
     }
 
     fn temporal_upsample(&mut self, channels: i64) {
-        if self.config.causality.repeats_frames() {
+        if self.config.causality.upsamples_nearest() {
             // The input, the same with frames before it, both frames of each pair; then these and all of them joined.
             self.keeps(1, channels);
             self.holds(4 * (self.activation(channels) + self.edges(channels)) + self.before(1, channels));

@@ -75,7 +75,7 @@ impl ArchConfig {
             }
             if self.temporal_up.contains(&level) {
                 // Repeated frames are never made, interpolated ones are.
-                let frames = if self.causality.repeats_frames() { time } else { 2 * time };
+                let frames = if self.causality.upsamples_nearest() { time } else { 2 * time };
                 kept.block(0, 2 * frames * pixels * width);
                 time *= 2;
             }

@@ -2,7 +2,7 @@
 //! from strip to strip of its rows.
 
 use tch::Tensor;
-use vidtok_torch::{Past, RowEdges};
+use vidtok_torch::{CausalContext, RowEdges};
 
 use crate::blocks::time_conv::Layer;
 use crate::network::{Input, Stream};
@@ -368,15 +368,15 @@ impl StreamState {
     /// The same of an `x` after its past, for a kernel that moves by one row. In strips both become one piece.
     pub(crate) fn extend_rows_after(
         &mut self,
-        past: Past,
+        context: CausalContext,
         x: Tensor,
         zeros: [i64; 2],
-    ) -> Result<(Past, Tensor, RowEdges), Tensor> {
+    ) -> Result<(CausalContext, Tensor, RowEdges), Tensor> {
         if self.edge == Edge::Whole {
-            return Ok((past, x, RowEdges::Zeros));
+            return Ok((context, x, RowEdges::Zeros));
         }
-        let (x, edges) = self.extend_rows(past.join(x), 1, zeros)?;
-        Ok((Past::NONE, x, edges))
+        let (x, edges) = self.extend_rows(context.join(x), 1, zeros)?;
+        Ok((CausalContext::NONE, x, edges))
     }
 
     /// `x` as late as the output of a layer beside it that runs behind by so many rows.

@@ -9,7 +9,7 @@ use vidtok::Tokenizer;
 use vidtok_core::{Codec, FrameRate};
 use vidtok_data::{LeftOut, VideoList, find_videos, read_video_list};
 use vidtok_eval::{
-    CodecSpec, Downsample, EvaluateOptions, Evaluation, H264, Identity, Jpeg, MetricKind, Progress, Protocol,
+    CodecSpec, Downsample, EvaluateOptions, Evaluation, EvaluationProgress, H264, Identity, Jpeg, MetricKind, Protocol,
     TorchScript, Unmeasured, evaluate,
 };
 
@@ -107,17 +107,17 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
     let bar = progress::bar((videos.len() * codecs.len()) as u64, "videos");
     let (mut started, mut notices) = (false, Notices::default());
     let evaluation = evaluate(&codecs, &root, &videos, &protocol, device, &options, &mut |event| match event {
-        Progress::Video { codec, video } => {
+        EvaluationProgress::Video { codec, video } => {
             bar.inc(u64::from(std::mem::replace(&mut started, true)));
             progress::say(&bar, &format!("{codec}: {video}"));
         }
-        Progress::Frames(_) => bar.tick(),
-        Progress::Notice { video, notice } => {
+        EvaluationProgress::Frames(_) => bar.tick(),
+        EvaluationProgress::Notice { video, notice } => {
             if let Some(line) = notices.line(video, notice) {
                 bar.suspend(|| eprintln!("{line}"));
             }
         }
-        Progress::Unmeasured(Unmeasured { video, reason, .. }) => {
+        EvaluationProgress::Unmeasured(Unmeasured { video, reason, .. }) => {
             bar.suspend(|| eprintln!("not measured: {video}: {reason}"));
         }
     })?;

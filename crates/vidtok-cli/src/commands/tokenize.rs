@@ -8,7 +8,9 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use vidtok_core::FrameRate;
 use vidtok_data::{InputOptions, Preparation};
-use vidtok_tokenize::{Manifest, Meter, NumberType, Progress, ShardFormat, Summary, TokenizeOptions, tokenize};
+use vidtok_tokenize::{
+    Manifest, Meter, NumberType, ShardFormat, TokenizeOptions, TokenizeProgress, TokenizeSummary, tokenize,
+};
 
 use crate::args::{ComputeArgs, ModelArgs, PROCESSES, parse_bytes, parse_rate};
 use crate::io::clip::ReadArgs;
@@ -98,7 +100,7 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
         ensure!(launch.is_none(), "--nproc starts processes; this one was started as one of several already");
         return launcher::start(processes as usize);
     }
-    let (rank, workers) = launch.map_or((0, 1), |launch| (launch.rank, launch.count));
+    let (rank, workers) = launch.map_or((0, 1), |launch| (launch.rank, launch.world_size));
     let stop = end_on_signals("videos that are done stay, and the same command goes on")?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     let sample_fps = arguments.fps.map(FrameRate::as_f64);
@@ -149,16 +151,16 @@ struct Display {
 }
 
 impl Display {
-    fn show(&mut self, event: &Progress<'_>) {
+    fn show(&mut self, event: &TokenizeProgress<'_>) {
         match event {
-            Progress::LeftOut(left_out) => println!("{left_out}"),
-            Progress::Started { videos, done } => {
+            TokenizeProgress::LeftOut(left_out) => println!("{left_out}"),
+            TokenizeProgress::Started { videos, done } => {
                 println!("{videos} videos, {done} of them done");
                 self.bar = progress::bar(*videos as u64, "videos");
                 self.bar.set_position(*done as u64);
                 self.bar.reset_eta();
             }
-            Progress::Video { path, meter } => {
+            TokenizeProgress::Video { path, meter } => {
                 self.bar.inc(1);
                 progress::say(&self.bar, &describe(meter));
                 if self.bar.is_hidden() && self.said.elapsed() >= EVERY {
@@ -166,16 +168,16 @@ impl Display {
                     self.said = Instant::now();
                 }
             }
-            Progress::Notice { path, notice } => {
+            TokenizeProgress::Notice { path, notice } => {
                 if let Some(line) = self.notices.line(path, notice) {
                     self.bar.suspend(|| eprintln!("{line}"));
                 }
             }
-            Progress::Skipped { path, reason } => {
+            TokenizeProgress::Skipped { path, reason } => {
                 self.bar.inc(1);
                 self.bar.suspend(|| eprintln!("skipped: {path}: {reason}"));
             }
-            Progress::Shard { resumed, .. } => self.bar.inc(*resumed as u64),
+            TokenizeProgress::Shard { resumed, .. } => self.bar.inc(*resumed as u64),
         }
     }
 
@@ -188,8 +190,8 @@ fn describe(meter: &Meter) -> String {
     format!("{:.1} frames/s  waiting {:.0} %", meter.frames_per_second(), 100.0 * meter.waiting_share())
 }
 
-fn print(summary: &Summary) {
-    let Summary { meter, shards, finished, .. } = summary;
+fn print(summary: &TokenizeSummary) {
+    let TokenizeSummary { meter, shards, finished, .. } = summary;
     println!("tokenized      {} videos, {} frames, {}", meter.videos, meter.frames, describe(meter));
     println!("shards         {finished} of {shards} finished");
     if let Some(manifest) = &summary.manifest {

@@ -6,9 +6,9 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use indicatif::ProgressBar;
 use vidtok::Config;
-use vidtok_core::Peers;
-use vidtok_torch::ProcessGroup;
-use vidtok_train::{Observer, Plan, Quality, RunOptions, StageSummary, Start, StepReport, Validation};
+use vidtok_core::ProcessGroup;
+use vidtok_torch::C10dProcessGroup;
+use vidtok_train::{Observer, RunOptions, Scores, StageSummary, Start, StepReport, TrainingPlan, Validation};
 
 use crate::args::{PROCESSES, THREADS, parse_device};
 use crate::process::launcher;
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     if arguments.dry_run {
         return dry_run(arguments);
     }
-    let group = launch.map(|launch| ProcessGroup::connect(&launch, device)).transpose()?;
+    let group = launch.map(|launch| C10dProcessGroup::connect(&launch, device)).transpose()?;
     let stop = stop_on_signals()?;
     let leads = group.as_ref().is_none_or(|group| group.rank() == 0);
     let options = RunOptions { device, stop, group };
@@ -124,7 +124,7 @@ impl TrainArgs {
 fn dry_run(arguments: &TrainArgs) -> anyhow::Result<()> {
     let config = arguments.config()?;
     let mut display = Display::new();
-    let plan = Plan::make(&config, &arguments.out, &mut display)?;
+    let plan = TrainingPlan::make(&config, &arguments.out, &mut display)?;
     display.bar.finish_and_clear();
     config.to_toml()?.lines().for_each(|line| println!("{line}"));
     for stage in &plan.stages {
@@ -164,7 +164,7 @@ fn print_stage(summary: &StageSummary) {
 }
 
 /// The numbers of a measured model on one line.
-fn describe(quality: &Quality) -> String {
+fn describe(quality: &Scores) -> String {
     let mut text = format!("PSNR {:.2} dB", quality.psnr);
     if let Some(ssim) = quality.ssim {
         text += &format!("  SSIM {ssim:.4}");
@@ -224,8 +224,8 @@ impl Observer for Display {
         self.bar.inc(1);
         let clips = self.bar.per_sec() * self.clips as f64;
         let mut line = format!("rec {:.4}  PSNR {:.2} dB", report.rec, report.psnr);
-        if let Some(adversary) = &report.adversary {
-            line += &format!("  gen {:.3} disc {:.3}", adversary.generator, adversary.discriminator);
+        if let Some(gan) = &report.gan {
+            line += &format!("  gen {:.3} disc {:.3}", gan.generator, gan.discriminator);
         }
         self.skipped += u64::from(report.skipped);
         if self.skipped > 0 {

@@ -9,7 +9,7 @@ use assert_cmd::Command;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoInfo};
-use vidtok_data::{Ffmpeg, Quality, Scene, VideoReader, VideoWriter};
+use vidtok_data::{Ffmpeg, Scene, VideoQuality, VideoReader, VideoWriter};
 
 pub(crate) const KL: &str = "tiny_kl";
 pub(crate) const FSQ: &str = "tiny_fsq";
@@ -54,7 +54,7 @@ impl Bench {
         let path = self.path(name);
         let rate: FrameRate = rate.parse().unwrap();
         let ffmpeg = Ffmpeg::locate().unwrap();
-        let mut writer = VideoWriter::create(&ffmpeg, &path, size, rate, Quality::default()).unwrap();
+        let mut writer = VideoWriter::create(&ffmpeg, &path, size, rate, VideoQuality::default()).unwrap();
         let times: Vec<f64> = (0..frames).map(|i| i as f64 / rate.as_f64()).collect();
         writer.write(&Scene::new(1).frames(&times, size)).unwrap();
         Box::new(writer).finish().unwrap();

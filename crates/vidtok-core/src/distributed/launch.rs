@@ -4,7 +4,7 @@ use std::env;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 
-use crate::distributed::peers::Share;
+use crate::distributed::process_group::WorldRank;
 
 /// What the environment says of this process's place among others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Launch {
     /// This process's number among all, from 0 (`RANK`).
     pub rank: usize,
     /// How many there are (`WORLD_SIZE`).
-    pub count: usize,
+    pub world_size: usize,
     /// Its number among those of its machine (`LOCAL_RANK`), which chooses its GPU.
     pub local_rank: usize,
     /// Where they meet, for those that talk to each other.
@@ -72,22 +72,22 @@ impl Launch {
         Self::from_variables(|name| env::var(name).ok())
     }
 
-    /// The places of `count` processes on this machine, whose process 0 will listen at a port that is free now and for
+    /// The places of `world_size` processes on this machine, whose process 0 will listen at a port that is free now and for
     /// the next minute.
     ///
     /// # Errors
     /// If the machine has no free port, or does not let itself be reached at it.
-    pub fn locals(count: usize) -> io::Result<Vec<Self>> {
+    pub fn locals(world_size: usize) -> io::Result<Vec<Self>> {
         let port = reserved_port()?;
         let rendezvous = Rendezvous { address: "127.0.0.1".to_owned(), port, launcher_serves: None };
-        let place = |rank| Self { rank, count, local_rank: rank, rendezvous: Some(rendezvous.clone()) };
-        Ok((0..count).map(place).collect())
+        let place = |rank| Self { rank, world_size, local_rank: rank, rendezvous: Some(rendezvous.clone()) };
+        Ok((0..world_size).map(place).collect())
     }
 
     /// Which part of what all share is this process's.
     #[must_use]
-    pub fn share(&self) -> Share {
-        Share { rank: self.rank, count: self.count }
+    pub fn share(&self) -> WorldRank {
+        WorldRank { rank: self.rank, world_size: self.world_size }
     }
 
     /// What [`from_env`](Self::from_env) reads, to start a process with; every variable is set, also where it says nothing.
@@ -95,7 +95,7 @@ impl Launch {
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let mut all = vec![
             (RANK, self.rank.to_string()),
-            (WORLD_SIZE, self.count.to_string()),
+            (WORLD_SIZE, self.world_size.to_string()),
             (LOCAL_RANK, self.local_rank.to_string()),
         ];
         if let Some(Rendezvous { address, port, launcher_serves }) = &self.rendezvous {
@@ -115,10 +115,10 @@ impl Launch {
                 _ => Err(LaunchError::Value { name, value, needed: needed.to_owned() }),
             },
         };
-        let count = number(WORLD_SIZE, usize::MAX, "the number of processes")?;
-        let rank = number(RANK, count.unwrap_or(usize::MAX), "a number below WORLD_SIZE")?;
-        let (rank, count) = match (rank, count) {
-            (Some(rank), Some(count)) => (rank, count),
+        let world_size = number(WORLD_SIZE, usize::MAX, "the number of processes")?;
+        let rank = number(RANK, world_size.unwrap_or(usize::MAX), "a number below WORLD_SIZE")?;
+        let (rank, world_size) = match (rank, world_size) {
+            (Some(rank), Some(world_size)) => (rank, world_size),
             (None, None) => return Ok(None),
             (Some(_), None) => return Err(LaunchError::Missing { present: RANK, missing: WORLD_SIZE }),
             (None, Some(_)) => return Err(LaunchError::Missing { present: WORLD_SIZE, missing: RANK }),
@@ -135,7 +135,7 @@ impl Launch {
             (Some(_), None) => return Err(LaunchError::Missing { present: MASTER_ADDR, missing: MASTER_PORT }),
             (None, Some(_)) => return Err(LaunchError::Missing { present: MASTER_PORT, missing: MASTER_ADDR }),
         };
-        Ok(Some(Self { rank, count, local_rank, rendezvous }))
+        Ok(Some(Self { rank, world_size, local_rank, rendezvous }))
     }
 }
 

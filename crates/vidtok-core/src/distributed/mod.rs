@@ -1,4 +1,4 @@
 //! Processes that share a training step: who they are, and how a launcher tells them.
 
 pub(crate) mod launch;
-pub(crate) mod peers;
+pub(crate) mod process_group;

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use vidtok_core::Share;
+use vidtok_core::WorldRank;
 
 use crate::clips::clip_set::Batch;
 use crate::clips::mixture::Mixture;
@@ -26,7 +26,7 @@ pub struct LoaderOptions {
     /// Clips in a batch, of which this process makes its part.
     pub batch: usize,
     /// Which part of each batch is this process's.
-    pub share: Share,
+    pub share: WorldRank,
     /// What decides which clips come.
     pub seed: u64,
     /// The step whose batch comes first.
@@ -60,7 +60,7 @@ impl Loader {
         if batch < 1 {
             return Err(LoadError::EmptyBatch);
         }
-        let places = share.of(batch).ok_or(LoadError::Share { batch, count: share.count })?;
+        let places = share.of(batch).ok_or(LoadError::UnevenBatch { batch, count: share.world_size })?;
         let clips = clips.into();
         Self::start_with(options, move |stop, step| clips.part_until(stop, seed, step, places.clone()))
     }
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn options(workers: usize, prefetch: usize) -> LoaderOptions {
-        LoaderOptions { batch: 1, share: Share::WHOLE, seed: 0, first_step: 0, workers, prefetch }
+        LoaderOptions { batch: 1, share: WorldRank::SINGLE, seed: 0, first_step: 0, workers, prefetch }
     }
 
     fn batch(step: u64) -> Batch {

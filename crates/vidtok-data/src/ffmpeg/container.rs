@@ -7,7 +7,7 @@ use std::path::Path;
 use vidtok_core::PixelAspect;
 
 use crate::ffmpeg::timeline::Pace;
-use crate::ffmpeg::writer::Quality;
+use crate::ffmpeg::writer::VideoQuality;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Container {
@@ -55,8 +55,8 @@ impl Container {
     }
 
     /// Whether a picture of even size is stored with half of the colour resolution along each side (4:2:0).
-    pub(super) fn halves_colours(self, quality: Quality) -> bool {
-        self != Self::Gif && quality != Quality::Lossless
+    pub(super) fn halves_colours(self, quality: VideoQuality) -> bool {
+        self != Self::Gif && quality != VideoQuality::Lossless
     }
 
     /// Whether audio of this codec (ffmpeg's name) can lie in it as it is.
@@ -101,7 +101,7 @@ impl Container {
         size: [i64; 2],
         pixel_aspect: PixelAspect,
         pace: &Pace,
-        quality: Quality,
+        quality: VideoQuality,
     ) -> Result<Vec<String>, String> {
         const TO_YUV: &str = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_inp";
         // Newer releases take the marks from the frames, older ones from the options of the encoder.
@@ -130,17 +130,17 @@ impl Container {
         let yuv = format!("{TO_YUV},format={pixels}{shape},{MARK}");
         let worst = if matches!(codec, Codec::Vp9) { 63 } else { 51 };
         let options = match (codec, quality) {
-            (_, Quality::Crf(crf)) if crf > worst => {
+            (_, VideoQuality::Crf(crf)) if crf > worst => {
                 return Err(format!("a rate factor of {crf} is too large, {worst} is the worst"));
             }
-            (Codec::H264, Quality::Crf(crf)) => format!("-c:v libx264 -crf {crf} -vf {yuv}"),
-            (_, Quality::Bitrate(0)) => return Err("a bitrate of 0 holds no video".into()),
-            (Codec::H264, Quality::Bitrate(rate)) => format!("-c:v libx264 -b:v {rate}k -vf {yuv}"),
-            (Codec::Vp9, Quality::Bitrate(rate)) => format!("-c:v libvpx-vp9 -b:v {rate}k -vf {yuv}"),
-            (Codec::H264, Quality::Lossless) => format!("-c:v libx264rgb -qp 0 -vf null{shape}"),
-            (Codec::Vp9, Quality::Crf(crf)) => format!("-c:v libvpx-vp9 -b:v 0 -crf {crf} -vf {yuv}"),
-            (Codec::Vp9, Quality::Lossless) => format!("-c:v libvpx-vp9 -lossless 1 -vf format=gbrp{shape}"),
-            (Codec::Gif, Quality::Lossless) => return Err("a GIF cannot be lossless".into()),
+            (Codec::H264, VideoQuality::Crf(crf)) => format!("-c:v libx264 -crf {crf} -vf {yuv}"),
+            (_, VideoQuality::Bitrate(0)) => return Err("a bitrate of 0 holds no video".into()),
+            (Codec::H264, VideoQuality::Bitrate(rate)) => format!("-c:v libx264 -b:v {rate}k -vf {yuv}"),
+            (Codec::Vp9, VideoQuality::Bitrate(rate)) => format!("-c:v libvpx-vp9 -b:v {rate}k -vf {yuv}"),
+            (Codec::H264, VideoQuality::Lossless) => format!("-c:v libx264rgb -qp 0 -vf null{shape}"),
+            (Codec::Vp9, VideoQuality::Crf(crf)) => format!("-c:v libvpx-vp9 -b:v 0 -crf {crf} -vf {yuv}"),
+            (Codec::Vp9, VideoQuality::Lossless) => format!("-c:v libvpx-vp9 -lossless 1 -vf format=gbrp{shape}"),
+            (Codec::Gif, VideoQuality::Lossless) => return Err("a GIF cannot be lossless".into()),
             (Codec::Gif, _) => match pace {
                 Pace::Even(rate) if rate.as_f64() > 100.0 => {
                     return Err(format!("a GIF cannot hold {rate} frames per second, only up to 100"));

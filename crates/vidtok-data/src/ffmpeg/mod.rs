@@ -21,7 +21,7 @@ pub(crate) use picture::Picture;
 pub use reader::VideoReader;
 pub use stop::Stop;
 pub use timeline::Timeline;
-pub use writer::{Destination, Quality, VideoWriter, WriteOptions, save_png};
+pub use writer::{Destination, VideoQuality, VideoWriter, WriteOptions, save_png};
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -19,7 +19,7 @@ use crate::input::notice::Notice;
 
 /// How much of the picture a video keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quality {
+pub enum VideoQuality {
     /// The encoder's constant rate factor: 0 is best, 51 worst (63 in WebM), 18 looks like the source. GIFs ignore it.
     Crf(u8),
     /// About so many bits of video a second, in thousands. GIFs ignore it.
@@ -28,24 +28,24 @@ pub enum Quality {
     Lossless,
 }
 
-impl Default for Quality {
+impl Default for VideoQuality {
     fn default() -> Self {
         Self::Crf(18)
     }
 }
 
-/// How a video is stored. From a [`Quality`], with everything else as it is by default.
+/// How a video is stored. From a [`VideoQuality`], with everything else as it is by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteOptions {
     /// How much of the picture is kept.
-    pub quality: Quality,
+    pub quality: VideoQuality,
     /// Whether a frame of odd size gets its last row or column once more, so that its size is even and it can be stored
     /// with half of the colour resolution (4:2:0), which all players show. GIFs and lossless videos stay as they are.
     pub player_friendly: bool,
 }
 
-impl From<Quality> for WriteOptions {
-    fn from(quality: Quality) -> Self {
+impl From<VideoQuality> for WriteOptions {
+    fn from(quality: VideoQuality) -> Self {
         Self { quality, ..Self::default() }
     }
 }

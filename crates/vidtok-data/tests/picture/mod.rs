@@ -8,8 +8,8 @@ use tch::{Kind, Tensor};
 use tempfile::TempDir;
 use vidtok_core::{FrameSink, FrameSource};
 use vidtok_data::{
-    Destination, Ffmpeg, Hdr, HdrTransfer, InputOptions, Notice, Preparation, PreparedVideo, Quality, ReadOptions,
-    Timeline, VideoReader, VideoWriter, WriteOptions,
+    Destination, Ffmpeg, Hdr, HdrTransfer, InputOptions, Notice, Preparation, PreparedVideo, ReadOptions, Timeline,
+    VideoQuality, VideoReader, VideoWriter, WriteOptions,
 };
 
 use super::{retell, run};
@@ -79,7 +79,7 @@ fn pixels_of_lossless_videos_keep_their_shape_too() {
     let timeline = Timeline::even("25".parse().unwrap()).with_pixel_aspect("11:16".parse().unwrap());
     for name in ["a.mp4", "a.webm"] {
         let (ffmpeg, file) = (Ffmpeg::locate().unwrap(), Destination::File(folder.path().join(name)));
-        let mut writer = VideoWriter::retell(&ffmpeg, file, [48, 176], &timeline, Quality::Lossless).unwrap();
+        let mut writer = VideoWriter::retell(&ffmpeg, file, [48, 176], &timeline, VideoQuality::Lossless).unwrap();
         writer.write(&Tensor::zeros([1, 48, 176, 3], (Kind::Uint8, tch::Device::Cpu))).unwrap();
         Box::new(writer).finish().unwrap();
         assert_eq!(aspect(&folder, name), "11/16", "{name}");
@@ -375,7 +375,7 @@ fn odd_sizes_are_told_and_made_even_for_players() {
     for (name, size, options) in [
         ("c.mp4", [32, 48], WriteOptions::default()),
         ("c.gif", [33, 47], WriteOptions::default()),
-        ("d.mp4", [33, 47], WriteOptions::from(Quality::Lossless)),
+        ("d.mp4", [33, 47], WriteOptions::from(VideoQuality::Lossless)),
     ] {
         let writer = VideoWriter::create(&ffmpeg, folder.path().join(name), size, rate, options).unwrap();
         assert_eq!(writer.notices(), [], "{name}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use vidtok_core::{FrameSource, Share};
+use vidtok_core::{FrameSource, WorldRank};
 use vidtok_data::{
     ClipSet, ClipSpec, FrameFolder, HeldOut, InputOptions, Library, LibraryOptions, LoadError, Loader, LoaderOptions,
     Quarantined, Reach, Source,
@@ -42,7 +42,7 @@ fn wide() -> ClipSpec {
 }
 
 fn load(set: &Arc<ClipSet>, first_step: u64, workers: usize, count: usize) -> Vec<(Vec<String>, Vec<i64>)> {
-    let options = LoaderOptions { batch: 3, share: Share::WHOLE, seed: 8, first_step, workers, prefetch: 2 };
+    let options = LoaderOptions { batch: 3, share: WorldRank::SINGLE, seed: 8, first_step, workers, prefetch: 2 };
     let batches = Loader::start(Arc::clone(set), options).unwrap().take(count).map(Result::unwrap);
     batches.map(|batch| (batch.names, numbers(&batch.clips))).collect()
 }
@@ -132,7 +132,7 @@ fn when_no_video_can_be_read_the_first_reason_is_told() {
     let set = Arc::new(open(&paths, spec(3)));
     telling(set.batch(0, 0, 2).unwrap_err());
     telling(set.first_clips(2).unwrap_err());
-    let options = LoaderOptions { batch: 2, share: Share::WHOLE, seed: 0, first_step: 0, workers: 3, prefetch: 1 };
+    let options = LoaderOptions { batch: 2, share: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 3, prefetch: 1 };
     for result in Loader::start(set, options).unwrap().take(5) {
         telling(result.unwrap_err());
     }

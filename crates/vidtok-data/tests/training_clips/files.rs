@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink};
 use vidtok_data::{
-    ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, HeldOut, InputOptions, Library, LibraryOptions, Quality, Source,
+    ClipRule, ClipSet, ClipSpec, Crop, Ffmpeg, HeldOut, InputOptions, Library, LibraryOptions, Source, VideoQuality,
     VideoWriter,
 };
 
@@ -21,7 +21,7 @@ pub(crate) fn ffmpeg() -> Ffmpeg {
 pub(crate) fn write(path: &Path, frames: &Tensor) {
     let size = [frames.size()[1], frames.size()[2]];
     let fps = FrameRate::new(25, 1).unwrap();
-    let mut writer = VideoWriter::create(&ffmpeg(), path, size, fps, Quality::Lossless).unwrap();
+    let mut writer = VideoWriter::create(&ffmpeg(), path, size, fps, VideoQuality::Lossless).unwrap();
     writer.write(frames).unwrap();
     Box::new(writer).finish().unwrap();
 }

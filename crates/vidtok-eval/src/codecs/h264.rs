@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 use vidtok_core::{Codec, FrameRate, FrameSink, FrameSource, Reconstructor};
-use vidtok_data::{Ffmpeg, Quality, VideoReader, VideoWriter, to_frames, to_model_range};
+use vidtok_data::{Ffmpeg, VideoQuality, VideoReader, VideoWriter, to_frames, to_model_range};
 
 use crate::codecs::WINDOW;
 use crate::codecs::reconstructors::{Coded, WholeClip};
@@ -41,7 +41,7 @@ impl H264 {
         let mut clips = Vec::new();
         let mut bytes = 0;
         for clip in clip.split(1, 0) {
-            let quality = Quality::Bitrate(self.kilobits);
+            let quality = VideoQuality::Bitrate(self.kilobits);
             let mut writer = VideoWriter::create(&self.ffmpeg, &path, [size[3], size[4]], frame_rate, quality)?;
             writer.write(&to_frames(&clip))?;
             Box::new(writer).finish()?;

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
 use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed, VideoError};
 use vidtok_data::{
-    Ffmpeg, Notice, Preparation, PreparedVideo, Quality, Reading, VideoWriter, WriteOptions, path_text, to_frames,
+    Ffmpeg, Notice, Preparation, PreparedVideo, Reading, VideoQuality, VideoWriter, WriteOptions, path_text, to_frames,
     to_unit_range, unusable,
 };
 use vidtok_report::difference;
@@ -46,7 +46,7 @@ pub struct EvaluateOptions {
 
 /// What an evaluation tells while it works.
 #[derive(Debug)]
-pub enum Progress<'a> {
+pub enum EvaluationProgress<'a> {
     /// A codec begins a video, or passes over one that is done.
     Video {
         /// The codec's name.
@@ -81,7 +81,7 @@ pub fn evaluate(
     protocol: &Protocol,
     device: Device,
     options: &EvaluateOptions,
-    tell: &mut dyn FnMut(Progress<'_>),
+    tell: &mut dyn FnMut(EvaluationProgress<'_>),
 ) -> Result<Evaluation, EvalError> {
     for (index, codec) in codecs.iter().enumerate() {
         if codecs[..index].iter().any(|other| other.name() == codec.name()) {
@@ -116,7 +116,7 @@ pub fn evaluate(
             Err(_) if run.is_stopped() => return Err(EvalError::Stopped),
             Err(error) => {
                 let video = unmeasured_by(error, name)?;
-                tell(Progress::Unmeasured(&video));
+                tell(EvaluationProgress::Unmeasured(&video));
                 unmeasured.push(video);
             }
         }
@@ -198,7 +198,7 @@ impl Run<'_> {
         codecs: &[Box<dyn Codec>],
         path: &Path,
         name: &str,
-        tell: &mut dyn FnMut(Progress<'_>),
+        tell: &mut dyn FnMut(EvaluationProgress<'_>),
     ) -> Result<Vec<Part>, EvalError> {
         let mut known = Known::new();
         let mut parts = Vec::new();
@@ -206,7 +206,7 @@ impl Run<'_> {
             if self.is_stopped() {
                 return Err(EvalError::Stopped);
             }
-            tell(Progress::Video { codec: codec.name(), video: name });
+            tell(EvaluationProgress::Video { codec: codec.name(), video: name });
             let folder = self.options.out.join("parts").join(file_stem(codec.name()));
             let file = folder.join(file_stem(name) + ".safetensors");
             let stamp = self.stamp(codec.as_ref(), path);
@@ -215,7 +215,7 @@ impl Run<'_> {
             let length = if self.protocol.long { PIECE } else { codec.window() };
             let part = match Part::read(&file, &stamp).filter(|part| shown && part.measures.not_finite().is_none()) {
                 Some(part) => {
-                    tell(Progress::Frames(part.about.frames));
+                    tell(EvaluationProgress::Frames(part.about.frames));
                     part
                 }
                 None => {
@@ -269,11 +269,11 @@ impl Run<'_> {
         stamp: String,
         player: Option<&Path>,
         features: Option<&Tensor>,
-        tell: &mut dyn FnMut(Progress<'_>),
+        tell: &mut dyn FnMut(EvaluationProgress<'_>),
     ) -> Result<Part, EvalError> {
         let mut video = PreparedVideo::open(&self.ffmpeg, path, &self.preparation)?;
         for notice in &video.notices() {
-            tell(Progress::Notice { video: name, notice });
+            tell(EvaluationProgress::Notice { video: name, notice });
         }
         let (frames, rate, [h, w]) = (video.frames(), video.frame_rate(), self.protocol.size);
         let about = About { stamp, frames, fps: rate.as_f64(), windows: 0, pixels: 0.0, bits: None, seconds: 0.0 };
@@ -292,7 +292,7 @@ impl Run<'_> {
                 for piece in coded.into_iter().flat_map(|coded| pieces.push(coded)) {
                     taker.take(piece, PIECE, features)?;
                 }
-                tell(Progress::Frames(count));
+                tell(EvaluationProgress::Frames(count));
             }
             if let Some(rest) = pieces.rest() {
                 let real = rest.input.size()[2] as usize;
@@ -314,7 +314,7 @@ impl Run<'_> {
                 let code = || codec.start([length as i64, h, w], rate).push(&clips);
                 let coded = taker.timed(|| self.code(codec, code))?;
                 taker.take(whole(codec, &clips, coded)?, real, features)?;
-                tell(Progress::Frames(real));
+                tell(EvaluationProgress::Frames(real));
             }
         }
         let Taker { about, instruments, player } = taker;
@@ -450,7 +450,7 @@ impl Player {
             fs::create_dir_all(folder).map_err(EvalError::file(folder))?;
         }
         // It is to be shown by a browser.
-        let options = WriteOptions { quality: Quality::Crf(23), player_friendly: true };
+        let options = WriteOptions { quality: VideoQuality::Crf(23), player_friendly: true };
         let writer = VideoWriter::create(ffmpeg, path, [h, 3 * w], rate, options).map_err(EvalError::Player)?;
         Ok(Self { writer })
     }

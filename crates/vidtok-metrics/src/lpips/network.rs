@@ -73,7 +73,7 @@ impl fmt::Display for LpipsNet {
     }
 }
 
-/// A convolution: its place in torchvision's `features`, channels, and geometry.
+/// A convolution: its place in torchvision's `features`, channels, and config.
 struct Shape {
     place: usize,
     input: i64,

@@ -112,7 +112,9 @@ impl LatentSums {
         let counts: Vec<(i64, u64)> = codes.counts().collect();
         for block in counts.chunks(BLOCK as usize) {
             let indices: Vec<i32> = block.iter().map(|(code, _)| *code as i32).collect();
-            let Some(latents) = quantizer.codes(&Tensor::from_slice(&indices).view([1, -1, 1, 1])) else { break };
+            let Some(latents) = quantizer.indices_to_codes(&Tensor::from_slice(&indices).view([1, -1, 1, 1])) else {
+                break;
+            };
             let channels = latents.size()[1];
             sums.resize(channels as usize);
             for channel in 0..channels {

@@ -4,7 +4,7 @@
 //! not depend on what a process happens to hold.
 
 use tch::Device;
-use vidtok::{Error, Plan, Tokenizer, Window, Work};
+use vidtok::{Error, MemoryPlan, Tokenizer, Window, Work};
 
 /// What the program takes with libtorch, beside weights and frames, in bytes.
 const PROGRAM: u64 = 384 << 20;
@@ -17,9 +17,9 @@ pub(crate) fn plan(
     window: Option<Window>,
     waiting: u64,
     budget: u64,
-) -> Result<Plan, Error> {
+) -> Result<MemoryPlan, Error> {
     let weights = tokenizer.parameters().iter().map(|(_, tensor)| tensor.numel() * tensor.kind().elt_size_in_bytes());
     // On a GPU the budget is for what comes beside the weights.
     let held = if tokenizer.device() == Device::Cpu { PROGRAM + weights.sum::<usize>() as u64 + waiting } else { 0 };
-    Plan::beside(tokenizer, work, clip, window, held, Some(budget))
+    MemoryPlan::beside(tokenizer, work, clip, window, held, Some(budget))
 }

@@ -69,7 +69,7 @@ const ESCAPED: &str = "its name is not UTF-8, and is given with other bytes esca
 
 /// What is told while videos are tokenized.
 #[derive(Debug)]
-pub enum Progress<'a> {
+pub enum TokenizeProgress<'a> {
     /// Files of the folder that are no videos.
     LeftOut(&'a LeftOut),
     /// The work begins.
@@ -147,7 +147,7 @@ impl Meter {
 
 /// What a call has done.
 #[derive(Debug)]
-pub struct Summary {
+pub struct TokenizeSummary {
     /// What this worker did.
     pub meter: Meter,
     /// Shards of the dataset.
@@ -169,8 +169,8 @@ pub struct Summary {
 pub fn tokenize(
     tokenizer: &Tokenizer,
     options: &TokenizeOptions,
-    tell: &mut dyn FnMut(Progress<'_>),
-) -> Result<Summary, TokenizeError> {
+    tell: &mut dyn FnMut(TokenizeProgress<'_>),
+) -> Result<TokenizeSummary, TokenizeError> {
     let &TokenizeOptions { rank, workers, .. } = options;
     if rank >= workers {
         return Err(TokenizeError::setting("the rank of a worker", format!("less than {workers}"), rank));
@@ -180,7 +180,7 @@ pub fn tokenize(
     let VideoList { root, videos, left_out } = list_videos(&options.data)?;
     let paths = relative(&root, videos)?;
     if !left_out.is_empty() {
-        tell(Progress::LeftOut(&left_out));
+        tell(TokenizeProgress::LeftOut(&left_out));
     }
     let folder = Folder::create(&options.out)?;
     let lock = folder.lock()?;
@@ -212,7 +212,7 @@ struct Worker<'a> {
     /// The folder of the videos.
     root: PathBuf,
     meter: Meter,
-    tell: &'a mut dyn FnMut(Progress<'_>),
+    tell: &'a mut dyn FnMut(TokenizeProgress<'_>),
 }
 
 /// Why no tokens came of a video.
@@ -240,9 +240,9 @@ impl<E: Into<TokenizeError>> From<E> for Fault {
 }
 
 impl Worker<'_> {
-    fn work(&mut self, mut list: WorkList, ahead: &mut DecodeAhead) -> Result<Summary, TokenizeError> {
+    fn work(&mut self, mut list: WorkList, ahead: &mut DecodeAhead) -> Result<TokenizeSummary, TokenizeError> {
         let done = count_videos(list.shards.iter().filter(|shard| self.folder.is_finished(shard.shard)));
-        (self.tell)(Progress::Started { videos: count_videos(&list.shards), done });
+        (self.tell)(TokenizeProgress::Started { videos: count_videos(&list.shards), done });
         loop {
             let has_worked = self.pass(&list, ahead)?;
             // Another worker may have appended to the list or given up a claim meanwhile.
@@ -255,7 +255,7 @@ impl Worker<'_> {
     }
 
     /// Whoever calls holds the folder's lock.
-    fn summary(&self, list: &WorkList) -> Result<Summary, TokenizeError> {
+    fn summary(&self, list: &WorkList) -> Result<TokenizeSummary, TokenizeError> {
         let finished = list.shards.iter().filter(|shard| self.folder.is_finished(shard.shard)).count();
         let shards = list.shards.len();
         let manifest = if finished == shards {
@@ -263,7 +263,7 @@ impl Worker<'_> {
         } else {
             None
         };
-        Ok(Summary { meter: self.meter.clone(), shards, finished, stopped: self.is_stopped(), manifest })
+        Ok(TokenizeSummary { meter: self.meter.clone(), shards, finished, stopped: self.is_stopped(), manifest })
     }
 
     fn is_stopped(&self) -> bool {
@@ -329,12 +329,12 @@ impl Worker<'_> {
                 Ok(frames) => {
                     self.meter.videos += 1;
                     self.meter.frames += frames;
-                    (self.tell)(Progress::Video { path: &listed_video.path, meter: &self.meter });
+                    (self.tell)(TokenizeProgress::Video { path: &listed_video.path, meter: &self.meter });
                 }
                 // What told us to stop may have told ffmpeg too, whose end is not the video's fault.
                 Err(_) if self.is_stopped() => return Ok(false),
                 Err(Fault::Unusable(reason)) => {
-                    (self.tell)(Progress::Skipped { path: &listed_video.path, reason: &reason });
+                    (self.tell)(TokenizeProgress::Skipped { path: &listed_video.path, reason: &reason });
                     let path = listed_video.path.clone();
                     part::skip(&parts, place, &SkippedVideo { shard: listed.shard, path, reason, file })?;
                 }
@@ -342,7 +342,7 @@ impl Worker<'_> {
             }
         }
         self.assemble(listed, &parts)?;
-        (self.tell)(Progress::Shard { shard: listed.shard, resumed });
+        (self.tell)(TokenizeProgress::Shard { shard: listed.shard, resumed });
         Ok(true)
     }
 
@@ -358,7 +358,7 @@ impl Worker<'_> {
         let waiting = video.bytes_ahead()?;
         let AheadInfo { source, frames, size: [h, w], frame_rate, times, pixel_aspect, notices } = info;
         for notice in &notices {
-            (self.tell)(Progress::Notice { path: &listed.path, notice });
+            (self.tell)(TokenizeProgress::Notice { path: &listed.path, notice });
         }
         let source_size = [source.height, source.width];
         let resized = self.options.preparation.resized(source_size);

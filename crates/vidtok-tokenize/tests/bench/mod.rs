@@ -10,10 +10,10 @@ use tch::{Device, Tensor};
 use tempfile::TempDir;
 use vidtok::{Config, Tokenizer};
 use vidtok_core::{FrameRate, FrameSink};
-use vidtok_data::{Ffmpeg, Preparation, Quality, Scene, VideoWriter};
+use vidtok_data::{Ffmpeg, Preparation, Scene, VideoQuality, VideoWriter};
 use vidtok_tokenize::{
-    Dataset, NumberType, Progress, Shard, ShardFormat, Summary, TokenizeError, TokenizeOptions, Tokens, VideoEntry,
-    shards, tokenize,
+    Dataset, NumberType, Shard, ShardFormat, TokenizeError, TokenizeOptions, TokenizeProgress, TokenizeSummary, Tokens,
+    VideoEntry, shards, tokenize,
 };
 
 pub(crate) struct Bench {
@@ -43,11 +43,11 @@ impl Bench {
     /// Writes a lossless video of a made-up scene, another one for each number of frames.
     pub(crate) fn video(&self, name: &str, frames: usize, size: [i64; 2]) {
         let times: Vec<f64> = (0..frames).map(|i| i as f64 / 10.0).collect();
-        self.write(name, &Scene::new(frames as u64).frames(&times, size), Quality::Lossless);
+        self.write(name, &Scene::new(frames as u64).frames(&times, size), VideoQuality::Lossless);
     }
 
     /// Writes a video of frames uint8 `[t, h, w, 3]`, ten a second.
-    pub(crate) fn write(&self, name: &str, frames: &Tensor, quality: Quality) {
+    pub(crate) fn write(&self, name: &str, frames: &Tensor, quality: VideoQuality) {
         let (size, rate) = ([frames.size()[1], frames.size()[2]], FrameRate::new(10, 1).unwrap());
         let ffmpeg = Ffmpeg::locate().unwrap();
         let mut writer = VideoWriter::create(&ffmpeg, self.path(name), size, rate, quality).unwrap();
@@ -84,10 +84,10 @@ pub(crate) fn model(config: &str, causality: &str) -> Tokenizer {
 pub(crate) fn run(
     tokenizer: &Tokenizer,
     options: &TokenizeOptions,
-) -> Result<(Summary, BTreeMap<String, String>), TokenizeError> {
+) -> Result<(TokenizeSummary, BTreeMap<String, String>), TokenizeError> {
     let mut skipped = BTreeMap::new();
     let summary = tokenize(tokenizer, options, &mut |event| {
-        if let Progress::Skipped { path, reason } = event {
+        if let TokenizeProgress::Skipped { path, reason } = event {
             skipped.insert(path.to_owned(), reason.to_owned());
         }
     })?;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tch::{Device, Kind, TchError, Tensor};
 use torch_sys::C_tensor;
-use vidtok_core::{Launch, Peers, Rendezvous};
+use vidtok_core::{Launch, ProcessGroup, Rendezvous};
 
 use crate::shim;
 
@@ -86,20 +86,20 @@ pub enum ProcessGroupError {
 
 /// This process among those of a group.
 #[derive(Debug)]
-pub struct ProcessGroup {
-    handle: NonNull<shim::ProcessGroup>,
+pub struct C10dProcessGroup {
+    handle: NonNull<shim::C10dProcessGroup>,
     rank: usize,
     count: usize,
     device: Device,
 }
 
-impl ProcessGroup {
+impl C10dProcessGroup {
     /// Meets the other processes that were launched, where all compute on this kind of device. A process does so once.
     ///
     /// # Errors
     /// If the launcher did not say where, they do not meet within half an hour, or the process has met others before.
     pub fn connect(launch: &Launch, device: Device) -> Result<Rc<Self>, ProcessGroupError> {
-        let &Launch { rank, count, ref rendezvous, .. } = launch;
+        let &Launch { rank, world_size, ref rendezvous, .. } = launch;
         let Rendezvous { address, port, launcher_serves } =
             rendezvous.as_ref().ok_or(ProcessGroupError::NoRendezvous)?;
         let text = |text: &str| {
@@ -177,7 +177,7 @@ impl ProcessGroup {
         Ok(received)
     }
 
-    /// [`Peers::mean`] between passes, where it need not panic.
+    /// [`ProcessGroup::mean`] between passes, where it need not panic.
     ///
     /// # Errors
     /// If another process is gone.
@@ -216,12 +216,12 @@ impl ProcessGroup {
     }
 }
 
-impl Peers for ProcessGroup {
+impl ProcessGroup for C10dProcessGroup {
     fn rank(&self) -> usize {
         self.rank
     }
 
-    fn count(&self) -> usize {
+    fn world_size(&self) -> usize {
         self.count
     }
 
@@ -230,7 +230,7 @@ impl Peers for ProcessGroup {
     }
 }
 
-impl Drop for ProcessGroup {
+impl Drop for C10dProcessGroup {
     fn drop(&mut self) {
         // SAFETY: the group was made for us and is released once; reducers keep it alive.
         unsafe { shim::vidtok_process_group_release(self.handle.as_ptr()) }
@@ -242,7 +242,7 @@ impl Drop for ProcessGroup {
 #[derive(Debug)]
 pub struct GradientReducer {
     handle: NonNull<shim::GradientReducer>,
-    group: Rc<ProcessGroup>,
+    group: Rc<C10dProcessGroup>,
 }
 
 impl GradientReducer {
@@ -252,7 +252,7 @@ impl GradientReducer {
     /// # Errors
     /// If they are not the same everywhere, or another process is gone.
     pub fn new<'a>(
-        group: &Rc<ProcessGroup>,
+        group: &Rc<C10dProcessGroup>,
         parameters: impl IntoIterator<Item = &'a Tensor>,
     ) -> Result<Self, ProcessGroupError> {
         let all: Vec<Tensor> = parameters.into_iter().map(Tensor::shallow_clone).collect();

@@ -7,14 +7,14 @@ use torch_sys::C_tensor;
 
 /// Frames in front of those that a layer is given. A convolution takes them from where they are.
 #[derive(Debug)]
-pub enum Past {
+pub enum CausalContext {
     /// So many frames of zeros; none, too.
     Zeros(i64),
     /// Frames `[b, n, h, w, c]`.
     Frames(Tensor),
 }
 
-impl Past {
+impl CausalContext {
     /// No frames.
     pub const NONE: Self = Self::Zeros(0);
 

@@ -8,7 +8,7 @@
 
 use tch::Tensor;
 
-use crate::nn::causal_context::Past;
+use crate::nn::causal_context::CausalContext;
 use crate::nn::conv_call::{convolution, normed_convolution};
 use crate::nn::init::Init;
 use crate::nn::norm::LayerNorm;
@@ -38,7 +38,7 @@ impl ConvInit {
 
 /// Kernel, stride and zero padding over height and width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SpatialGeometry {
+pub struct SpatialConvConfig {
     /// Kernel size.
     pub kernel: i64,
     /// Stride.
@@ -49,7 +49,7 @@ pub struct SpatialGeometry {
 
 /// Kernel, stride and zero padding over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TemporalGeometry {
+pub struct TemporalConvConfig {
     /// Kernel size.
     pub kernel: i64,
     /// Stride.
@@ -83,18 +83,18 @@ impl RowEdges {
 pub struct Conv2d {
     weight: Parameter,
     bias: Parameter,
-    geometry: SpatialGeometry,
+    config: SpatialConvConfig,
 }
 
 impl Conv2d {
     /// 3x3, the size stays.
-    pub const SAME: SpatialGeometry = SpatialGeometry { kernel: 3, stride: 1, padding: 1 };
+    pub const SAME: SpatialConvConfig = SpatialConvConfig { kernel: 3, stride: 1, padding: 1 };
 
     /// Makes or loads the layer.
     #[must_use]
-    pub fn new(path: &ParamPath, input: i64, output: i64, geometry: SpatialGeometry, init: ConvInit) -> Self {
-        let (weight, bias) = init.get(path, &[output, input, geometry.kernel, geometry.kernel]);
-        Self { weight, bias, geometry }
+    pub fn new(path: &ParamPath, input: i64, output: i64, config: SpatialConvConfig, init: ConvInit) -> Self {
+        let (weight, bias) = init.get(path, &[output, input, config.kernel, config.kernel]);
+        Self { weight, bias, config }
     }
 
     pub(crate) fn weight(&self) -> &Tensor {
@@ -112,17 +112,17 @@ impl Conv2d {
 
     /// [`forward`](Self::forward) of a part of the rows.
     pub fn forward_between(&self, x: &Tensor, edges: RowEdges) -> Tensor {
-        let SpatialGeometry { stride, padding, .. } = self.geometry;
+        let SpatialConvConfig { stride, padding, .. } = self.config;
         let padding = [edges.padding(padding), padding];
         check_input("Conv2d", x, &self.weight);
-        of_clip(&convolution(&pictures(x), &Past::NONE, &self.weight, &self.bias, [stride; 2], padding), x)
+        of_clip(&convolution(&pictures(x), &CausalContext::NONE, &self.weight, &self.bias, [stride; 2], padding), x)
     }
 
     /// [`forward`](Self::forward) of `norm`'s [`forward_silu`](LayerNorm::forward_silu), which is made a few rows at a
     /// time where there is a kernel for that and no gradient is recorded. Otherwise `x` is let go of before the
     /// convolution.
     pub fn forward_normed(&self, norm: &LayerNorm, x: Tensor) -> Tensor {
-        let SpatialGeometry { stride, padding, .. } = self.geometry;
+        let SpatialConvConfig { stride, padding, .. } = self.config;
         check_input("Conv2d", &x, &self.weight);
         let fused =
             (stride == 1).then(|| normed_convolution(norm, &pictures(&x), &self.weight, &self.bias, [padding; 2]));
@@ -169,32 +169,32 @@ fn of_clip(pictures: &Tensor, x: &Tensor) -> Tensor {
 pub struct Conv1d {
     weight: Parameter,
     bias: Parameter,
-    geometry: TemporalGeometry,
+    config: TemporalConvConfig,
 }
 
 impl Conv1d {
     /// Makes or loads the layer.
     #[must_use]
-    pub fn new(path: &ParamPath, input: i64, output: i64, geometry: TemporalGeometry, init: ConvInit) -> Self {
-        let (weight, bias) = init.get(path, &[output, input, geometry.kernel]);
-        Self { weight, bias, geometry }
+    pub fn new(path: &ParamPath, input: i64, output: i64, config: TemporalConvConfig, init: ConvInit) -> Self {
+        let (weight, bias) = init.get(path, &[output, input, config.kernel]);
+        Self { weight, bias, config }
     }
 
     /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        self.forward_after(&Past::NONE, x)
+        self.forward_after(&CausalContext::NONE, x)
     }
 
     /// [`forward`](Self::forward) of `x` after its past.
-    pub fn forward_after(&self, past: &Past, x: &Tensor) -> Tensor {
+    pub fn forward_after(&self, context: &CausalContext, x: &Tensor) -> Tensor {
         check_input("Conv1d", x, &self.weight);
-        past.check(x);
+        context.check(x);
         let size = x.size();
-        let TemporalGeometry { stride, padding, .. } = self.geometry;
+        let TemporalConvConfig { stride, padding, .. } = self.config;
         // A picture of t rows and h*w columns.
         let picture = |x: &Tensor| x.reshape([size[0], x.size()[1], size[2] * size[3], size[4]]).permute([0, 3, 1, 2]);
         let weight = self.weight.unsqueeze(-1);
-        let y = convolution(&picture(x), &past.map(picture), &weight, &self.bias, [stride, 1], [padding, 0]);
+        let y = convolution(&picture(x), &context.map(picture), &weight, &self.bias, [stride, 1], [padding, 0]);
         let y = y.permute([0, 2, 3, 1]).contiguous();
         let out = y.size();
         y.view([size[0], out[1], size[2], size[3], out[3]])
@@ -207,15 +207,15 @@ impl Conv1d {
 pub struct Conv3d {
     weight: Parameter,
     bias: Parameter,
-    geometry: TemporalGeometry,
+    config: TemporalConvConfig,
 }
 
 impl Conv3d {
-    /// Makes or loads the layer; `geometry` is over time.
+    /// Makes or loads the layer; `config` is over time.
     #[must_use]
-    pub fn new(path: &ParamPath, input: i64, output: i64, geometry: TemporalGeometry, init: ConvInit) -> Self {
-        let (weight, bias) = init.get(path, &[output, input, geometry.kernel, 3, 3]);
-        Self { weight, bias, geometry }
+    pub fn new(path: &ParamPath, input: i64, output: i64, config: TemporalConvConfig, init: ConvInit) -> Self {
+        let (weight, bias) = init.get(path, &[output, input, config.kernel, 3, 3]);
+        Self { weight, bias, config }
     }
 
     /// `[out, in, k_t, 3, 3]`.
@@ -227,8 +227,8 @@ impl Conv3d {
         &self.bias
     }
 
-    pub(crate) fn geometry(&self) -> TemporalGeometry {
-        self.geometry
+    pub(crate) fn conv_config(&self) -> TemporalConvConfig {
+        self.config
     }
 
     /// The layer whose output is `factor` times this one's; `factor` is one number.
@@ -236,21 +236,21 @@ impl Conv3d {
     pub fn scaled(&self, factor: &Tensor) -> Self {
         assert!(factor.numel() == 1, "Conv3d: the factor is {:?}; expected one number", factor.size());
         let scale = |parameter: &Parameter| Parameter::from(&**parameter * factor);
-        Self { weight: scale(&self.weight), bias: scale(&self.bias), geometry: self.geometry }
+        Self { weight: scale(&self.weight), bias: scale(&self.bias), config: self.config }
     }
 
     /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        self.forward_after(&Past::NONE, x, RowEdges::Zeros)
+        self.forward_after(&CausalContext::NONE, x, RowEdges::Zeros)
     }
 
     /// [`forward`](Self::forward) of `x`, or of a part of its rows, after its past.
-    pub fn forward_after(&self, past: &Past, x: &Tensor, edges: RowEdges) -> Tensor {
-        let TemporalGeometry { stride, padding, .. } = self.geometry;
+    pub fn forward_after(&self, context: &CausalContext, x: &Tensor, edges: RowEdges) -> Tensor {
+        let TemporalConvConfig { stride, padding, .. } = self.config;
         let padding = [padding, edges.padding(1), 1];
         check_input("Conv3d", x, &self.weight);
-        past.check(x);
-        let y = convolution(&clips(x), &past.map(clips), &self.weight, &self.bias, [stride, 1, 1], padding);
+        context.check(x);
+        let y = convolution(&clips(x), &context.map(clips), &self.weight, &self.bias, [stride, 1, 1], padding);
         y.permute([0, 2, 3, 4, 1]).contiguous()
     }
 }
@@ -327,12 +327,12 @@ mod tests {
     fn conv2d_equals_the_convolution_of_each_frame_in_the_public_layout() {
         tch::manual_seed(0);
         let x = random(&[2, 3, 6, 7, 4]);
-        let down = SpatialGeometry { kernel: 3, stride: 2, padding: 0 };
-        for geometry in [Conv2d::SAME, down] {
-            let conv = Conv2d::new(&ParamPath::fresh(Device::Cpu), 4, 5, geometry, ConvInit::Default);
+        let down = SpatialConvConfig { kernel: 3, stride: 2, padding: 0 };
+        for config in [Conv2d::SAME, down] {
+            let conv = Conv2d::new(&ParamPath::fresh(Device::Cpu), 4, 5, config, ConvInit::Default);
             let frame = x.select(1, 2).permute([0, 3, 1, 2]).contiguous();
             let expected =
-                frame.conv2d(&conv.weight, Some(&*conv.bias), [geometry.stride; 2], [geometry.padding; 2], [1; 2], 1);
+                frame.conv2d(&conv.weight, Some(&*conv.bias), [config.stride; 2], [config.padding; 2], [1; 2], 1);
             assert_close(&conv.forward(&x).select(1, 2).permute([0, 3, 1, 2]), &expected);
         }
     }
@@ -341,8 +341,8 @@ mod tests {
     fn conv1d_equals_the_convolution_of_each_pixel() {
         tch::manual_seed(0);
         let x = random(&[2, 6, 3, 4, 5]);
-        let geometry = TemporalGeometry { kernel: 3, stride: 2, padding: 1 };
-        let conv = Conv1d::new(&ParamPath::fresh(Device::Cpu), 5, 7, geometry, ConvInit::Default);
+        let config = TemporalConvConfig { kernel: 3, stride: 2, padding: 1 };
+        let conv = Conv1d::new(&ParamPath::fresh(Device::Cpu), 5, 7, config, ConvInit::Default);
         let pixel = x.select(2, 1).select(2, 3).permute([0, 2, 1]).contiguous();
         let expected = pixel.conv1d(&conv.weight, Some(&*conv.bias), 2, 1, 1, 1);
         assert_close(&conv.forward(&x).select(2, 1).select(2, 3).permute([0, 2, 1]), &expected);
@@ -352,8 +352,8 @@ mod tests {
     fn conv3d_equals_the_convolution_in_the_public_layout() {
         tch::manual_seed(0);
         let x = random(&[2, 5, 4, 6, 3]);
-        let geometry = TemporalGeometry { kernel: 3, stride: 2, padding: 0 };
-        let conv = Conv3d::new(&ParamPath::fresh(Device::Cpu), 3, 8, geometry, ConvInit::Default);
+        let config = TemporalConvConfig { kernel: 3, stride: 2, padding: 0 };
+        let conv = Conv3d::new(&ParamPath::fresh(Device::Cpu), 3, 8, config, ConvInit::Default);
         let expected = x.permute([0, 4, 1, 2, 3]).contiguous().conv3d(
             &conv.weight,
             Some(&*conv.bias),
@@ -369,19 +369,22 @@ mod tests {
     fn parts_of_the_rows_give_those_of_the_whole() {
         tch::manual_seed(0);
         let x = random(&[2, 5, 8, 6, 3]);
-        let geometry = TemporalGeometry { kernel: 3, stride: 1, padding: 0 };
+        let config = TemporalConvConfig { kernel: 3, stride: 1, padding: 0 };
         let conv2d = Conv2d::new(&ParamPath::fresh(Device::Cpu), 3, 4, Conv2d::SAME, ConvInit::Default);
-        let conv3d = Conv3d::new(&ParamPath::fresh(Device::Cpu), 3, 4, geometry, ConvInit::Default);
+        let conv3d = Conv3d::new(&ParamPath::fresh(Device::Cpu), 3, 4, config, ConvInit::Default);
         let part = x.narrow(2, 2, 5);
         assert_close(&conv2d.forward_between(&part, RowEdges::Given), &conv2d.forward(&x).narrow(2, 3, 3));
-        assert_close(&conv3d.forward_after(&Past::NONE, &part, RowEdges::Given), &conv3d.forward(&x).narrow(2, 3, 3));
         assert_close(
-            &conv2d.forward_doubled(&part, RowEdges::Given),
-            &conv2d.forward_doubled(&x, RowEdges::Zeros).narrow(2, 6, 6),
+            &conv3d.forward_after(&CausalContext::NONE, &part, RowEdges::Given),
+            &conv3d.forward(&x).narrow(2, 3, 3),
         );
         assert_close(
-            &conv3d.forward_doubled(&Past::NONE, &part, RowEdges::Given),
-            &conv3d.forward_doubled(&Past::NONE, &x, RowEdges::Zeros).narrow(2, 3, 3),
+            &conv2d.forward_upsampled(&part, RowEdges::Given),
+            &conv2d.forward_upsampled(&x, RowEdges::Zeros).narrow(2, 6, 6),
+        );
+        assert_close(
+            &conv3d.forward_upsampled(&CausalContext::NONE, &part, RowEdges::Given),
+            &conv3d.forward_upsampled(&CausalContext::NONE, &x, RowEdges::Zeros).narrow(2, 3, 3),
         );
     }
 
@@ -390,26 +393,26 @@ mod tests {
     fn a_past_gives_what_it_gives_in_one_piece_with_the_rest() {
         tch::manual_seed(0);
         let root = ParamPath::fresh(Device::Cpu);
-        let geometry = |stride| TemporalGeometry { kernel: 3, stride, padding: 0 };
+        let config = |stride| TemporalConvConfig { kernel: 3, stride, padding: 0 };
         for channels in [8, 64] {
-            let conv1d = Conv1d::new(&root.sub("1d").sub(channels), channels, 64, geometry(1), ConvInit::Default);
-            let conv3d = Conv3d::new(&root.sub("3d").sub(channels), channels, 64, geometry(1), ConvInit::Default);
-            let halving = Conv3d::new(&root.sub("half").sub(channels), channels, 64, geometry(2), ConvInit::Default);
+            let conv1d = Conv1d::new(&root.sub("1d").sub(channels), channels, 64, config(1), ConvInit::Default);
+            let conv3d = Conv3d::new(&root.sub("3d").sub(channels), channels, 64, config(1), ConvInit::Default);
+            let halving = Conv3d::new(&root.sub("half").sub(channels), channels, 64, config(2), ConvInit::Default);
             let x = random(&[2, 4, 14, 18, channels]);
             let inputs = [x.shallow_clone(), x.copy().set_requires_grad(true)];
-            for past in [Past::Zeros(2), Past::Frames(random(&[2, 2, 14, 18, channels]))] {
-                let whole = past.join(x.shallow_clone());
+            for context in [CausalContext::Zeros(2), CausalContext::Frames(random(&[2, 2, 14, 18, channels]))] {
+                let whole = context.join(x.shallow_clone());
                 for x in &inputs {
-                    assert_close(&conv1d.forward_after(&past, x), &conv1d.forward(&whole));
-                    assert_close(&conv3d.forward_after(&past, x, RowEdges::Zeros), &conv3d.forward(&whole));
+                    assert_close(&conv1d.forward_after(&context, x), &conv1d.forward(&whole));
+                    assert_close(&conv3d.forward_after(&context, x, RowEdges::Zeros), &conv3d.forward(&whole));
                 }
             }
-            for past in [Past::Zeros(1), Past::Frames(random(&[2, 1, 14, 18, channels]))] {
-                let whole = past.join(x.shallow_clone());
+            for context in [CausalContext::Zeros(1), CausalContext::Frames(random(&[2, 1, 14, 18, channels]))] {
+                let whole = context.join(x.shallow_clone());
                 for x in &inputs {
-                    assert_close(&halving.forward_after(&past, x, RowEdges::Zeros), &halving.forward(&whole));
-                    let doubled = conv3d.forward_doubled(&past, x, RowEdges::Zeros);
-                    assert_close(&doubled, &conv3d.forward_doubled(&Past::NONE, &whole, RowEdges::Zeros));
+                    assert_close(&halving.forward_after(&context, x, RowEdges::Zeros), &halving.forward(&whole));
+                    let upsampled = conv3d.forward_upsampled(&context, x, RowEdges::Zeros);
+                    assert_close(&upsampled, &conv3d.forward_upsampled(&CausalContext::NONE, &whole, RowEdges::Zeros));
                 }
             }
         }
@@ -433,8 +436,8 @@ mod tests {
 
     #[test]
     fn zero_init_gives_zero() {
-        let geometry = TemporalGeometry { kernel: 3, stride: 1, padding: 1 };
-        let conv = Conv1d::new(&ParamPath::fresh(Device::Cpu), 2, 2, geometry, ConvInit::Zero);
+        let config = TemporalConvConfig { kernel: 3, stride: 1, padding: 1 };
+        let conv = Conv1d::new(&ParamPath::fresh(Device::Cpu), 2, 2, config, ConvInit::Zero);
         let y = conv.forward(&random(&[1, 3, 2, 2, 2]));
         assert_eq!(y.abs().max().double_value(&[]), 0.0);
     }

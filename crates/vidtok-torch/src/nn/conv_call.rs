@@ -4,7 +4,7 @@
 
 use tch::Tensor;
 
-use crate::nn::causal_context::Past;
+use crate::nn::causal_context::CausalContext;
 use crate::nn::norm::{EPS, LayerNorm};
 use crate::runtime::flops;
 use crate::shim;
@@ -13,22 +13,22 @@ use crate::shim;
 /// them, plus `bias` `[out]`. There are no second derivatives.
 pub(crate) fn convolution<const N: usize>(
     x: &Tensor,
-    past: &Past,
+    context: &CausalContext,
     weight: &Tensor,
     bias: &Tensor,
     stride: [i64; N],
     padding: [i64; N],
 ) -> Tensor {
-    let mut products = 0;
-    let (frames, zeros) = past.parts();
+    let mut multiply_adds = 0;
+    let (frames, zeros) = context.parts();
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
     let (stride, padding) = (stride.as_ptr(), padding.as_ptr());
     // SAFETY: tensors and arrays live during the call.
     let y = shim::tensor(|out| unsafe {
-        let products = &raw mut products;
-        shim::vidtok_convolution(x, frames, zeros, weight, bias, stride, padding, N, products, out)
+        let multiply_adds = &raw mut multiply_adds;
+        shim::vidtok_convolution(x, frames, zeros, weight, bias, stride, padding, N, multiply_adds, out)
     });
-    flops::count(2 * products);
+    flops::count(2 * multiply_adds);
     y
 }
 
@@ -44,24 +44,24 @@ pub(crate) enum Anchor {
 /// The same of an `x` whose pixels (two axes) or frames (three) are each repeated, without gradients, by a kernel of our
 /// own; `None` where there is none that is quicker than other ways. The kernel's taps are three on each axis. Zeros and
 /// the past are those of the small `x`; with [`Anchor::End`] the first frame of all stands before the first pair.
-pub(crate) fn repeated_convolution<const N: usize>(
+pub(crate) fn upsampled_convolution<const N: usize>(
     x: &Tensor,
-    past: &Past,
+    context: &CausalContext,
     weight: &Tensor,
     bias: &Tensor,
     anchor: Anchor,
     padding: [i64; N],
 ) -> Option<Tensor> {
-    let mut products = 0;
-    let (frames, zeros) = past.parts();
+    let mut multiply_adds = 0;
+    let (frames, zeros) = context.parts();
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
     let (centered, padding) = (anchor == Anchor::Middle, padding.as_ptr());
     // SAFETY: tensors and the array live during the call.
     let y = shim::maybe_tensor(|out| unsafe {
-        let products = &raw mut products;
-        shim::vidtok_repeated_convolution(x, frames, zeros, weight, bias, centered, padding, N, products, out)
+        let multiply_adds = &raw mut multiply_adds;
+        shim::vidtok_upsampled_convolution(x, frames, zeros, weight, bias, centered, padding, N, multiply_adds, out)
     });
-    flops::count(2 * products);
+    flops::count(2 * multiply_adds);
     y
 }
 
@@ -74,17 +74,17 @@ pub(crate) fn normed_convolution(
     bias: &Tensor,
     padding: [i64; 2],
 ) -> Option<Tensor> {
-    let mut products = 0;
+    let mut multiply_adds = 0;
     let (norm_weight, norm_bias) = norm.parameters();
     let (norm_weight, norm_bias) = (norm_weight.as_ptr(), norm_bias.as_ptr());
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
     let padding = padding.as_ptr();
     // SAFETY: tensors and the array live during the call.
     let y = shim::maybe_tensor(|out| unsafe {
-        let products = &raw mut products;
-        shim::vidtok_normed_convolution(x, norm_weight, norm_bias, EPS, weight, bias, padding, products, out)
+        let multiply_adds = &raw mut multiply_adds;
+        shim::vidtok_normed_convolution(x, norm_weight, norm_bias, EPS, weight, bias, padding, multiply_adds, out)
     });
-    flops::count(2 * products);
+    flops::count(2 * multiply_adds);
     y
 }
 
@@ -121,7 +121,7 @@ mod tests {
         expected.push(y);
 
         let [x, weight, bias] = [x, weight, bias].map(|t| t.detach().to_kind(Kind::Float).set_requires_grad(true));
-        let y = convolution(&x, &Past::NONE, &weight, &bias, stride, padding);
+        let y = convolution(&x, &CausalContext::NONE, &weight, &bias, stride, padding);
         let loss = (&y * cotangent.to_kind(Kind::Float)).sum(Kind::Float);
         let mut found = Tensor::run_backward(&[loss], &[&x, &weight, &bias], false, false);
         found.push(y);
@@ -183,7 +183,7 @@ mod tests {
             let weight = Tensor::randn([channels, channels, 3, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
             let bias = Tensor::zeros([channels], (Kind::Float, Device::Cpu));
             let results = || {
-                let y = convolution(&x, &Past::NONE, &weight, &bias, [1; 2], [1; 2]);
+                let y = convolution(&x, &CausalContext::NONE, &weight, &bias, [1; 2], [1; 2]);
                 let gradient = Tensor::run_backward(&[y.square().sum(Kind::Float)], &[&weight], false, false);
                 (y, gradient)
             };

@@ -6,9 +6,9 @@
 
 use tch::Tensor;
 
-use crate::nn::causal_context::Past;
+use crate::nn::causal_context::CausalContext;
 use crate::nn::conv::{Conv2d, Conv3d, RowEdges, check_input, clips};
-use crate::nn::conv_call::{Anchor, convolution, repeated_convolution};
+use crate::nn::conv_call::{Anchor, convolution, upsampled_convolution};
 
 /// Of the three taps, how many meet the earlier source at the first of its two positions, and at the second.
 #[derive(Clone, Copy)]
@@ -42,16 +42,21 @@ impl Conv2d {
     /// What [`forward`](Self::forward) gives for frames of which every pixel is repeated in both directions:
     /// `[b, t, h, w, in]` to `[b, t, 2 * h, 2 * w, out]` (rows that are [given](RowEdges::Given) beside have no
     /// output). For 3x3 kernels as [`SAME`](Self::SAME).
-    pub fn forward_doubled(&self, x: &Tensor, edges: RowEdges) -> Tensor {
+    pub fn forward_upsampled(&self, x: &Tensor, edges: RowEdges) -> Tensor {
         check_input("Conv2d", x, self.weight());
         check_taps("Conv2d", self.weight());
         let size = x.size();
         let padding = edges.padding(1);
         let (h, w) = (size[2] + 2 * padding - 2, size[3]);
         let frames = x.reshape([size[0] * size[1], size[2], w, size[4]]).permute([0, 3, 1, 2]);
-        if let Some(y) =
-            repeated_convolution(&frames, &Past::NONE, self.weight(), self.bias(), Anchor::Middle, [padding, 1])
-        {
+        if let Some(y) = upsampled_convolution(
+            &frames,
+            &CausalContext::NONE,
+            self.weight(),
+            self.bias(),
+            Anchor::Middle,
+            [padding, 1],
+        ) {
             return y.permute([0, 2, 3, 1]).contiguous().view([size[0], size[1], 2 * h, 2 * w, self.bias().size()[0]]);
         }
         let rows = Earlier::CENTERED.fold(self.weight(), 2);
@@ -59,7 +64,14 @@ impl Conv2d {
         let rows = [0, 1].map(|row| {
             let columns = Earlier::CENTERED.fold(&rows[row as usize], 3);
             let columns = [0, 1].map(|column| {
-                let y = convolution(&frames, &Past::NONE, &columns[column as usize], self.bias(), [1; 2], [padding, 1]);
+                let y = convolution(
+                    &frames,
+                    &CausalContext::NONE,
+                    &columns[column as usize],
+                    self.bias(),
+                    [1; 2],
+                    [padding, 1],
+                );
                 y.permute([0, 2, 3, 1]).narrow(1, row, h).narrow(2, column, w)
             });
             Tensor::stack(&columns, 3)
@@ -73,20 +85,20 @@ impl Conv3d {
     ///
     /// A kernel that pads both ends of time takes `[b, t, h, w, in]`, one that pads none `[b, 1 + t, h, w, in]`, with the
     /// past: the frame before comes first. For kernels of three frames.
-    pub fn forward_doubled(&self, past: &Past, x: &Tensor, edges: RowEdges) -> Tensor {
+    pub fn forward_upsampled(&self, context: &CausalContext, x: &Tensor, edges: RowEdges) -> Tensor {
         check_input("Conv3d", x, self.weight());
         check_taps("Conv3d", self.weight());
-        past.check(x);
-        let (anchor, padding) = if self.geometry().padding > 0 { (Anchor::Middle, 1) } else { (Anchor::End, 0) };
+        context.check(x);
+        let (anchor, padding) = if self.conv_config().padding > 0 { (Anchor::Middle, 1) } else { (Anchor::End, 0) };
         let padding = [padding, edges.padding(1), 1];
-        let (x, past) = (clips(x), past.map(clips));
-        if let Some(y) = repeated_convolution(&x, &past, self.weight(), self.bias(), anchor, padding) {
+        let (x, context) = (clips(x), context.map(clips));
+        if let Some(y) = upsampled_convolution(&x, &context, self.weight(), self.bias(), anchor, padding) {
             return y.permute([0, 2, 3, 4, 1]).contiguous();
         }
         let earlier = if anchor == Anchor::Middle { Earlier::CENTERED } else { Earlier::CAUSAL };
         let kernels = earlier.fold(self.weight(), 2);
         let pairs = [0, 1].map(|second| {
-            let y = convolution(&x, &past, &kernels[second as usize], self.bias(), [1; 3], padding);
+            let y = convolution(&x, &context, &kernels[second as usize], self.bias(), [1; 3], padding);
             let y = y.permute([0, 2, 3, 4, 1]);
             if anchor == Anchor::Middle { y.narrow(1, second, x.size()[2]) } else { y }
         });
@@ -99,7 +111,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::nn::conv::{ConvInit, TemporalGeometry};
+    use crate::nn::conv::{ConvInit, TemporalConvConfig};
     use crate::nn::params::ParamPath;
 
     /// Random parameters in float64, which ask for gradients.
@@ -136,9 +148,9 @@ mod tests {
         let conv = Conv2d::new(&parameters(&[4, 3, 3, 3]), 3, 4, Conv2d::SAME, ConvInit::Default);
         for side in [[5, 6], [1, 1]] {
             let x = random(&[2, 3, side[0], side[1], 3]).set_requires_grad(true);
-            let doubled = x.repeat_interleave_self_int(2, 2, None).repeat_interleave_self_int(2, 3, None);
-            let expected = conv.forward(&doubled);
-            assert_equal(&conv.forward_doubled(&x, RowEdges::Zeros), &expected, &[&x, conv.weight(), conv.bias()]);
+            let upsampled = x.repeat_interleave_self_int(2, 2, None).repeat_interleave_self_int(2, 3, None);
+            let expected = conv.forward(&upsampled);
+            assert_equal(&conv.forward_upsampled(&x, RowEdges::Zeros), &expected, &[&x, conv.weight(), conv.bias()]);
         }
     }
 
@@ -146,12 +158,12 @@ mod tests {
     fn frames_are_convolved_as_if_they_were_repeated() {
         tch::manual_seed(0);
         for padding in [0, 1] {
-            let geometry = TemporalGeometry { kernel: 3, stride: 1, padding };
-            let conv = Conv3d::new(&parameters(&[4, 3, 3, 3, 3]), 3, 4, geometry, ConvInit::Default);
+            let config = TemporalConvConfig { kernel: 3, stride: 1, padding };
+            let conv = Conv3d::new(&parameters(&[4, 3, 3, 3, 3]), 3, 4, config, ConvInit::Default);
             let x = random(&[2, 5, 4, 6, 3]).set_requires_grad(true);
-            let doubled = x.repeat_interleave_self_int(2, 1, None);
-            let expected = conv.forward(&doubled);
-            let found = conv.forward_doubled(&Past::NONE, &x, RowEdges::Zeros);
+            let upsampled = x.repeat_interleave_self_int(2, 1, None);
+            let expected = conv.forward(&upsampled);
+            let found = conv.forward_upsampled(&CausalContext::NONE, &x, RowEdges::Zeros);
             assert_equal(&found, &expected, &[&x, conv.weight(), conv.bias()]);
         }
     }
@@ -177,8 +189,8 @@ mod tests {
             narrow_and_wide(&[48, 64, 3, 3], |path| Conv2d::new(path, 64, 48, Conv2d::SAME, ConvInit::Default));
         let x = random(&[2, 3, 17, 22, 64]);
         for edges in [RowEdges::Zeros, RowEdges::Given] {
-            let found = narrow.forward_doubled(&x.to_kind(Kind::Float), edges);
-            assert_near(&found, &wide.forward_doubled(&x, edges));
+            let found = narrow.forward_upsampled(&x.to_kind(Kind::Float), edges);
+            assert_near(&found, &wide.forward_upsampled(&x, edges));
         }
     }
 
@@ -186,13 +198,13 @@ mod tests {
     fn repeated_frames_are_the_same_with_fewer_multiplications() {
         tch::manual_seed(0);
         for padding in [0, 1] {
-            let geometry = TemporalGeometry { kernel: 3, stride: 1, padding };
+            let config = TemporalConvConfig { kernel: 3, stride: 1, padding };
             let [narrow, wide] =
-                narrow_and_wide(&[48, 64, 3, 3, 3], |path| Conv3d::new(path, 64, 48, geometry, ConvInit::Default));
+                narrow_and_wide(&[48, 64, 3, 3, 3], |path| Conv3d::new(path, 64, 48, config, ConvInit::Default));
             let x = random(&[2, 4, 17, 22, 64]);
             for edges in [RowEdges::Zeros, RowEdges::Given] {
-                let found = narrow.forward_doubled(&Past::NONE, &x.to_kind(Kind::Float), edges);
-                assert_near(&found, &wide.forward_doubled(&Past::NONE, &x, edges));
+                let found = narrow.forward_upsampled(&CausalContext::NONE, &x.to_kind(Kind::Float), edges);
+                assert_near(&found, &wide.forward_upsampled(&CausalContext::NONE, &x, edges));
             }
         }
     }

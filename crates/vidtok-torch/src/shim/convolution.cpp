@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "convolution_check.h"
-#include "convolution_kernel.h"
+#include "kernels/convolution.h"
 #include "plain.h"
 #include "status.h"
 #include "winograd.h"
@@ -67,12 +67,12 @@ at::Tensor by_kernel(const ConvolutionShape& shape, const at::Tensor& input, con
 }
 
 // Two axes or three, in libtorch's order.
-struct Geometry {
+struct ConvConfig {
   at::IntArrayRef stride;
   at::IntArrayRef padding;
 
   vidtok::Convolved forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
-    if (auto convolved = vidtok::winograd(x, {}, weight, bias, stride, padding, vidtok::Repeated::kNothing)) {
+    if (auto convolved = vidtok::winograd(x, {}, weight, bias, stride, padding, vidtok::Upsampled::kNone)) {
       return *std::move(convolved);
     }
     const at::Tensor y = by_libtorch(x, weight, bias);
@@ -130,12 +130,12 @@ struct Geometry {
 
 class Convolution final : public Node {
  public:
-  Convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const Geometry& geometry)
+  Convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const ConvConfig& config)
       : Node(torch::autograd::collect_next_edges(x, weight, bias)),
         x_(x, /*is_output=*/false),
         weight_(weight, /*is_output=*/false),
-        stride_(geometry.stride.vec()),
-        padding_(geometry.padding.vec()) {}
+        stride_(config.stride.vec()),
+        padding_(config.padding.vec()) {}
 
   std::string name() const override { return "VidtokConvolution"; }
 
@@ -146,7 +146,7 @@ class Convolution final : public Node {
     if (!gradients[0].defined()) {
       return found;
     }
-    const Geometry geometry{stride_, padding_};
+    const ConvConfig config{stride_, padding_};
     const at::Tensor x = x_.unpack();
     const at::Tensor weight = weight_.unpack();
     const at::Tensor& to_y = gradients[0];
@@ -156,10 +156,10 @@ class Convolution final : public Node {
     TORCH_CHECK(to_y.sizes() == sizes && vidtok::is_plain(x) && vidtok::is_plain(weight),
                 "the input or the weight of a convolution is another than in the forward pass");
     if (task_should_compute_output(0)) {
-      found[0] = geometry.to_input(to_y, x, weight);
+      found[0] = config.to_input(to_y, x, weight);
     }
     if (task_should_compute_output(1)) {
-      found[1] = geometry.to_weight(to_y, x, weight);
+      found[1] = config.to_weight(to_y, x, weight);
     }
     if (task_should_compute_output(2)) {
       std::vector<int64_t> positions{0};
@@ -191,86 +191,86 @@ bool is_ours(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bi
          is_plain(bias) && x.is_contiguous(channels_last(x)) && !at::autocast::is_autocast_enabled(at::kCPU);
 }
 
-// x after its front, in one piece.
-at::Tensor joined(const at::Tensor& x, const vidtok::Front& front) {
-  if (front.frames != nullptr) {
-    return at::cat(std::vector<at::Tensor>{*front.frames, x}, 2);
+// x after its context, in one piece.
+at::Tensor joined(const at::Tensor& x, const vidtok::CausalContext& context) {
+  if (context.frames != nullptr) {
+    return at::cat(std::vector<at::Tensor>{*context.frames, x}, 2);
   }
-  if (front.zeros == 0) {
+  if (context.zeros == 0) {
     return x;
   }
   std::vector<int64_t> sizes = x.sizes().vec();
-  sizes[2] = front.zeros;
+  sizes[2] = context.zeros;
   const at::Tensor zeros = at::empty(sizes, x.options(), channels_last(x)).zero_();
   return at::cat(std::vector<at::Tensor>{zeros, x}, 2);
 }
 
-bool learns(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const vidtok::Front& front) {
+bool learns(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const vidtok::CausalContext& context) {
   return torch::autograd::compute_requires_grad(x, weight, bias) ||
-         (front.frames != nullptr && torch::autograd::compute_requires_grad(*front.frames));
+         (context.frames != nullptr && torch::autograd::compute_requires_grad(*context.frames));
 }
 
 }  // namespace
 
 // x [n, in, ...], weight [out, in, ...], bias [out], with `axes` strides and paddings; in front of x `zeros` frames of
-// zeros, or `past` if it is not null. Tells the multiplications.
-extern "C" char* vidtok_convolution(const at::Tensor* x, const at::Tensor* past, int64_t zeros,
+// zeros, or `context_frames` if it is not null. Tells the multiplications.
+extern "C" char* vidtok_convolution(const at::Tensor* x, const at::Tensor* context_frames, int64_t zeros,
                                     const at::Tensor* weight, const at::Tensor* bias, const int64_t* stride,
-                                    const int64_t* padding, size_t axes, int64_t* products, at::Tensor** out) {
+                                    const int64_t* padding, size_t axes, int64_t* multiply_adds, at::Tensor** out) {
   return vidtok::guarded([&] {
-    const Geometry geometry{{stride, axes}, {padding, axes}};
-    const vidtok::Front front{zeros, past};
-    vidtok::check_convolution(*x, front, *weight, *bias, weight->sizes().slice(2), geometry.stride, geometry.padding);
-    if (!learns(*x, *weight, *bias, front)) {
-      const auto nothing = vidtok::Repeated::kNothing;
-      if (auto convolved = vidtok::winograd(*x, front, *weight, *bias, geometry.stride, geometry.padding, nothing)) {
-        *products = convolved->products;
+    const ConvConfig config{{stride, axes}, {padding, axes}};
+    const vidtok::CausalContext context{zeros, context_frames};
+    vidtok::check_convolution(*x, context, *weight, *bias, weight->sizes().slice(2), config.stride, config.padding);
+    if (!learns(*x, *weight, *bias, context)) {
+      const auto nothing = vidtok::Upsampled::kNone;
+      if (auto convolved = vidtok::winograd(*x, context, *weight, *bias, config.stride, config.padding, nothing)) {
+        *multiply_adds = convolved->multiply_adds;
         *out = new at::Tensor(std::move(convolved->y));
         return;
       }
     }
-    const at::Tensor whole = joined(*x, front);
+    const at::Tensor whole = joined(*x, context);
     vidtok::Convolved convolved;
     if (is_ours(whole, *weight, *bias)) {
       {
         const at::NoGradGuard no_gradients;
-        convolved = geometry.forward(whole, *weight, *bias);
+        convolved = config.forward(whole, *weight, *bias);
       }
-      const std::shared_ptr<Node> node(new Convolution(whole, *weight, *bias, geometry), torch::autograd::deleteNode);
+      const std::shared_ptr<Node> node(new Convolution(whole, *weight, *bias, config), torch::autograd::deleteNode);
       torch::autograd::set_history(convolved.y, node);
     } else {
-      convolved = geometry.forward(whole, *weight, *bias);
+      convolved = config.forward(whole, *weight, *bias);
     }
-    *products = convolved.products;
+    *multiply_adds = convolved.multiply_adds;
     *out = new at::Tensor(std::move(convolved.y));
   });
 }
 
-// The same with step 1 for pixels (two axes) or frames (three) that are repeated, without gradients; of frames the
+// The same with step 1 for pixels (two axes) or frames (three) that are upsampled, without gradients; of frames the
 // kernel ends at an output, or its middle stands there. Null where our kernel is not the quicker one.
-extern "C" char* vidtok_repeated_convolution(const at::Tensor* x, const at::Tensor* past, int64_t zeros,
+extern "C" char* vidtok_upsampled_convolution(const at::Tensor* x, const at::Tensor* context_frames, int64_t zeros,
                                              const at::Tensor* weight, const at::Tensor* bias, bool centered,
-                                             const int64_t* padding, size_t axes, int64_t* products,
+                                             const int64_t* padding, size_t axes, int64_t* multiply_adds,
                                              at::Tensor** out) {
   return vidtok::guarded([&] {
     const std::vector<int64_t> ones(axes, 1);
-    const auto frames = centered ? vidtok::Repeated::kCenteredFrames : vidtok::Repeated::kFrames;
-    const auto repeated = axes == 2 ? vidtok::Repeated::kPixels : frames;
-    const vidtok::Front front{zeros, past};
+    const auto frames = centered ? vidtok::Upsampled::kCenteredFrames : vidtok::Upsampled::kFrames;
+    const auto upsampled = axes == 2 ? vidtok::Upsampled::kPixels : frames;
+    const vidtok::CausalContext context{zeros, context_frames};
     // At an output that ends a pair the first of three taps over time meets the same frame as the second.
     const std::vector<int64_t> two_frames{2, 3, 3};
     const std::vector<int64_t> threes(axes, 3);
-    const auto& reach = repeated == vidtok::Repeated::kFrames ? two_frames : threes;
-    vidtok::check_convolution(*x, front, *weight, *bias, reach, ones, {padding, axes});
+    const auto& reach = upsampled == vidtok::Upsampled::kFrames ? two_frames : threes;
+    vidtok::check_convolution(*x, context, *weight, *bias, reach, ones, {padding, axes});
     TORCH_CHECK(weight->sizes().slice(2) == threes, "convolution of what is repeated: the weight is ", weight->sizes(),
                 "; expected are three taps along each axis");
     // The kernel's walk over pairs of frames begins with the first frame or with one frame of zeros.
     const bool is_walk = axes == 2 || (padding[0] == (centered ? 1 : 0) && zeros + padding[0] <= 1);
-    if (learns(*x, *weight, *bias, front) || !is_walk) {
+    if (learns(*x, *weight, *bias, context) || !is_walk) {
       return;
     }
-    if (auto convolved = vidtok::winograd(*x, front, *weight, *bias, ones, {padding, axes}, repeated)) {
-      *products = convolved->products;
+    if (auto convolved = vidtok::winograd(*x, context, *weight, *bias, ones, {padding, axes}, upsampled)) {
+      *multiply_adds = convolved->multiply_adds;
       *out = new at::Tensor(std::move(convolved->y));
     }
   });
@@ -279,7 +279,7 @@ extern "C" char* vidtok_repeated_convolution(const at::Tensor* x, const at::Tens
 // silu(norm(x)) of pictures convolved with step 1, without gradients; null where the kernel is not the quicker one.
 extern "C" char* vidtok_normed_convolution(const at::Tensor* x, const at::Tensor* norm_weight,
                                            const at::Tensor* norm_bias, double eps, const at::Tensor* weight,
-                                           const at::Tensor* bias, const int64_t* padding, int64_t* products,
+                                           const at::Tensor* bias, const int64_t* padding, int64_t* multiply_adds,
                                            at::Tensor** out) {
   return vidtok::guarded([&] {
     TORCH_CHECK(x->defined() && x->dim() == 4, "norm and convolution: the input is not [n, in, h, w]");
@@ -295,9 +295,9 @@ extern "C" char* vidtok_normed_convolution(const at::Tensor* x, const at::Tensor
     vidtok::check_convolution(*x, {}, *weight, *bias, weight->sizes().slice(2), {1, 1}, {padding, 2});
     const vidtok::Norm norm{norm_weight->const_data_ptr<float>(), norm_bias->const_data_ptr<float>(), x->size(1),
                             static_cast<float>(eps)};
-    const auto nothing = vidtok::Repeated::kNothing;
+    const auto nothing = vidtok::Upsampled::kNone;
     if (auto convolved = vidtok::winograd(*x, {}, *weight, *bias, {1, 1}, {padding, 2}, nothing, &norm)) {
-      *products = convolved->products;
+      *multiply_adds = convolved->multiply_adds;
       *out = new at::Tensor(std::move(convolved->y));
     }
   });

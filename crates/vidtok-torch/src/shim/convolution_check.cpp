@@ -14,7 +14,7 @@ constexpr int64_t kMost = int64_t{1} << 31;
 bool is_count(int64_t value, int64_t least) { return value >= least && value < kMost; }
 
 // Frames that a convolution sees in front of x must be x's but for their number.
-void check_front(const at::Tensor& x, const at::Tensor& frames) {
+void check_context(const at::Tensor& x, const at::Tensor& frames) {
   TORCH_CHECK(frames.defined(), "convolution: the frames in front of the input are undefined");
   std::vector<int64_t> expected = x.sizes().vec();
   if (frames.dim() == x.dim()) {
@@ -29,7 +29,7 @@ void check_front(const at::Tensor& x, const at::Tensor& frames) {
 
 }  // namespace
 
-std::vector<int64_t> check_operands(const at::Tensor& x, const Front& front, const at::Tensor& weight,
+std::vector<int64_t> check_operands(const at::Tensor& x, const CausalContext& context, const at::Tensor& weight,
                                     at::IntArrayRef reach, at::IntArrayRef stride, at::IntArrayRef padding) {
   TORCH_CHECK(x.defined() && weight.defined(), "convolution: the input or the weight is undefined");
   const int64_t axes = static_cast<int64_t>(stride.size());
@@ -42,16 +42,16 @@ std::vector<int64_t> check_operands(const at::Tensor& x, const Front& front, con
               "convolution: the weight ", sizes, " is empty");
   TORCH_CHECK(x.device() == weight.device(), "convolution: the input is on ", x.device(), ", the weight on ",
               weight.device());
-  if (front.frames != nullptr) {
-    check_front(x, *front.frames);
+  if (context.frames != nullptr) {
+    check_context(x, *context.frames);
   }
   std::vector<int64_t> output{x.size(0), weight.size(0)};
   for (int64_t axis = 0; axis < axes; ++axis) {
-    TORCH_CHECK(is_count(stride[axis], 1) && is_count(padding[axis], 0) && is_count(front.zeros, 0) &&
+    TORCH_CHECK(is_count(stride[axis], 1) && is_count(padding[axis], 0) && is_count(context.zeros, 0) &&
                     is_count(x.size(2 + axis), 0),
-                "convolution: the stride ", stride, ", the padding ", padding, ", ", front.zeros,
+                "convolution: the stride ", stride, ", the padding ", padding, ", ", context.zeros,
                 " frames of zeros in front or the input ", x.sizes(), " is out of range");
-    const int64_t before = axis > 0 ? 0 : front.frames != nullptr ? front.frames->size(2) : front.zeros;
+    const int64_t before = axis > 0 ? 0 : context.frames != nullptr ? context.frames->size(2) : context.zeros;
     const int64_t room = before + x.size(2 + axis) + 2 * padding[axis];
     TORCH_CHECK(room >= reach[axis], "convolution: the kernel reaches over ", reach[axis], " along axis ", 2 + axis,
                 " of the input ", x.sizes(), ", where there are ", room, " with what stands beside it");
@@ -60,9 +60,9 @@ std::vector<int64_t> check_operands(const at::Tensor& x, const Front& front, con
   return output;
 }
 
-void check_convolution(const at::Tensor& x, const Front& front, const at::Tensor& weight, const at::Tensor& bias,
+void check_convolution(const at::Tensor& x, const CausalContext& context, const at::Tensor& weight, const at::Tensor& bias,
                        at::IntArrayRef reach, at::IntArrayRef stride, at::IntArrayRef padding) {
-  check_operands(x, front, weight, reach, stride, padding);
+  check_operands(x, context, weight, reach, stride, padding);
   TORCH_CHECK(bias.defined() && bias.dim() == 1 && bias.size(0) == weight.size(0) && bias.device() == x.device(),
               "convolution: the bias must have one number for each of the ", weight.size(0),
               " output channels, on the device of the input, ", x.device());

@@ -18,7 +18,7 @@
 #include <mutex>
 #include <tuple>
 
-#include "norm_silu_kernel.h"
+#include "kernels/norm_silu.h"
 #include "plain.h"
 #include "status.h"
 

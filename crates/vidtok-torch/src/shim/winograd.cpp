@@ -68,21 +68,21 @@ Convolved convolve(const WinogradShape& shape, const Norm* norm, const WinogradI
       winograd_block(shape, plan, norm, x, weights, added, block, scratch.mutable_data_ptr<float>(), to);
     }
   });
-  return {y, plan.products};
+  return {y, plan.multiply_adds};
 }
 
 }  // namespace
 
-std::optional<Convolved> winograd(const at::Tensor& x, const Front& front, const at::Tensor& weight,
+std::optional<Convolved> winograd(const at::Tensor& x, const CausalContext& context, const at::Tensor& weight,
                                   const at::Tensor& bias, at::IntArrayRef stride, at::IntArrayRef padding,
-                                  Repeated repeated, const Norm* norm) {
+                                  Upsampled upsampled, const Norm* norm) {
   const size_t count = stride.size();
   if (!is_usual(x, weight) || !is_plain(bias) || !bias.is_contiguous() || x.size(1) != weight.size(1) ||
       stride[count - 1] != 1 || stride[count - 2] != 1) {
     return std::nullopt;
   }
-  const int64_t past = front.frames == nullptr ? 0 : front.frames->size(2);
-  if (past > 0 && !is_usual(*front.frames, weight)) {
+  const int64_t before = context.frames == nullptr ? 0 : context.frames->size(2);
+  if (before > 0 && !is_usual(*context.frames, weight)) {
     return std::nullopt;
   }
   WinogradShape shape{x.size(0),
@@ -93,31 +93,31 @@ std::optional<Convolved> winograd(const at::Tensor& x, const Front& front, const
                       axes(weight.sizes().slice(2), 1),
                       axes(padding, 0),
                       count == 3 ? stride[0] : 1,
-                      repeated,
+                      upsampled,
                       /*normed=*/norm != nullptr,
-                      past};
+                      before};
   const WinogradShape::Axes strides = axes(stride, 1);
   const size_t leading = 3 - count;
-  shape.input[leading] += past;
+  shape.input[leading] += before;
   for (size_t axis = 0; axis < 3; ++axis) {
-    const int64_t zeros = 2 * shape.padding[axis] + (axis == leading ? front.zeros : 0);
+    const int64_t zeros = 2 * shape.padding[axis] + (axis == leading ? context.zeros : 0);
     const int64_t room = shape.input[axis] + zeros;
     shape.output[axis] = (room - shape.kernel[axis]) / strides[axis] + 1;
-    if (repeated == Repeated::kPixels && axis > 0) {
+    if (upsampled == Upsampled::kPixels && axis > 0) {
       shape.output[axis] = 2 * (room - 2);  // a tap reaches over the neighbour on each side
-    } else if (repeated == Repeated::kFrames && axis == 0) {
+    } else if (upsampled == Upsampled::kFrames && axis == 0) {
       shape.output[axis] = 2 * (room - 1);
-    } else if (repeated == Repeated::kCenteredFrames && axis == 0) {
+    } else if (upsampled == Upsampled::kCenteredFrames && axis == 0) {
       shape.output[axis] = 2 * (room - 2);
     }
   }
-  shape.padding[leading] += front.zeros;
+  shape.padding[leading] += context.zeros;
   if (!winograd_wins(shape)) {
     return std::nullopt;
   }
   std::vector<int64_t> sizes{shape.clips, shape.out};
   sizes.insert(sizes.end(), shape.output.end() - count, shape.output.end());
-  const float* frames = past > 0 ? front.frames->const_data_ptr<float>() : nullptr;
+  const float* frames = before > 0 ? context.frames->const_data_ptr<float>() : nullptr;
   return convolve(shape, norm, {frames, x.const_data_ptr<float>()}, taps(weight, /*backwards=*/false), bias, sizes);
 }
 
@@ -134,9 +134,9 @@ std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Te
                       axes(weight.sizes().slice(2), 1),
                       axes(padding, 0),
                       /*time_stride=*/1,
-                      Repeated::kNothing,
+                      Upsampled::kNone,
                       /*normed=*/false,
-                      /*past=*/0};
+                      /*context=*/0};
   for (size_t axis = 0; axis < 3; ++axis) {
     shape.padding[axis] = shape.kernel[axis] - 1 - shape.padding[axis];
   }

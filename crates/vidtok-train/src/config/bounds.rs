@@ -45,10 +45,10 @@ pub(crate) fn check(train: &TrainConfig) -> Result<(), String> {
         within("loss.perceptual.weight", perceptual.weight, 0.0..=LARGE)?;
         within("loss.perceptual.frames", perceptual.frames.unwrap_or(1), 1..=FRAMES as i64)?;
     }
-    if let Some(adversary) = &loss.adversary {
-        within("loss.adversary.start", adversary.start, 0..=STEPS)?;
-        within("loss.adversary.weight", adversary.weight, 0.0..=LARGE)?;
-        within("loss.adversary.lecam_weight", adversary.lecam_weight, 0.0..=LARGE)?;
+    if let Some(gan) = &loss.gan {
+        within("loss.gan.start", gan.start, 0..=STEPS)?;
+        within("loss.gan.weight", gan.weight, 0.0..=LARGE)?;
+        within("loss.gan.lecam_weight", gan.lecam_weight, 0.0..=LARGE)?;
     }
     within("data.frames", data.frames as u64, 1..=FRAMES)?;
     within("data.size (height)", data.size[0], 1..=SIDE)?;
@@ -105,9 +105,9 @@ mod tests {
             ("ema_decay", "-0.1", "at least 0 and below 1"),
             ("loss.perceptual.weight", "inf", "from 0 to 1000000000"),
             ("loss.perceptual.frames", "0", "from 1 to 65536"),
-            ("loss.adversary.start", "9223372036854775807", "from 0 to 2147483647"),
-            ("loss.adversary.weight", "-1.0", "from 0 to 1000000000"),
-            ("loss.adversary.lecam_weight", "nan", "from 0 to 1000000000"),
+            ("loss.gan.start", "9223372036854775807", "from 0 to 2147483647"),
+            ("loss.gan.weight", "-1.0", "from 0 to 1000000000"),
+            ("loss.gan.lecam_weight", "nan", "from 0 to 1000000000"),
             ("data.frames", "0", "from 1 to 65536"),
             ("data.frames", "9223372036854775807", "from 1 to 65536"),
             ("data.size", "[0, 16]", "from 1 to 16384"),

@@ -184,8 +184,8 @@ impl TrainConfig {
     fn check(&self) -> Result<(), TrainError> {
         bounds::check(self).map_err(wrong)?;
         let (t, [h, w]) = (self.data.frames as i64, self.data.size);
-        if let Some(adversary) = &self.loss.adversary
-            && !adversary.patches.fits([t, h, w])
+        if let Some(gan) = &self.loss.gan
+            && !gan.patches.fits([t, h, w])
         {
             return Err(wrong(format!("clips of {t} frames of {h}x{w} are too small for the discriminator's patches")));
         }

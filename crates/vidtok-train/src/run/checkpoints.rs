@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_whole_state_of_another_run_ends_the_search_with_what_differs() {
         let (_folder, checkpoints) = three_states();
-        let loss = LossConfig { adversary: Some(vidtok_loss::AdversaryConfig::default()), ..LossConfig::default() };
+        let loss = LossConfig { gan: Some(vidtok_loss::GanConfig::default()), ..LossConfig::default() };
         let (step, warnings) = resumed(&checkpoints, &TrainConfig { loss, ..TrainConfig::example() });
         let error = step.unwrap_err().to_string();
         assert!(error.contains("step-00000003") && error.contains("loss.discriminator"), "{error}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tch::Tensor;
 use vidtok::Tokenizer;
-use vidtok_core::Share;
+use vidtok_core::WorldRank;
 use vidtok_data::{
     ClipRule, ClipSet, ClipSpec, Crop, DatasetError, Ffmpeg, HeldOut, Library, LibraryOptions, Loader, LoaderOptions,
     Mixture, Source, VideoList, find_images, find_videos, path_text, read_video_list,
@@ -44,7 +44,12 @@ pub(crate) struct Data {
 impl Data {
     /// What `train` says; files that list what was found out about the videos are written into `folder`, by each of the
     /// processes that share the run.
-    pub(crate) fn open(ffmpeg: &Ffmpeg, train: &TrainConfig, folder: &Path, share: Share) -> Result<Self, TrainError> {
+    pub(crate) fn open(
+        ffmpeg: &Ffmpeg,
+        train: &TrainConfig,
+        folder: &Path,
+        share: WorldRank,
+    ) -> Result<Self, TrainError> {
         let config = &train.data;
         let missing = config.folder.as_ref().is_some_and(|folder| !folder.exists());
         let stands_in = missing && config.scenes_if_missing;
@@ -130,7 +135,7 @@ impl Data {
     }
 
     /// This process's part of the training batches from `first_batch` on.
-    pub(crate) fn loader(&self, train: &TrainConfig, first_batch: u64, share: Share) -> Result<Loader, TrainError> {
+    pub(crate) fn loader(&self, train: &TrainConfig, first_batch: u64, share: WorldRank) -> Result<Loader, TrainError> {
         let (batch, seed, workers) = (train.batch_size, train.seed, self.config.workers);
         let options = LoaderOptions { batch, share, seed, first_step: first_batch, workers, prefetch: PREFETCH };
         Ok(Loader::start(self.mixture.clone(), options)?)
@@ -173,7 +178,7 @@ fn list(
     Ok(VideoList { root: folder.to_owned(), videos, ..VideoList::default() })
 }
 
-fn open_library(config: &DataConfig, run: &Path, share: Share) -> Result<Arc<Library>, TrainError> {
+fn open_library(config: &DataConfig, run: &Path, share: WorldRank) -> Result<Arc<Library>, TrainError> {
     let quarantine = match share.rank {
         0 => "quarantine.jsonl".to_owned(),
         rank => format!("quarantine-{rank}.jsonl"),

@@ -25,16 +25,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 use vidtok::Config;
-use vidtok_core::{Peers, Share};
+use vidtok_core::{ProcessGroup, WorldRank};
 use vidtok_data::LoadError;
-use vidtok_torch::ProcessGroup;
+use vidtok_torch::C10dProcessGroup;
 
 use crate::config::stages::Stage;
 use crate::error::TrainError;
 use crate::error::caught;
 use crate::run::folder::{RunFolder, checked_name};
 use crate::run::stage::{Ended, StageRun};
-use crate::run::validation::{Quality, Validation};
+use crate::run::validation::{Scores, Validation};
 use crate::run::{more_steps, records};
 use crate::step::report::StepReport;
 
@@ -65,7 +65,7 @@ pub struct RunOptions {
     /// the end of a validation. In one process it is set for all.
     pub stop: Arc<AtomicBool>,
     /// The processes that share the run; each makes the same call.
-    pub group: Option<Rc<ProcessGroup>>,
+    pub group: Option<Rc<C10dProcessGroup>>,
 }
 
 impl RunOptions {
@@ -80,8 +80,10 @@ impl RunOptions {
     }
 
     /// Which part of each batch is this process's.
-    pub(crate) fn share(&self) -> Share {
-        self.group.as_ref().map_or(Share::WHOLE, |group| Share { rank: group.rank(), count: group.count() })
+    pub(crate) fn share(&self) -> WorldRank {
+        self.group
+            .as_ref()
+            .map_or(WorldRank::SINGLE, |group| WorldRank { rank: group.rank(), world_size: group.world_size() })
     }
 
     /// The mean over all processes of a number that each has.
@@ -118,7 +120,7 @@ pub struct Start {
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Summary {
+pub struct TrainingSummary {
     /// Its folder.
     pub folder: PathBuf,
     /// Its finished stages.
@@ -137,13 +139,13 @@ pub struct StageSummary {
     pub stage: Option<String>,
     /// The model before its first step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Quality>,
+    pub before: Option<Scores>,
     /// The model after its last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Quality>,
+    pub after: Option<Scores>,
     /// The moving averages after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after_ema: Option<Quality>,
+    pub after_ema: Option<Scores>,
     /// Steps that changed nothing, because a number was not finite.
     pub skipped: u64,
     /// The trained one-file model.
@@ -168,7 +170,7 @@ pub fn train(
     runs: &Path,
     options: &RunOptions,
     observer: &mut dyn Observer,
-) -> Result<Summary, TrainError> {
+) -> Result<TrainingSummary, TrainError> {
     let first = check_processes(config, options.share().count)?.swap_remove(0).name; // before anything is made
     let (folder, config) = agree(options, || Ok((RunFolder::create(runs, config)?, config.clone())))?;
     let result = run(&folder, &config, options, observer);
@@ -193,7 +195,7 @@ pub fn resume(
     overrides: &[String],
     options: &RunOptions,
     observer: &mut dyn Observer,
-) -> Result<Summary, TrainError> {
+) -> Result<TrainingSummary, TrainError> {
     let open = || {
         let (folder, config) = RunFolder::open(folder)?;
         let (config, differing) = more_steps::changed(&folder, &config, overrides)?;
@@ -238,9 +240,9 @@ fn agree(
 
 /// The stages, of whose batches each of so many processes can have an equal part.
 fn stages(config: &Config, count: usize) -> Result<Vec<Stage>, TrainError> {
-    let (stages, share) = (Stage::all(config)?, Share { rank: 0, count });
+    let (stages, share) = (Stage::all(config)?, WorldRank { rank: 0, world_size: count });
     match stages.iter().map(|stage| stage.config.batch_size).find(|&batch| share.of(batch).is_none()) {
-        Some(batch) => Err(LoadError::Share { batch, count }.into()),
+        Some(batch) => Err(LoadError::UnevenBatch { batch, count }.into()),
         None => Ok(stages),
     }
 }
@@ -259,7 +261,7 @@ fn run(
     config: &Config,
     options: &RunOptions,
     observer: &mut dyn Observer,
-) -> Result<Summary, TrainError> {
+) -> Result<TrainingSummary, TrainError> {
     // From a run that has begun.
     let interrupted = |error| match error {
         TrainError::Processes(_) | TrainError::Failed { .. } => {
@@ -273,7 +275,7 @@ fn run(
     }
     let path = || folder.path().display().to_string();
     let mut summary =
-        Summary { folder: folder.path().to_owned(), stages: Vec::new(), stopped: false, ended_before: true };
+        TrainingSummary { folder: folder.path().to_owned(), stages: Vec::new(), stopped: false, ended_before: true };
     for stage in stages(config, options.share().count)? {
         let name = stage.name.as_deref();
         let files = if options.leads() { folder.stage(name)? } else { folder.stage_elsewhere(name) };
@@ -286,7 +288,7 @@ fn run(
         summary.ended_before = false;
         let run = match caught(path(), || StageRun::open(config, &stage, files, before, options, observer)) {
             // Nothing has been done yet, and what was waited for may have been taken away.
-            Err(_) if options.is_stopped() => return Ok(Summary { stopped: true, ..summary }),
+            Err(_) if options.is_stopped() => return Ok(TrainingSummary { stopped: true, ..summary }),
             opened => opened?,
         };
         let ended = caught(path(), || run.run(observer)).map_err(interrupted)?;

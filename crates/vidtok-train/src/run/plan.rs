@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tch::Device;
 use vidtok::{Config, Tokenizer};
-use vidtok_core::Share;
+use vidtok_core::WorldRank;
 use vidtok_data::Ffmpeg;
 
 use crate::config::TrainConfig;
@@ -18,7 +18,7 @@ use crate::step::losses::Losses;
 
 /// What each stage of a run would be.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct TrainingPlan {
     /// The stages.
     pub stages: Vec<StagePlan>,
 }
@@ -99,7 +99,7 @@ impl MemoryEstimate {
     }
 }
 
-impl Plan {
+impl TrainingPlan {
     /// Looks at a configuration and at the first batch of each stage; pictures of the batches are written into `runs`.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Plan {
     pub fn make(config: &Config, runs: &Path, observer: &mut dyn Observer) -> Result<Self, TrainError> {
         let (config_name, stages) = (checked_name(config)?, Stage::all(config)?);
         for stage in &stages {
-            stage.config.check_memory(Share::WHOLE.count)?;
+            stage.config.check_memory(WorldRank::SINGLE.world_size)?;
         }
         std::fs::create_dir_all(runs).map_err(|error| TrainError::io(runs, error))?;
         let ffmpeg = Ffmpeg::locate()?;
@@ -117,9 +117,9 @@ impl Plan {
         for Stage { name, config: train } in stages {
             observer.busy("reading a batch");
             let scratch = tempfile::tempdir().map_err(|error| TrainError::io(runs, error))?;
-            let data = Data::open(&ffmpeg, &train, scratch.path(), Share::WHOLE)?;
+            let data = Data::open(&ffmpeg, &train, scratch.path(), WorldRank::SINGLE)?;
             data.left_out().iter().for_each(|line| observer.warned(line));
-            let batch = data.loader(&train, 0, Share::WHOLE)?.next().transpose()?;
+            let batch = data.loader(&train, 0, WorldRank::SINGLE)?.next().transpose()?;
             let picture = runs.join(match &name {
                 Some(stage) => format!("{config_name}-{stage}-batch.png"),
                 None => format!("{config_name}-batch.png"),

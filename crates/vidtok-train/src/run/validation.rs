@@ -13,7 +13,7 @@ use crate::error::TrainError;
 
 /// What is measured on the clips; means over all frames.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Quality {
+pub struct Scores {
     /// Mean of |x - y| + weight * LPIPS, with the weight of the training loss; without that term where `lpips` is none.
     pub rec: f64,
     /// PSNR in dB.
@@ -41,10 +41,10 @@ pub struct Validation {
     /// Steps taken before.
     pub step: u64,
     /// With its weights.
-    pub model: Quality,
+    pub model: Scores,
     /// With their moving averages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ema: Option<Quality>,
+    pub ema: Option<Scores>,
 }
 
 impl Validation {
@@ -80,7 +80,7 @@ impl Validator {
     /// # Errors
     /// If a clip has another shape, the model gives numbers that are not finite, or some of the clips are too small for a
     /// metric and others are not.
-    pub fn measure(&self, tokenizer: &Tokenizer) -> Result<Option<(Quality, Vec<Tensor>)>, TrainError> {
+    pub fn measure(&self, tokenizer: &Tokenizer) -> Result<Option<(Scores, Vec<Tensor>)>, TrainError> {
         self.measure_unless(&|| false, tokenizer)
     }
 
@@ -89,7 +89,7 @@ impl Validator {
         &self,
         stopped: &dyn Fn() -> bool,
         tokenizer: &Tokenizer,
-    ) -> Result<Option<(Quality, Vec<Tensor>)>, TrainError> {
+    ) -> Result<Option<(Scores, Vec<Tensor>)>, TrainError> {
         if self.clips.is_empty() {
             return Ok(None);
         }
@@ -173,10 +173,10 @@ impl Instruments {
         Ok(())
     }
 
-    fn quality(&self, perceptual_weight: f64) -> Result<Quality, MetricError> {
+    fn quality(&self, perceptual_weight: f64) -> Result<Scores, MetricError> {
         let lpips = self.lpips.as_ref().map_or(Ok(None), IfLarge::value)?;
         let discrete = self.codes.total() > 0;
-        Ok(Quality {
+        Ok(Scores {
             rec: self.l1 / self.clips.max(1) as f64 + perceptual_weight * lpips.unwrap_or(0.0),
             psnr: self.psnr.value().unwrap_or(0.0),
             ssim: self.ssim.value()?,
@@ -197,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    fn measure(sides: &[i64]) -> Result<Quality, TrainError> {
+    fn measure(sides: &[i64]) -> Result<Scores, TrainError> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/tiny_kl.toml");
         let tokenizer = Tokenizer::init(Config::load(&path, &[]).unwrap(), 0, Device::Cpu).unwrap();
         let clip = |&side: &i64| Tensor::zeros([1, 3, 3, side, side], (Kind::Float, Device::Cpu));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use vidtok_loss::{Adversary, AdversaryConfig, Perceptual, PerceptualConfig, ReconstructionLoss};
+use vidtok_loss::{GanConfig, GanLoss, Perceptual, PerceptualConfig, ReconstructionLoss};
 use vidtok_metrics::{Lpips, LpipsNet, WeightsError};
 use vidtok_torch::{ParamPath, ParameterError, Parameters};
 
@@ -22,13 +22,13 @@ pub struct LossConfig {
     /// Whether the log-variance of the likelihood is learned; else it stays 0.
     pub learn_logvar: bool,
     /// The discriminator; none without this table.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub adversary: Option<AdversaryConfig>,
+    #[serde(alias = "adversary", skip_serializing_if = "Option::is_none")]
+    pub gan: Option<GanConfig>,
 }
 
 impl Default for LossConfig {
     fn default() -> Self {
-        Self { perceptual: None, learn_logvar: true, adversary: None }
+        Self { perceptual: None, learn_logvar: true, gan: None }
     }
 }
 
@@ -42,7 +42,7 @@ const DISCRIMINATOR: &str = "loss.discriminator.";
 #[derive(Debug)]
 pub struct Losses {
     pub(crate) reconstruction: ReconstructionLoss,
-    pub(crate) adversary: Option<Adversary>,
+    pub(crate) gan: Option<GanLoss>,
     parameters: Parameters,
 }
 
@@ -88,11 +88,11 @@ impl Losses {
             .zip(lpips)
             .map(|(config, lpips)| (Perceptual::new(lpips, config.frames), config.weight));
         let reconstruction = ReconstructionLoss::new(&path, perceptual);
-        let adversary = config.adversary.as_ref().map(|config| Adversary::new(&path, config));
+        let gan = config.gan.as_ref().map(|config| GanLoss::new(&path, config));
         let parameters = root.finish()?;
         parameters.set_requires_grad(LOGVAR, config.learn_logvar);
         parameters.set_requires_grad(DISCRIMINATOR, true);
-        Ok(Self { reconstruction, adversary, parameters })
+        Ok(Self { reconstruction, gan, parameters })
     }
 
     /// All parameters and buffers.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use tch::Tensor;
-use vidtok_core::Peers;
+use vidtok_core::ProcessGroup;
 
 /// The numbers of one step: means over its batches. One that is not finite is `null` in JSON, and read back as NaN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// The adversary's numbers, once it has begun.
     #[serde(flatten)]
-    pub adversary: Option<AdversaryReport>,
+    pub gan: Option<GanReport>,
     /// Whether this step changed nothing, because of its [`faults`](Self::faults).
     #[serde(default)]
     pub skipped: bool,
@@ -45,7 +45,7 @@ pub struct StepReport {
 
 /// The adversary's numbers of one step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct AdversaryReport {
+pub struct GanReport {
     /// The generator's loss, before its weight.
     #[serde(deserialize_with = "number")]
     pub generator: f64,
@@ -82,19 +82,19 @@ fn number_that_is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
 }
 
 /// Means over the processes of numbers that each has of its part of a batch.
-pub(crate) fn average<'a>(peers: &dyn Peers, numbers: impl IntoIterator<Item = &'a mut f64>) {
-    if peers.count() == 1 {
+pub(crate) fn average<'a>(group: &dyn ProcessGroup, numbers: impl IntoIterator<Item = &'a mut f64>) {
+    if group.world_size() == 1 {
         return;
     }
     let numbers: Vec<&mut f64> = numbers.into_iter().collect();
     let own: Vec<f64> = numbers.iter().map(|number| **number).collect();
-    let means = peers.mean(&Tensor::from_slice(&own));
+    let means = group.mean(&Tensor::from_slice(&own));
     for (place, number) in numbers.into_iter().enumerate() {
         *number = means.double_value(&[place as i64]);
     }
 }
 
-impl AdversaryReport {
+impl GanReport {
     /// Those that the discriminator's half of a step has.
     pub(crate) fn of_discriminator(&mut self) -> [&mut f64; 5] {
         [
@@ -110,11 +110,11 @@ impl AdversaryReport {
 impl StepReport {
     /// The numbers of this process's part of the batch that the generator's half of a step has.
     pub(crate) fn of_generator(&mut self) -> impl Iterator<Item = &mut f64> {
-        let adversary = self.adversary.iter_mut().flat_map(|all| [&mut all.generator, &mut all.adaptive_weight]);
+        let gan = self.gan.iter_mut().flat_map(|all| [&mut all.generator, &mut all.adaptive_weight]);
         [&mut self.loss, &mut self.nll, &mut self.rec, &mut self.quantizer, &mut self.psnr]
             .into_iter()
             .chain(&mut self.lpips)
-            .chain(adversary)
+            .chain(gan)
     }
 
     /// Names and values of those numbers that are not finite and must be: the losses that are minimised, and the norms of
@@ -122,9 +122,9 @@ impl StepReport {
     #[must_use]
     pub fn faults(&self) -> Vec<(&'static str, f64)> {
         let mut faults = vec![("loss", self.loss), ("gradient_norm", self.gradient_norm)];
-        if let Some(adversary) = &self.adversary {
-            faults.push(("discriminator", adversary.discriminator));
-            faults.push(("discriminator_gradient_norm", adversary.discriminator_gradient_norm));
+        if let Some(gan) = &self.gan {
+            faults.push(("discriminator", gan.discriminator));
+            faults.push(("discriminator_gradient_norm", gan.discriminator_gradient_norm));
         }
         faults.retain(|(_, value)| !value.is_finite());
         faults
@@ -143,16 +143,16 @@ impl StepReport {
             ("learning_rate", self.learning_rate),
         ];
         numbers.extend(self.lpips.map(|value| ("lpips", value)));
-        if let Some(adversary) = &self.adversary {
+        if let Some(gan) = &self.gan {
             numbers.extend([
-                ("generator", adversary.generator),
-                ("adaptive_weight", adversary.adaptive_weight),
-                ("discriminator", adversary.discriminator),
-                ("discriminator_logits", adversary.discriminator_logits),
-                ("lecam", adversary.lecam),
-                ("logits_real", adversary.logits_real),
-                ("logits_fake", adversary.logits_fake),
-                ("discriminator_gradient_norm", adversary.discriminator_gradient_norm),
+                ("generator", gan.generator),
+                ("adaptive_weight", gan.adaptive_weight),
+                ("discriminator", gan.discriminator),
+                ("discriminator_logits", gan.discriminator_logits),
+                ("lecam", gan.lecam),
+                ("logits_real", gan.logits_real),
+                ("logits_fake", gan.logits_fake),
+                ("discriminator_gradient_norm", gan.discriminator_gradient_norm),
             ]);
         }
         numbers

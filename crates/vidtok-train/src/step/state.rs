@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 use vidtok::{Tokenizer, Weights, ema_key, sha256};
 use vidtok_loss::LeCam;
 use vidtok_metrics::Lpips;
-use vidtok_torch::{ProcessGroup, TensorFile, TensorFileError, write_tensors};
+use vidtok_torch::{C10dProcessGroup, TensorFile, TensorFileError, write_tensors};
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
@@ -65,7 +65,7 @@ impl Trainer {
 
     /// Everything that is none.
     pub(crate) fn numbers(&self) -> Saved {
-        let lecam = self.losses.adversary.as_ref().map(|adversary| adversary.lecam()).unwrap_or_default();
+        let lecam = self.losses.gan.as_ref().map(|gan| gan.lecam()).unwrap_or_default();
         Saved {
             progress: self.progress,
             generator_updates: self.generator.updates(),
@@ -83,13 +83,13 @@ impl Trainer {
         if let Some(ema) = &mut self.ema {
             ema.set_updates(saved.ema_updates);
         }
-        if let Some(adversary) = &mut self.losses.adversary {
-            adversary.set_lecam(LeCam { real: saved.lecam_real, fake: saved.lecam_fake });
+        if let Some(gan) = &mut self.losses.gan {
+            gan.set_lecam(LeCam { real: saved.lecam_real, fake: saved.lecam_fake });
         }
     }
 
     /// Takes over the state of the group's first process, which has the same model and losses.
-    pub(crate) fn take_over_first(&mut self, group: &ProcessGroup) -> Result<(), TrainError> {
+    pub(crate) fn take_over_first(&mut self, group: &C10dProcessGroup) -> Result<(), TrainError> {
         for tensor in self.tensors().values() {
             group.broadcast(tensor)?;
         }

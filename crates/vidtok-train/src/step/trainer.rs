@@ -15,11 +15,11 @@ use std::rc::Rc;
 
 use tch::{Kind, Tensor};
 use vidtok::{Tokenizer, TrainingOptions};
-use vidtok_core::{Alone, Differentiated, Peers};
+use vidtok_core::{Differentiated, ProcessGroup, SingleProcess};
 use vidtok_data::{Batch, to_unit_range};
-use vidtok_loss::Adversary;
+use vidtok_loss::GanLoss;
 use vidtok_metrics::Psnr;
-use vidtok_torch::{GradientReducer, ProcessGroup, ProcessGroupError, with_gradient};
+use vidtok_torch::{C10dProcessGroup, GradientReducer, ProcessGroupError, with_gradient};
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
@@ -28,7 +28,7 @@ use crate::step::adam::Adam;
 use crate::step::ema::Ema;
 use crate::step::losses::Losses;
 use crate::step::report::average;
-use crate::step::report::{AdversaryReport, StepReport};
+use crate::step::report::{GanReport, StepReport};
 use crate::step::state::Progress;
 
 /// A model that is being trained, with everything that belongs to its training.
@@ -47,7 +47,7 @@ pub struct Trainer {
 /// The processes that share this trainer's steps.
 #[derive(Debug)]
 struct Team {
-    group: Rc<ProcessGroup>,
+    group: Rc<C10dProcessGroup>,
     generator: GradientReducer,
     discriminator: Option<GradientReducer>,
 }
@@ -87,7 +87,7 @@ impl Trainer {
     ///
     /// # Errors
     /// If another process is gone, or has another model.
-    pub fn join(&mut self, group: &Rc<ProcessGroup>) -> Result<(), TrainError> {
+    pub fn join(&mut self, group: &Rc<C10dProcessGroup>) -> Result<(), TrainError> {
         self.take_over_first(group)?;
         let generated = self.tokenizer.parameters().trained().chain(self.losses.generator_parameters());
         let generator = GradientReducer::new(group, generated.map(|(_, parameter)| parameter))?;
@@ -98,10 +98,10 @@ impl Trainer {
     }
 
     /// The processes that share the steps.
-    pub(crate) fn peers(&self) -> Rc<dyn Peers> {
+    pub(crate) fn peers(&self) -> Rc<dyn ProcessGroup> {
         match &self.team {
-            Some(team) => Rc::clone(&team.group) as Rc<dyn Peers>,
-            None => Rc::new(Alone),
+            Some(team) => Rc::clone(&team.group) as Rc<dyn ProcessGroup>,
+            None => Rc::new(SingleProcess),
         }
     }
 
@@ -159,23 +159,23 @@ impl Trainer {
         tch::manual_seed(step_seed(self.config.seed, self.progress.step));
         let weight = 1.0 / batches.len().max(1) as f64;
         let mut report = self.empty_report();
-        let counts = self.losses.adversary.as_ref().map(Adversary::counts);
+        let counts = self.losses.gan.as_ref().map(GanLoss::counts);
         self.generator.zero_grad();
         let mut generated = Vec::new();
         let peers = self.peers();
         for (i, batch) in batches.iter().enumerate() {
             let place = Place { weight, last: i + 1 == batches.len() };
-            generated.push(self.generate(&batch.clips, place, &*peers, &mut report)?);
+            generated.push(self.generate(&batch.clips, place, &*group, &mut report)?);
         }
-        average(&*peers, report.of_generator());
+        average(&*group, report.of_generator());
         report.gradient_norm = self.generator.clip_grad_norm(self.config.clip_norm);
         if report.faults().is_empty() {
-            self.discriminate(&generated, weight, &*peers, &mut report)?;
+            self.discriminate(&generated, weight, &*group, &mut report)?;
         }
         report.skipped = !report.faults().is_empty();
         if report.skipped {
-            if let (Some(adversary), Some(counts)) = (&mut self.losses.adversary, &counts) {
-                adversary.set_counts(counts);
+            if let (Some(gan), Some(counts)) = (&mut self.losses.gan, &counts) {
+                gan.set_counts(counts);
             }
             self.skip(&report, batches)?;
         } else {
@@ -189,7 +189,7 @@ impl Trainer {
     fn update(&mut self, report: &mut StepReport) {
         self.generator.step(report.learning_rate);
         report.logvar = self.losses.reconstruction.logvar().double_value(&[]);
-        if report.adversary.is_some() {
+        if report.gan.is_some() {
             self.discriminator.step(report.learning_rate);
         }
         if let Some(ema) = &mut self.ema {
@@ -201,7 +201,7 @@ impl Trainer {
     fn empty_report(&self) -> StepReport {
         let step = self.progress.step;
         let begun = |start: u64| step >= start;
-        let adversary = self.losses.adversary.as_ref().filter(|adversary| begun(adversary.config().start));
+        let gan = self.losses.gan.as_ref().filter(|gan| begun(gan.config().start));
         StepReport {
             step,
             loss: 0.0,
@@ -213,7 +213,7 @@ impl Trainer {
             psnr: 0.0,
             gradient_norm: 0.0,
             learning_rate: self.config.learning_rate(step),
-            adversary: adversary.map(|_| AdversaryReport::default()),
+            gan: gan.map(|_| GanReport::default()),
             skipped: false,
         }
     }
@@ -223,7 +223,7 @@ impl Trainer {
         &self,
         clips: &Tensor,
         Place { weight, last }: Place,
-        peers: &dyn Peers,
+        group: &dyn ProcessGroup,
         report: &mut StepReport,
     ) -> Result<Generated, TrainError> {
         let target = clips.to_device(self.tokenizer.device());
@@ -232,21 +232,21 @@ impl Trainer {
             freeze_encoder: self.config.freeze_encoder,
             recompute: self.config.gradient_checkpointing,
             autocast: self.config.precision.autocast(),
-            peers,
+            group,
         };
         let pass = self.tokenizer.forward_train(&target, &options)?;
         let reconstruction = pass.reconstruction;
         let terms = self.losses.reconstruction.forward(&target, &reconstruction)?;
         let quantizer = pass.regularized.loss;
         let mut loss = &terms.nll + &quantizer * self.tokenizer.quantizer().loss_weight();
-        if let (Some(adversary), Some(report)) = (&self.losses.adversary, &mut report.adversary) {
-            let Differentiated { value, gradient } = adversary.judge(&reconstruction, peers);
-            let judged = with_gradient(&value, &reconstruction, &gradient);
+        if let (Some(gan), Some(report)) = (&self.losses.gan, &mut report.gan) {
+            let Differentiated { value, gradient } = gan.generator_loss(&reconstruction, group);
+            let generator_loss = with_gradient(&value, &reconstruction, &gradient);
             let last_layer = self.tokenizer.decoder_output_weight();
-            let adaptive = adversary.adaptive_weight(&terms.nll, &judged, last_layer, peers);
+            let adaptive = gan.adaptive_weight(&terms.nll, &generator_loss, last_layer, group);
             report.generator += value.double_value(&[]) * weight;
             report.adaptive_weight += adaptive.double_value(&[]) * weight;
-            loss += judged * adaptive;
+            loss += generator_loss * adaptive;
         }
         if let Some(team) = self.team.as_ref().filter(|_| last) {
             team.generator.prepare()?;
@@ -270,15 +270,15 @@ impl Trainer {
         &mut self,
         generated: &[Generated],
         weight: f64,
-        peers: &dyn Peers,
+        group: &dyn ProcessGroup,
         report: &mut StepReport,
     ) -> Result<(), TrainError> {
-        let (Some(adversary), Some(numbers)) = (&mut self.losses.adversary, &mut report.adversary) else {
+        let (Some(gan), Some(numbers)) = (&mut self.losses.gan, &mut report.gan) else {
             return Ok(());
         };
         self.discriminator.zero_grad();
         for (i, Generated { target, reconstruction }) in generated.iter().enumerate() {
-            let terms = adversary.discriminate(target, reconstruction, peers);
+            let terms = gan.discriminate(target, reconstruction, group);
             let reducer = self.team.as_ref().and_then(|team| team.discriminator.as_ref());
             if let Some(reducer) = reducer.filter(|_| i + 1 == generated.len()) {
                 reducer.prepare()?;
@@ -290,7 +290,7 @@ impl Trainer {
             numbers.logits_real += terms.real.double_value(&[]) * weight;
             numbers.logits_fake += terms.fake.double_value(&[]) * weight;
         }
-        average(peers, numbers.of_discriminator());
+        average(group, numbers.of_discriminator());
         numbers.discriminator_gradient_norm = self.discriminator.clip_grad_norm(self.config.clip_norm);
         Ok(())
     }
@@ -380,10 +380,10 @@ mod tests {
 
     #[test]
     fn the_adversary_begins_at_its_step_and_learns() {
-        let adversary = vidtok_loss::AdversaryConfig { start: 1, ..Default::default() };
-        let mut trainer = trainer(KL, LossConfig { adversary: Some(adversary), ..LossConfig::default() });
-        assert_eq!(trainer.step(&[batch(32)]).unwrap().adversary, None);
-        let first = trainer.step(&[batch(32)]).unwrap().adversary.unwrap();
+        let gan = vidtok_loss::GanConfig { start: 1, ..Default::default() };
+        let mut trainer = trainer(KL, LossConfig { gan: Some(gan), ..LossConfig::default() });
+        assert_eq!(trainer.step(&[batch(32)]).unwrap().gan, None);
+        let first = trainer.step(&[batch(32)]).unwrap().gan.unwrap();
         assert!(first.adaptive_weight > 0.0 && first.discriminator_gradient_norm > 0.0);
         assert_eq!(trainer.discriminator.updates(), 1);
     }
@@ -415,8 +415,8 @@ mod tests {
 
     #[test]
     fn clips_that_are_not_finite_change_no_parameter_and_end_the_run_when_they_go_on() {
-        let adversary = vidtok_loss::AdversaryConfig { start: 0, ..Default::default() };
-        let mut trainer = trainer(KL, LossConfig { adversary: Some(adversary), ..LossConfig::default() });
+        let gan = vidtok_loss::GanConfig { start: 0, ..Default::default() };
+        let mut trainer = trainer(KL, LossConfig { gan: Some(gan), ..LossConfig::default() });
         let spoilt = || {
             let Batch { clips, names } = batch(32);
             Batch { clips: clips * f64::NAN, names }
@@ -437,13 +437,13 @@ mod tests {
 
     #[test]
     fn a_discriminator_whose_loss_is_not_finite_makes_the_whole_step_change_nothing() {
-        let adversary = vidtok_loss::AdversaryConfig { start: 0, ..Default::default() };
-        let mut trainer = trainer(KL, LossConfig { adversary: Some(adversary), ..LossConfig::default() });
+        let gan = vidtok_loss::GanConfig { start: 0, ..Default::default() };
+        let mut trainer = trainer(KL, LossConfig { gan: Some(gan), ..LossConfig::default() });
         trainer.ema = Some(Ema::new(0.9, trainer.tokenizer.parameters()));
         assert!(!trainer.step(&[batch(32)]).unwrap().skipped);
         // Finite, but not squared.
         let means = vidtok_loss::LeCam { real: 1e30, fake: 0.0 };
-        trainer.losses.adversary.as_mut().unwrap().set_lecam(means);
+        trainer.losses.gan.as_mut().unwrap().set_lecam(means);
         let before = everything(&trainer);
         let report = trainer.step(&[batch(32)]).unwrap();
         let faults: Vec<&str> = report.faults().into_iter().map(|(name, _)| name).collect();
@@ -456,8 +456,8 @@ mod tests {
 
     #[test]
     fn what_libtorch_panics_with_in_a_step_is_an_error() {
-        let adversary = vidtok_loss::AdversaryConfig { start: 0, ..Default::default() };
-        let mut trainer = trainer(KL, LossConfig { adversary: Some(adversary), ..LossConfig::default() });
+        let gan = vidtok_loss::GanConfig { start: 0, ..Default::default() };
+        let mut trainer = trainer(KL, LossConfig { gan: Some(gan), ..LossConfig::default() });
         let error = trainer.step(&[batch(8)]).unwrap_err(); // smaller than the discriminator's kernels
         assert!(matches!(&error, TrainError::Failed { place, .. } if place == "step 0"), "{error}");
         assert!(error.to_string().starts_with("step 0: libtorch failed: ") && error.to_string().lines().count() == 1);

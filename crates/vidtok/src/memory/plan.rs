@@ -39,7 +39,7 @@ pub enum Work {
 
 /// How many frames and rows are computed at a time. For causal models it changes nothing in the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct MemoryPlan {
     /// Frames of a chunk, a multiple of the temporal factor.
     pub frames: i64,
     /// Rows of a strip, a multiple of the spatial factor; `None` for the whole height.
@@ -51,7 +51,7 @@ pub struct Plan {
     pub budget: Option<u64>,
 }
 
-impl Plan {
+impl MemoryPlan {
     /// The quickest plan for a clip of t frames of h x w within `budget` bytes. A model that is not causal takes all frames of a
     /// window together, so that only strips save memory there.
     ///
@@ -107,7 +107,7 @@ impl Plan {
     }
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} frames at a time", self.frames)?;
         if let Some(rows) = self.rows {
@@ -187,9 +187,9 @@ mod tests {
     }
 
     /// As if the process held 200 MiB: what it does changes with the tests beside.
-    fn fit(causality: Causality, budget: Option<u64>) -> Result<Plan, Error> {
+    fn fit(causality: Causality, budget: Option<u64>) -> Result<MemoryPlan, Error> {
         let window = (causality == Causality::NonCausal).then_some(Window::PUBLISHED);
-        Plan::beside(&tokenizer(causality), Work::Reconstruct, [100, 720, 1280], window, 200 << 20, budget)
+        MemoryPlan::beside(&tokenizer(causality), Work::Reconstruct, [100, 720, 1280], window, 200 << 20, budget)
     }
 
     #[test]
@@ -225,13 +225,13 @@ mod tests {
 
     #[test]
     fn a_short_clip_is_one_chunk() {
-        let plan = Plan::fit(&tokenizer(Causality::V1_0), Work::Encode, [5, 8, 8], None, None).unwrap();
+        let plan = MemoryPlan::fit(&tokenizer(Causality::V1_0), Work::Encode, [5, 8, 8], None, None).unwrap();
         assert_eq!((plan.frames, plan.rows), (6, None));
     }
 
     #[test]
     fn a_plan_is_one_line() {
-        let plan = Plan { frames: 8, rows: Some(96), bytes: 3 << 29, budget: Some(2 << 30) };
+        let plan = MemoryPlan { frames: 8, rows: Some(96), bytes: 3 << 29, budget: Some(2 << 30) };
         assert_eq!(plan.to_string(), "8 frames at a time in strips of 96 rows, about 1.50 GiB of 2.00 GiB memory");
     }
 }

@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 use vidtok_arch::StreamState;
 
 use crate::error::Error;
-use crate::memory::plan::Plan;
+use crate::memory::plan::MemoryPlan;
 use crate::padding::Padding;
 use crate::stream::blend::Blend;
 use crate::stream::steps::{Cut, Step, Steps};
@@ -66,7 +66,7 @@ impl<'a> StreamDecoder<'a> {
     /// In strips as planned, or none. Chunks are what is pushed. Only before the first push, as
     /// [`in_strips`](Self::in_strips).
     #[must_use]
-    pub fn planned(mut self, plan: &Plan) -> Self {
+    pub fn planned(mut self, plan: &MemoryPlan) -> Self {
         match plan.rows {
             Some(rows) => self.in_strips(rows),
             None => {

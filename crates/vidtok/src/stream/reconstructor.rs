@@ -4,7 +4,7 @@ use tch::Tensor;
 use vidtok_core::{Codec, CodecError, FrameRate, Reconstructed, Reconstructor};
 
 use crate::error::Error;
-use crate::memory::plan::Plan;
+use crate::memory::plan::MemoryPlan;
 use crate::stream::decoder::StreamDecoder;
 use crate::stream::encoder::StreamEncoder;
 use crate::stream::{EncodeOptions, PUBLISHED_WINDOW, Window};
@@ -35,7 +35,7 @@ impl<'a> StreamReconstructor<'a> {
     /// In strips as planned, or none. Chunks are what is pushed. Only before the first push, as
     /// [`in_strips`](Self::in_strips).
     #[must_use]
-    pub fn planned(self, plan: &Plan) -> Self {
+    pub fn planned(self, plan: &MemoryPlan) -> Self {
         Self { encoder: self.encoder.planned(plan), decoder: self.decoder.planned(plan), ..self }
     }
 

@@ -223,7 +223,7 @@ fn a_stream_that_has_begun_cannot_change_its_strips() {
             encoder = encoder.in_strips(after);
             assert!(is_refused(encoder.push(&video.narrow(2, 5, 4))), "{causality} {before:?} {after}");
             // Nothing is lost: in the strips of before the stream goes on.
-            let plan = crate::Plan { frames: 2, rows: before, bytes: 0, budget: None };
+            let plan = crate::MemoryPlan { frames: 2, rows: before, bytes: 0, budget: None };
             encoder = encoder.planned(&plan);
             latents.extend(encoder.push(&video.narrow(2, 5, 4)).unwrap().map(|quantized| quantized.latent));
             assert!(worst(&Tensor::cat(&latents, 2), &whole.latent) < 1e-5, "{causality} {before:?} {after}");

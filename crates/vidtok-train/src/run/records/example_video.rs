@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tch::Tensor;
-use vidtok::{Plan, StreamReconstructor, Tokenizer, Work};
+use vidtok::{MemoryPlan, StreamReconstructor, Tokenizer, Work};
 use vidtok_core::{FrameRate, FrameSink, FrameSource, Reconstructed, VideoError};
 use vidtok_data::{
     Destination, Ffmpeg, InputOptions, InputReader, Scene, Timeline, VideoWriter, WriteOptions, center_offset,
@@ -43,7 +43,7 @@ pub(crate) fn write(
     }
     let size = frames.size();
     let (t, h, w) = (size[0], size[1], size[2]);
-    let chunk = Plan::fit(tokenizer, Work::Reconstruct, [t, h, w], None, None)?.frames;
+    let chunk = MemoryPlan::fit(tokenizer, Work::Reconstruct, [t, h, w], None, None)?.frames;
     let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], None);
     let enlarged = (SHOWN_SIDE / side).max(1);
     let shown = [h * enlarged, 2 * w * enlarged];

@@ -9,7 +9,7 @@ use vidtok_report::{Curves, EventWriter, GridRow, GridSize, Series, difference, 
 use crate::error::TrainError;
 use crate::run::folder::StageFolder;
 use crate::run::records::log::LogEntry;
-use crate::run::validation::{Quality, Validation};
+use crate::run::validation::{Scores, Validation};
 use crate::step::report::StepReport;
 
 /// How much differences are brightened.
@@ -127,7 +127,7 @@ fn tag(name: &str) -> String {
         "learning_rate" => "learning rate",
         "adaptive_weight" => "adaptive weight",
         "logits_real" | "logits_fake" => "logits",
-        _ => "adversary",
+        _ => "gan",
     };
     format!("{group}/{name}")
 }
@@ -136,7 +136,7 @@ fn tag(name: &str) -> String {
 fn numbers(validation: &Validation) -> Vec<(String, f64)> {
     let mut all = Vec::new();
     for (who, quality) in [("held-out", Some(&validation.model)), ("held-out, averaged", validation.ema.as_ref())] {
-        let Some(Quality { rec, psnr, ssim, lpips, codes, code_entropy, .. }) = quality else { continue };
+        let Some(Scores { rec, psnr, ssim, lpips, codes, code_entropy, .. }) = quality else { continue };
         let groups = [
             ("reconstruction", Some(*rec)),
             ("psnr in dB", Some(*psnr)),

@@ -136,8 +136,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::run::validation::Quality;
-    use crate::step::report::AdversaryReport;
+    use crate::run::validation::Scores;
+    use crate::step::report::GanReport;
 
     fn step(step: u64) -> LogEntry {
         let report = StepReport {
@@ -151,7 +151,7 @@ mod tests {
             psnr: 20.0,
             gradient_norm: 3.0,
             learning_rate: 1e-4,
-            adversary: (step > 2).then(AdversaryReport::default),
+            gan: (step > 2).then(GanReport::default),
             skipped: false,
         };
         LogEntry::Step { report, seconds: 0.5, waiting: 0.0 }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn measured(step: u64, rec: f64) -> LogEntry {
-        LogEntry::Validation(Validation { step, model: Quality { rec, ..Quality::default() }, ema: None })
+        LogEntry::Validation(Validation { step, model: Scores { rec, ..Scores::default() }, ema: None })
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
         let path = folder.path().join("log.jsonl");
         let LogEntry::Step { mut report, .. } = step(3) else { unreachable!() };
         (report.loss, report.lpips, report.skipped) = (f64::INFINITY, Some(f64::NAN), true);
-        report.adversary.as_mut().unwrap().discriminator = f64::NAN;
+        report.gan.as_mut().unwrap().discriminator = f64::NAN;
         let entry = LogEntry::Step { report, seconds: 0.5, waiting: 0.0 };
         Log::open(&path, 0).unwrap().add(&entry).unwrap();
         let log = Log::open(&path, 4).unwrap();

@@ -1,7 +1,7 @@
 // Minimal filtering along one axis (Winograd 1980; for convolutions Lavin and Gray, arXiv 1509.09308): outputs as
 // products of transformed inputs and transformed weights, fewer than outputs times taps.
 //
-// F(m, r), m outputs of r taps, takes m + r - 1 products, one for each point at which the polynomials of inputs and
+// F(m, r), m outputs of r taps, takes m + r - 1 multiplications, one for each point at which the polynomials of inputs and
 // weights are evaluated. Each struct transforms `kInputs` neighbours, which start `kStep` after those before them, and
 // gives `kOutputs`.
 #pragma once
@@ -11,7 +11,7 @@
 namespace vidtok {
 
 // An axis that the kernel does not reach along.
-struct Alone {
+struct Untransformed {
   static constexpr int kTaps = 1, kInputs = 1, kPoints = 1, kOutputs = 1, kStep = 1;
 
   template <class T>
@@ -23,7 +23,7 @@ struct Alone {
 };
 
 // F(2, 3) with points 0, 1, -1 and infinity.
-struct TwoOutputs {
+struct F2x3 {
   static constexpr int kTaps = 3, kInputs = 4, kPoints = 4, kOutputs = 2, kStep = 2;
 
   template <class T>
@@ -51,7 +51,7 @@ struct TwoOutputs {
 
 // F(4, 3) with points 0, +-sqrt(1/2), +-sqrt(2) and infinity, whose rounding errors are less than half of those of the
 // usual 0, +-1, +-2 and infinity.
-struct FourOutputs {
+struct F4x3 {
   static constexpr int kTaps = 3, kInputs = 6, kPoints = 6, kOutputs = 4, kStep = 4;
   static constexpr float kNear = 0.70710678f;
   static constexpr float kFar = 1.41421356f;
@@ -97,8 +97,8 @@ struct FourOutputs {
 };
 
 // Two outputs of three taps on an axis of which each source is repeated: taps 0, 1, 2 meet the sources a, b, b, then
-// b, b, c. With s the sum of the weights they are s b + w0 (a - b) and s b + w2 (c - b): three products.
-struct Doubled {
+// b, b, c. With s the sum of the weights they are s b + w0 (a - b) and s b + w2 (c - b): three multiplications.
+struct UpsampledPair {
   static constexpr int kTaps = 3, kInputs = 3, kPoints = 3, kOutputs = 2, kStep = 1;
 
   template <class T>

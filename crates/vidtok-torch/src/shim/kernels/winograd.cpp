@@ -1,8 +1,8 @@
-#include "winograd_kernel.h"
+#include "winograd.h"
 
 #include <algorithm>
 
-#include "minimal_filter.h"
+#include "winograd_axis.h"
 
 #if defined(__GNUC__)
 #define VIDTOK_STAGE VIDTOK_AVX2 __attribute__((noinline))
@@ -97,13 +97,13 @@ class Tiling {
         most_(std::clamp((slots() * shape.in + shape.out) / kChannelsPerTile, kTiles, kMostTiles)),
         unit_(columns_ <= most_ ? columns_ : 1) {}
 
-  // Multiplications of the matrix products.
-  int64_t products() const {
+  // Multiply-accumulates of the matrix products.
+  int64_t multiply_adds() const {
     int64_t frames = shape_.kernel[0] * (repeats() ? shape_.input[0] : shape_.output[0]);
     if (repeats()) {
       // A tap meets nothing before the first frame and after the last.
       frames -= shape_.padding[0] == 0 ? 2 : 1;
-      frames += shape_.repeated == Repeated::kCenteredFrames ? 1 : 0;
+      frames += shape_.upsampled == Upsampled::kCenteredFrames ? 1 : 0;
     }
     return tiles_ * kPoints * frames * shape_.in * shape_.out;
   }
@@ -111,7 +111,7 @@ class Tiling {
   // The time of all, in multiplications.
   int64_t cost() const {
     const int64_t values = kInputCost * shape_.input[0] * shape_.in + kOutputCost * shape_.output[0] * shape_.out;
-    return products() + tiles_ * kPoints * values + kWeightCost * shape_.kernel[0] * shape_.in * shape_.out;
+    return multiply_adds() + tiles_ * kPoints * values + kWeightCost * shape_.kernel[0] * shape_.in * shape_.out;
   }
 
   WinogradPlan plan(int64_t threads) const {
@@ -123,7 +123,7 @@ class Tiling {
     const int64_t tiles = divide_up(units, plan.blocks) * unit_;
     plan.scratch = kPoints * (slots() * step(tiles, shape_.in) + sums() * step(tiles, shape_.out)) + shape_.in +
                    shape_.out + Rows::kInputs * line();
-    plan.products = products();
+    plan.multiply_adds = multiply_adds();
     return plan;
   }
 
@@ -177,7 +177,7 @@ class Tiling {
   int64_t slots() const { return repeats() ? 2 : shape_.kernel[0]; }
   int64_t sums() const { return repeats() ? 3 : 1; }
   bool repeats() const {
-    return shape_.repeated == Repeated::kFrames || shape_.repeated == Repeated::kCenteredFrames;
+    return shape_.upsampled == Upsampled::kFrames || shape_.upsampled == Upsampled::kCenteredFrames;
   }
 
   // From a point to the next in the transformed weights.
@@ -236,7 +236,7 @@ class Tiling {
     // w0 a + w1 b + w2 b. What a frame gives with w1 is in both of its neighbours.
     VIDTOK_INLINE void convolve_repeated_frames() {
       // Where the kernel's middle stands at an output, all come one earlier, and zeros follow the last frame.
-      const int64_t earlier = shape_.repeated == Repeated::kCenteredFrames ? 1 : 0;
+      const int64_t earlier = shape_.upsampled == Upsampled::kCenteredFrames ? 1 : 0;
       const int64_t last = shape_.input[0] - 1;
       const int64_t first = 1 - shape_.padding[0];
       if (first == 1) {
@@ -302,13 +302,13 @@ class Tiling {
     // A row of the input.
     VIDTOK_INLINE const float* line(int64_t clip, int64_t frame, int64_t h) const {
       const auto [frames, height, width] = shape_.input;
-      const int64_t past = shape_.past;
+      const int64_t context = shape_.context;
       const int64_t row = width * shape_.in;
       if (Columns::kTaps == 1) {
-        return h < past ? x_.past + (clip * past + h) * row : x_.rest + (clip * (height - past) + h - past) * row;
+        return h < context ? x_.context + (clip * context + h) * row : x_.rest + (clip * (height - context) + h - context) * row;
       }
-      const float* picture = frame < past ? x_.past + (clip * past + frame) * height * row
-                                          : x_.rest + (clip * (frames - past) + frame - past) * height * row;
+      const float* picture = frame < context ? x_.context + (clip * context + frame) * height * row
+                                          : x_.rest + (clip * (frames - context) + frame - context) * height * row;
       return picture + h * row;
     }
 
@@ -458,16 +458,16 @@ class Tiling {
 // Calls `work` with the quickest tiling.
 template <class Work>
 VIDTOK_INLINE auto with_tiling(const WinogradShape& shape, Work&& work) {
-  if (shape.repeated == Repeated::kPixels) {
-    return work(Tiling<Doubled, Doubled>(shape));
+  if (shape.upsampled == Upsampled::kPixels) {
+    return work(Tiling<UpsampledPair, UpsampledPair>(shape));
   }
   if (shape.kernel[2] == 1) {
-    const Tiling<FourOutputs, Alone> four(shape);
-    const Tiling<TwoOutputs, Alone> two(shape);
+    const Tiling<F4x3, Untransformed> four(shape);
+    const Tiling<F2x3, Untransformed> two(shape);
     return four.cost() <= two.cost() ? work(four) : work(two);
   }
-  const Tiling<FourOutputs, FourOutputs> four(shape);
-  const Tiling<TwoOutputs, TwoOutputs> two(shape);
+  const Tiling<F4x3, F4x3> four(shape);
+  const Tiling<F2x3, F2x3> two(shape);
   return four.cost() <= two.cost() ? work(four) : work(two);
 }
 
@@ -476,19 +476,19 @@ bool fits(const WinogradShape& shape) {
   const auto& kernel = shape.kernel;
   const bool has_channels = shape.in > 0 && shape.in % kLanes == 0 && shape.out > 0 && shape.out % kPanel == 0;
   const bool is_square = kernel[1] == 3 && kernel[2] == 3;
-  const bool is_column = kernel[1] == 3 && kernel[2] == 1 && shape.repeated == Repeated::kNothing;
-  const bool is_over_pairs = shape.repeated == Repeated::kFrames || shape.repeated == Repeated::kCenteredFrames;
+  const bool is_column = kernel[1] == 3 && kernel[2] == 1 && shape.upsampled == Upsampled::kNone;
+  const bool is_over_pairs = shape.upsampled == Upsampled::kFrames || shape.upsampled == Upsampled::kCenteredFrames;
   const bool has_taps = is_over_pairs ? kernel[0] == 3 : kernel[0] <= kMostSources;
   const auto& output = shape.output;
   if (shape.normed && (kernel[0] > 1 || kernel[2] == 1)) {
     return false;
   }
   // Counted in floating point, in which nothing overflows: this many multiplications no machine makes.
-  double products = static_cast<double>(shape.in) * shape.out * kernel[0] * kernel[1] * kernel[2] * shape.clips;
+  double multiply_adds = static_cast<double>(shape.in) * shape.out * kernel[0] * kernel[1] * kernel[2] * shape.clips;
   for (const int64_t size : output) {
-    products *= size;
+    multiply_adds *= size;
   }
-  return has_channels && (is_square || is_column) && has_taps && products > 0 && products < 0x1p56;
+  return has_channels && (is_square || is_column) && has_taps && multiply_adds > 0 && multiply_adds < 0x1p56;
 }
 
 }  // namespace
@@ -500,7 +500,7 @@ bool winograd_wins(const WinogradShape& shape) {
   const auto& [frames, height, width] = shape.output;
   const int64_t taps = shape.kernel[0] * shape.kernel[1] * shape.kernel[2];
   const int64_t direct = shape.clips * frames * height * width * taps * shape.in * shape.out;
-  // Repeated pixels and frames too are compared with `direct`: folding their taps, which libtorch is left with, multiplies
+  // Upsampled pixels and frames too are compared with `direct`: folding their taps, which libtorch is left with, multiplies
   // less, and took longer than this where that was timed (docs/PERFORMANCE.md).
   // How many multiplications libtorch makes in the time of one of ours, at most.
   const int64_t pace = has_wider_vectors() ? 2 : 1;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
-use vidtok_core::{Differentiated, Peers};
+use vidtok_core::{Differentiated, ProcessGroup};
 use vidtok_torch::ParamPath;
 
 use crate::{DiscriminatorLoss, GeneratorLoss, LeCam, PatchGan, PatchKind};
@@ -14,10 +14,10 @@ const LARGEST_WEIGHT: f64 = 1e4;
 /// Keeps the division finite.
 const EPS: f64 = 1e-4;
 
-/// Configuration of [`Adversary`].
+/// Configuration of [`GanLoss`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct AdversaryConfig {
+pub struct GanConfig {
     /// What the discriminator judges.
     pub patches: PatchKind,
     /// The batch, from 0, at which it begins: before, it neither learns nor counts. (The published 20001 counts two
@@ -33,7 +33,7 @@ pub struct AdversaryConfig {
     pub lecam_weight: f64,
 }
 
-impl Default for AdversaryConfig {
+impl Default for GanConfig {
     /// The published values.
     fn default() -> Self {
         Self {
@@ -49,13 +49,13 @@ impl Default for AdversaryConfig {
 
 /// A discriminator that learns to tell reconstructions from clips.
 #[derive(Debug)]
-pub struct Adversary {
-    config: AdversaryConfig,
+pub struct GanLoss {
+    config: GanConfig,
     discriminator: PatchGan,
     lecam: LeCam,
 }
 
-/// What an [`Adversary`] counts as it sees clips, apart from gradients: the running statistics of its norms, and the
+/// What an [`GanLoss`] counts as it sees clips, apart from gradients: the running statistics of its norms, and the
 /// moving means.
 #[derive(Debug)]
 pub struct Counts {
@@ -79,17 +79,17 @@ pub struct DiscriminatorTerms {
     pub fake: Tensor,
 }
 
-impl Adversary {
+impl GanLoss {
     /// Makes or loads the network, at `discriminator` below `path`.
     #[must_use]
-    pub fn new(path: &ParamPath, config: &AdversaryConfig) -> Self {
+    pub fn new(path: &ParamPath, config: &GanConfig) -> Self {
         let discriminator = PatchGan::new(&path.sub("discriminator"), config.patches);
         Self { config: config.clone(), discriminator, lecam: LeCam::default() }
     }
 
     /// Its configuration.
     #[must_use]
-    pub fn config(&self) -> &AdversaryConfig {
+    pub fn config(&self) -> &GanConfig {
         &self.config
     }
 
@@ -122,29 +122,40 @@ impl Adversary {
 
     /// The generator's loss on reconstructions `[b, 3, t, h, w]` and its gradient there, before any weight. The
     /// discriminator's parameters get no gradient.
-    pub fn judge(&self, reconstruction: &Tensor, peers: &dyn Peers) -> Differentiated {
-        let loss = |fake: &Tensor| Ok(self.config.generator_loss.forward(&self.discriminator.forward(fake, peers)));
-        let Ok(judged) = Differentiated::of::<Infallible>(reconstruction, loss);
-        judged
+    pub fn generator_loss(&self, reconstruction: &Tensor, group: &dyn ProcessGroup) -> Differentiated {
+        let loss = |fake: &Tensor| Ok(self.config.generator_loss.forward(&self.discriminator.forward(fake, group)));
+        let Ok(generator_loss) = Differentiated::of::<Infallible>(reconstruction, loss);
+        generator_loss
     }
 
     /// The weight of the generator's loss: the ratio of both losses' gradient norms at `parameter` (the decoder's last
     /// weight), clamped, times the configured weight (arXiv 2012.09841). Both losses must have a graph to it, which is
     /// kept. Of a batch that peers share the gradients are those of the whole.
-    pub fn adaptive_weight(&self, nll: &Tensor, generator: &Tensor, parameter: &Tensor, peers: &dyn Peers) -> Tensor {
+    pub fn adaptive_weight(
+        &self,
+        nll: &Tensor,
+        generator: &Tensor,
+        parameter: &Tensor,
+        group: &dyn ProcessGroup,
+    ) -> Tensor {
         let gradient = |loss: &Tensor| Tensor::run_backward(&[loss], &[parameter], true, false).swap_remove(0);
-        let norm = |loss: &Tensor| peers.mean(&gradient(loss)).norm();
+        let norm = |loss: &Tensor| group.mean(&gradient(loss)).norm();
         (norm(nll) / (norm(generator) + EPS)).clamp(0.0, LARGEST_WEIGHT) * self.config.weight
     }
 
     /// The discriminator's loss on clips and their reconstructions, both `[b, 3, t, h, w]`; counts their logits into
     /// the moving means, unless they are no finite numbers.
-    pub fn discriminate(&mut self, target: &Tensor, reconstruction: &Tensor, peers: &dyn Peers) -> DiscriminatorTerms {
-        let real = self.discriminator.forward(&target.detach(), peers);
-        let fake = self.discriminator.forward(&reconstruction.detach(), peers);
+    pub fn discriminate(
+        &mut self,
+        target: &Tensor,
+        reconstruction: &Tensor,
+        group: &dyn ProcessGroup,
+    ) -> DiscriminatorTerms {
+        let real = self.discriminator.forward(&target.detach(), group);
+        let fake = self.discriminator.forward(&reconstruction.detach(), group);
         let logits_loss = self.config.discriminator_loss.forward(&real, &fake);
         let means = [&real, &fake].map(|logits| logits.detach().mean(Kind::Float));
-        let of_all = peers.mean(&Tensor::stack(&[&means[0], &means[1], &logits_loss.detach()], 0));
+        let of_all = group.mean(&Tensor::stack(&[&means[0], &means[1], &logits_loss.detach()], 0));
         if of_all.isfinite().all().int64_value(&[]) == 1 {
             self.lecam.update(of_all.double_value(&[0]), of_all.double_value(&[1]));
         }
@@ -163,18 +174,19 @@ impl Adversary {
 #[cfg(test)]
 mod tests {
     use tch::Device;
-    use vidtok_core::Alone;
+    use vidtok_core::SingleProcess;
 
     use super::*;
 
     #[test]
     fn the_adaptive_weight_is_the_ratio_of_the_gradient_norms() {
-        let adversary = Adversary::new(&ParamPath::shapes(), &AdversaryConfig::default());
+        let gan = GanLoss::new(&ParamPath::shapes(), &GanConfig::default());
         let x = Tensor::from_slice(&[1.0_f32, 1.0]).set_requires_grad(true);
-        let weight = adversary.adaptive_weight(&(&x * 6.0).sum(Kind::Float), &(&x * 2.0).sum(Kind::Float), &x, &Alone);
+        let weight =
+            gan.adaptive_weight(&(&x * 6.0).sum(Kind::Float), &(&x * 2.0).sum(Kind::Float), &x, &SingleProcess);
         assert!((weight.double_value(&[]) - 0.6).abs() < 1e-4);
         let vanishing =
-            adversary.adaptive_weight(&(&x * 6e9).sum(Kind::Float), &(&x * 0.0).sum(Kind::Float), &x, &Alone);
+            gan.adaptive_weight(&(&x * 6e9).sum(Kind::Float), &(&x * 0.0).sum(Kind::Float), &x, &SingleProcess);
         assert!((vanishing.double_value(&[]) - 2000.0).abs() < 1e-3, "clamped at 1e4 * 0.2");
     }
 
@@ -182,31 +194,31 @@ mod tests {
     fn judging_leaves_the_discriminator_without_gradients_and_discriminating_does_not() {
         tch::manual_seed(0);
         let root = ParamPath::fresh(Device::Cpu);
-        let mut adversary = Adversary::new(&root, &AdversaryConfig::default());
+        let mut gan = GanLoss::new(&root, &GanConfig::default());
         let parameters = root.finish().unwrap();
         parameters.set_requires_grad("", true);
         let clips = Tensor::rand([1, 3, 2, 32, 32], (Kind::Float, Device::Cpu));
-        let judged = adversary.judge(&clips, &Alone);
-        assert_eq!(judged.gradient.size(), clips.size());
+        let generator_loss = gan.generator_loss(&clips, &SingleProcess);
+        assert_eq!(generator_loss.gradient.size(), clips.size());
         assert!(parameters.trained().all(|(_, parameter)| !parameter.grad().defined()));
-        adversary.discriminate(&clips, &(&clips * 0.5), &Alone).loss.backward();
+        gan.discriminate(&clips, &(&clips * 0.5), &SingleProcess).loss.backward();
         assert!(parameters.trained().all(|(_, parameter)| parameter.grad().defined()));
-        assert!(adversary.lecam() != LeCam::default());
+        assert!(gan.lecam() != LeCam::default());
     }
 
     #[test]
     fn earlier_counts_are_those_before_the_clips_that_came_since() {
         let root = ParamPath::fresh(Device::Cpu);
-        let mut adversary = Adversary::new(&root, &AdversaryConfig::default());
+        let mut gan = GanLoss::new(&root, &GanConfig::default());
         let parameters = root.finish().unwrap();
         let all = || -> Vec<Tensor> { parameters.iter().map(|(_, tensor)| tensor.detach().copy()).collect() };
         let (clips, before) = (Tensor::ones([1, 3, 2, 32, 32], (Kind::Float, Device::Cpu)), all());
-        let counts = adversary.counts();
-        let _ = adversary.judge(&clips, &Alone);
-        let _ = adversary.discriminate(&clips, &(&clips * f64::NAN), &Alone);
+        let counts = gan.counts();
+        let _ = gan.generator_loss(&clips, &SingleProcess);
+        let _ = gan.discriminate(&clips, &(&clips * f64::NAN), &SingleProcess);
         assert!(all() != before);
-        adversary.set_counts(&counts);
+        gan.set_counts(&counts);
         assert!(all() == before);
-        assert_eq!(adversary.lecam(), LeCam::default());
+        assert_eq!(gan.lecam(), LeCam::default());
     }
 }

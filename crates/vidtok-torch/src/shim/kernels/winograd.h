@@ -6,16 +6,16 @@
 #include <array>
 #include <cstdint>
 
-#include "norm_silu_kernel.h"
+#include "norm_silu.h"
 
 namespace vidtok {
 
 // What stands twice in the clip that is convolved, without being made. Of repeated frames the kernel ends at an output,
 // or its middle stands there.
-enum class Repeated { kNothing, kPixels, kFrames, kCenteredFrames };
+enum class Upsampled { kNone, kPixels, kFrames, kCenteredFrames };
 
 // x [clips, input..., in], y [clips, output..., out]. Kernels are 3x3 or 3x1 over rows and columns, any over time (3 if
-// frames are repeated); steps over rows and columns are 1.
+// frames are upsampled); steps over rows and columns are 1.
 struct WinogradShape {
   // Over time, rows and columns.
   using Axes = std::array<int64_t, 3>;
@@ -28,17 +28,17 @@ struct WinogradShape {
   // Zeros before the first; those after the last follow from the output.
   Axes padding;
   int64_t time_stride;
-  Repeated repeated;
+  Upsampled upsampled;
   // Whether x is to be normalised and activated first; not with taps over time.
   bool normed;
   // How many of the input's frames (of its rows, for 3x1) come from another place than the rest.
-  int64_t past;
+  int64_t context;
 };
 
-// Clips [clips, time, rows, columns, in] in two pieces, the first of `past` frames (rows), which is null if there are
+// Clips [clips, time, rows, columns, in] in two pieces, the first of `context` frames (rows), which is null if there are
 // none.
 struct WinogradInput {
-  const float* past;
+  const float* context;
   const float* rest;
 };
 
@@ -60,8 +60,8 @@ struct WinogradPlan {
   int64_t blocks;
   // Floats that a block needs to work.
   int64_t scratch;
-  // Multiplications of the matrix products.
-  int64_t products;
+  // Multiply-accumulates of the matrix products.
+  int64_t multiply_adds;
 };
 
 // Whether this machine has the instructions, and the shape is one that this file is for and is quicker at.

@@ -1,4 +1,4 @@
-#include "convolution_kernel.h"
+#include "convolution.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "norm_silu_kernel.h"
+#include "norm_silu.h"
 
 #include <cmath>
 #include <cstring>

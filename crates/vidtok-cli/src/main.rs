@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }));
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| run(arguments.command)));
     // After a signal an error is only what has become of the command because of it.
-    if let (Ok(Err(_)) | Err(_), Some(stopped)) = (&outcome, signals::ending()) {
+    if let (Ok(Err(_)) | Err(_), Some(stopped)) = (&outcome, crate::process::signals::ending()) {
         return stopped.tell().into();
     }
     let message = match outcome {

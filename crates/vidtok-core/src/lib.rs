@@ -22,8 +22,8 @@ mod video;
 
 pub use bytes::Bytes;
 pub use codec::{Codec, CodecError, Reconstructed, Reconstructor};
-pub use distributed::group::{ProcessGroup, SingleProcess, WorldRank};
 pub use distributed::launch::{Launch, LaunchError, Rendezvous};
+pub use distributed::process_group::{ProcessGroup, SingleProcess, WorldRank};
 pub use files::claim::Claim;
 pub use files::fetched::fetched;
 pub use files::{remove_partial, remove_temporary, temporary_beside, write_atomically};

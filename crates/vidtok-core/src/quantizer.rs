@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::distributed::group::ProcessGroup;
+use crate::distributed::process_group::ProcessGroup;
 
 /// What a quantizer makes of an encoder's output.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use crate::ffmpeg::locate::Ffmpeg;
 use crate::ffmpeg::picture::Picture;
 use crate::ffmpeg::stop::Stop;
 use crate::input::notice::Notice;
-use crate::input::path_text::path_text::path_text;
+use crate::input::path_text::path_text;
 use crate::input::{InputOptions, InputReader};
 use crate::transform::{resize_frames, resized_size};
 

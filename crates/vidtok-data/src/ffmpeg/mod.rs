@@ -3,25 +3,18 @@
 //! A process of its own costs one copy of the pixels through a pipe and buys isolation: a decoder that crashes on a
 //! broken file cannot take the trainer with it, and nothing has to be linked.
 
-mod container;
-mod conversion;
-mod ivf;
-mod locate;
-mod messages;
-mod picture;
-mod probe;
-mod process;
-mod reader;
-mod stop;
-mod timeline;
-mod writer;
-
-pub use locate::Ffmpeg;
-pub(crate) use picture::Picture;
-pub use reader::VideoReader;
-pub use stop::Stop;
-pub use timeline::Timeline;
-pub use writer::{Destination, VideoQuality, VideoWriter, WriteOptions, save_png};
+pub(crate) mod container;
+pub(crate) mod conversion;
+pub(crate) mod ivf;
+pub(crate) mod locate;
+pub(crate) mod messages;
+pub(crate) mod picture;
+pub(crate) mod probe;
+pub(crate) mod process;
+pub(crate) mod reader;
+pub(crate) mod stop;
+pub(crate) mod timeline;
+pub(crate) mod writer;
 
 use std::ffi::OsString;
 use std::path::Path;

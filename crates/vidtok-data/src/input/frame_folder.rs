@@ -17,7 +17,7 @@ use tch::{Kind, Tensor};
 use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 
 use crate::clips::quarantine::is_shortage;
-use crate::input::path_text::path_text::path_text;
+use crate::input::path_text::path_text;
 
 /// What images end in.
 pub(crate) const EXTENSIONS: [&str; 3] = ["jpeg", "jpg", "png"];

@@ -4,8 +4,8 @@
 //! five depths, features are scaled to unit length at each pixel; the squared differences are weighed by channel,
 //! averaged over pixels and summed.
 
-mod metric;
-mod network;
+pub(crate) mod metric;
+pub(crate) mod network;
 
 use std::path::Path;
 
@@ -13,10 +13,7 @@ use tch::{Device, Kind, Tensor};
 use vidtok_core::MetricError;
 use vidtok_torch::{Init, ParamPath};
 
-pub use metric::LpipsMetric;
-pub use network::LpipsNet;
-use network::{Network, channels_last};
-
+use crate::lpips::network::{LpipsNet, Network, channels_last};
 use crate::weights::{WeightsError, load, network_of};
 
 /// The shift and scale that bring images in [-1, 1] to the statistics of ImageNet.

@@ -29,8 +29,7 @@ use crate::dataset::manifest::Manifest;
 use crate::dataset::statistics::Statistics;
 use crate::dataset::{Dataset, NumberType, ShardFormat};
 use crate::error::TokenizeError;
-use crate::run::budget;
-use crate::run::part::{self, PartWriter};
+use crate::run::part::PartWriter;
 use crate::run::work_list::{ListedShard, ListedVideo, SkippedList, SkippedVideo, WorkList, file_stamp, relative};
 use crate::shard::{self, Shard};
 

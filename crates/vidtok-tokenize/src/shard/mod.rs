@@ -19,8 +19,6 @@ use crate::dataset::{Dataset, Latent, ShardFormat, TensorLayout};
 use crate::error::TokenizeError;
 use crate::shard::packing::unpack;
 
-pub(crate) use safetensors::header;
-
 /// An open file of tokens.
 #[derive(Debug)]
 pub struct Shard {

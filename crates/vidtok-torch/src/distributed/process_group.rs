@@ -49,12 +49,12 @@ pub enum ProcessGroupError {
         source: NulError,
     },
     /// The processes have not met.
-    #[error("process {rank} of {count} did not meet the others at {address}:{port}: {message}")]
+    #[error("process {rank} of {world_size} did not meet the others at {address}:{port}: {message}")]
     Connect {
         /// This process.
         rank: usize,
         /// All.
-        count: usize,
+        world_size: usize,
         /// Host of process 0.
         address: String,
         /// Its port.
@@ -63,22 +63,22 @@ pub enum ProcessGroupError {
         message: String,
     },
     /// A call that all processes make has failed.
-    #[error("process {rank} of {count} has lost the others: {message}")]
+    #[error("process {rank} of {world_size} has lost the others: {message}")]
     Lost {
         /// This process.
         rank: usize,
         /// All.
-        count: usize,
+        world_size: usize,
         /// What libtorch says.
         message: String,
     },
     /// Something else has failed in work that all processes share.
-    #[error("process {rank} of {count} has failed: {message}")]
+    #[error("process {rank} of {world_size} has failed: {message}")]
     Failed {
         /// This process.
         rank: usize,
         /// All.
-        count: usize,
+        world_size: usize,
         /// What has failed.
         message: String,
     },
@@ -87,9 +87,9 @@ pub enum ProcessGroupError {
 /// This process among those of a group.
 #[derive(Debug)]
 pub struct C10dProcessGroup {
-    handle: NonNull<shim::C10dProcessGroup>,
+    handle: NonNull<shim::ProcessGroup>,
     rank: usize,
-    count: usize,
+    world_size: usize,
     device: Device,
 }
 
@@ -118,12 +118,12 @@ impl C10dProcessGroup {
         };
         let failed = |message: String| ProcessGroupError::Connect {
             rank,
-            count,
+            world_size,
             address: address.clone(),
             port: *port,
             message,
         };
-        let [small_rank, small_count] = [rank, count].map(i32::try_from);
+        let [small_rank, small_count] = [rank, world_size].map(i32::try_from);
         let (Ok(small_rank), Ok(small_count)) = (small_rank, small_count) else {
             return Err(failed("too many processes".to_owned()));
         };
@@ -143,7 +143,7 @@ impl C10dProcessGroup {
             return Err(failed(first_line(&error)));
         }
         let handle = NonNull::new(handle).ok_or_else(|| failed("libtorch gave no group".to_owned()))?;
-        Ok(Rc::new(Self { handle, rank, count, device }))
+        Ok(Rc::new(Self { handle, rank, world_size, device }))
     }
 
     /// Gives all processes the first one's `x`, in place; it has the same shape and kind everywhere.
@@ -202,12 +202,12 @@ impl C10dProcessGroup {
     /// The error of shared work that has failed with this message.
     #[must_use]
     pub fn failed(&self, message: &str) -> ProcessGroupError {
-        let (rank, count) = (self.rank, self.count);
+        let (rank, world_size) = (self.rank, self.world_size);
         let message = message.lines().next().unwrap_or(message).to_owned();
         // libtorch's messages begin with the file that they come from.
         match ["gloo", "NCCL", "c10d"].iter().any(|transport| message.contains(transport)) {
-            true => ProcessGroupError::Lost { rank, count, message },
-            false => ProcessGroupError::Failed { rank, count, message },
+            true => ProcessGroupError::Lost { rank, world_size, message },
+            false => ProcessGroupError::Failed { rank, world_size, message },
         }
     }
 
@@ -222,7 +222,7 @@ impl ProcessGroup for C10dProcessGroup {
     }
 
     fn world_size(&self) -> usize {
-        self.count
+        self.world_size
     }
 
     fn mean(&self, x: &Tensor) -> Tensor {

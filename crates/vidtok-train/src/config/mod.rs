@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 use vidtok::Config;
 
-use crate::config::bounds;
 use crate::config::data::DataConfig;
 use crate::error::TrainError;
 use crate::step::adam::AdamConfig;

@@ -35,7 +35,6 @@ use crate::error::caught;
 use crate::run::folder::{RunFolder, checked_name};
 use crate::run::stage::{Ended, StageRun};
 use crate::run::validation::{Scores, Validation};
-use crate::run::{more_steps, records};
 use crate::step::report::StepReport;
 
 /// Hears what happens in a run.
@@ -171,7 +170,7 @@ pub fn train(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Result<TrainingSummary, TrainError> {
-    let first = check_processes(config, options.share().count)?.swap_remove(0).name; // before anything is made
+    let first = check_processes(config, options.share().world_size)?.swap_remove(0).name; // before anything is made
     let (folder, config) = agree(options, || Ok((RunFolder::create(runs, config)?, config.clone())))?;
     let result = run(&folder, &config, options, observer);
     if result.is_err() && options.leads() {
@@ -276,7 +275,7 @@ fn run(
     let path = || folder.path().display().to_string();
     let mut summary =
         TrainingSummary { folder: folder.path().to_owned(), stages: Vec::new(), stopped: false, ended_before: true };
-    for stage in stages(config, options.share().count)? {
+    for stage in stages(config, options.share().world_size)? {
         let name = stage.name.as_deref();
         let files = if options.leads() { folder.stage(name)? } else { folder.stage_elsewhere(name) };
         let before = summary.stages.last().map(|stage| stage.state.clone());

@@ -125,7 +125,7 @@ impl TrainingPlan {
                 None => format!("{config_name}-batch.png"),
             });
             if let Some(batch) = batch {
-                pictures::draw_batch(&batch.clips, &picture)?;
+                images::draw_batch(&batch.clips, &picture)?;
             }
             for warning in data.new_warnings() {
                 observer.warned(&warning);

@@ -63,7 +63,7 @@ impl<'a> StageRun<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
         let train = &stage.config;
-        train.check_memory(options.share().count)?;
+        train.check_memory(options.share().world_size)?;
         let mut unheard = Unheard;
         let leads = options.leads();
         let observer = if leads { observer } else { &mut unheard };
@@ -114,7 +114,7 @@ impl<'a> StageRun<'a> {
             step: trainer.step_number(),
             steps: train.steps,
             clips: train.batch_size as u64 * train.accumulate,
-            processes: options.share().count,
+            processes: options.share().world_size,
             parameters,
             videos: data.videos(),
             stand_in: data.stands_in(),

@@ -98,7 +98,7 @@ impl Trainer {
     }
 
     /// The processes that share the steps.
-    pub(crate) fn peers(&self) -> Rc<dyn ProcessGroup> {
+    pub(crate) fn process_group(&self) -> Rc<dyn ProcessGroup> {
         match &self.team {
             Some(team) => Rc::clone(&team.group) as Rc<dyn ProcessGroup>,
             None => Rc::new(SingleProcess),
@@ -162,7 +162,7 @@ impl Trainer {
         let counts = self.losses.gan.as_ref().map(GanLoss::counts);
         self.generator.zero_grad();
         let mut generated = Vec::new();
-        let peers = self.peers();
+        let group = self.process_group();
         for (i, batch) in batches.iter().enumerate() {
             let place = Place { weight, last: i + 1 == batches.len() };
             generated.push(self.generate(&batch.clips, place, &*group, &mut report)?);

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use vidtok_arch::ArchConfig;
 use vidtok_quant::QuantizerConfig;
 
-use crate::config::overrides;
 use crate::error::Error;
 
 /// Everything that a model is, but its weights. Unknown keys are refused.

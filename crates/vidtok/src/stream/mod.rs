@@ -4,19 +4,15 @@
 //! bound the memory they take the clip in windows, each on its own, as published for 16 frames, or overlapping and
 //! blended. Each chunk can be computed in strips of rows, which changes nothing in the result.
 
-mod blend;
-mod decoder;
-mod encoder;
-mod noise;
-mod reconstructor;
-mod saved;
-mod steps;
+pub(crate) mod blend;
+pub(crate) mod decoder;
+pub(crate) mod encoder;
+pub(crate) mod noise;
+pub(crate) mod reconstructor;
+pub(crate) mod saved;
+pub(crate) mod steps;
 #[cfg(test)]
 mod tests;
-
-pub use decoder::StreamDecoder;
-pub use encoder::StreamEncoder;
-pub use reconstructor::StreamReconstructor;
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};

@@ -16,6 +16,9 @@ use crate::config::tests::TINY;
 use crate::error::Error;
 use crate::files::encoded::Encoded;
 use crate::padding::Padding;
+use crate::stream::decoder::StreamDecoder;
+use crate::stream::encoder::StreamEncoder;
+use crate::stream::reconstructor::StreamReconstructor;
 use crate::tokenizer::Tokenizer;
 
 const WHOLE: EncodeOptions = EncodeOptions { seed: None, window: None };

@@ -221,7 +221,7 @@ mod tests {
 
     /// Files in `testdata`: see its README.
     fn file(name: &str) -> PathBuf {
-        [env!("CARGO_MANIFEST_DIR"), "src", "checkpoint", "testdata", name].iter().collect()
+        [env!("CARGO_MANIFEST_DIR"), "src", "files", "checkpoint", "testdata", name].iter().collect()
     }
 
     fn values(tensor: &Tensor) -> Vec<f64> {

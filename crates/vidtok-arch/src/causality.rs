@@ -1,4 +1,4 @@
-//! How a network treats time: the one place where the three versions of VidTok differ.
+//! How a network treats time: the ends of the time axis, and how frames are upsampled.
 
 use std::fmt;
 
@@ -8,26 +8,26 @@ use vidtok_torch::{CausalContext, ParamPath, TemporalConvConfig};
 
 use crate::stream::state::StreamState;
 
-/// What a network does at the ends of the time axis, and how it upsamples it.
+/// What a network does at the ends of the time axis, and how it upsamples frames.
 ///
-/// Checkpoints of [`V1_0`](Self::V1_0) and [`V1_1`](Self::V1_1) have the same names and shapes; one loaded as the
-/// other gives wrong pixels without any error.
+/// Checkpoints of [`V1_0`](Self::V1_0) and [`V1_1`](Self::V1_1) have the same names and shapes. Loading one as the other
+/// raises no error but produces wrong pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Causality {
-    /// A frame depends on earlier ones only; frames before the first are zeros; frames are doubled by repeating them.
+    /// A frame depends on earlier frames only. Zeros precede the first frame. Nearest-neighbour upsampling over time.
     #[serde(rename = "v1.0")]
     V1_0,
-    /// Frames before the first are copies of it; frames are doubled by linear interpolation, for which each
-    /// upsampling looks one frame ahead.
+    /// Copies of the first frame precede it. Linear upsampling over time, for which each upsampling layer looks one frame
+    /// ahead.
     #[serde(rename = "v1.1")]
     V1_1,
-    /// A frame depends on both sides; frames beyond the ends are zeros; frames are doubled by repeating them.
+    /// A frame depends on frames on both sides, with zeros beyond the ends. Nearest-neighbour upsampling over time.
     #[serde(rename = "noncausal")]
     NonCausal,
 }
 
 impl fmt::Display for Causality {
-    /// As configurations name it.
+    /// Writes the name that configurations use.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::V1_0 => "v1.0",
@@ -38,61 +38,61 @@ impl fmt::Display for Causality {
 }
 
 impl Causality {
-    /// Whether an output depends on no later input (but for the look-ahead of [`V1_1`](Self::V1_1)'s upsampling).
+    /// Whether no output depends on later input, apart from the look-ahead of [`V1_1`](Self::V1_1)'s upsampling.
     #[must_use]
     pub fn is_causal(self) -> bool {
         self != Self::NonCausal
     }
 
-    /// The position of a convolution's parameters: causal models are published with one more name in it.
+    /// The path of a convolution's parameters: published causal models wrap each convolution in a module `conv`.
     pub(crate) fn conv_path(self, path: &ParamPath) -> ParamPath {
         if self.is_causal() { path.sub("conv") } else { path.clone() }
     }
 
-    /// The config over time of a convolution that gets its input from [`extend`](Self::extend).
+    /// The config over time of a convolution that reads what [`extend`](Self::extend) returns.
     pub(crate) fn conv_config(self, kernel: i64, stride: i64) -> TemporalConvConfig {
-        let both_sides = self == Self::NonCausal && stride == 1;
-        TemporalConvConfig { kernel, stride, padding: if both_sides { kernel / 2 } else { 0 } }
+        let pads_both_ends = self == Self::NonCausal && stride == 1;
+        TemporalConvConfig { kernel, stride, padding: if pads_both_ends { kernel / 2 } else { 0 } }
     }
 
-    /// How many frames beside its input a window of `kernel` frames needs which moves by `stride`.
-    pub(crate) fn missing(kernel: i64, stride: i64) -> i64 {
+    /// Frames that a kernel needs beside its input to turn t frames into t / stride.
+    pub(crate) fn context_frames(kernel: i64, stride: i64) -> i64 {
         kernel - stride
     }
 
-    /// The frames in front of `x` `[b, t, h, w, c]` that a window of `kernel` frames needs which moves by `stride` and
-    /// gives t / stride outputs. Those that it needs of `x` and them next time are kept.
+    /// The frames before `x` `[b, t, h, w, c]` that a kernel needs to turn t frames into t / stride. Keeps those that it
+    /// needs before the next chunk.
     pub(crate) fn causal_context(self, x: &Tensor, kernel: i64, stride: i64, state: &mut StreamState) -> CausalContext {
         if self == Self::NonCausal {
-            return CausalContext::NONE; // the convolution pads both sides itself, or the end is extended
+            return CausalContext::NONE; // the convolution pads both ends, or `extend` adds frames at the end
         }
-        let missing = Self::missing(kernel, stride);
-        let slot = state.take();
+        let needed = Self::context_frames(kernel, stride);
+        let slot = state.take(x);
         let context = match (slot.kept, self) {
             (Some(kept), _) => CausalContext::Frames(kept),
             (None, Self::V1_1) => {
-                CausalContext::Frames(x.narrow(1, 0, 1).expand(frames(x, missing), false).contiguous())
+                CausalContext::Frames(x.narrow(1, 0, 1).expand(frames(x, needed), false).contiguous())
             }
-            (None, _) => CausalContext::Zeros(missing),
+            (None, _) => CausalContext::Zeros(needed),
         };
         let t = x.size()[1];
         if !state.is_last() {
-            let whole = if t < missing { context.join(x.shallow_clone()) } else { x.shallow_clone() };
-            state.keep(&whole, whole.size()[1] - missing, slot.seen + t);
+            let whole = if t < needed { context.join(x.shallow_clone()) } else { x.shallow_clone() };
+            state.keep(&whole, whole.size()[1] - needed, slot.seen + t);
         }
         context
     }
 
-    /// `x` `[b, t, h, w, c]` in one piece with the frames beside it: its [`context`](Self::past), or where both sides count
-    /// what follows the last one.
+    /// `x` `[b, t, h, w, c]` joined with the frames that a kernel needs beside it: its
+    /// [`causal_context`](Self::causal_context), or for a strided kernel of a non-causal network zeros after the last frame.
     pub(crate) fn extend(self, x: Tensor, kernel: i64, stride: i64, state: &mut StreamState) -> Tensor {
         if self == Self::NonCausal && stride > 1 {
-            return Tensor::cat(&[&x, &zeros(&x, Self::missing(kernel, stride))], 1);
+            return Tensor::cat(&[&x, &zeros(&x, Self::context_frames(kernel, stride))], 1);
         }
         self.causal_context(&x, kernel, stride, state).join(x)
     }
 
-    /// Whether frames are doubled by repeating each.
+    /// Whether frames are upsampled by repeating each.
     pub(crate) fn upsamples_nearest(self) -> bool {
         self != Self::V1_1
     }
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_version_fills_the_ends_its_own_way() {
+    fn each_version_extends_the_ends_of_a_clip_its_own_way() {
         let x = Tensor::from_slice(&[1.0_f32, 2.0]).view([1, 2, 1, 1, 1]);
         let extend = |causality: Causality, stride| {
             let extended = causality.extend(x.shallow_clone(), 3, stride, &mut StreamState::whole_clip());

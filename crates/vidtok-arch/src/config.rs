@@ -4,35 +4,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::causality::Causality;
 
-/// The `[model]` table of a configuration.
+/// The shape of an encoder and its decoder: the `[model]` table of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchConfig {
     /// How the networks treat time.
     pub causality: Causality,
-    /// Base width; level i has `ch * ch_mult[i]` channels.
+    /// Base width. Level i has `ch * ch_mult[i]` channels.
     pub ch: i64,
-    /// Width of each level, as a multiple of `ch`; as many levels as there are numbers.
+    /// The width of each level as a multiple of `ch`. Its length is the number of levels.
     pub ch_mult: Vec<i64>,
-    /// Residual blocks of a level in the encoder; the decoder has one more.
+    /// Residual units in each level of the encoder. Levels of the decoder have one more.
     pub num_res_blocks: i64,
-    /// Levels of the encoder that end by halving height and width.
+    /// Encoder levels that end by halving height and width.
     pub spatial_down: Vec<usize>,
-    /// Levels of the decoder that end by doubling height and width.
+    /// Decoder levels that end by doubling height and width.
     pub spatial_up: Vec<usize>,
-    /// Levels of the encoder that end by halving the number of frames.
+    /// Encoder levels that end by halving the number of frames.
     pub temporal_down: Vec<usize>,
-    /// Levels of the decoder that end by doubling the number of frames.
+    /// Decoder levels that end by doubling the number of frames.
     pub temporal_up: Vec<usize>,
 }
 
-// Far beyond any model, and small enough that no product of them overflows.
+// Far beyond any model, and small enough that no product of these limits overflows.
 const MAX_WIDTH: i64 = 1 << 14;
 const MAX_MULTIPLE: i64 = 1 << 8;
 const MAX_BLOCKS: i64 = 1 << 8;
 const MAX_LEVELS: usize = 16;
 
-/// The shape of the networks makes no sense.
+/// The shape of the networks is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchError {
@@ -43,14 +43,14 @@ pub enum ArchError {
         field: &'static str,
         /// Its value.
         value: i64,
-        /// The most it may be.
+        /// The upper limit.
         max: i64,
     },
-    /// There is no level, or too many.
-    #[error("model.ch_mult has {0} numbers; it needs one for each level, from 1 to {MAX_LEVELS} levels")]
+    /// The number of levels is out of range.
+    #[error("model.ch_mult has {0} numbers; it must have one for each level, from 1 to {MAX_LEVELS}")]
     LevelCount(usize),
-    /// A level is named that does not exist or twice.
-    #[error("model.{field} is {found:?}; needed are different levels from 0 to {last}")]
+    /// A list of levels names a missing level, or one level twice.
+    #[error("model.{field} is {found:?}; it must list different levels from 0 to {last}")]
     Levels {
         /// The field.
         field: &'static str,
@@ -60,15 +60,15 @@ pub enum ArchError {
         last: usize,
     },
     /// The decoder does not undo the encoder's resampling.
-    #[error("model.{down} halves {halvings} times, but model.{up} doubles {doublings} times")]
+    #[error("model.{down} halves {halvings} times but model.{up} doubles {doublings} times; give both as many levels")]
     Unbalanced {
         /// The encoder's field.
         down: &'static str,
-        /// How often the encoder halves.
+        /// The number of halvings.
         halvings: usize,
         /// The decoder's field.
         up: &'static str,
-        /// How often the decoder doubles.
+        /// The number of doublings.
         doublings: usize,
     },
 }
@@ -77,7 +77,7 @@ impl ArchConfig {
     /// Checks that networks of this shape can be built.
     ///
     /// # Errors
-    /// If a number is out of range, a level does not exist, or the decoder does not undo the encoder's resampling.
+    /// If a number is out of range, a listed level does not exist, or the decoder does not undo the encoder's resampling.
     pub fn validate(&self) -> Result<(), ArchError> {
         let widths = self.ch_mult.iter().map(|&value| ("ch_mult", value, MAX_MULTIPLE));
         let numbers = [("ch", self.ch, MAX_WIDTH), ("num_res_blocks", self.num_res_blocks, MAX_BLOCKS)];
@@ -113,13 +113,13 @@ impl ArchConfig {
         Ok(())
     }
 
-    /// How many frames one latent frame stands for.
+    /// The number of frames that one latent frame represents.
     #[must_use]
     pub fn temporal_factor(&self) -> i64 {
         1 << self.temporal_down.len()
     }
 
-    /// How many rows, and columns, one latent position stands for.
+    /// The number of rows, and of columns, that one latent position represents.
     #[must_use]
     pub fn spatial_factor(&self) -> i64 {
         1 << self.spatial_down.len()
@@ -138,6 +138,47 @@ impl ArchConfig {
     pub(crate) fn last_level(&self) -> usize {
         self.ch_mult.len() - 1
     }
+
+    /// The encoder's levels in the order of the forward pass.
+    pub(crate) fn encoder_levels(&self) -> impl Iterator<Item = LevelConfig> {
+        (0..=self.last_level()).map(|level| LevelConfig {
+            index: level,
+            input: if level == 0 { self.ch } else { self.width(level - 1) },
+            output: self.width(level),
+            units: self.num_res_blocks,
+            resamples_space: self.spatial_down.contains(&level),
+            resamples_time: self.temporal_down.contains(&level),
+        })
+    }
+
+    /// The decoder's levels in the order of the forward pass, from the last to the first.
+    pub(crate) fn decoder_levels(&self) -> impl Iterator<Item = LevelConfig> {
+        let last = self.last_level();
+        (0..=last).rev().map(move |level| LevelConfig {
+            index: level,
+            input: self.width(last.min(level + 1)),
+            output: self.width(level),
+            units: self.num_res_blocks + 1,
+            resamples_space: self.spatial_up.contains(&level),
+            resamples_time: self.temporal_up.contains(&level),
+        })
+    }
+}
+
+/// The shape of one level of a network.
+pub(crate) struct LevelConfig {
+    /// The level's index in the configuration and in the published names.
+    pub(crate) index: usize,
+    /// Channels of the level's input.
+    pub(crate) input: i64,
+    /// Channels of the level's output.
+    pub(crate) output: i64,
+    /// Residual units.
+    pub(crate) units: i64,
+    /// Whether the level ends by resampling height and width.
+    pub(crate) resamples_space: bool,
+    /// Whether the level ends by resampling frames.
+    pub(crate) resamples_time: bool,
 }
 
 #[cfg(test)]
@@ -158,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_cannot_be_built_are_refused() {
+    fn invalid_shapes_are_rejected() {
         assert_eq!(config().validate(), Ok(()));
         let broken: [fn(&mut ArchConfig); 8] = [
             |c| c.ch = 0,
@@ -170,9 +211,9 @@ mod tests {
             |c| c.spatial_down = vec![0, 0],
             |c| c.temporal_up = vec![1],
         ];
-        for (i, spoil) in broken.into_iter().enumerate() {
+        for (i, break_config) in broken.into_iter().enumerate() {
             let mut config = config();
-            spoil(&mut config);
+            break_config(&mut config);
             assert!(config.validate().is_err(), "{i}");
         }
     }

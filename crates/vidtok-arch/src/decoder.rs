@@ -1,4 +1,4 @@
-//! From a latent back to a video.
+//! The decoder: from a latent to a video.
 
 use std::collections::BTreeMap;
 
@@ -11,50 +11,56 @@ use crate::blocks::middle::Middle;
 use crate::blocks::recomputable::Recomputable;
 use crate::blocks::spatial_resample::SpatialUpsample;
 use crate::blocks::temporal_resample::TemporalUpsample;
-use crate::blocks::time_conv::{Layer, TimeConv3d};
-use crate::config::ArchConfig;
-use crate::network::{Input, Network};
+use crate::blocks::time_conv::TimeConv3d;
+use crate::config::{ArchConfig, LevelConfig};
+use crate::layer::{Layer, Run};
+use crate::memory::MemoryModel;
+use crate::memory::activations::ActivationWalk;
+use crate::memory::footprint::{Footprint, FootprintWalk};
+use crate::network::{Network, no_frames};
 use crate::stream::error::StreamError;
+use crate::stream::input::InputSpec;
 use crate::stream::restore::restore;
 use crate::stream::state::StreamState;
-use crate::stream::state::{Run, is_empty};
+
+/// A level of the decoder.
+type DecoderLevel = Level<SpatialUpsample, TemporalUpsample>;
+
+/// Channels of a video.
+const COLORS: i64 = 3;
 
 /// The decoder network.
 #[derive(Debug)]
 pub struct Decoder {
     conv_in: TimeConv3d,
     middle: Recomputable<Middle>,
-    /// From the last level to the first, as they are run.
-    levels: Vec<Level<SpatialUpsample, TemporalUpsample>>,
+    /// In the order of the forward pass: from the last level to the first.
+    levels: Vec<DecoderLevel>,
     head: Recomputable<Head>,
     /// The most numbers that an activation holds for each position of the latent.
     density: i64,
 }
 
 impl Decoder {
-    /// Makes or loads the network of a valid `config` that reads `input` channels.
+    /// Creates or loads the network of a valid `config` with `input` input channels.
     #[must_use]
     pub fn new(path: &ParamPath, config: &ArchConfig, input: i64) -> Self {
         let causality = config.causality;
-        let last = config.last_level();
-        let level = |level: usize| {
-            let paths = LevelPaths::new(path, "up", level);
-            let width = config.width(level);
-            let input = config.width(if level == last { last } else { level + 1 });
-            let stage = config.temporal_up.iter().filter(|&&earlier| earlier > level).count();
-            let spatial =
-                config.spatial_up.contains(&level).then(|| SpatialUpsample::new(&paths.spatial.sub("upsample"), width));
-            let temporal = config
-                .temporal_up
-                .contains(&level)
+        let level = |level: LevelConfig| {
+            let (paths, width) = (LevelPaths::new(path, "up", level.index), level.output);
+            let stage = config.temporal_up.iter().filter(|&&earlier| earlier > level.index).count();
+            let spatial = level.resamples_space.then(|| SpatialUpsample::new(&paths.spatial.sub("upsample"), width));
+            let temporal = level
+                .resamples_time
                 .then(|| TemporalUpsample::new(&paths.temporal.sub("upsample"), width, causality, stage));
-            Level::new(&paths, (input, width), config.num_res_blocks + 1, causality, (spatial, temporal))
+            Level::new(&paths, &level, causality, (spatial, temporal))
         };
+        let width = config.width(config.last_level());
         Self {
-            conv_in: TimeConv3d::new(&path.sub("conv_in"), input, config.width(last), causality),
-            middle: Recomputable(Middle::new(&path.sub("mid"), config.width(last), causality)),
-            levels: (0..=last).rev().map(level).collect(),
-            head: Recomputable(Head::new(path, config.width(0), 3, causality)),
+            conv_in: TimeConv3d::new(&path.sub("conv_in"), input, width, causality),
+            middle: Recomputable(Middle::new(&path.sub("mid"), width, causality)),
+            levels: config.decoder_levels().map(level).collect(),
+            head: Recomputable(Head::new(path, config.width(0), COLORS, causality)),
             density: [config.temporal_factor(), config.spatial_factor(), config.spatial_factor()]
                 .into_iter()
                 .fold(config.widest(), i64::saturating_mul),
@@ -66,27 +72,35 @@ impl Decoder {
         self.head.0.output_weight()
     }
 
-    /// `[b, input, t, h, w]` to `[b, 3, t * f_t, h * f_s, w * f_s]`, about in [-1, 1], f_t and f_s being the config's
-    /// temporal and spatial factors. In a stream of [`Causality::V1_1`](crate::Causality::V1_1) the frames run behind,
-    /// and a chunk may give none.
+    /// Maps `[b, input, t, h, w]` to `[b, 3, t * f_t, h * f_s, w * f_s]`, about in [-1, 1], where f_t and f_s are the
+    /// config's temporal and spatial factors. In a stream of [`Causality::V1_1`](crate::Causality::V1_1) the frames lag,
+    /// and a chunk may return none: the tensor is then empty.
     ///
     /// # Errors
-    /// If the latent is of another shape, kind or device than the network reads, or the state has taken steps over latents
-    /// of another batch or size, or in other strips. The state is as before then.
+    /// If the latent's shape, kind or device does not fit the network, or if it differs from that of the state's earlier
+    /// steps in batch, size or strips. The state is then unchanged.
     pub fn forward(&self, latent: &Tensor, state: &mut StreamState) -> Result<Tensor, StreamError> {
         state.start_step(self.input(), latent)?;
-        let mut h = self.conv_in.forward(to_channels_last(latent), state);
-        h = self.middle.forward(h, state);
-        let levels = self.levels.iter().map(|level| level as &dyn Run);
-        let stages: Vec<&dyn Run> = levels.chain([&self.head as &dyn Run]).collect();
-        h = state.over_strips(h, 1, &stages);
-        Ok(if is_empty(&h) { no_frames(latent) } else { from_channels_last(&h) })
+        let h = self.run(to_channels_last(latent), state);
+        Ok(h.map_or_else(|| no_frames(latent, COLORS), |h| from_channels_last(&h)))
     }
 
-    /// As [`Encoder::restore`](crate::Encoder::restore), of a stream of latents.
+    /// Maps the latent `[b, t, h, w, input]` to the video in the same layout.
+    fn run(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
+        let h = state.run_entered(|state| {
+            let h = self.conv_in.forward(x, state)?;
+            self.middle.forward(h, state)
+        })?;
+        let levels = self.levels.iter().map(|level| level as &dyn Run);
+        let stages: Vec<&dyn Run> = levels.chain([&self.head as &dyn Run]).collect();
+        state.over_strips(h, 1, &stages)
+    }
+
+    /// Restores the state of a stream of `b` latents of h x w in strips of `strip_rows` latent rows from its saved
+    /// [`tensors`](StreamState::tensors). `tensors` may hold others besides.
     ///
     /// # Errors
-    /// As there.
+    /// If a tensor is missing, belongs to no layer, or has another shape or kind than its layer keeps.
     pub fn restore(
         &self,
         tensors: &BTreeMap<String, Tensor>,
@@ -98,8 +112,8 @@ impl Decoder {
 }
 
 impl Network for Decoder {
-    fn input(&self) -> Input<'_> {
-        Input { network: "decoder", weight: self.conv_in.weight(), unit: [1, 1], density: self.density }
+    fn input(&self) -> InputSpec<'_> {
+        InputSpec { network: "decoder", weight: self.conv_in.weight(), unit: [1, 1], density: self.density }
     }
 
     fn step(&self, x: &Tensor, state: &mut StreamState) -> Result<Tensor, StreamError> {
@@ -107,6 +121,43 @@ impl Network for Decoder {
     }
 }
 
-fn no_frames(latent: &Tensor) -> Tensor {
-    Tensor::zeros([latent.size()[0], 3, 0, 0, 0], (latent.kind(), latent.device()))
+impl ArchConfig {
+    /// The memory of a decoder's step whose latent becomes `[t, h, w]` frames of one clip, computed in strips of
+    /// `strip_rows` of their rows. Leaves out the first convolution, which is small.
+    #[must_use]
+    pub fn decoder_footprint(&self, [t, h, w]: [i64; 3], strip_rows: i64) -> Footprint {
+        let (f_t, f_s) = (self.temporal_factor(), self.spatial_factor());
+        let latent = [t / f_t, h / f_s, w / f_s];
+        let width = self.width(self.last_level());
+        let video = COLORS * t * h * w;
+        let mut walk = FootprintWalk::new(self, latent, width);
+        Middle::footprint(&mut walk);
+        walk.split(strip_rows / f_s);
+        if walk.is_in_strips() {
+            walk.set_beside(latent.iter().product::<i64>() * width + video);
+        }
+        for level in self.decoder_levels() {
+            DecoderLevel::footprint(&mut walk, &level);
+        }
+        Head::footprint(&mut walk);
+        // The frames as strips, joined, and cropped.
+        walk.set_beside(0);
+        walk.hold(3 * video);
+        walk.finish()
+    }
+
+    /// Bytes that autograd saves of the decoder's forward pass to clips `[b, 3, t, h, w]` in float32, estimated. Leaves out
+    /// the first convolution, which is small.
+    #[must_use]
+    pub fn decoder_activation_bytes(&self, [b, t, h, w]: [i64; 4], recompute: bool) -> i64 {
+        let (f_t, f_s) = (self.temporal_factor(), self.spatial_factor());
+        let latent = [b, (t + f_t - 1) / f_t, (h / f_s).max(1), (w / f_s).max(1)];
+        let mut walk = ActivationWalk::new(self.causality, latent, self.width(self.last_level()));
+        walk.checkpointed(Middle::activations);
+        for level in self.decoder_levels() {
+            DecoderLevel::activations(&mut walk, &level);
+        }
+        walk.checkpointed(Head::activations);
+        walk.bytes(recompute)
+    }
 }

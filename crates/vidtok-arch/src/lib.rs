@@ -1,8 +1,11 @@
-//! The networks of VidTok (arXiv 2412.13061): an encoder and a decoder of 2D+1D residual blocks, with 3D ones only
-//! where they pay.
+//! The networks of VidTok (arXiv 2412.13061): an encoder and a decoder of 2D and 1D residual blocks, with 3D blocks only
+//! where they pay off.
 //!
-//! The networks take and give `[b, c, t, h, w]`. Inside, activations are contiguous `[b, t, h, w, c]`. The three ways
-//! in which released models treat time are one type, [`Causality`]; no block is written twice.
+//! The networks read and return `[b, c, t, h, w]`. Inside, activations are contiguous `[b, t, h, w, c]`. One type,
+//! [`Causality`], selects among the three ways in which released models treat time; every block is written once.
+//!
+//! A clip is computed at once, in chunks of frames, or in strips of rows, by the same code: [`StreamState`] holds what
+//! layers remember from step to step.
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
@@ -34,6 +37,7 @@ mod causality;
 mod config;
 mod decoder;
 mod encoder;
+mod layer;
 mod memory;
 mod network;
 mod stream;
@@ -42,6 +46,6 @@ pub use causality::Causality;
 pub use config::{ArchConfig, ArchError};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
-pub use memory::inference::Footprint;
+pub use memory::footprint::Footprint;
 pub use stream::error::StreamError;
 pub use stream::state::StreamState;

@@ -1,12 +1,16 @@
-//! Attention over the positions of each frame on its own, with one head; none over time.
+//! Self-attention with one head over the positions of each frame; frames do not attend to each other.
 
 use tch::Tensor;
 use vidtok_torch::{LayerNorm, ParamPath, Pointwise, add, attention};
 
-use crate::blocks::residual::norm;
 use crate::causality::Causality;
+use crate::layer::norm;
+use crate::memory::MemoryModel;
+use crate::memory::activations::ActivationWalk;
+use crate::memory::footprint::FootprintWalk;
 
-/// Scores are computed for so many queries at a time that they take no more than this, should a kernel hold them all.
+/// The most memory for scores, in bytes. A kernel may hold the scores of all queries, so queries are split until their
+/// scores fit.
 const SCORES_BYTES: i64 = 256 << 20;
 
 /// x + proj_out(softmax(q k^T / sqrt(c)) v) for each frame.
@@ -31,7 +35,7 @@ impl Attention {
         }
     }
 
-    /// `[b, t, h, w, c]` to the same shape.
+    /// Maps `[b, t, h, w, c]` to the same shape.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         let size = x.size();
         let normed = self.norm.forward(x).view([size[0] * size[1], 1, size[2] * size[3], size[4]]);
@@ -41,15 +45,27 @@ impl Attention {
     }
 }
 
-/// softmax(q k^T / sqrt(c)) v of `[n, 1, positions, c]`.
+impl MemoryModel for Attention {
+    fn footprint(walk: &mut FootprintWalk) {
+        // Residual, normed, queries, keys, values, attended, projected.
+        walk.hold(7 * walk.activation());
+    }
+
+    fn activations(walk: &mut ActivationWalk) {
+        // Inputs of the norm and of the projections, queries, keys, values, attended.
+        walk.save(6 * walk.activation());
+    }
+}
+
+/// softmax(q k^T / sqrt(c)) v of `[n, 1, positions, c]`, for as many queries at a time as `scores_bytes` allows.
 fn attend(q: &Tensor, k: &Tensor, v: &Tensor, scores_bytes: i64) -> Tensor {
-    let of = |q: &Tensor| attention(q, k, v);
+    let attend_to_all = |q: &Tensor| attention(q, k, v);
     let (n, positions) = (q.size()[0], q.size()[2]);
     let queries = (scores_bytes / (n * positions * size_of::<f32>() as i64).max(1)).max(1);
     if queries >= positions {
-        return of(q);
+        return attend_to_all(q);
     }
-    Tensor::cat(&q.split(queries, 2).iter().map(of).collect::<Vec<_>>(), 2)
+    Tensor::cat(&q.split(queries, 2).iter().map(attend_to_all).collect::<Vec<_>>(), 2)
 }
 
 #[cfg(test)]
@@ -59,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attention_in_blocks_of_queries_is_the_same_attention() {
+    fn splitting_the_queries_does_not_change_attention() {
         tch::manual_seed(0);
         let [q, k, v] = [(); 3].map(|()| Tensor::randn([2, 1, 37, 8], (Kind::Float, Device::Cpu)));
         let scores = q.matmul(&k.transpose(2, 3)) / 8f64.sqrt();

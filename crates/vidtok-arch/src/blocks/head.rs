@@ -1,11 +1,14 @@
-//! The end of both networks: norm, activation, 3x3x3 convolution.
+//! The end of both networks: norm, SiLU, 3x3x3 convolution.
 
 use tch::Tensor;
 use vidtok_torch::{LayerNorm, ParamPath};
 
-use crate::blocks::residual::norm;
-use crate::blocks::time_conv::{Layer, TimeConv3d};
+use crate::blocks::time_conv::{SameConv, TimeConv3d};
 use crate::causality::Causality;
+use crate::layer::{Layer, norm};
+use crate::memory::MemoryModel;
+use crate::memory::activations::ActivationWalk;
+use crate::memory::footprint::FootprintWalk;
 use crate::stream::state::StreamState;
 
 /// `norm_out` and `conv_out` of the published names.
@@ -29,7 +32,20 @@ impl Head {
 }
 
 impl Layer for Head {
-    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
         self.conv_out.forward_normed(&self.norm_out, x, state)
+    }
+}
+
+/// Of the input. The output has few channels, so it is left out.
+impl MemoryModel for Head {
+    fn footprint(walk: &mut FootprintWalk) {
+        walk.keep(TimeConv3d::CONTEXT_FRAMES);
+        walk.hold(2 * walk.activation() + walk.context(TimeConv3d::CONTEXT_FRAMES) + walk.edge_rows());
+    }
+
+    fn activations(walk: &mut ActivationWalk) {
+        // Inputs of the norm and of the convolution.
+        walk.save(2 * walk.activation());
     }
 }

@@ -1,42 +1,48 @@
-//! Twice the frames by linear interpolation, as version 1.1 of VidTok has it.
+//! Linear upsampling over time, as version 1.1 of VidTok does it.
 
 use tch::Tensor;
 
 use crate::stream::state::StreamState;
 
-/// `x` `[b, t, h, w, c]` with twice the frames, half-pixel centres. The first 2^stage frames of a clip, which stand for
-/// its first frame, are interpolated apart from the rest; `stage` counts the decoder's temporal upsamplings from 0.
+/// Interpolates `x` `[b, t, h, w, c]` to twice the frames with half-pixel centres. The first 2^stage frames of a clip, which
+/// come from its first frame, are interpolated apart from the rest. `stage` counts the decoder's temporal upsampling
+/// layers from 0.
 ///
-/// An output may need the frame after it; in a stream the last frame of a chunk is kept back until that has come.
-pub(crate) fn interpolate(x: Tensor, stage: usize, state: &mut StreamState) -> Tensor {
+/// An output may need the frame after it, so in a stream the last frame of a chunk waits for the next chunk. Returns
+/// `None` if all frames wait.
+pub(crate) fn interpolate(x: Tensor, stage: usize, state: &mut StreamState) -> Option<Tensor> {
     let head = 1 << stage;
-    let context = state.take();
+    let context = state.take(&x);
     let seen = context.seen + x.size()[1];
-    // The frame before the one kept back, if any, and the one kept back.
+    // The waiting frame, after the frame before it if there is one.
     let kept = context.kept.as_ref().map_or(0, |frames| frames.size()[1]);
     let x = match context.kept {
         Some(frames) => Tensor::cat(&[frames, x], 1),
         None => x,
     };
     let t = x.size()[1];
-    let given = if kept > 0 && waits(context.seen, head, false) { kept - 1 } else { kept };
-    let ready = t - i64::from(waits(seen, head, state.is_last()));
+    let done = if kept > 0 && last_frame_waits(context.seen, head, false) { kept - 1 } else { kept };
+    let ready = t - i64::from(last_frame_waits(seen, head, state.is_last()));
     state.keep(&x, (ready - 1).max(0), seen);
+    if ready == done {
+        return None;
+    }
     let in_head = (head - (seen - t)).clamp(0, t);
     let parts = [x.narrow(1, 0, in_head), x.narrow(1, in_head, t - in_head)];
     drop(x);
-    let mut parts: Vec<Tensor> = parts.into_iter().filter(|part| part.size()[1] > 0).map(upsample_part).collect();
+    let mut parts: Vec<Tensor> = parts.into_iter().filter(|part| part.size()[1] > 0).map(upsample).collect();
     let upsampled = if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 1) };
     drop(parts);
-    upsampled.narrow(1, 2 * given, 2 * (ready - given))
+    Some(upsampled.narrow(1, 2 * done, 2 * (ready - done)))
 }
 
-/// Whether the last of the frames that were seen needs the one after it.
-fn waits(seen: i64, head: i64, last: bool) -> bool {
-    !last && seen != head
+/// Whether the last of the `seen` frames needs the frame after it.
+fn last_frame_waits(seen: i64, head: i64, is_last: bool) -> bool {
+    !is_last && seen != head
 }
 
-fn upsample_part(x: Tensor) -> Tensor {
+/// Twice the frames of `x` `[b, t, h, w, c]`; the first and the last frame are continued beyond the ends.
+fn upsample(x: Tensor) -> Tensor {
     let t = x.size()[1];
     let extended = Tensor::cat(&[x.narrow(1, 0, 1), x.shallow_clone(), x.narrow(1, t - 1, 1)], 1);
     drop(x);
@@ -59,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn linear_upsampling_matches_libtorchs_and_sets_the_head_apart() {
+    fn linear_upsampling_matches_libtorch_on_the_head_and_on_the_rest() {
         for (stage, head) in [(0, 1), (1, 2), (2, 4)] {
             let x = ramp(7).square();
             let expected = |part: Tensor| {
@@ -68,7 +74,7 @@ mod tests {
             };
             let parts = [expected(x.narrow(1, 0, head)), expected(x.narrow(1, head, 7 - head))];
             let expected = Tensor::cat(&parts, 2);
-            let upsampled = interpolate(x.shallow_clone(), stage, &mut StreamState::whole_clip());
+            let upsampled = interpolate(x.shallow_clone(), stage, &mut StreamState::whole_clip()).unwrap();
             assert!(upsampled.flatten(0, -1).allclose(&expected.flatten(0, -1), 1e-6, 1e-6, false));
         }
     }
@@ -77,7 +83,7 @@ mod tests {
     fn upsampling_in_chunks_equals_upsampling_the_whole() {
         let x = ramp(9).square();
         for stage in [0, 1, 2] {
-            let whole = interpolate(x.shallow_clone(), stage, &mut StreamState::whole_clip());
+            let whole = interpolate(x.shallow_clone(), stage, &mut StreamState::whole_clip()).unwrap();
             for chunks in [vec![9], vec![1; 9], vec![2, 3, 4], vec![4, 1, 4], vec![1, 3, 5], vec![8, 1]] {
                 let mut state = StreamState::streaming();
                 let mut start = 0;
@@ -87,7 +93,7 @@ mod tests {
                         state.expect_last();
                     }
                     state.restart();
-                    parts.push(interpolate(x.narrow(1, start, length), stage, &mut state));
+                    parts.extend(interpolate(x.narrow(1, start, length), stage, &mut state));
                     start += length;
                 }
                 assert_eq!(values(&Tensor::cat(&parts, 1)), values(&whole), "{stage} {chunks:?}");

@@ -1,12 +1,14 @@
-//! The residual block, for whatever convolution: x + conv2(act(norm2(conv1(act(norm1(x)))))).
+//! The residual block over any kind of convolution: x + conv2(silu(norm2(conv1(silu(norm1(x)))))).
 
 use tch::Tensor;
 use vidtok_torch::{Conv2d, ConvInit, LayerNorm, ParamPath, Pointwise, add};
 
-use crate::blocks::time_conv::{Layer, TimeConv1d, TimeConv3d};
+use crate::blocks::time_conv::{SameConv, TimeConv1d, TimeConv3d};
 use crate::causality::Causality;
+use crate::layer::{Layer, norm};
+use crate::memory::activations::ActivationWalk;
+use crate::memory::footprint::FootprintWalk;
 use crate::stream::state::StreamState;
-use crate::stream::state::is_empty;
 
 /// A residual block with convolutions `C`.
 #[derive(Clone, Debug)]
@@ -33,7 +35,7 @@ impl Residual<Conv2d> {
 }
 
 impl Residual<TimeConv1d> {
-    /// Kernel-3 convolutions of each pixel over time; starts as the identity.
+    /// Convolutions of each pixel over three frames. The block starts as the identity.
     pub(crate) fn temporal(path: &ParamPath, channels: i64, causality: Causality) -> Self {
         let conv = |name, init| TimeConv1d::new(&path.sub(name), channels, causality, init);
         Self {
@@ -60,26 +62,35 @@ impl Residual<TimeConv3d> {
     }
 }
 
-impl<C: Layer> Layer for Residual<C> {
-    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
-        let straight = state.delay_rows(x.shallow_clone(), 2 * C::ROW_LAG);
-        // One variable throughout: each activation is freed as soon as the next one stands.
-        let mut h = self.conv1.forward_normed(&self.norm1, x, state);
-        if is_empty(&h) {
-            return h;
-        }
-        h = self.conv2.forward_normed(&self.norm2, h, state);
-        if is_empty(&h) {
-            return h;
-        }
-        match &self.shortcut {
-            Some(shortcut) => add(h, &shortcut.forward(&straight)),
-            None => add(h, &straight),
-        }
+impl<C: SameConv> Layer for Residual<C> {
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
+        let residual = state.delay_rows(x.shallow_clone(), 2 * C::ROW_LAG);
+        // Moved from call to call, so that each activation is freed as soon as the next one exists.
+        let h = self.conv1.forward_normed(&self.norm1, x, state)?;
+        let h = self.conv2.forward_normed(&self.norm2, h, state)?;
+        let residual = residual?;
+        Some(match &self.shortcut {
+            Some(shortcut) => add(h, &shortcut.forward(&residual)),
+            None => add(h, &residual),
+        })
     }
 }
 
-/// The published name of a norm has one more part.
-pub(crate) fn norm(path: &ParamPath, name: &str, channels: i64) -> LayerNorm {
-    LayerNorm::new(&path.sub(name).sub("norm"), channels)
+impl<C: SameConv> Residual<C> {
+    /// Follows a forward pass to `output` channels without gradients.
+    pub(crate) fn footprint(walk: &mut FootprintWalk, output: i64) {
+        let x = walk.activation();
+        walk.channels = output;
+        let y = walk.activation();
+        walk.keep(2 * C::CONTEXT_FRAMES);
+        // The block's input, a layer's input and its output.
+        walk.hold(x + x.max(y) + y + C::ROW_LAG * walk.edge_rows() + walk.context(C::CONTEXT_FRAMES));
+    }
+
+    /// Adds what autograd saves of a forward pass to `output` channels: the inputs of both norms and both convolutions.
+    pub(crate) fn activations(walk: &mut ActivationWalk, output: i64) {
+        walk.save(2 * walk.activation());
+        walk.channels = output;
+        walk.save(2 * walk.activation());
+    }
 }

@@ -5,31 +5,38 @@ use tch::Tensor;
 use vidtok_torch::{CausalContext, Conv3d, ConvInit, Init, ParamPath, Parameter};
 
 use crate::blocks::interpolate::interpolate;
-use crate::blocks::time_conv::{KERNEL, Layer, SAME_ROWS};
+use crate::blocks::time_conv::KERNEL_FRAMES;
 use crate::causality::Causality;
+use crate::layer::Layer;
+use crate::memory::MemoryModel;
+use crate::memory::activations::ActivationWalk;
+use crate::memory::footprint::FootprintWalk;
 use crate::stream::state::StreamState;
+use crate::stream::strips::SAME_ROWS;
 
 /// The blend starts at sigmoid(2) = 0.88 of the plain resampling.
 fn mix_factor(path: &ParamPath) -> Parameter {
     path.get("mix_factor", &[1], Init::Constant(2.0)).into()
 }
 
-/// A blend: the layer has (1 - a) in its parameters, so that gradients need nothing of its output.
+/// A blend, whose factor 1 - a is folded into the convolution's parameters, so that gradients do not need the
+/// convolution's output.
 struct Blend {
     conv: Conv3d,
-    share: Tensor,
+    /// a, the weight of the plain resampling.
+    alpha: Tensor,
 }
 
 impl Blend {
     fn new(conv: &Conv3d, mix_factor: &Tensor) -> Self {
-        let share = mix_factor.sigmoid();
-        Self { conv: conv.scaled(&(1.0 - &share)), share }
+        let alpha = mix_factor.sigmoid();
+        Self { conv: conv.scaled(&(1.0 - &alpha)), alpha }
     }
 
     /// a * plain + `convolved`.
     fn add(&self, plain: &Tensor, mut convolved: Tensor) -> Tensor {
-        let share = self.share.to_kind(convolved.kind());
-        if convolved.requires_grad() { convolved.addcmul(plain, &share) } else { convolved.addcmul_(plain, &share) }
+        let alpha = self.alpha.to_kind(convolved.kind());
+        if convolved.requires_grad() { convolved.addcmul(plain, &alpha) } else { convolved.addcmul_(plain, &alpha) }
     }
 }
 
@@ -44,7 +51,7 @@ pub(crate) struct TemporalDownsample {
 impl TemporalDownsample {
     pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality) -> Self {
         let conv_path = causality.conv_path(&path.sub("conv"));
-        let config = causality.conv_config(KERNEL, 2);
+        let config = causality.conv_config(KERNEL_FRAMES, 2);
         Self {
             conv: Conv3d::new(&conv_path, channels, channels, config, ConvInit::Default),
             mix_factor: mix_factor(path),
@@ -54,17 +61,30 @@ impl TemporalDownsample {
 }
 
 impl Layer for TemporalDownsample {
-    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
-        let x = self.causality.extend(x, KERNEL, 2, state);
-        let every_second = |start| x.slice(1, start, x.size()[1] - (KERNEL - 1 - start), 2);
-        let mean = (every_second(0) + every_second(1)).g_add_(&every_second(2)).g_mul_scalar_(1.0 / KERNEL as f64);
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
+        let x = self.causality.extend(x, KERNEL_FRAMES, 2, state);
+        let every_second = |start| x.slice(1, start, x.size()[1] - (KERNEL_FRAMES - 1 - start), 2);
+        let mean =
+            (every_second(0) + every_second(1)).g_add_(&every_second(2)).g_mul_scalar_(1.0 / KERNEL_FRAMES as f64);
         let mean = state.delay_rows(mean, 1);
-        let (x, edges) = match state.extend_rows(x, 1, SAME_ROWS) {
-            Ok(extended) => extended,
-            Err(none) => return none,
-        };
+        let (x, edges) = state.extend_rows(x, 1, SAME_ROWS)?;
         let blend = Blend::new(&self.conv, &self.mix_factor);
-        blend.add(&mean, blend.conv.forward_after(&CausalContext::NONE, &x, edges))
+        Some(blend.add(&mean?, blend.conv.forward_after(&CausalContext::NONE, &x, edges)))
+    }
+}
+
+impl MemoryModel for TemporalDownsample {
+    fn footprint(walk: &mut FootprintWalk) {
+        walk.keep(1);
+        // The input, the same with the frame before it, the mean and the convolution's output.
+        let x = walk.activation();
+        walk.hold(2 * x + walk.context(1) + walk.edge_rows());
+        walk.halve_time();
+    }
+
+    fn activations(walk: &mut ActivationWalk) {
+        walk.save(walk.activation());
+        walk.halve_time();
     }
 }
 
@@ -78,10 +98,10 @@ pub(crate) struct TemporalUpsample {
 }
 
 impl TemporalUpsample {
-    /// `stage` counts the decoder's temporal upsamplings from 0, in the order of the forward pass.
+    /// `stage` counts the decoder's temporal upsampling layers from 0, in the order of the forward pass.
     pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality, stage: usize) -> Self {
         let conv_path = causality.conv_path(&path.sub("conv"));
-        let config = causality.conv_config(KERNEL, 1);
+        let config = causality.conv_config(KERNEL_FRAMES, 1);
         Self {
             conv: Conv3d::new(&conv_path, channels, channels, config, ConvInit::Default),
             mix_factor: mix_factor(path),
@@ -89,33 +109,60 @@ impl TemporalUpsample {
             stage,
         }
     }
+
+    /// Repeats each frame, without making the repeated frames for the convolution.
+    fn forward_nearest(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
+        let blend = Blend::new(&self.conv, &self.mix_factor);
+        let plain = state.delay_rows(x.shallow_clone(), 1);
+        let context = self.causality.causal_context(&x, KERNEL_FRAMES - 1, 1, state);
+        let (context, x, edges) = state.extend_rows_after(context, x, SAME_ROWS)?;
+        let upsampled = blend.conv.forward_upsampled(&context, &x, edges);
+        drop(x);
+        let pairs = upsampled.unflatten(1, [-1, 2]);
+        Some(blend.add(&plain?.unsqueeze(2), pairs).flatten(1, 2))
+    }
+
+    /// Interpolates between frames.
+    fn forward_linear(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
+        let blend = Blend::new(&self.conv, &self.mix_factor);
+        let x = interpolate(x, self.stage, state)?;
+        let plain = state.delay_rows(x.shallow_clone(), 1);
+        let context = self.causality.causal_context(&x, KERNEL_FRAMES, 1, state);
+        let (context, x, edges) = state.extend_rows_after(context, x, SAME_ROWS)?;
+        Some(blend.add(&plain?, blend.conv.forward_after(&context, &x, edges)))
+    }
 }
 
 impl Layer for TemporalUpsample {
-    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
-        let blend = Blend::new(&self.conv, &self.mix_factor);
-        if self.causality.upsamples_nearest() {
-            let plain = state.delay_rows(x.shallow_clone(), 1);
-            let context = self.causality.causal_context(&x, KERNEL - 1, 1, state);
-            let (context, x, edges) = match state.extend_rows_after(context, x, SAME_ROWS) {
-                Ok(extended) => extended,
-                Err(none) => return none,
-            };
-            let upsampled = blend.conv.forward_upsampled(&context, &x, edges);
-            drop(x);
-            let pairs = upsampled.unflatten(1, [-1, 2]);
-            return blend.add(&plain.unsqueeze(2), pairs).flatten(1, 2);
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
+        match self.causality.upsamples_nearest() {
+            true => self.forward_nearest(x, state),
+            false => self.forward_linear(x, state),
         }
-        let x = interpolate(x, self.stage, state);
-        if x.size()[1] == 0 {
-            return x; // all of the chunk waits for the next one
+    }
+}
+
+impl MemoryModel for TemporalUpsample {
+    fn footprint(walk: &mut FootprintWalk) {
+        let x = walk.activation() + walk.edge_rows();
+        if walk.causality.upsamples_nearest() {
+            walk.keep(1);
+            // The input, the same with the frame before it, both frames of each pair; then these and all frames joined.
+            walk.hold(4 * x + walk.context(1));
+        } else {
+            // Two frames before the interpolation and two before the convolution.
+            walk.keep(2 + 2);
+            // Frames with the two that were kept, and one more at both ends; blends with the frames before and after; and
+            // both joined.
+            walk.hold((5 * (walk.t() + 2) + 2) * x / walk.t().max(1));
         }
-        let plain = state.delay_rows(x.shallow_clone(), 1);
-        let context = self.causality.causal_context(&x, KERNEL, 1, state);
-        let (context, x, edges) = match state.extend_rows_after(context, x, SAME_ROWS) {
-            Ok(extended) => extended,
-            Err(none) => return none,
-        };
-        blend.add(&plain, blend.conv.forward_after(&context, &x, edges))
+        walk.double_time();
+    }
+
+    fn activations(walk: &mut ActivationWalk) {
+        let x = walk.activation();
+        // The plain resampling and the convolution's input. Repeated frames are never made, interpolated ones are.
+        walk.save(if walk.causality.upsamples_nearest() { 2 * x } else { 4 * x });
+        walk.double_time();
     }
 }

@@ -1,41 +1,40 @@
-//! Convolutions over time that get the frames beside their input from the network's [`Causality`].
+//! Convolutions as layers of a stream. Those over time get the frames before their input from the network's
+//! [`Causality`].
 
 use tch::Tensor;
 use vidtok_torch::{Conv1d, Conv2d, Conv3d, ConvInit, LayerNorm, ParamPath};
 
 use crate::causality::Causality;
+use crate::layer::Layer;
+use crate::memory::activations::ActivationWalk;
+use crate::memory::footprint::FootprintWalk;
 use crate::stream::state::StreamState;
+use crate::stream::strips::SAME_ROWS;
 
-/// A layer between channels-last activations. Clones share the parameters.
-pub(crate) trait Layer: Clone + std::fmt::Debug + Send + 'static {
-    /// Rows by which the output runs behind the input where frames come in strips.
-    const ROW_LAG: i64 = 0;
+/// Frames of every kernel over time.
+pub(crate) const KERNEL_FRAMES: i64 = 3;
 
-    /// `[b, t, h, w, c]` to the layer's own shape, in the same layout; empty if nothing is determined yet. The layer
-    /// lets go of its input as soon as it can.
-    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor;
+/// A convolution that keeps the size, as residual blocks use it.
+pub(crate) trait SameConv: Layer {
+    /// Frames that a causal network keeps before the next chunk.
+    const CONTEXT_FRAMES: i64;
+}
 
-    /// The same of x that `norm` normalises and activates.
-    fn forward_normed(&self, norm: &LayerNorm, x: Tensor, state: &mut StreamState) -> Tensor {
-        let h = norm.forward_silu(&x);
-        drop(x);
-        self.forward(h, state)
-    }
+impl SameConv for Conv2d {
+    const CONTEXT_FRAMES: i64 = 0;
 }
 
 impl Layer for Conv2d {
     const ROW_LAG: i64 = 1;
 
-    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
-        match state.extend_rows(x, 1, SAME_ROWS) {
-            Ok((x, edges)) => self.forward_between(&x, edges),
-            Err(none) => none,
-        }
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
+        let (x, edges) = state.extend_rows(x, 1, SAME_ROWS)?;
+        Some(self.forward_rows(&x, edges))
     }
 
-    fn forward_normed(&self, norm: &LayerNorm, x: Tensor, state: &mut StreamState) -> Tensor {
+    fn forward_normed(&self, norm: &LayerNorm, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
         if state.has_whole_frames() {
-            return Conv2d::forward_normed(self, norm, x);
+            return Some(Conv2d::forward_normed(self, norm, x));
         }
         let h = norm.forward_silu(&x);
         drop(x);
@@ -43,13 +42,7 @@ impl Layer for Conv2d {
     }
 }
 
-/// Rows of zeros above and below the frame, for a 3x3 convolution that keeps the size.
-pub(crate) const SAME_ROWS: [i64; 2] = [1, 1];
-
-/// All convolutions over time have this kernel.
-pub(crate) const KERNEL: i64 = 3;
-
-/// A kernel-3 convolution of each pixel over time.
+/// A convolution of each pixel over three frames.
 #[derive(Clone, Debug)]
 pub(crate) struct TimeConv1d {
     conv: Conv1d,
@@ -58,15 +51,19 @@ pub(crate) struct TimeConv1d {
 
 impl TimeConv1d {
     pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality, init: ConvInit) -> Self {
-        let config = causality.conv_config(KERNEL, 1);
+        let config = causality.conv_config(KERNEL_FRAMES, 1);
         Self { conv: Conv1d::new(&causality.conv_path(path), channels, channels, config, init), causality }
     }
 }
 
+impl SameConv for TimeConv1d {
+    const CONTEXT_FRAMES: i64 = KERNEL_FRAMES - 1;
+}
+
 impl Layer for TimeConv1d {
-    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
-        let context = self.causality.causal_context(&x, KERNEL, 1, state);
-        self.conv.forward_after(&context, &x)
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
+        let context = self.causality.causal_context(&x, KERNEL_FRAMES, 1, state);
+        Some(self.conv.forward_after(&context, &x))
     }
 }
 
@@ -79,7 +76,7 @@ pub(crate) struct TimeConv3d {
 
 impl TimeConv3d {
     pub(crate) fn new(path: &ParamPath, input: i64, output: i64, causality: Causality) -> Self {
-        let config = causality.conv_config(KERNEL, 1);
+        let config = causality.conv_config(KERNEL_FRAMES, 1);
         let conv = Conv3d::new(&causality.conv_path(path), input, output, config, ConvInit::Default);
         Self { conv, causality }
     }
@@ -87,16 +84,34 @@ impl TimeConv3d {
     pub(crate) fn weight(&self) -> &Tensor {
         self.conv.weight()
     }
+
+    /// Follows a forward pass to `output` channels without gradients.
+    pub(crate) fn footprint(walk: &mut FootprintWalk, output: i64) {
+        walk.keep(Self::CONTEXT_FRAMES);
+        let input = walk.activation();
+        let extended = input + walk.context(Self::CONTEXT_FRAMES) + walk.edge_rows();
+        walk.channels = output;
+        // The input and the same with the frames and rows beside it; then that and the output.
+        walk.hold(extended + input.max(walk.activation()));
+    }
+
+    /// Adds what autograd saves of a forward pass to `output` channels: the input.
+    pub(crate) fn activations(walk: &mut ActivationWalk, output: i64) {
+        walk.save(walk.activation());
+        walk.channels = output;
+    }
+}
+
+impl SameConv for TimeConv3d {
+    const CONTEXT_FRAMES: i64 = KERNEL_FRAMES - 1;
 }
 
 impl Layer for TimeConv3d {
     const ROW_LAG: i64 = 1;
 
-    fn forward(&self, x: Tensor, state: &mut StreamState) -> Tensor {
-        let context = self.causality.causal_context(&x, KERNEL, 1, state);
-        match state.extend_rows_after(context, x, SAME_ROWS) {
-            Ok((context, x, edges)) => self.conv.forward_after(&context, &x, edges),
-            Err(none) => none,
-        }
+    fn forward(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
+        let context = self.causality.causal_context(&x, KERNEL_FRAMES, 1, state);
+        let (context, x, edges) = state.extend_rows_after(context, x, SAME_ROWS)?;
+        Some(self.conv.forward_after(&context, &x, edges))
     }
 }

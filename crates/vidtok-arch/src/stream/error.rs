@@ -1,35 +1,35 @@
-//! What a step, or a restored state, does not fit.
+//! Errors of steps and of restored states.
 
-/// A network cannot take a step, or a state cannot be restored.
+/// A network cannot take a step, or a saved state cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// The input is not what the network reads.
+    /// The input does not fit the network.
     #[error("the {network}'s input: expected {expected}, found {found}")]
     Input {
         /// The network.
         network: &'static str,
-        /// What it reads.
+        /// The inputs that it accepts.
         expected: String,
-        /// What it was given.
+        /// The input.
         found: String,
     },
-    /// The state is of steps over other inputs, or in other strips.
-    #[error("the state is of the {expected}; it cannot go on with the {found}")]
+    /// The step does not continue the stream of the steps before it.
+    #[error("the state belongs to the {expected}; it cannot continue with the {found}")]
     Changed {
-        /// What the state's earlier steps were.
+        /// The earlier steps.
         expected: String,
-        /// What the next one is.
+        /// The rejected step.
         found: String,
     },
-    /// A saved tensor is not what the layer keeps whose it would be.
+    /// A saved tensor does not fit the layer that it belongs to.
     #[error("{name}: expected {expected}, found {found}")]
     Slot {
         /// The tensor's name.
         name: String,
         /// What the layer keeps.
         expected: String,
-        /// What was saved.
+        /// What the file holds.
         found: String,
     },
 }

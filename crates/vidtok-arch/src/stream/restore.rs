@@ -1,8 +1,8 @@
-//! A state's tensors by name, and a state made of them again.
+//! Restoring a state from its saved tensors.
 //!
-//! What the layers keep follows from the network and the stream alone. To know it, the network takes a step over a batch of
-//! no clips: it visits its layers in their order and cuts its strips, and tensors of the right shapes are kept, without a
-//! number being computed.
+//! The network and the stream alone determine the shapes of what the layers keep. To find them, the network takes a
+//! rehearsal step on a batch of zero clips: it visits its layers and cuts its strips as always and keeps tensors of the right
+//! shapes, without computing a number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,15 @@ use crate::network::Network;
 use crate::stream::error::StreamError;
 use crate::stream::state::StreamState;
 
-/// Layers keep tensors of the same shapes after any longer stream. A multiple of every temporal factor.
+/// A number of frames after which the shapes of what layers keep do not change. A multiple of every temporal factor.
 const LONG: i64 = 1 << 16;
-/// No frame is cut into more strips.
+/// The most strips of a frame.
 const MOST_STRIPS: i64 = 1 << 16;
-/// Activations of more numbers have sizes in bytes that overflow.
+/// The most numbers of an activation; the sizes of larger ones in bytes overflow.
 const MOST_NUMBERS: i64 = 1 << 59;
 
-/// The state of `network` that is saved in these [`tensors`](StreamState::tensors), among others maybe: that of a stream of
-/// `[b, c, t, h, w]` in strips of this many rows.
+/// Restores the state of `network` in a stream of `[b, c, t, h, w]` in strips of `strip_rows` rows from its saved
+/// [`tensors`](StreamState::tensors), which may be among others.
 pub(crate) fn restore(
     network: &dyn Network,
     tensors: &BTreeMap<String, Tensor>,
@@ -31,7 +31,7 @@ pub(crate) fn restore(
     if let Some(rows) = strip_rows {
         state = state.in_strips(rows);
     }
-    // The frames that the first layer has seen, in whatever strip, if it looks back.
+    // The number of frames that the first layer has seen, in any strip. Non-causal layers save none.
     let first = tensors.iter().find(|(name, _)| name.starts_with("frames.0.") && name.ends_with(".0.seen"));
     let seen = first.map(|(name, tensor)| number(name, tensor)).transpose()?;
     if let Some(seen) = seen {
@@ -42,9 +42,9 @@ pub(crate) fn restore(
     for (name, slot) in state.slots_mut() {
         let Some(expected) = &slot.kept else { continue };
         let [kept_name, seen_name] = [format!("{name}.kept"), format!("{name}.seen")];
-        slot.kept = Some(kept(&kept_name, expected, b, tensors)?);
+        slot.kept = Some(saved(&kept_name, expected, b, tensors)?);
         let found = tensors.get(&seen_name).map(|tensor| number(&seen_name, tensor)).transpose()?;
-        // Beyond what was rehearsed layers have seen more.
+        // In a stream longer than the rehearsal, layers have seen more frames.
         slot.seen = match found {
             Some(found) if found == slot.seen || (seen > Some(LONG) && found > slot.seen) => found,
             Some(found) => return Err(wrong(&seen_name, slot.seen.to_string(), found.to_string())),
@@ -58,14 +58,18 @@ pub(crate) fn restore(
     }
 }
 
-/// A step over `[t, h, w]` frames of no clips, which leaves the shapes of what layers keep.
+/// Takes a step on zero clips of `[t, h, w]`, which leaves the shapes of what layers keep.
 fn rehearse(network: &dyn Network, [t, h, w]: [i64; 3], state: &mut StreamState) -> Result<(), StreamError> {
     let input = network.input();
     let numbers = [t, h, w].iter().try_fold(input.density, |numbers, &n| numbers.checked_mul(n));
     let strips = state.strip_rows().map_or(1, |rows| h / rows);
     if numbers.is_none_or(|numbers| numbers > MOST_NUMBERS) || strips > MOST_STRIPS {
         let found = format!("{t} frames of {h} x {w} in {strips} strips");
-        return Err(StreamError::Input { network: input.network, expected: "fewer numbers".to_owned(), found });
+        return Err(StreamError::Input {
+            network: input.network,
+            expected: "a size that memory can hold".to_owned(),
+            found,
+        });
     }
     let options = (input.weight.kind(), input.weight.device());
     let clips = Tensor::f_zeros([0, input.weight.size()[1], t, h, w], options);
@@ -77,23 +81,23 @@ fn rehearse(network: &dyn Network, [t, h, w]: [i64; 3], state: &mut StreamState)
     tch::no_grad(|| network.step(&clips, state)).map(drop)
 }
 
-/// What is saved of `b` clips in the place of what is kept of none.
-fn kept(name: &str, of_none: &Tensor, b: i64, tensors: &BTreeMap<String, Tensor>) -> Result<Tensor, StreamError> {
-    let shape = [&[b], &of_none.size()[1..]].concat();
+/// The saved tensor `name` of `b` clips, which must fit what a rehearsal kept of zero clips.
+fn saved(name: &str, rehearsed: &Tensor, b: i64, tensors: &BTreeMap<String, Tensor>) -> Result<Tensor, StreamError> {
+    let shape = [&[b], &rehearsed.size()[1..]].concat();
     match tensors.get(name) {
         Some(found)
-            if found.size() == shape && found.kind() == of_none.kind() && found.device() == of_none.device() =>
+            if found.size() == shape && found.kind() == rehearsed.kind() && found.device() == rehearsed.device() =>
         {
             Ok(found.shallow_clone())
         }
         found => {
             let found = found.map_or("none".to_owned(), describe);
-            Err(wrong(name, format!("{:?} {shape:?}", of_none.kind()), found))
+            Err(wrong(name, format!("{:?} {shape:?}", rehearsed.kind()), found))
         }
     }
 }
 
-/// A tensor of one whole number.
+/// The integer in a tensor of one element.
 fn number(name: &str, tensor: &Tensor) -> Result<i64, StreamError> {
     let number = (tensor.kind() == Kind::Int64).then(|| i64::try_from(tensor).ok()).flatten();
     number.ok_or_else(|| wrong(name, "one Int64".to_owned(), describe(tensor)))
@@ -135,7 +139,7 @@ mod tests {
         (Encoder::new(&path("encoder"), &config, 4), Decoder::new(&path("decoder"), &config, 4))
     }
 
-    /// What is saved after each of some steps of these lengths is restored.
+    /// Checks that the state after each step of these lengths is restored from its tensors.
     fn assert_restored(network: &dyn Network, [b, h, w]: [i64; 3], lengths: &[i64], rows: Option<i64>) {
         let mut state = StreamState::streaming();
         if let Some(rows) = rows {
@@ -154,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_any_steps_in_any_strips_leave_is_restored() {
+    fn the_state_after_any_step_in_any_strips_is_restored() {
         for causality in [Causality::V1_0, Causality::V1_1, Causality::NonCausal] {
             let (encoder, decoder) = networks(causality);
             for rows in [None, Some(4), Some(7), Some(100)] {
@@ -168,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_stream_is_restored_and_one_that_no_machine_has_is_refused() {
+    fn a_long_stream_is_restored_and_an_impossibly_large_one_is_rejected() {
         let (encoder, _) = networks(Causality::V1_0);
         let mut state = StreamState::streaming();
         let _ = tch::no_grad(|| encoder.forward(&Tensor::rand([1, 3, 4, 8, 8], CPU), &mut state)).unwrap();
@@ -188,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_goes_on_with_the_clip_that_it_began_with_and_with_no_other() {
+    fn a_state_continues_only_the_stream_that_it_began() {
         let (encoder, decoder) = networks(Causality::V1_0);
         let latent = |shape: [i64; 5]| Tensor::rand(shape, CPU);
         let step = |x: &Tensor, state: &mut StreamState| tch::no_grad(|| decoder.forward(x, state)).map(|y| y.size());
@@ -196,15 +200,12 @@ mod tests {
         assert_eq!(step(&latent([1, 4, 1, 2, 2]), &mut state).unwrap(), [1, 3, 4, 8, 8]);
         for other in [[1, 4, 2, 8, 8], [1, 4, 1, 2, 1], [2, 4, 1, 2, 2]] {
             let error = step(&latent(other), &mut state).unwrap_err().to_string();
-            assert!(
-                error.starts_with("the state is of the decoder's steps over Float [1, 4, t, 2, 2] on Cpu"),
-                "{error}"
-            );
+            assert!(error.starts_with("the state belongs to the decoder over Float [1, 4, t, 2, 2] on Cpu"), "{error}");
         }
         assert_eq!(step(&latent([1, 4, 1, 2, 2]), &mut state).unwrap(), [1, 3, 4, 8, 8]);
         let video = Tensor::rand([1, 3, 4, 8, 8], CPU);
         assert!(encoder.forward(&video, &mut state).is_err(), "another network");
-        // A last step leaves nothing.
+        // The last step of a clip keeps nothing, so another clip may follow.
         let mut whole = StreamState::whole_clip();
         assert!(
             step(&latent([1, 4, 1, 2, 2]), &mut whole).is_ok() && step(&latent([2, 4, 1, 3, 2]), &mut whole).is_ok()
@@ -212,18 +213,18 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_a_network_does_not_read_is_an_error() {
+    fn an_input_that_does_not_fit_the_network_is_an_error() {
         let (encoder, decoder) = networks(Causality::V1_0);
         let mut state = StreamState::streaming();
         for shape in [&[1, 3, 4, 8][..], &[1, 4, 4, 8, 8], &[1, 3, 3, 8, 8], &[1, 3, 4, 6, 8], &[1, 3, 0, 8, 8]] {
             let error = encoder.forward(&Tensor::zeros(shape, CPU), &mut state).unwrap_err().to_string();
-            let expected = "Float [b, 3, t (4), h (4), w (4)] on Cpu, multiples of what stands in brackets";
+            let expected = "Float [b, 3, t, h, w] on Cpu, t a multiple of 4, h and w multiples of 4";
             assert_eq!(error, format!("the encoder's input: expected {expected}, found Float {shape:?} on Cpu"));
         }
         let error =
             decoder.forward(&Tensor::zeros([1, 4, 1, 2, 2], (Kind::Int64, Device::Cpu)), &mut state).unwrap_err();
         assert!(error.to_string().ends_with("found Int64 [1, 4, 1, 2, 2] on Cpu"), "{error}");
         let empty = encoder.forward(&Tensor::zeros([0, 3, 4, 8, 8], CPU), &mut state).unwrap();
-        assert_eq!(empty.size(), [0, 4, 1, 2, 2], "no clips are a batch, too");
+        assert_eq!(empty.size(), [0, 4, 1, 2, 2], "a batch of zero clips is valid");
     }
 }

@@ -25,7 +25,7 @@ AutocastScope::AutocastScope(const Autocast& autocast) : before_(Autocast::curre
 }
 
 AutocastScope::~AutocastScope() {
-  // Casts of parameters are kept until the outermost scope ends.
+  // libtorch caches casts of parameters until the outermost scope ends.
   if (at::autocast::decrement_nesting() == 0) {
     at::autocast::clear_cache();
   }

@@ -1,4 +1,4 @@
-// Mixed precision, scoped: libtorch keeps whether and to what it casts per thread and type of device.
+// Scoped mixed precision. libtorch keeps the setting per thread and device type.
 #pragma once
 
 #include <c10/core/DeviceType.h>
@@ -6,17 +6,17 @@
 
 namespace vidtok {
 
-// Whether operations on a type of device are cast, and to what.
+// Whether operations on a device type are cast, and to which type.
 struct Autocast {
   c10::DeviceType device;
   bool enabled;
   c10::ScalarType kind;
 
-  // As this thread has it now.
+  // The setting of this thread.
   static Autocast current(c10::DeviceType device);
 };
 
-// Sets `autocast` for this thread; what was before comes back at the end.
+// Applies `autocast` to this thread and restores the previous setting at the end.
 class AutocastScope {
  public:
   explicit AutocastScope(const Autocast& autocast);

@@ -1,4 +1,4 @@
-// Memory of tensors: large blocks on the CPU that are used again, and what a CUDA device has free.
+// Memory of tensors: an allocator that reuses large blocks on the CPU, and the free memory of CUDA devices.
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/CachingDeviceAllocator.h>
@@ -18,24 +18,36 @@
 
 namespace {
 
-constexpr size_t kLarge = 256 << 10;
-constexpr size_t kUnit = 64 << 10;
+// Smaller blocks are the C library's.
+constexpr size_t kLargeBlock = 256 << 10;
+// Sizes are rounded up to multiples of this, so that freed blocks fit more tensors.
+constexpr size_t kSizeUnit = 64 << 10;
 constexpr size_t kHugePage = 2 << 20;
 
-// Keeps freed blocks for tensors of about their size, as far as all together never exceed what was in use at once.
+// Keeps freed blocks for tensors of about their size, as long as all blocks together do not exceed the peak of the blocks in
+// use.
 //
-// The system fills fresh pages with zeros, one fault for each; with huge pages, and few fresh ones, that costs little.
+// The system fills each fresh page with zeros at a page fault. With huge pages, and few fresh ones, that costs little.
 class ReusingAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
-    void* block = bytes < kLarge ? c10::alloc_cpu(bytes) : take(bytes);
+    void* block = bytes < kLargeBlock ? c10::alloc_cpu(bytes) : take(bytes);
     return {block, block, &release, c10::Device(c10::DeviceType::CPU)};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &release; }
   void copy_data(void* to, const void* from, size_t bytes) const override { default_copy_data(to, from, bytes); }
 
+  size_t peak() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return peak_;
+  }
+  size_t reset_peak() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return peak_ = used_;
+  }
+
   static ReusingAllocator& instance() {
-    // Never destroyed: tensors may outlive everything else.
+    // Never destroyed, because tensors may outlive all other objects.
     static auto& allocator = *new ReusingAllocator;
     return allocator;
   }
@@ -47,7 +59,7 @@ class ReusingAllocator final : public c10::Allocator {
   };
 
   static void release(void* block) {
-    // Large blocks start at a huge page, which others hardly do.
+    // Large blocks start at a huge page, and other blocks rarely do.
     const bool maybe_large = block != nullptr && reinterpret_cast<uintptr_t>(block) % kHugePage == 0;
     if (!maybe_large || !instance().keep(block)) {
       c10::free_cpu(block);
@@ -55,8 +67,8 @@ class ReusingAllocator final : public c10::Allocator {
   }
 
   void* take(size_t bytes) {
-    TORCH_CHECK_WITH(OutOfMemoryError, bytes <= SIZE_MAX / 2, "there are no ", bytes, " bytes of memory");
-    bytes = (bytes + kUnit - 1) / kUnit * kUnit;
+    TORCH_CHECK_WITH(OutOfMemoryError, bytes <= SIZE_MAX / 2, "cannot allocate ", bytes, " bytes of memory");
+    bytes = (bytes + kSizeUnit - 1) / kSizeUnit * kSizeUnit;
     const std::lock_guard<std::mutex> lock(mutex_);
     auto best = free_.end();
     for (auto block = free_.begin(); block != free_.end(); ++block) {
@@ -77,11 +89,12 @@ class ReusingAllocator final : public c10::Allocator {
         give_back_until([] { return false; });
         block.start = map(bytes);
       }
-      TORCH_CHECK_WITH(OutOfMemoryError, block.start != nullptr, "there are no ", bytes, " bytes of memory left");
+      TORCH_CHECK_WITH(OutOfMemoryError, block.start != nullptr, "cannot allocate ", bytes, " bytes: out of memory");
     }
     blocks_.emplace(block.start, block.bytes);
     used_ += block.bytes;
     most_ = std::max(most_, used_);
+    peak_ = std::max(peak_, used_);
     return block.start;
   }
 
@@ -98,7 +111,7 @@ class ReusingAllocator final : public c10::Allocator {
     return true;
   }
 
-  // Kept blocks go back to the system, the oldest first, until it is enough or none are left.
+  // Returns kept blocks to the system, the oldest first, until `enough` holds or none are left.
   template <class Enough>
   void give_back_until(Enough&& enough) {
     auto gone = free_.begin();
@@ -109,7 +122,7 @@ class ReusingAllocator final : public c10::Allocator {
     free_.erase(free_.begin(), gone);
   }
 
-  // Fresh memory that starts at a huge page, or null if there is none.
+  // Fresh memory that starts at a huge page, or null if the system has none.
   static void* map(size_t bytes) {
     void* mapped = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) {
@@ -127,12 +140,14 @@ class ReusingAllocator final : public c10::Allocator {
 
   std::mutex mutex_;
   std::unordered_map<void*, size_t> blocks_;
-  // From the oldest on.
+  // The oldest first.
   std::vector<Block> free_;
+  // Bytes of the blocks in use and of the freed blocks.
   size_t used_ = 0;
   size_t kept_ = 0;
-  // In use at once, so far.
+  // The most bytes in use so far, and since the last reset.
   size_t most_ = 0;
+  size_t peak_ = 0;
 };
 
 }  // namespace
@@ -148,7 +163,25 @@ char* vidtok_reuse_freed_memory() {
   });
 }
 
-// Bytes that a CUDA device has free.
+// The most bytes of large blocks that were in use at once since the last reset.
+uint64_t vidtok_peak_memory() {
+#ifdef __linux__
+  return ReusingAllocator::instance().peak();
+#else
+  return 0;
+#endif
+}
+
+// Starts a new peak from the blocks that are in use now. Returns their bytes.
+uint64_t vidtok_reset_peak_memory() {
+#ifdef __linux__
+  return ReusingAllocator::instance().reset_peak();
+#else
+  return 0;
+#endif
+}
+
+// The free memory of a CUDA device in bytes.
 char* vidtok_cuda_free_memory(int8_t index, uint64_t* bytes) {
   return vidtok::guarded(
       [&] { *bytes = c10::getDeviceAllocator(c10::DeviceType::CUDA)->getMemoryInfo(index).first; });

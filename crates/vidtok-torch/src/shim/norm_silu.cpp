@@ -1,4 +1,4 @@
-// Layer normalisation and SiLU as one operation, of which autograd keeps the input only.
+// Layer normalisation and SiLU as one operation of which autograd saves only the input.
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_like.h>
@@ -28,17 +28,17 @@ using torch::autograd::Node;
 using torch::autograd::SavedVariable;
 using torch::autograd::variable_list;
 
-// Types are chosen here, so autocast stays out.
-struct Plain {
+// Gradients are recorded by the node below, and types are chosen here, so autocast is off.
+struct PlainScope {
   at::NoGradGuard no_gradients;
   c10::impl::ExcludeDispatchKeyGuard no_autocast{c10::autocast_dispatch_keyset};
 };
 
-// What the kernel, and what autograd keeps, rely on.
+// Checks what the kernel and the backward pass rely on.
 void check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   TORCH_CHECK(x.defined() && weight.defined() && bias.defined(), "norm: a tensor is undefined");
   TORCH_CHECK(weight.dim() == 1 && weight.numel() > 0 && bias.sizes() == weight.sizes(), "norm: the weight is ",
-              weight.sizes(), " and the bias ", bias.sizes(), "; expected is [channels] for both");
+              weight.sizes(), " and the bias ", bias.sizes(), "; expected [channels] for both");
   TORCH_CHECK(x.dim() > 0 && x.size(-1) == weight.numel(), "norm over ", weight.numel(), " channels: the input is ",
               x.sizes());
   TORCH_CHECK(x.device() == weight.device() && bias.device() == weight.device(), "norm: the input is on ", x.device(),
@@ -48,24 +48,24 @@ void check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias
               bias.scalar_type());
 }
 
-// The input in the type of the parameters, in which statistics and activation are computed.
+// The input in the type of the parameters. Statistics and activation are computed in that type.
 at::Tensor widened(const at::Tensor& x, const at::Tensor& weight) { return x.to(weight.scalar_type()); }
 
-// Whether the kernel can be used that does all in one pass; anything else takes libtorch's operations in turn.
-bool in_one_pass(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+// Whether our kernel can compute everything in one pass. Other inputs take libtorch's operations.
+bool has_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   using vidtok::is_plain;
   return is_plain(x) && is_plain(weight) && is_plain(bias) && weight.is_contiguous() && bias.is_contiguous();
 }
 
-// The kernel's view of the parameters, which outlive it.
+// The kernel's view of the parameters, which must outlive it.
 vidtok::Norm norm(const at::Tensor& weight, const at::Tensor& bias, double eps) {
   return {weight.const_data_ptr<float>(), bias.const_data_ptr<float>(), weight.numel(), static_cast<float>(eps)};
 }
 
-// Rows that are worked on at once by one thread: the same for any number of threads, so that sums are too.
-int64_t rows_at_once(int64_t channels) { return std::max<int64_t>(1, (1 << 14) / channels); }
+// Rows of a part. Independent of the number of threads, so that sums over parts are too.
+int64_t rows_of_part(int64_t channels) { return std::max<int64_t>(1, (1 << 14) / channels); }
 
-// Calls body(part, first row, rows) for each part, in parallel.
+// Calls body(part, first row, rows) for each part of `at_once` rows, in parallel.
 template <typename Body>
 void for_parts(int64_t rows, int64_t at_once, const Body& body) {
   at::parallel_for(0, (rows + at_once - 1) / at_once, 1, [&](int64_t begin, int64_t end) {
@@ -76,46 +76,46 @@ void for_parts(int64_t rows, int64_t at_once, const Body& body) {
   });
 }
 
-at::Tensor forward_in_one_pass(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+at::Tensor forward_by_kernel(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, double eps) {
   const at::Tensor x = input.contiguous();
   at::Tensor y = at::empty_like(x);
   const vidtok::Norm norm = ::norm(weight, bias, eps);
   const float* from = x.const_data_ptr<float>();
   float* to = y.mutable_data_ptr<float>();
-  for_parts(x.numel() / norm.channels, rows_at_once(norm.channels), [&](int64_t, int64_t first, int64_t rows) {
+  for_parts(x.numel() / norm.channels, rows_of_part(norm.channels), [&](int64_t, int64_t first, int64_t rows) {
     const int64_t offset = first * norm.channels;
     vidtok::norm_silu_rows(norm, from + offset, rows, to + offset);
   });
   return y;
 }
 
-// Gradients to x, weight and bias.
-variable_list backward_in_one_pass(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
-                                   double eps, const at::Tensor& to_output) {
+// The gradients of x, weight and bias.
+variable_list backward_by_kernel(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
+                                   double eps, const at::Tensor& grad_output) {
   const at::Tensor x = input.contiguous();
-  const at::Tensor to_y = to_output.contiguous();
-  at::Tensor to_x = at::empty_like(x);
+  const at::Tensor grad_y = grad_output.contiguous();
+  at::Tensor grad_x = at::empty_like(x);
   const vidtok::Norm norm = ::norm(weight, bias, eps);
   const int64_t channels = norm.channels;
   const int64_t rows = x.numel() / channels;
-  const int64_t at_once = rows_at_once(channels);
-  // Each part has sums of its own, which are added in their order.
+  const int64_t at_once = rows_of_part(channels);
+  // Each part sums separately; the sums are added in order.
   at::Tensor sums = at::zeros({(rows + at_once - 1) / at_once, 2, channels}, x.options());
   const float* from = x.const_data_ptr<float>();
-  const float* gradient = to_y.const_data_ptr<float>();
-  float* to = to_x.mutable_data_ptr<float>();
+  const float* gradient = grad_y.const_data_ptr<float>();
+  float* to = grad_x.mutable_data_ptr<float>();
   float* sum = sums.mutable_data_ptr<float>();
   for_parts(rows, at_once, [&](int64_t part, int64_t first, int64_t count) {
     const int64_t offset = first * channels;
-    float* to_weight = sum + part * 2 * channels;
-    vidtok::norm_silu_rows_backward(norm, from + offset, gradient + offset, count, to + offset, to_weight,
-                                    to_weight + channels);
+    float* grad_weight = sum + part * 2 * channels;
+    vidtok::norm_silu_rows_backward(norm, from + offset, gradient + offset, count, to + offset,
+                                    grad_weight, grad_weight + channels);
   });
   const at::Tensor total = sums.sum(0);
-  return {to_x, total[0], total[1]};
+  return {grad_x, total[0], total[1]};
 }
 
-at::Tensor forward_in_turn(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+at::Tensor forward_by_libtorch(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
   at::Tensor y = std::get<0>(at::native_layer_norm(widened(x, weight), weight.sizes(), weight, bias, eps));
   return at::silu_(y).to(x.scalar_type());
 }
@@ -137,25 +137,25 @@ class NormSilu final : public Node {
     if (!gradients[0].defined()) {
       return variable_list(3);
     }
-    const Plain plain;
+    const PlainScope plain;
     const at::Tensor x = x_.unpack();
     const at::Tensor weight = weight_.unpack();
     const at::Tensor bias = bias_.unpack();
-    // Parameters may have been given other data since the forward pass.
+    // The parameters' data may have been replaced since the forward pass.
     check(x, weight, bias);
-    TORCH_CHECK(gradients[0].sizes() == x.sizes(), "norm: the input is another than in the forward pass");
-    if (in_one_pass(x, weight, bias) && vidtok::is_plain(gradients[0])) {
-      return backward_in_one_pass(x, weight, bias, eps_, gradients[0]);
+    TORCH_CHECK(gradients[0].sizes() == x.sizes(), "norm: the input has changed since the forward pass");
+    if (has_kernel(x, weight, bias) && vidtok::is_plain(gradients[0])) {
+      return backward_by_kernel(x, weight, bias, eps_, gradients[0]);
     }
     const at::Tensor wide = widened(x, weight);
-    // Normalising again takes one pass; keeping it would take memory until now.
+    // Normalising again takes one pass. Saving the result would have taken memory until now.
     auto [normed, mean, rstd] = at::native_layer_norm(wide, weight.sizes(), weight, bias, eps_);
     at::silu_backward_out(normed, widened(gradients[0], weight), normed);
     const std::array<bool, 3> wanted{task_should_compute_output(0), task_should_compute_output(1),
                                      task_should_compute_output(2)};
-    auto [to_x, to_weight, to_bias] =
+    auto [grad_x, grad_weight, grad_bias] =
         at::native_layer_norm_backward(normed, wide, weight.sizes(), mean, rstd, weight, bias, wanted);
-    return {to_x.defined() ? to_x.to(x.scalar_type()) : to_x, to_weight, to_bias};
+    return {grad_x.defined() ? grad_x.to(x.scalar_type()) : grad_x, grad_weight, grad_bias};
   }
 
   void release_variables() override {
@@ -180,9 +180,9 @@ extern "C" char* vidtok_norm_silu(const at::Tensor* x, const at::Tensor* weight,
     check(*x, *weight, *bias);
     at::Tensor y;
     {
-      const Plain plain;
-      y = in_one_pass(*x, *weight, *bias) ? forward_in_one_pass(*x, *weight, *bias, eps)
-                                         : forward_in_turn(*x, *weight, *bias, eps);
+      const PlainScope plain;
+      y = has_kernel(*x, *weight, *bias) ? forward_by_kernel(*x, *weight, *bias, eps)
+                                         : forward_by_libtorch(*x, *weight, *bias, eps);
     }
     if (torch::autograd::compute_requires_grad(*x, *weight, *bias)) {
       torch::autograd::set_history(

@@ -1,12 +1,12 @@
-// Tensors whose memory kernels may read as it lies.
+// Tensors whose memory the kernels can read directly.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 namespace vidtok {
 
-// Whether a tensor is float32 in memory of the CPU and its memory holds its numbers: it is neither sparse nor opaque, and
-// not one that libtorch negates or fills with zeros only when it is read.
+// Whether a tensor is float32 in CPU memory that holds its values: not sparse or opaque, and neither a negated view nor a
+// zero tensor, whose values libtorch computes on reading.
 inline bool is_plain(const at::Tensor& tensor) {
   return tensor.is_cpu() && tensor.scalar_type() == at::kFloat && tensor.layout() == at::kStrided &&
          !tensor.is_neg() && !tensor._is_zerotensor();

@@ -1,4 +1,4 @@
-// Processes that train together: libtorch's own process groups and its reducer of gradients (c10d), without Python.
+// Distributed training with libtorch's process groups and gradient reducer (c10d), without Python.
 #include <ATen/core/Tensor.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
@@ -27,7 +27,7 @@ using torch::autograd::Node;
 using torch::autograd::variable_list;
 using Group = c10::intrusive_ptr<c10d::ProcessGroup>;
 
-// As PyTorch's DDP: the first bucket is small, so that its reduction begins early.
+// The sizes of PyTorch's DDP. The first bucket is small, so that its reduction starts early.
 constexpr int64_t kFirstBucketBytes = 1 << 20;
 constexpr int64_t kBucketBytes = 25 << 20;
 
@@ -37,7 +37,7 @@ at::Tensor mean_over(const Group& group, const at::Tensor& x) {
   return sum[0].div_(group->getSize());
 }
 
-// The gradient of every process's loss reaches every process's x, so backward takes the mean again.
+// Every process's loss depends on every process's x, so the backward pass takes the mean as well.
 class Mean final : public Node {
  public:
   Mean(const at::Tensor& x, Group group)
@@ -48,7 +48,7 @@ class Mean final : public Node {
   variable_list apply(variable_list&& gradients) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     TORCH_CHECK(!at::GradMode::is_enabled(), "the mean over processes has no second derivative");
-    TORCH_CHECK(gradients[0].defined(), "the mean over processes needs a gradient in each of them");
+    TORCH_CHECK(gradients[0].defined(), "the mean over processes needs a gradient in every process");
     return {mean_over(group_, gradients[0])};
   }
 
@@ -84,14 +84,14 @@ struct GradientReducer {
   c10d::Reducer reducer;
 };
 
-// Where the processes meet.
+// Where the processes meet: a store that one of them, or their launcher, serves.
 struct Rendezvous {
   const char* address;
   uint16_t port;
   bool serves;
-  // What this group's keys in the store begin with.
+  // The prefix of this group's keys in the store.
   const char* prefix;
-  // Name of a network interface, or empty.
+  // The name of a network interface, or empty.
   const char* interface;
 };
 
@@ -107,7 +107,7 @@ char* vidtok_process_group_connect(const vidtok::Rendezvous* at, int rank, int s
     options.port = at->port;
     options.isServer = at->serves;
     options.timeout = timeout;
-    // The server does not wait: whoever comes late finds what it needs in the store.
+    // The server need not wait for the others: late processes find the entries in the store.
     options.waitWorkers = false;
     c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::TCPStore>(at->address, options);
     store = c10::make_intrusive<c10d::PrefixStore>(at->prefix, store);
@@ -127,7 +127,8 @@ char* vidtok_process_group_connect(const vidtok::Rendezvous* at, int rank, int s
                             c10::make_intrusive<c10d::PrefixStore>("nccl", store), rank, size, nccl));
       group->setDefaultBackend(c10d::ProcessGroup::BackendType::NCCL);
 #else
-      TORCH_CHECK(false, "this program was built without NCCL, which several processes on CUDA need");
+      TORCH_CHECK(false, "this program was built without NCCL, which several CUDA processes need; rebuild it with NVIDIA's headers (cargo xtask "
+                  "setup --cuda)");
 #endif
     }
     *out = new vidtok::ProcessGroup{group};
@@ -168,8 +169,8 @@ char* vidtok_gradient_reducer_new(const vidtok::ProcessGroup* group, at::Tensor*
     }
     c10d::verify_params_across_processes(group->group, all, std::nullopt);
     auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(all, {kFirstBucketBytes, kBucketBytes});
-    // Gradients come in the opposite order of the parameters, about; after the first step in the true one. They are
-    // views of the buckets, which saves a copy of all of them.
+    // Gradients arrive in about the reverse order of the parameters; after the first step the reducer knows the true order.
+    // They are views of the buckets, which saves a copy.
     std::vector<std::vector<size_t>> reversed(buckets.rbegin(), buckets.rend());
     *out = new vidtok::GradientReducer{
         c10d::Reducer(all, reversed, group->group, std::vector<bool>(count, false), kBucketBytes,
@@ -182,14 +183,14 @@ char* vidtok_gradient_reducer_prepare(vidtok::GradientReducer* reducer) {
   return vidtok::guarded([&] {
     c10d::Reducer& all = reducer->reducer;
     all.prepare_for_forward();
-    // Once, in the order in which gradients came; it also makes sure that the last announced pass is complete.
+    // Once, in the order in which gradients arrived. Also checks that the last announced pass is complete.
     all.rebuild_buckets();
     all.prepare_for_backward({});
   });
 }
 
 void vidtok_gradient_reducer_release(vidtok::GradientReducer* reducer) {
-  // Its destructor may throw.
+  // The destructor may throw.
   vidtok_message_release(vidtok::guarded([&] { delete reducer; }));
 }
 }

@@ -1,4 +1,4 @@
-// Gradient checkpointing: a graph node whose backward runs a Rust function again.
+// Gradient checkpointing: a graph node whose backward pass runs a Rust function again.
 #include <ATen/core/Tensor.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/function.h>
@@ -41,9 +41,9 @@ class Function {
     if (message != nullptr) {
       const std::string text(message);
       vidtok_message_release(message);
-      TORCH_CHECK(false, "the function to recompute: ", text);
+      TORCH_CHECK(false, "the recomputed function: ", text);
     }
-    TORCH_CHECK(owned != nullptr, "the function to recompute gave nothing");
+    TORCH_CHECK(owned != nullptr, "the recomputed function returned no tensor");
     return *owned;
   }
 
@@ -53,7 +53,7 @@ class Function {
   Release release_;
 };
 
-// The graph's input is x, then the leaves that the function holds: its parameters.
+// The node's inputs are x and the leaves that the function holds: its parameters.
 class Recompute final : public Node {
  public:
   Recompute(const at::Tensor& x, std::unique_ptr<Function> function, torch::autograd::edge_list edges)
@@ -67,7 +67,7 @@ class Recompute final : public Node {
   variable_list apply(variable_list&& gradients) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     TORCH_CHECK(!at::GradMode::is_enabled(), "recomputed layers have no second derivatives");
-    TORCH_CHECK(function_ != nullptr, "backward through recomputed layers a second time; keep the graph to allow it");
+    TORCH_CHECK(function_ != nullptr, "backward through recomputed layers a second time; keep the graph to allow this");
     variable_list found(num_outputs());
     if (!gradients[0].defined()) {
       return found;
@@ -108,7 +108,7 @@ class Recompute final : public Node {
   vidtok::Autocast autocast_;
 };
 
-// Edges to the leaves of y's graph, but for `x`.
+// Edges to the leaves of y's graph, except `x`.
 torch::autograd::edge_list leaves(const at::Tensor& y, const at::Tensor& x) {
   torch::autograd::edge_list found;
   std::unordered_set<Node*> seen;
@@ -135,7 +135,7 @@ torch::autograd::edge_list leaves(const at::Tensor& y, const at::Tensor& x) {
 
 extern "C" {
 
-// `y` is what the function made of `inner`, which is `x` without its history; `out` is y with this node as its history
+// `y` is the function's result on `inner`, which is `x` without its history. `out` becomes y with this node as its history
 // instead of its own. The function is released by this call or with the node.
 char* vidtok_recompute(const at::Tensor* x, const at::Tensor* inner, const at::Tensor* y, void* data,
                        Function::Call call, Function::Release release, at::Tensor** out) {

@@ -1,11 +1,12 @@
-// How errors cross the boundary, in both directions: a function returns null, or a message that the receiver releases.
+// Errors that cross the boundary to Rust, in both directions: a function returns null on success, or a message that the
+// receiver releases.
 #pragma once
 
 #include <cstddef>
 #include <exception>
 
 extern "C" {
-// A message of `length` bytes; null where memory has run out.
+// A message of `length` bytes, or null if memory has run out.
 char* vidtok_message_new(const char* text, size_t length);
 void vidtok_message_release(char* message);
 }
@@ -14,7 +15,7 @@ namespace vidtok {
 
 char* message(const char* text) noexcept;
 
-// Runs `body`; an exception becomes a message.
+// Runs `body` and turns an exception into a message.
 template <typename Body>
 char* guarded(Body&& body) noexcept {
   try {

@@ -20,24 +20,25 @@ at::MemoryFormat channels_last(int64_t dimensions) {
   return dimensions == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
 }
 
-bool is_usual(const at::Tensor& x, const at::Tensor& weight) {
+// Whether the kernels can read the operands where they are.
+bool is_readable(const at::Tensor& x, const at::Tensor& weight) {
   const int64_t dimensions = x.dim();
   return is_plain(x) && is_plain(weight) && (dimensions == 4 || dimensions == 5) && weight.dim() == dimensions &&
          x.is_contiguous(channels_last(dimensions)) && !at::autocast::is_autocast_enabled(at::kCPU);
 }
 
-// A picture is a clip of one frame: what a shape says of its axes, at the place of rows and columns.
-WinogradShape::Axes axes(at::IntArrayRef values, int64_t of_time) {
-  WinogradShape::Axes all{of_time, 1, 1};
+// The values of two or three axes as those of time, rows and columns. An image is a clip of one frame.
+WinogradShape::Axes axes(at::IntArrayRef values, int64_t time) {
+  WinogradShape::Axes all{time, 1, 1};
   std::copy(values.begin(), values.end(), all.end() - values.size());
   return all;
 }
 
-// The place of each tap in `weight`, from the first on or from the last backwards.
-WinogradTaps taps(const at::Tensor& weight, bool backwards) {
+// The taps of `weight`, or with flipped axes and swapped channels those of the transposed convolution.
+WinogradTaps taps(const at::Tensor& weight, bool is_transposed) {
   WinogradTaps taps{weight.const_data_ptr<float>(), weight.stride(0), weight.stride(1),
                     axes(weight.strides().slice(2), 0)};
-  if (backwards) {
+  if (is_transposed) {
     std::swap(taps.out, taps.in);
     for (int64_t axis = 2; axis < weight.dim(); ++axis) {
       taps.first += (weight.size(axis) - 1) * weight.stride(axis);
@@ -60,7 +61,7 @@ Convolved convolve(const WinogradShape& shape, const Norm* norm, const WinogradI
   at::parallel_for(0, plan.panels, 1, [&](int64_t begin, int64_t end) {
     winograd_weights(shape, taps, begin, end, weights);
   });
-  // Threads take blocks as they come: halves would wait for the slower core.
+  // Each thread takes the next block when it is free. With a fixed half each, one would wait for the slower core.
   std::atomic<int64_t> next{0};
   at::parallel_for(0, std::min<int64_t>(at::get_num_threads(), plan.blocks), 1, [&](int64_t, int64_t) {
     const at::Tensor scratch = at::empty({plan.scratch}, at::TensorOptions(at::kFloat));
@@ -77,12 +78,12 @@ std::optional<Convolved> winograd(const at::Tensor& x, const CausalContext& cont
                                   const at::Tensor& bias, at::IntArrayRef stride, at::IntArrayRef padding,
                                   Upsampled upsampled, const Norm* norm) {
   const size_t count = stride.size();
-  if (!is_usual(x, weight) || !is_plain(bias) || !bias.is_contiguous() || x.size(1) != weight.size(1) ||
+  if (!is_readable(x, weight) || !is_plain(bias) || !bias.is_contiguous() || x.size(1) != weight.size(1) ||
       stride[count - 1] != 1 || stride[count - 2] != 1) {
     return std::nullopt;
   }
   const int64_t before = context.frames == nullptr ? 0 : context.frames->size(2);
-  if (before > 0 && !is_usual(*context.frames, weight)) {
+  if (before > 0 && !is_readable(*context.frames, weight)) {
     return std::nullopt;
   }
   WinogradShape shape{x.size(0),
@@ -104,7 +105,7 @@ std::optional<Convolved> winograd(const at::Tensor& x, const CausalContext& cont
     const int64_t room = shape.input[axis] + zeros;
     shape.output[axis] = (room - shape.kernel[axis]) / strides[axis] + 1;
     if (upsampled == Upsampled::kPixels && axis > 0) {
-      shape.output[axis] = 2 * (room - 2);  // a tap reaches over the neighbour on each side
+      shape.output[axis] = 2 * (room - 2);  // the kernel reaches one neighbour on each side
     } else if (upsampled == Upsampled::kFrames && axis == 0) {
       shape.output[axis] = 2 * (room - 1);
     } else if (upsampled == Upsampled::kCenteredFrames && axis == 0) {
@@ -118,18 +119,19 @@ std::optional<Convolved> winograd(const at::Tensor& x, const CausalContext& cont
   std::vector<int64_t> sizes{shape.clips, shape.out};
   sizes.insert(sizes.end(), shape.output.end() - count, shape.output.end());
   const float* frames = before > 0 ? context.frames->const_data_ptr<float>() : nullptr;
-  return convolve(shape, norm, {frames, x.const_data_ptr<float>()}, taps(weight, /*backwards=*/false), bias, sizes);
+  return convolve(shape, norm, {frames, x.const_data_ptr<float>()}, taps(weight, /*is_transposed=*/false), bias, sizes);
 }
 
-std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Tensor& weight, at::IntArrayRef sizes,
-                                            at::IntArrayRef stride, at::IntArrayRef padding) {
-  if (!is_usual(to_y, weight) || std::any_of(stride.begin(), stride.end(), [](int64_t step) { return step != 1; })) {
+std::optional<at::Tensor> winograd_input_gradient(const at::Tensor& grad_y, const at::Tensor& weight,
+                                                  at::IntArrayRef sizes, at::IntArrayRef stride,
+                                                  at::IntArrayRef padding) {
+  if (!is_readable(grad_y, weight) || std::any_of(stride.begin(), stride.end(), [](int64_t step) { return step != 1; })) {
     return std::nullopt;
   }
-  WinogradShape shape{to_y.size(0),
+  WinogradShape shape{grad_y.size(0),
                       weight.size(0),
                       weight.size(1),
-                      axes(to_y.sizes().slice(2), 1),
+                      axes(grad_y.sizes().slice(2), 1),
                       axes(sizes.slice(2), 1),
                       axes(weight.sizes().slice(2), 1),
                       axes(padding, 0),
@@ -143,9 +145,9 @@ std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Te
   if (!winograd_wins(shape)) {
     return std::nullopt;
   }
-  const at::Tensor nothing = at::zeros({shape.out}, to_y.options());
-  const WinogradInput input{nullptr, to_y.const_data_ptr<float>()};
-  return convolve(shape, /*norm=*/nullptr, input, taps(weight, /*backwards=*/true), nothing, sizes).y;
+  const at::Tensor no_bias = at::zeros({shape.out}, grad_y.options());
+  const WinogradInput input{nullptr, grad_y.const_data_ptr<float>()};
+  return convolve(shape, /*norm=*/nullptr, input, taps(weight, /*is_transposed=*/true), no_bias, sizes).y;
 }
 
 }  // namespace vidtok

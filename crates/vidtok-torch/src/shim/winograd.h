@@ -1,4 +1,4 @@
-// Convolutions with fewer multiplications, where the kernel is quicker than libtorch's; numbers differ by rounding.
+// Convolutions by the Winograd kernels, where they are faster than libtorch's. Results differ by rounding only.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,22 +15,21 @@ struct Convolved {
   int64_t multiply_adds;
 };
 
-// What stands in front of the first frame (of the first row, over two axes): zeros, or frames that are kept elsewhere,
-// [n, in, ...].
+// What precedes the first frame (the first row, over two axes): this many frames of zeros, or a tensor [n, in, ...].
 struct CausalContext {
   int64_t zeros = 0;
   const at::Tensor* frames = nullptr;
 };
 
-// x [n, in, ...] in channels-last memory, after its context, convolved with `weight` [out, in, ...] over two or three
-// axes, plus `bias`, with steps and zeros as libtorch's convolution has them; nothing where that is to be called. Without
-// gradients. With a norm, silu(norm(x)) is convolved. Its operands have passed `check_convolution`.
+// Convolves x [n, in, ...] in channels-last memory, after its causal context, with `weight` [out, in, ...] over two or three
+// axes and adds `bias`. With a norm, convolves silu(norm(x)). Stride and padding are those of libtorch's convolution. Returns
+// nothing where libtorch's convolution is the better choice. No gradients. The operands have passed `check_convolution`.
 std::optional<Convolved> winograd(const at::Tensor& x, const CausalContext& context, const at::Tensor& weight,
                                   const at::Tensor& bias, at::IntArrayRef stride, at::IntArrayRef padding,
                                   Upsampled upsampled, const Norm* norm = nullptr);
 
-// The gradient to x, of `sizes`, from that to the output of such a convolution.
-std::optional<at::Tensor> winograd_to_input(const at::Tensor& to_y, const at::Tensor& weight, at::IntArrayRef sizes,
-                                            at::IntArrayRef stride, at::IntArrayRef padding);
+// The gradient of x, which has these sizes, from the gradient of such a convolution's output.
+std::optional<at::Tensor> winograd_input_gradient(const at::Tensor& grad_y, const at::Tensor& weight, at::IntArrayRef sizes,
+                                                  at::IntArrayRef stride, at::IntArrayRef padding);
 
 }  // namespace vidtok

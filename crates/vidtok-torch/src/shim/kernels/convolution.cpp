@@ -8,15 +8,15 @@ namespace vidtok {
 
 namespace {
 
-// Input channels of a tile, and output channels: its eight sums stay in registers.
+// Input and output channels of a tile, whose eight vectors of sums stay in registers.
 constexpr int kWidth = 2 * kLanes;
 constexpr int kHeight = 4;
-// Positions whose values stay in the first cache while all taps and tiles pass over them.
+// Positions whose values stay in the first cache while all taps and tiles read them.
 constexpr int64_t kPositions = 64;
 
-// sums[r][c] += to_y[p][r] * x[p][c] over positions p.
+// sums[r][c] += grad_y[p][r] * x[p][c] over positions p.
 template <int Height>
-VIDTOK_INLINE void add_tile(const float* x, int64_t x_step, const float* to_y, int64_t y_step, int64_t positions,
+VIDTOK_INLINE void add_tile(const float* x, int64_t x_step, const float* grad_y, int64_t y_step, int64_t positions,
                             float* sums, int64_t sums_step) {
   Vector low[Height];
   Vector high[Height];
@@ -25,13 +25,13 @@ VIDTOK_INLINE void add_tile(const float* x, int64_t x_step, const float* to_y, i
     low[r] = load(sums + r * sums_step);
     high[r] = load(sums + r * sums_step + kLanes);
   }
-  for (int64_t p = 0; p < positions; ++p, x += x_step, to_y += y_step) {
+  for (int64_t p = 0; p < positions; ++p, x += x_step, grad_y += y_step) {
     const Vector x_low = load(x);
     const Vector x_high = load(x + kLanes);
 #pragma GCC unroll 4
     for (int r = 0; r < Height; ++r) {
-      low[r] += to_y[r] * x_low;
-      high[r] += to_y[r] * x_high;
+      low[r] += grad_y[r] * x_low;
+      high[r] += grad_y[r] * x_high;
     }
   }
 #pragma GCC unroll 4
@@ -41,28 +41,29 @@ VIDTOK_INLINE void add_tile(const float* x, int64_t x_step, const float* to_y, i
   }
 }
 
-// One tap: sums [out, in] += to_y [positions, out] transposed times x [positions, in].
-VIDTOK_INLINE void add_tap(const ConvolutionShape& shape, const float* x, int64_t x_step, const float* to_y,
+// One tap: sums [out, in] += transposed grad_y [positions, out] times x [positions, in].
+VIDTOK_INLINE void add_tap(const ConvolutionShape& shape, const float* x, int64_t x_step, const float* grad_y,
                            int64_t positions, float* sums) {
   const int64_t in = shape.in;
   const int64_t out = shape.out;
   for (int64_t i = 0; i < in; i += kWidth) {
     int64_t o = 0;
     for (; o + kHeight <= out; o += kHeight) {
-      add_tile<kHeight>(x + i, x_step, to_y + o, out, positions, sums + o * in + i, in);
+      add_tile<kHeight>(x + i, x_step, grad_y + o, out, positions, sums + o * in + i, in);
     }
     for (; o < out; ++o) {
-      add_tile<1>(x + i, x_step, to_y + o, out, positions, sums + o * in + i, in);
+      add_tile<1>(x + i, x_step, grad_y + o, out, positions, sums + o * in + i, in);
     }
   }
 }
 
-// The part of [begin, end) whose source, index * stride + offset, lies in [0, size).
+// A range of positions of y.
 struct Range {
   int64_t begin;
   int64_t end;
 };
 
+// The part of a range whose source position, index * stride + offset, is in [0, size).
 VIDTOK_INLINE Range inside(Range range, int64_t stride, int64_t offset, int64_t size) {
   const int64_t first = offset < 0 ? (-offset + stride - 1) / stride : 0;
   const int64_t last = offset < size ? (size - 1 - offset) / stride + 1 : 0;
@@ -71,26 +72,26 @@ VIDTOK_INLINE Range inside(Range range, int64_t stride, int64_t offset, int64_t 
 
 }  // namespace
 
-bool convolution_to_weight_wins(const ConvolutionShape& shape) {
-  // Short rows and large kernels read and write sums more than they add; there libtorch's blocks pay.
-  // As many multiplications as libtorch's; which is quicker with wider vectors was not measured.
+bool convolution_weight_gradient_wins(const ConvolutionShape& shape) {
+  // With short rows and large kernels, reading and writing sums outweighs adding to them, and libtorch's blocks are faster.
+  // On machines with AVX-512 the kernel was not measured, so libtorch's is taken.
   const bool is_known = has_vectors() && !has_wider_vectors();
   return is_known && shape.in % kWidth == 0 && shape.output[2] >= 16 && shape.weights() <= (1 << 19);
 }
 
 VIDTOK_AVX2
-void convolution_to_weight(const ConvolutionShape& shape, const float* x, const float* to_y, int64_t first,
-                           int64_t rows, float* to_weight) {
+void convolution_weight_gradient(const ConvolutionShape& shape, const float* x, const float* grad_y, int64_t first,
+                           int64_t rows, float* grad_weight) {
   const auto& [batch, in, out, input, output, kernel, stride, padding] = shape;
   for (int64_t row = first; row < first + rows; ++row) {
     const int64_t plane = row / output[1];
     const int64_t h = row % output[1] * stride[1] - padding[1];
     const int64_t d = plane % output[0] * stride[0] - padding[0];
     const int64_t clip = plane / output[0];
-    const float* y_row = to_y + row * output[2] * out;
+    const float* y_row = grad_y + row * output[2] * out;
     for (int64_t begin = 0; begin < output[2]; begin += kPositions) {
       const Range positions{begin, std::min(begin + kPositions, output[2])};
-      float* sums = to_weight;
+      float* sums = grad_weight;
       for (int64_t kd = 0; kd < kernel[0]; ++kd) {
         for (int64_t kh = 0; kh < kernel[1]; ++kh) {
           const bool exists = d + kd >= 0 && d + kd < input[0] && h + kh >= 0 && h + kh < input[1];

@@ -1,7 +1,7 @@
-// The gradient of a convolution to its weight, for float32 channels-last activations in memory of the CPU.
+// The gradient of a convolution's weight, for float32 channels-last activations in CPU memory.
 //
-// oneDNN's own (jit:avx2) reaches a third of the machine's speed where there are few channels: its kernel wants them in
-// blocks. Here each tap is a product of two matrices as they lie, positions by channels.
+// oneDNN's kernel (jit:avx2) reads channels in blocks and reaches a third of the machine's speed if they are few. Here each
+// tap is a product of two matrices [positions, channels] in place.
 #pragma once
 
 #include <array>
@@ -26,11 +26,11 @@ struct ConvolutionShape {
   int64_t weights() const { return kernel[0] * kernel[1] * kernel[2] * out * in; }
 };
 
-// Whether this machine has the instructions of the kernel, and the kernel is quicker than libtorch's for the shape.
-bool convolution_to_weight_wins(const ConvolutionShape& shape);
+// Whether this machine has the instructions, and the kernel is faster than libtorch's for the shape.
+bool convolution_weight_gradient_wins(const ConvolutionShape& shape);
 
-// Adds to `to_weight` [kernel..., out, in] what `rows` rows of y from `first` on give.
-void convolution_to_weight(const ConvolutionShape& shape, const float* x, const float* to_y, int64_t first,
-                           int64_t rows, float* to_weight);
+// Adds to `grad_weight` [kernel..., out, in] the share of `rows` rows of y from `first` on.
+void convolution_weight_gradient(const ConvolutionShape& shape, const float* x, const float* grad_y, int64_t first,
+                           int64_t rows, float* grad_weight);
 
 }  // namespace vidtok

@@ -13,19 +13,19 @@ namespace vidtok {
 
 namespace {
 
-// Values that are worked on side by side: a machine's view ahead does not reach over the exponential's chain of dependent
-// operations, so the same operation of the next values stands beside each.
+// Values that are computed side by side. The exponential is a chain of dependent operations that is longer than the
+// processor looks ahead, so each operation is written for many values at once.
 constexpr int kTogether = 32;
 
-// e^x to about one unit in the last place, NaN for NaN; x is held in [-87, 88], where e^x is a normal number. The sum
-// of the series up to x^7 / 7! for what is left of x after powers of two.
+// e^x to about one unit in the last place, NaN for NaN. x is clamped to [-87, 88], where e^x is a normal number. A power of
+// two times the series up to r^7 / 7! of the remainder r.
 template <int Count>
 VIDTOK_INLINE void exponentials(const float (&x)[Count], float (&y)[Count]) {
   constexpr float kLog2E = 1.44269504f;
-  // Their sum is ln 2; the first has few bits, so that its multiples are exact.
+  // Their sum is ln 2. The first has few bits, so its multiples are exact.
   constexpr float kLn2High = 0.693359375f;
   constexpr float kLn2Low = -2.12194440e-4f;
-  // Adding it rounds to an integer, which then stands in the lowest bits.
+  // Adding it rounds to an integer in the lowest bits.
   constexpr float kRound = 12582912.0f;
   constexpr float kSeries[] = {1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f, 1.0f / 6.0f, 0.5f, 1.0f, 1.0f};
   float rest[Count], scale[Count], sum[Count];
@@ -74,7 +74,7 @@ VIDTOK_INLINE Moments moments(const float* x, int64_t channels, float eps) {
   return {mean, 1.0f / std::sqrt(squares / static_cast<float>(channels) + eps)};
 }
 
-// Normalised values of a row from channel c on, scaled and shifted, and e to minus those.
+// `Count` values of a row from channel c on: normalised, then scaled and shifted (z), and e^-z.
 template <int Count>
 struct Part {
   float normed[Count];
@@ -94,7 +94,7 @@ struct Part {
   }
 };
 
-// Calls `work` with a number of channels and the first of them, for all channels in turn.
+// Calls `work` with a number of channels and the first of them, until all channels are done.
 template <class Work>
 VIDTOK_INLINE void over_parts(int64_t channels, Work&& work) {
   int64_t c = 0;
@@ -123,10 +123,10 @@ VIDTOK_INLINE void forward(const Norm& norm, const float* x, int64_t rows, float
   }
 }
 
-VIDTOK_INLINE void backward(const Norm& norm, const float* x, const float* to_y, int64_t rows, float* to_x,
-                            float* to_weight, float* to_bias) {
+VIDTOK_INLINE void backward(const Norm& norm, const float* x, const float* grad_y, int64_t rows, float* grad_x,
+                            float* grad_weight, float* grad_bias) {
   const int64_t channels = norm.channels;
-  for (int64_t row = 0; row < rows; ++row, x += channels, to_y += channels, to_x += channels) {
+  for (int64_t row = 0; row < rows; ++row, x += channels, grad_y += channels, grad_x += channels) {
     const Moments found = moments(x, channels, norm.eps);
     float sum = 0.0f;
     float projected = 0.0f;
@@ -135,26 +135,26 @@ VIDTOK_INLINE void backward(const Norm& norm, const float* x, const float* to_y,
 #pragma omp simd reduction(+ : sum, projected)
       for (int i = 0; i < count; ++i) {
         const float s = 1.0f / (1.0f + part.exponential[i]);
-        const float to_z = to_y[c + i] * s * (1.0f + part.z[i] * (1.0f - s));
-        to_weight[c + i] += to_z * part.normed[i];
-        to_bias[c + i] += to_z;
-        to_x[c + i] = to_z * norm.weight[c + i];
-        sum += to_x[c + i];
-        projected += to_x[c + i] * part.normed[i];
+        const float grad_z = grad_y[c + i] * s * (1.0f + part.z[i] * (1.0f - s));
+        grad_weight[c + i] += grad_z * part.normed[i];
+        grad_bias[c + i] += grad_z;
+        grad_x[c + i] = grad_z * norm.weight[c + i];
+        sum += grad_x[c + i];
+        projected += grad_x[c + i] * part.normed[i];
       }
     });
-    // What the mean and the variance of the row take with them.
+    // The gradient through the mean and the variance of the row.
     sum /= static_cast<float>(channels);
     projected /= static_cast<float>(channels);
     const auto [mean, rstd] = found;
 #pragma omp simd
     for (int64_t c = 0; c < channels; ++c) {
-      to_x[c] = rstd * (to_x[c] - sum - (x[c] - mean) * rstd * projected);
+      grad_x[c] = rstd * (grad_x[c] - sum - (x[c] - mean) * rstd * projected);
     }
   }
 }
 
-// The loops above are plain: the compiler turns them into vectors, once for each set of instructions.
+// The compiler vectorises the loops above, once for each instruction set.
 using Forward = void(const Norm&, const float*, int64_t, float*);
 using Backward = void(const Norm&, const float*, const float*, int64_t, float*, float*, float*);
 
@@ -162,9 +162,9 @@ using Backward = void(const Norm&, const float*, const float*, int64_t, float*, 
   attributes void forward_##set(const Norm& norm, const float* x, int64_t rows, float* y) {                        \
     forward(norm, x, rows, y);                                                                                     \
   }                                                                                                                \
-  attributes void backward_##set(const Norm& norm, const float* x, const float* to_y, int64_t rows, float* to_x,   \
-                                 float* to_weight, float* to_bias) {                                               \
-    backward(norm, x, to_y, rows, to_x, to_weight, to_bias);                                                       \
+  attributes void backward_##set(const Norm& norm, const float* x, const float* grad_y, int64_t rows, float* grad_x,   \
+                                 float* grad_weight, float* grad_bias) {                                               \
+    backward(norm, x, grad_y, rows, grad_x, grad_weight, grad_bias);                                                       \
   }
 
 VIDTOK_KERNELS(common, )
@@ -178,7 +178,7 @@ struct Kernels {
   Backward* backward;
 };
 
-// The best that this machine has.
+// The kernels for the best instruction set of this machine.
 const Kernels& kernels() {
   static const Kernels best = [] {
 #ifdef VIDTOK_X86
@@ -202,9 +202,9 @@ void norm_silu_rows(const Norm& norm, const float* x, int64_t rows, float* y) {
   kernels().forward(norm, x, rows, y);
 }
 
-void norm_silu_rows_backward(const Norm& norm, const float* x, const float* to_y, int64_t rows, float* to_x,
-                             float* to_weight, float* to_bias) {
-  kernels().backward(norm, x, to_y, rows, to_x, to_weight, to_bias);
+void norm_silu_rows_backward(const Norm& norm, const float* x, const float* grad_y, int64_t rows, float* grad_x,
+                             float* grad_weight, float* grad_bias) {
+  kernels().backward(norm, x, grad_y, rows, grad_x, grad_weight, grad_bias);
 }
 
 }  // namespace vidtok

@@ -1,4 +1,4 @@
-// Layer normalisation and SiLU over rows of float32 in memory of the CPU: each row is read once and written once.
+// Layer normalisation and SiLU over rows of float32 in CPU memory. Each row is read once and written once.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ struct Norm {
 // y = silu(norm(x)) for `rows` rows.
 void norm_silu_rows(const Norm& norm, const float* x, int64_t rows, float* y);
 
-// Writes the gradient to x, and adds those to weight and bias, from that to y.
-void norm_silu_rows_backward(const Norm& norm, const float* x, const float* to_y, int64_t rows, float* to_x,
-                             float* to_weight, float* to_bias);
+// From the gradient of y, writes the gradient of x and adds those of weight and bias.
+void norm_silu_rows_backward(const Norm& norm, const float* x, const float* grad_y, int64_t rows, float* grad_x,
+                             float* grad_weight, float* grad_bias);
 
 }  // namespace vidtok

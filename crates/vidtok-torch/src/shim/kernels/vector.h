@@ -1,4 +1,4 @@
-// Vectors of eight float32, which the compiler turns into AVX2 within functions that are marked so.
+// Vectors of eight float32. In functions marked VIDTOK_AVX2 the compiler turns them into AVX2 instructions.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,21 @@
 #define VIDTOK_AVX2
 #endif
 
+// A function of its own, so that the compiler allocates registers for its loops alone.
+#if defined(__GNUC__)
+#define VIDTOK_AVX2_STAGE VIDTOK_AVX2 __attribute__((noinline))
+#else
+#define VIDTOK_AVX2_STAGE VIDTOK_AVX2
+#endif
+
 namespace vidtok {
 
 constexpr int kLanes = 8;
 
-// At any address.
+// May lie at any address.
 typedef float Vector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 
-// Whether this machine has them.
+// Whether this machine has AVX2.
 inline bool has_vectors() {
 #if defined(__x86_64__) && defined(__GNUC__)
   static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -27,7 +34,7 @@ inline bool has_vectors() {
 #endif
 }
 
-// Whether it has vectors of twice the width too, which oneDNN and MKL use.
+// Whether this machine has AVX-512, which oneDNN and MKL use.
 inline bool has_wider_vectors() {
 #if defined(__x86_64__) && defined(__GNUC__)
   static const bool has = __builtin_cpu_supports("avx512f");

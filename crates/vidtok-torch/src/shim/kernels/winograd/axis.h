@@ -1,16 +1,16 @@
-// Minimal filtering along one axis (Winograd 1980; for convolutions Lavin and Gray, arXiv 1509.09308): outputs as
-// products of transformed inputs and transformed weights, fewer than outputs times taps.
+// Winograd's algorithms along one axis (Winograd 1980; for convolutions Lavin and Gray, arXiv 1509.09308): outputs from
+// products of transformed inputs and transformed weights, with fewer multiplications than outputs times taps.
 //
-// F(m, r), m outputs of r taps, takes m + r - 1 multiplications, one for each point at which the polynomials of inputs and
-// weights are evaluated. Each struct transforms `kInputs` neighbours, which start `kStep` after those before them, and
-// gives `kOutputs`.
+// F(m, r) computes m outputs of r taps with m + r - 1 multiplications, one for each point at which the polynomials of inputs
+// and weights are evaluated. Each struct transforms `kInputs` neighbours to `kOutputs` outputs. The inputs of the next tile
+// start `kStep` later.
 #pragma once
 
-#include "vector.h"
+#include "../vector.h"
 
 namespace vidtok {
 
-// An axis that the kernel does not reach along.
+// An axis along which the kernel has one tap.
 struct Untransformed {
   static constexpr int kTaps = 1, kInputs = 1, kPoints = 1, kOutputs = 1, kStep = 1;
 
@@ -49,8 +49,8 @@ struct F2x3 {
   }
 };
 
-// F(4, 3) with points 0, +-sqrt(1/2), +-sqrt(2) and infinity, whose rounding errors are less than half of those of the
-// usual 0, +-1, +-2 and infinity.
+// F(4, 3) with points 0, +-sqrt(1/2), +-sqrt(2) and infinity. Rounding errors are less than half of those with the usual
+// points 0, +-1, +-2 and infinity.
 struct F4x3 {
   static constexpr int kTaps = 3, kInputs = 6, kPoints = 6, kOutputs = 4, kStep = 4;
   static constexpr float kNear = 0.70710678f;
@@ -96,8 +96,8 @@ struct F4x3 {
   }
 };
 
-// Two outputs of three taps on an axis of which each source is repeated: taps 0, 1, 2 meet the sources a, b, b, then
-// b, b, c. With s the sum of the weights they are s b + w0 (a - b) and s b + w2 (c - b): three multiplications.
+// Two outputs of three taps on an axis that is upsampled by two: the taps meet the sources a, b, b, then b, b, c. With s the
+// sum of the weights, the outputs are s b + w0 (a - b) and s b + w2 (c - b): three multiplications.
 struct UpsampledPair {
   static constexpr int kTaps = 3, kInputs = 3, kPoints = 3, kOutputs = 2, kStep = 1;
 
@@ -120,7 +120,7 @@ struct UpsampledPair {
   }
 };
 
-// Transforms the columns of `from`, then the rows of what comes of it.
+// Transforms the columns of `from`, then the rows of the result.
 template <class T, int kRows, int kColumns, int kToRows, int kToColumns, class Down, class Across>
 VIDTOK_INLINE void transform_both(const T (&from)[kRows][kColumns], T (&to)[kToRows][kToColumns], Down&& down,
                                   Across&& across) {
@@ -138,7 +138,7 @@ VIDTOK_INLINE void transform_both(const T (&from)[kRows][kColumns], T (&to)[kToR
   for (int r = 0; r < kToRows; ++r) across(half[r], to[r]);
 }
 
-// Two axes, rows and columns, one after the other.
+// Rows and columns, one after the other.
 template <class Rows, class Columns>
 struct Planar {
   template <class T>

@@ -1,8 +1,11 @@
-//! What tch lacks: named parameters with PyTorch's initialisers, layers for channels-last activations, mixed precision,
-//! gradient checkpointing, tensor files.
+//! The parts of a deep-learning framework that tch lacks: named parameters with PyTorch's initialisers, layers for
+//! channels-last activations, autocast, gradient checkpointing, distributed training, and tensor files.
 //!
-//! Activations inside the networks are contiguous `[b, t, h, w, c]`. libtorch's convolutions get permuted views of
-//! them, see channels-last strides, and answer in the same layout, so that no layer copies memory to change it.
+//! Activations inside the networks are contiguous `[b, t, h, w, c]`. libtorch's convolutions get permuted views of them with
+//! channels-last strides and return the same layout, so no layer copies memory to change it. On CPUs with AVX2, Winograd
+//! kernels of our own take over where they are faster than libtorch.
+//!
+//! This is the only crate with `unsafe` code and C++.
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
@@ -35,12 +38,13 @@ pub use distributed::process_group::{C10dProcessGroup, GradientReducer, ProcessG
 pub use nn::attention::attention;
 pub use nn::causal_context::CausalContext;
 pub use nn::conv::{Conv1d, Conv2d, Conv3d, ConvInit, Pointwise, RowEdges, SpatialConvConfig, TemporalConvConfig};
+pub use nn::conv_call::winograd_workspace;
 pub use nn::init::Init;
 pub use nn::layout::{add, from_channels_last, to_channels_last};
 pub use nn::norm::LayerNorm;
 pub use nn::parameter::Parameter;
 pub use nn::params::{ParamPath, ParameterError, Parameters};
 pub use runtime::flops::flops_executed;
-pub use runtime::memory::{free_device_memory, reuse_freed_memory};
+pub use runtime::memory::{free_device_memory, peak_memory, reset_peak_memory, reuse_freed_memory};
 pub use runtime::panic_message::panic_message;
 pub use tensor_file::{TensorFile, TensorFileError, write_tensors};

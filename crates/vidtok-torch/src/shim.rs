@@ -1,7 +1,7 @@
-//! The functions of `shim/*.cpp`: what libtorch can do and tch has no call for.
+//! The functions of `shim/*.cpp`: features of libtorch that tch does not bind, and our own kernels.
 //!
-//! Nothing unwinds across the boundary. Each function that may fail returns null, or a message that its caller
-//! releases; Rust functions that C++ calls do the same with what they panic with.
+//! Nothing unwinds across the boundary. A function that may fail returns null on success, or a message that its caller
+//! releases. Rust functions that C++ calls turn panics into such messages.
 
 #![allow(unsafe_code)] // Calls of C++.
 
@@ -13,15 +13,15 @@ use std::ptr::null_mut;
 use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
 
-/// `vidtok::AutocastScope`, known by its address only.
+/// `vidtok::AutocastScope`, an opaque type.
 #[repr(C)]
 pub(crate) struct AutocastScope([u8; 0]);
 
-/// `vidtok::ProcessGroup`, known by its address only.
+/// `vidtok::ProcessGroup`, an opaque type.
 #[repr(C)]
 pub(crate) struct ProcessGroup([u8; 0]);
 
-/// `vidtok::GradientReducer`, known by its address only.
+/// `vidtok::GradientReducer`, an opaque type.
 #[repr(C)]
 pub(crate) struct GradientReducer([u8; 0]);
 
@@ -35,16 +35,20 @@ pub(crate) struct Rendezvous {
     pub(crate) interface: *const c_char,
 }
 
-/// A message, or null where all went well.
+/// An error message, or null on success.
 pub(crate) type Status = *mut c_char;
 
-/// Calls a Rust function from C++.
+/// A Rust function that C++ calls.
 pub(crate) type Call = extern "C" fn(data: *const c_void, x: *mut C_tensor, y: *mut *mut C_tensor) -> Status;
 
 unsafe extern "C" {
     fn vidtok_message_new(text: *const c_char, length: usize) -> Status;
     fn vidtok_message_release(message: Status);
     pub(crate) fn vidtok_reuse_freed_memory() -> Status;
+    pub(crate) fn vidtok_peak_memory() -> u64;
+    pub(crate) fn vidtok_reset_peak_memory() -> u64;
+    pub(crate) fn vidtok_executed_multiply_adds() -> i64;
+    pub(crate) fn vidtok_winograd_workspace(channels: i64, threads: i64) -> i64;
     pub(crate) fn vidtok_cuda_free_memory(index: i8, bytes: *mut u64) -> Status;
     pub(crate) fn vidtok_autocast_enter(cuda: bool, bfloat16: bool, scope: *mut *mut AutocastScope) -> Status;
     pub(crate) fn vidtok_autocast_leave(scope: *mut AutocastScope);
@@ -66,7 +70,6 @@ unsafe extern "C" {
         stride: *const i64,
         padding: *const i64,
         axes: usize,
-        multiply_adds: *mut i64,
         out: *mut *mut C_tensor,
     ) -> Status;
     pub(crate) fn vidtok_upsampled_convolution(
@@ -78,7 +81,6 @@ unsafe extern "C" {
         centered: bool,
         padding: *const i64,
         axes: usize,
-        multiply_adds: *mut i64,
         out: *mut *mut C_tensor,
     ) -> Status;
     pub(crate) fn vidtok_normed_convolution(
@@ -89,7 +91,6 @@ unsafe extern "C" {
         weight: *const C_tensor,
         bias: *const C_tensor,
         padding: *const i64,
-        multiply_adds: *mut i64,
         out: *mut *mut C_tensor,
     ) -> Status;
     pub(crate) fn vidtok_process_group_connect(
@@ -124,12 +125,12 @@ unsafe extern "C" {
     ) -> Status;
 }
 
-/// What a status of C++ says.
+/// Turns a status from C++ into a result.
 pub(crate) fn check(status: Status) -> Result<(), TchError> {
     if status.is_null() {
         return Ok(());
     }
-    // SAFETY: a status that is not null is a string with an end, and ours to release, once.
+    // SAFETY: a status that is not null is a null-terminated string, which we own and release once.
     let text = unsafe {
         let text = CStr::from_ptr(status).to_string_lossy().into_owned();
         vidtok_message_release(status);
@@ -138,29 +139,29 @@ pub(crate) fn check(status: Status) -> Result<(), TchError> {
     Err(TchError::Torch(text))
 }
 
-/// The tensor that `call` writes, a new one.
+/// Returns the new tensor that `call` writes.
 ///
 /// # Panics
-/// If C++ throws, as tch's own functions do that return a tensor.
+/// If C++ throws, like tch's own functions.
 pub(crate) fn tensor(call: impl FnOnce(*mut *mut C_tensor) -> Status) -> Tensor {
-    let Some(tensor) = maybe_tensor(call) else { panic!("libtorch gave nothing, not even memory for a message") };
+    let Some(tensor) = maybe_tensor(call) else { panic!("libtorch returned neither a tensor nor an error message") };
     tensor
 }
 
-/// The tensor that `call` writes, a new one, or nothing.
+/// Returns the new tensor that `call` writes, or `None` if it writes none.
 ///
 /// # Panics
-/// If C++ throws, as tch's own functions do that return a tensor.
+/// If C++ throws, like tch's own functions.
 pub(crate) fn maybe_tensor(call: impl FnOnce(*mut *mut C_tensor) -> Status) -> Option<Tensor> {
     let mut out = null_mut();
     if let Err(error) = check(call(&raw mut out)) {
         panic!("{error}");
     }
-    // SAFETY: what is not null is a tensor that C++ made for us.
+    // SAFETY: a pointer that is not null is a tensor that C++ made for us.
     (!out.is_null()).then(|| unsafe { Tensor::from_ptr(out) })
 }
 
-/// Runs `body` for C++; a panic becomes a status.
+/// Runs `body` for C++ and turns a panic into a status.
 pub(crate) fn guarded(body: impl FnOnce()) -> Status {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(()) => null_mut(),
@@ -174,5 +175,5 @@ pub(crate) fn guarded(body: impl FnOnce()) -> Status {
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a text")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }

@@ -1,4 +1,4 @@
-//! What layers count as executed. The count is the process's, so this is a test program of its own with one test.
+//! The count of executed operations. It belongs to the process, so this test program has a single test.
 
 use tch::{Device, Kind, Tensor};
 use vidtok_torch::{
@@ -13,7 +13,7 @@ fn executed(work: impl FnOnce() -> Tensor) -> u64 {
 }
 
 #[test]
-fn layers_count_twice_their_multiplications() {
+fn layers_count_two_operations_per_multiply_accumulate() {
     let x = Tensor::zeros([2, 5, 6, 7, 3], (Kind::Float, Device::Cpu));
     let positions = 2 * 5 * 6 * 7;
     let root = ParamPath::fresh(Device::Cpu);
@@ -21,7 +21,7 @@ fn layers_count_twice_their_multiplications() {
 
     let conv = Conv2d::new(&root.sub("2d"), 3, 8, Conv2d::SAME, ConvInit::Default);
     assert_eq!(executed(|| conv.forward(&x)), 2 * positions * 8 * 3 * 9);
-    // Four kernels of 2x2, each of which also gives a row and a column that nobody needs.
+    // Four kernels of 2x2, each with an extra row and column of outputs that is cut off.
     assert_eq!(executed(|| conv.forward_upsampled(&x, RowEdges::Zeros)), 2 * 4 * (2 * 5 * 7 * 8) * 8 * 3 * 4);
     let conv = Conv1d::new(&root.sub("1d"), 3, 8, halving, ConvInit::Default);
     assert_eq!(executed(|| conv.forward(&x)), 2 * (2 * 2 * 6 * 7) * 8 * 3 * 3);
@@ -30,7 +30,7 @@ fn layers_count_twice_their_multiplications() {
     let pointwise = Pointwise::new(&root.sub("pointwise"), 3, 8, 2);
     assert_eq!(executed(|| pointwise.forward(&x)), 2 * positions * 8 * 3);
 
-    // Tiles of 4x4 outputs from 6x6 multiply_adds, where that is quicker.
+    // Tiles of 4x4 outputs from 6x6 points, where the Winograd kernel is faster.
     let x = Tensor::zeros([1, 1, 32, 32, 32], (Kind::Float, Device::Cpu));
     let conv = Conv2d::new(&root.sub("middle"), 32, 32, Conv2d::SAME, ConvInit::Default);
     let expected = if has_kernel() { 8 * 8 * 36 } else { 32 * 32 * 9 };
@@ -40,7 +40,7 @@ fn layers_count_twice_their_multiplications() {
         let x = Tensor::zeros([1, 1, 32, 32, 64], (Kind::Float, Device::Cpu));
         let conv = Conv2d::new(&root.sub("wide"), 64, 64, Conv2d::SAME, ConvInit::Default);
         assert_eq!(executed(|| conv.forward(&x)), 2 * (8 * 8 * 36) * 64 * 64);
-        // Nine products for the four pixels of a source; for three frames after one, 3 * 4 - 2 for their pairs.
+        // Nine products for the four pixels of a source. For the pairs of three frames after one, 3 * 4 - 2.
         let upsampled = executed(|| conv.forward_upsampled(&x, RowEdges::Zeros));
         assert_eq!(upsampled, 2 * (32 * 32 * 9) * 64 * 64);
         let causal = TemporalConvConfig { kernel: 3, stride: 1, padding: 0 };
@@ -48,7 +48,7 @@ fn layers_count_twice_their_multiplications() {
         let conv = Conv3d::new(&root.sub("wide_3d"), 64, 64, causal, ConvInit::Default);
         let upsampled = executed(|| conv.forward_upsampled(&CausalContext::NONE, &x, RowEdges::Zeros));
         assert_eq!(upsampled, 2 * (3 * 4 - 2) * (8 * 8 * 36) * 64 * 64);
-        // Four outputs of two frames before four from six products.
+        // Four frames after two: four outputs from six products.
         let conv = Conv1d::new(&root.sub("wide_1d"), 64, 64, causal, ConvInit::Default);
         assert_eq!(executed(|| conv.forward_after(&CausalContext::Zeros(2), &x)), 2 * 6 * (32 * 32) * 64 * 64);
     }
@@ -57,7 +57,7 @@ fn layers_count_twice_their_multiplications() {
     assert_eq!(executed(|| attention(&q, &k, &k)), 2 * (2 * 2 * 4 * 10 * 16));
 }
 
-/// Whether convolutions of so few channels take the kernel that saves multiplications.
+/// Whether convolutions of so few channels take the Winograd kernel.
 fn has_kernel() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && !is_x86_feature_detected!("avx512f");

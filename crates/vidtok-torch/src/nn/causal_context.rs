@@ -1,14 +1,14 @@
-//! What stands in front of the first frame for a convolution over time.
+//! The causal context of a convolution over time: the frames before its input.
 
 use std::ptr::null;
 
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-/// Frames in front of those that a layer is given. A convolution takes them from where they are.
+/// Frames before the input of a layer. Our convolutions read them where they are, without joining both.
 #[derive(Debug)]
 pub enum CausalContext {
-    /// So many frames of zeros; none, too.
+    /// This many frames of zeros; may be 0.
     Zeros(i64),
     /// Frames `[b, n, h, w, c]`.
     Frames(Tensor),
@@ -18,7 +18,7 @@ impl CausalContext {
     /// No frames.
     pub const NONE: Self = Self::Zeros(0);
 
-    /// `x` `[b, t, h, w, c]` after these frames, in one piece.
+    /// Joins the context and `x` `[b, t, h, w, c]` in one tensor.
     pub fn join(&self, x: Tensor) -> Tensor {
         match self {
             Self::Zeros(0) => x,
@@ -31,14 +31,17 @@ impl CausalContext {
         }
     }
 
-    /// Checks that these frames can stand in front of `x` `[b, t, h, w, c]`: they differ in their number only.
+    /// Checks that the context fits `x` `[b, t, h, w, c]`: they may differ in the number of frames only.
+    ///
+    /// # Panics
+    /// If it does not fit.
     pub(crate) fn check(&self, x: &Tensor) {
         let Self::Frames(frames) = self else { return };
         let mut expected = x.size();
         expected[1] = frames.size().get(1).copied().unwrap_or(0);
         assert!(
             (frames.size(), frames.kind(), frames.device()) == (expected, x.kind(), x.device()),
-            "the past is {:?} {:?} on {:?}, the input {:?} {:?} on {:?}; they may differ in the number of frames only",
+            "the causal context is {:?} {:?} on {:?}, the input {:?} {:?} on {:?}; they may differ in the number of frames only",
             frames.size(),
             frames.kind(),
             frames.device(),
@@ -48,7 +51,7 @@ impl CausalContext {
         );
     }
 
-    /// The frames as `layout` has those of a layer's input.
+    /// The same context with its frames in another layout.
     pub(crate) fn map(&self, layout: impl FnOnce(&Tensor) -> Tensor) -> Self {
         match self {
             Self::Zeros(frames) => Self::Zeros(*frames),
@@ -56,7 +59,7 @@ impl CausalContext {
         }
     }
 
-    /// For the shim: the frames or null, and the number of zeros. Good as long as this value.
+    /// The arguments for the shim: the frames or null, and the number of zero frames. Valid as long as `self`.
     pub(crate) fn parts(&self) -> (*const C_tensor, i64) {
         match self {
             Self::Zeros(frames) => (null(), *frames),

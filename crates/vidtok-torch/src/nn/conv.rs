@@ -1,10 +1,10 @@
 //! Convolutions over contiguous channels-last activations `[b, t, h, w, c]`.
 //!
-//! Each hands libtorch a permuted view. libtorch answers in the layout of its input, so the permutation back is a
-//! contiguous tensor again; `contiguous()` at the end copies only where libtorch falls back to a kernel that knows no
-//! channels-last layout (double precision, for one).
+//! Each layer passes libtorch a permuted view. libtorch returns the layout of its input, so the permutation back is
+//! contiguous again. `contiguous()` at the end copies only where libtorch falls back to a kernel without channels-last
+//! layout, such as those for double precision.
 //!
-//! As tch's own functions do, layers panic on an input that they cannot take, and say what they expected.
+//! Like tch's own functions, layers panic on an input that does not fit, with a message that says what they expected.
 
 use tch::Tensor;
 
@@ -16,13 +16,13 @@ use crate::nn::parameter::Parameter;
 use crate::nn::params::ParamPath;
 use crate::runtime::flops;
 
-/// How a convolution that is not loaded starts.
+/// The initial parameters of a convolution that is not loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConvInit {
     /// PyTorch's default.
     #[default]
     Default,
-    /// Weight and bias zero: a residual block that starts as the identity.
+    /// Zero weight and bias, for residual blocks that start as the identity.
     Zero,
 }
 
@@ -43,7 +43,7 @@ pub struct SpatialConvConfig {
     pub kernel: i64,
     /// Stride.
     pub stride: i64,
-    /// Zero rows and columns on each side.
+    /// Rows and columns of zeros on each side.
     pub padding: i64,
 }
 
@@ -54,31 +54,31 @@ pub struct TemporalConvConfig {
     pub kernel: i64,
     /// Stride.
     pub stride: i64,
-    /// Zero frames on both ends.
+    /// Frames of zeros at both ends.
     pub padding: i64,
 }
 
-/// What stands above the first and below the last row that a convolution sees which keeps the size.
+/// The rows that a convolution sees above the first and below the last row of its output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RowEdges {
-    /// Zeros, so that the height stays.
+    /// Rows of zeros, as the padding says. The input is a whole frame.
     #[default]
     Zeros,
-    /// Rows of the input itself: its first and its last, for which there is no output.
-    Given,
+    /// The input's first and last row, which have no output themselves. The input is a strip of a frame.
+    Neighbours,
 }
 
 impl RowEdges {
-    /// The padding over height in place of `padding`.
+    /// The padding over height of a layer that pads whole frames by `padding`.
     pub(crate) fn padding(self, padding: i64) -> i64 {
         match self {
             Self::Zeros => padding,
-            Self::Given => 0,
+            Self::Neighbours => 0,
         }
     }
 }
 
-/// A convolution of each frame on its own; parameters `weight [out, in, k, k]`, `bias [out]`.
+/// A convolution of each frame. Parameters: `weight [out, in, k, k]`, `bias [out]`.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     weight: Parameter,
@@ -87,10 +87,10 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// 3x3, the size stays.
+    /// 3x3 with the output size of the input.
     pub const SAME: SpatialConvConfig = SpatialConvConfig { kernel: 3, stride: 1, padding: 1 };
 
-    /// Makes or loads the layer.
+    /// Creates or loads the layer.
     #[must_use]
     pub fn new(path: &ParamPath, input: i64, output: i64, config: SpatialConvConfig, init: ConvInit) -> Self {
         let (weight, bias) = init.get(path, &[output, input, config.kernel, config.kernel]);
@@ -105,29 +105,28 @@ impl Conv2d {
         &self.bias
     }
 
-    /// `[b, t, h, w, in]` to `[b, t, h', w', out]`.
+    /// Maps `[b, t, h, w, in]` to `[b, t, h', w', out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        self.forward_between(x, RowEdges::Zeros)
+        self.forward_rows(x, RowEdges::Zeros)
     }
 
-    /// [`forward`](Self::forward) of a part of the rows.
-    pub fn forward_between(&self, x: &Tensor, edges: RowEdges) -> Tensor {
+    /// Like [`forward`](Self::forward), on whole frames or on a strip of rows.
+    pub fn forward_rows(&self, x: &Tensor, edges: RowEdges) -> Tensor {
         let SpatialConvConfig { stride, padding, .. } = self.config;
         let padding = [edges.padding(padding), padding];
         check_input("Conv2d", x, &self.weight);
-        of_clip(&convolution(&pictures(x), &CausalContext::NONE, &self.weight, &self.bias, [stride; 2], padding), x)
+        from_images(&convolution(&images(x), &CausalContext::NONE, &self.weight, &self.bias, [stride; 2], padding), x)
     }
 
-    /// [`forward`](Self::forward) of `norm`'s [`forward_silu`](LayerNorm::forward_silu), which is made a few rows at a
-    /// time where there is a kernel for that and no gradient is recorded. Otherwise `x` is let go of before the
-    /// convolution.
+    /// Applies the layer to silu(norm(x)), see [`LayerNorm::forward_silu`]. Where our fused kernel runs (on the CPU, without
+    /// gradients), it makes a few normalised rows at a time; otherwise `x` is freed before the convolution.
     pub fn forward_normed(&self, norm: &LayerNorm, x: Tensor) -> Tensor {
         let SpatialConvConfig { stride, padding, .. } = self.config;
         check_input("Conv2d", &x, &self.weight);
         let fused =
-            (stride == 1).then(|| normed_convolution(norm, &pictures(&x), &self.weight, &self.bias, [padding; 2]));
+            (stride == 1).then(|| normed_convolution(norm, &images(&x), &self.weight, &self.bias, [padding; 2]));
         if let Some(y) = fused.flatten() {
-            return of_clip(&y, &x);
+            return from_images(&y, &x);
         }
         let h = norm.forward_silu(&x);
         drop(x);
@@ -146,25 +145,25 @@ pub(crate) fn check_input(layer: &str, x: &Tensor, weight: &Tensor) {
     );
 }
 
-/// `[b, t, h, w, c]` as `[b, c, t, h, w]`.
+/// Views `[b, t, h, w, c]` as clips `[b, c, t, h, w]`.
 pub(crate) fn clips(x: &Tensor) -> Tensor {
     x.permute([0, 4, 1, 2, 3])
 }
 
-/// `[b, t, h, w, c]` as pictures `[b * t, c, h, w]`.
-fn pictures(x: &Tensor) -> Tensor {
+/// Views `[b, t, h, w, c]` as images `[b * t, c, h, w]`.
+fn images(x: &Tensor) -> Tensor {
     let size = x.size();
     x.reshape([size[0] * size[1], size[2], size[3], size[4]]).permute([0, 3, 1, 2])
 }
 
-/// Pictures `[b * t, c, h, w]` as `[b, t, h, w, c]`, with b and t of `x`.
-fn of_clip(pictures: &Tensor, x: &Tensor) -> Tensor {
-    let y = pictures.permute([0, 2, 3, 1]).contiguous();
+/// Turns images `[b * t, c, h, w]` into `[b, t, h, w, c]`, with b and t of `x`.
+fn from_images(images: &Tensor, x: &Tensor) -> Tensor {
+    let y = images.permute([0, 2, 3, 1]).contiguous();
     let (size, out) = (x.size(), y.size());
     y.view([size[0], size[1], out[1], out[2], out[3]])
 }
 
-/// A convolution of each pixel over time; parameters `weight [out, in, k]`, `bias [out]`.
+/// A convolution of each pixel over time. Parameters: `weight [out, in, k]`, `bias [out]`.
 #[derive(Clone, Debug)]
 pub struct Conv1d {
     weight: Parameter,
@@ -173,36 +172,36 @@ pub struct Conv1d {
 }
 
 impl Conv1d {
-    /// Makes or loads the layer.
+    /// Creates or loads the layer.
     #[must_use]
     pub fn new(path: &ParamPath, input: i64, output: i64, config: TemporalConvConfig, init: ConvInit) -> Self {
         let (weight, bias) = init.get(path, &[output, input, config.kernel]);
         Self { weight, bias, config }
     }
 
-    /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
+    /// Maps `[b, t, h, w, in]` to `[b, t', h, w, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         self.forward_after(&CausalContext::NONE, x)
     }
 
-    /// [`forward`](Self::forward) of `x` after its past.
+    /// Like [`forward`](Self::forward), on `x` after its causal context.
     pub fn forward_after(&self, context: &CausalContext, x: &Tensor) -> Tensor {
         check_input("Conv1d", x, &self.weight);
         context.check(x);
         let size = x.size();
         let TemporalConvConfig { stride, padding, .. } = self.config;
-        // A picture of t rows and h*w columns.
-        let picture = |x: &Tensor| x.reshape([size[0], x.size()[1], size[2] * size[3], size[4]]).permute([0, 3, 1, 2]);
+        // An image of t rows and h * w columns.
+        let image = |x: &Tensor| x.reshape([size[0], x.size()[1], size[2] * size[3], size[4]]).permute([0, 3, 1, 2]);
         let weight = self.weight.unsqueeze(-1);
-        let y = convolution(&picture(x), &context.map(picture), &weight, &self.bias, [stride, 1], [padding, 0]);
+        let y = convolution(&image(x), &context.map(image), &weight, &self.bias, [stride, 1], [padding, 0]);
         let y = y.permute([0, 2, 3, 1]).contiguous();
         let out = y.size();
         y.view([size[0], out[1], size[2], size[3], out[3]])
     }
 }
 
-/// A convolution over time, height and width; parameters `weight [out, in, k_t, 3, 3]`, `bias [out]`. Stride 1 and
-/// one zero row and column on each side in space.
+/// A convolution over time, height and width, with stride 1 and padding 1 in space. Parameters:
+/// `weight [out, in, k_t, 3, 3]`, `bias [out]`.
 #[derive(Clone, Debug)]
 pub struct Conv3d {
     weight: Parameter,
@@ -211,14 +210,14 @@ pub struct Conv3d {
 }
 
 impl Conv3d {
-    /// Makes or loads the layer; `config` is over time.
+    /// Creates or loads the layer. `config` is over time.
     #[must_use]
     pub fn new(path: &ParamPath, input: i64, output: i64, config: TemporalConvConfig, init: ConvInit) -> Self {
         let (weight, bias) = init.get(path, &[output, input, config.kernel, 3, 3]);
         Self { weight, bias, config }
     }
 
-    /// `[out, in, k_t, 3, 3]`.
+    /// The weight, `[out, in, k_t, 3, 3]`.
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
@@ -231,20 +230,23 @@ impl Conv3d {
         self.config
     }
 
-    /// The layer whose output is `factor` times this one's; `factor` is one number.
+    /// A layer whose output is `factor` times this one's. Gradients reach `factor` and this layer's parameters.
+    ///
+    /// # Panics
+    /// If `factor` has more than one element.
     #[must_use]
     pub fn scaled(&self, factor: &Tensor) -> Self {
-        assert!(factor.numel() == 1, "Conv3d: the factor is {:?}; expected one number", factor.size());
+        assert!(factor.numel() == 1, "Conv3d: the factor is {:?}; expected one element", factor.size());
         let scale = |parameter: &Parameter| Parameter::from(&**parameter * factor);
         Self { weight: scale(&self.weight), bias: scale(&self.bias), config: self.config }
     }
 
-    /// `[b, t, h, w, in]` to `[b, t', h, w, out]`.
+    /// Maps `[b, t, h, w, in]` to `[b, t', h, w, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         self.forward_after(&CausalContext::NONE, x, RowEdges::Zeros)
     }
 
-    /// [`forward`](Self::forward) of `x`, or of a part of its rows, after its past.
+    /// Like [`forward`](Self::forward), on whole frames or a strip of rows `x` after its causal context.
     pub fn forward_after(&self, context: &CausalContext, x: &Tensor, edges: RowEdges) -> Tensor {
         let TemporalConvConfig { stride, padding, .. } = self.config;
         let padding = [padding, edges.padding(1), 1];
@@ -255,7 +257,7 @@ impl Conv3d {
     }
 }
 
-/// A 1x1 convolution: a matrix product over channels; parameters `weight [out, in, 1...]`, `bias [out]`.
+/// A 1x1 convolution, which is a matrix product over channels. Parameters: `weight [out, in, 1...]`, `bias [out]`.
 #[derive(Clone, Debug)]
 pub struct Pointwise {
     weight: Parameter,
@@ -263,7 +265,7 @@ pub struct Pointwise {
 }
 
 impl Pointwise {
-    /// Makes or loads the layer. `axes` is the number of axes of the published kernel: 1, 2 or 3.
+    /// Creates or loads the layer. `axes` is the number of axes of the published kernel: 1, 2 or 3.
     #[must_use]
     pub fn new(path: &ParamPath, input: i64, output: i64, axes: usize) -> Self {
         let mut shape = vec![output, input];
@@ -272,7 +274,7 @@ impl Pointwise {
         Self { weight, bias }
     }
 
-    /// `[..., in]` to `[..., out]`.
+    /// Maps `[..., in]` to `[..., out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let matrix = self.weight.flatten(1, -1);
         flops::count(2 * x.numel() as i64 * matrix.size()[0]);
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn convolutions_answer_in_the_layout_of_their_input() {
+    fn libtorch_convolutions_return_the_layout_of_their_input() {
         tch::manual_seed(0);
         let x = random(&[2, 5, 12, 14, 32]);
         let y = x.view([10, 12, 14, 32]).permute([0, 3, 1, 2]).conv2d(
@@ -366,31 +368,31 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_the_rows_give_those_of_the_whole() {
+    fn a_strip_of_rows_equals_those_rows_of_the_whole_frame() {
         tch::manual_seed(0);
         let x = random(&[2, 5, 8, 6, 3]);
         let config = TemporalConvConfig { kernel: 3, stride: 1, padding: 0 };
         let conv2d = Conv2d::new(&ParamPath::fresh(Device::Cpu), 3, 4, Conv2d::SAME, ConvInit::Default);
         let conv3d = Conv3d::new(&ParamPath::fresh(Device::Cpu), 3, 4, config, ConvInit::Default);
         let part = x.narrow(2, 2, 5);
-        assert_close(&conv2d.forward_between(&part, RowEdges::Given), &conv2d.forward(&x).narrow(2, 3, 3));
+        assert_close(&conv2d.forward_rows(&part, RowEdges::Neighbours), &conv2d.forward(&x).narrow(2, 3, 3));
         assert_close(
-            &conv3d.forward_after(&CausalContext::NONE, &part, RowEdges::Given),
+            &conv3d.forward_after(&CausalContext::NONE, &part, RowEdges::Neighbours),
             &conv3d.forward(&x).narrow(2, 3, 3),
         );
         assert_close(
-            &conv2d.forward_upsampled(&part, RowEdges::Given),
+            &conv2d.forward_upsampled(&part, RowEdges::Neighbours),
             &conv2d.forward_upsampled(&x, RowEdges::Zeros).narrow(2, 6, 6),
         );
         assert_close(
-            &conv3d.forward_upsampled(&CausalContext::NONE, &part, RowEdges::Given),
+            &conv3d.forward_upsampled(&CausalContext::NONE, &part, RowEdges::Neighbours),
             &conv3d.forward_upsampled(&CausalContext::NONE, &x, RowEdges::Zeros).narrow(2, 3, 3),
         );
     }
 
-    /// With and without the kernels that take both pieces from where they are, which gradients rule out.
+    /// With and without our kernels, which read context and input separately. Gradients rule them out.
     #[test]
-    fn a_past_gives_what_it_gives_in_one_piece_with_the_rest() {
+    fn a_causal_context_equals_the_same_frames_joined_with_the_input() {
         tch::manual_seed(0);
         let root = ParamPath::fresh(Device::Cpu);
         let config = |stride| TemporalConvConfig { kernel: 3, stride, padding: 0 };
@@ -424,7 +426,7 @@ mod tests {
         let root = ParamPath::fresh(Device::Cpu);
         let norm = LayerNorm::new(&root.sub("norm"), 64);
         let conv = Conv2d::new(&root.sub("conv"), 64, 48, Conv2d::SAME, ConvInit::Default);
-        // Rows of tiles that share a block, that are many blocks, and of which one is more than a block.
+        // Several rows of tiles in a block, many blocks, a row longer than a block, and several frames.
         for [t, h, w] in [[3, 17, 22], [1, 150, 40], [1, 6, 500], [5, 8, 8]] {
             let x = random(&[1, t, h, w, 64]) * 2.0 + 0.5;
             let expected = conv.forward(&norm.forward_silu(&x));
@@ -435,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_init_gives_zero() {
+    fn a_zero_initialised_convolution_returns_zero() {
         let config = TemporalConvConfig { kernel: 3, stride: 1, padding: 1 };
         let conv = Conv1d::new(&ParamPath::fresh(Device::Cpu), 2, 2, config, ConvInit::Zero);
         let y = conv.forward(&random(&[1, 3, 2, 2, 2]));

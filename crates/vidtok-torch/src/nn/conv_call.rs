@@ -1,4 +1,4 @@
-//! The convolution that all layers call: libtorch's, or kernels of our own where they are quicker.
+//! The calls of the shim's convolutions: libtorch's, or our own kernels where they are faster.
 
 #![allow(unsafe_code)] // Calls of the shim.
 
@@ -6,11 +6,10 @@ use tch::Tensor;
 
 use crate::nn::causal_context::CausalContext;
 use crate::nn::norm::{EPS, LayerNorm};
-use crate::runtime::flops;
 use crate::shim;
 
-/// `x` `[n, in, ...]`, after its past along the first of two or three axes, convolved with `weight` `[out, in, ...]` over
-/// them, plus `bias` `[out]`. There are no second derivatives.
+/// Convolves `x` `[n, in, ...]`, after its causal context along the first of two or three axes, with `weight`
+/// `[out, in, ...]` and adds `bias` `[out]`. There are no second derivatives.
 pub(crate) fn convolution<const N: usize>(
     x: &Tensor,
     context: &CausalContext,
@@ -19,54 +18,46 @@ pub(crate) fn convolution<const N: usize>(
     stride: [i64; N],
     padding: [i64; N],
 ) -> Tensor {
-    let mut multiply_adds = 0;
     let (frames, zeros) = context.parts();
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
     let (stride, padding) = (stride.as_ptr(), padding.as_ptr());
     // SAFETY: tensors and arrays live during the call.
-    let y = shim::tensor(|out| unsafe {
-        let multiply_adds = &raw mut multiply_adds;
-        shim::vidtok_convolution(x, frames, zeros, weight, bias, stride, padding, N, multiply_adds, out)
-    });
-    flops::count(2 * multiply_adds);
-    y
+    shim::tensor(|out| unsafe { shim::vidtok_convolution(x, frames, zeros, weight, bias, stride, padding, N, out) })
 }
 
-/// Where the taps of a kernel over time lie that is applied to repeated frames.
+/// Where a kernel over upsampled frames lies relative to its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Anchor {
-    /// The kernel's middle stands at an output.
-    Middle,
-    /// The kernel ends at an output.
-    End,
+pub(crate) enum KernelAlignment {
+    /// The kernel is centred on its output.
+    Centered,
+    /// The kernel ends at its output.
+    Causal,
 }
 
-/// The same of an `x` whose pixels (two axes) or frames (three) are each repeated, without gradients, by a kernel of our
-/// own; `None` where there is none that is quicker than other ways. The kernel's taps are three on each axis. Zeros and
-/// the past are those of the small `x`; with [`Anchor::End`] the first frame of all stands before the first pair.
+/// Like [`convolution`] with stride 1, on an `x` whose pixels (two axes) or frames (three axes) are upsampled by two. Runs
+/// our own kernel; returns `None` if that is not the fastest way, or for gradients.
+///
+/// The kernel has three taps along each axis. Padding and causal context are those of `x` before upsampling; for
+/// [`KernelAlignment::Causal`], the first frame of all precedes the first pair.
 pub(crate) fn upsampled_convolution<const N: usize>(
     x: &Tensor,
     context: &CausalContext,
     weight: &Tensor,
     bias: &Tensor,
-    anchor: Anchor,
+    alignment: KernelAlignment,
     padding: [i64; N],
 ) -> Option<Tensor> {
-    let mut multiply_adds = 0;
     let (frames, zeros) = context.parts();
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
-    let (centered, padding) = (anchor == Anchor::Middle, padding.as_ptr());
+    let (centered, padding) = (alignment == KernelAlignment::Centered, padding.as_ptr());
     // SAFETY: tensors and the array live during the call.
-    let y = shim::maybe_tensor(|out| unsafe {
-        let multiply_adds = &raw mut multiply_adds;
-        shim::vidtok_upsampled_convolution(x, frames, zeros, weight, bias, centered, padding, N, multiply_adds, out)
-    });
-    flops::count(2 * multiply_adds);
-    y
+    shim::maybe_tensor(|out| unsafe {
+        shim::vidtok_upsampled_convolution(x, frames, zeros, weight, bias, centered, padding, N, out)
+    })
 }
 
-/// Pictures `x` that `norm` normalises and activates, convolved with step 1, without gradients, by a kernel of our own
-/// that makes a few normalised rows at a time; `None` where there is none that is quicker than other ways.
+/// Convolves silu(norm(x)) of images `x` `[n, in, h, w]` with stride 1. Runs our own kernel, which makes a few normalised
+/// rows at a time; returns `None` if that is not the fastest way, or for gradients.
 pub(crate) fn normed_convolution(
     norm: &LayerNorm,
     x: &Tensor,
@@ -74,18 +65,22 @@ pub(crate) fn normed_convolution(
     bias: &Tensor,
     padding: [i64; 2],
 ) -> Option<Tensor> {
-    let mut multiply_adds = 0;
     let (norm_weight, norm_bias) = norm.parameters();
     let (norm_weight, norm_bias) = (norm_weight.as_ptr(), norm_bias.as_ptr());
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
     let padding = padding.as_ptr();
     // SAFETY: tensors and the array live during the call.
-    let y = shim::maybe_tensor(|out| unsafe {
-        let multiply_adds = &raw mut multiply_adds;
-        shim::vidtok_normed_convolution(x, norm_weight, norm_bias, EPS, weight, bias, padding, multiply_adds, out)
-    });
-    flops::count(2 * multiply_adds);
-    y
+    shim::maybe_tensor(|out| unsafe {
+        shim::vidtok_normed_convolution(x, norm_weight, norm_bias, EPS, weight, bias, padding, out)
+    })
+}
+
+/// The most numbers that a convolution on the CPU from and to `channels` channels holds besides its input and output, with
+/// three taps over time.
+#[must_use]
+pub fn winograd_workspace(channels: i64, threads: i64) -> i64 {
+    // SAFETY: it computes on numbers.
+    unsafe { shim::vidtok_winograd_workspace(channels, threads) }
 }
 
 #[cfg(test)]
@@ -94,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    /// Channels-last strides, a public shape.
+    /// A random tensor of a public shape with channels-last strides.
     fn channels_last(shape: &[i64], kind: Kind) -> Tensor {
         let mut last = shape.to_vec();
         let channels = last.remove(1);
@@ -104,8 +99,14 @@ mod tests {
         Tensor::randn(&last, (kind, Device::Cpu)).permute(order)
     }
 
-    /// Values and gradients in float32 against libtorch's in float64.
-    fn assert_libtorchs<const N: usize>(x: &[i64], out: i64, kernel: [i64; N], stride: [i64; N], padding: [i64; N]) {
+    /// Compares values and gradients in float32 with libtorch's in float64.
+    fn assert_equals_libtorch<const N: usize>(
+        x: &[i64],
+        out: i64,
+        kernel: [i64; N],
+        stride: [i64; N],
+        padding: [i64; N],
+    ) {
         tch::manual_seed(0);
         let weight: Vec<i64> = [out, x[1]].into_iter().chain(kernel).collect();
         let inputs = [channels_last(x, Kind::Double), Tensor::randn(&weight, (Kind::Double, Device::Cpu))];
@@ -133,50 +134,50 @@ mod tests {
     }
 
     #[test]
-    fn values_and_gradients_are_libtorchs_for_every_geometry_of_the_networks() {
-        // Pictures: same, halving, doubled, over time (rows are frames).
-        assert_libtorchs(&[3, 16, 9, 17], 16, [3, 3], [1, 1], [1, 1]);
-        assert_libtorchs(&[3, 32, 18, 37], 7, [3, 3], [2, 2], [0, 0]);
-        assert_libtorchs(&[2, 16, 6, 20], 24, [2, 2], [1, 1], [1, 1]);
-        assert_libtorchs(&[2, 48, 7, 150], 16, [3, 1], [1, 1], [0, 0]);
-        assert_libtorchs(&[2, 16, 7, 150], 16, [3, 1], [2, 1], [1, 0]);
-        // Clips: causal, centred, halving, doubled, few outputs.
-        assert_libtorchs(&[2, 16, 5, 6, 18], 16, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
-        assert_libtorchs(&[1, 16, 5, 6, 70], 20, [3, 3, 3], [1, 1, 1], [1, 1, 1]);
-        assert_libtorchs(&[2, 16, 7, 4, 16], 16, [3, 3, 3], [2, 1, 1], [0, 1, 1]);
-        assert_libtorchs(&[2, 16, 4, 4, 16], 16, [2, 3, 3], [1, 1, 1], [0, 1, 1]);
-        assert_libtorchs(&[1, 32, 4, 4, 16], 3, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
-        // Left to libtorch.
-        assert_libtorchs(&[2, 3, 5, 6, 18], 8, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
-        assert_libtorchs(&[2, 16, 5, 4], 8, [3, 3], [1, 1], [1, 1]);
+    fn values_and_gradients_equal_libtorch_for_every_conv_config_of_the_networks() {
+        // Images: same size, halving, folded upsampling, over time (rows are frames).
+        assert_equals_libtorch(&[3, 16, 9, 17], 16, [3, 3], [1, 1], [1, 1]);
+        assert_equals_libtorch(&[3, 32, 18, 37], 7, [3, 3], [2, 2], [0, 0]);
+        assert_equals_libtorch(&[2, 16, 6, 20], 24, [2, 2], [1, 1], [1, 1]);
+        assert_equals_libtorch(&[2, 48, 7, 150], 16, [3, 1], [1, 1], [0, 0]);
+        assert_equals_libtorch(&[2, 16, 7, 150], 16, [3, 1], [2, 1], [1, 0]);
+        // Clips: causal, centred, halving, folded upsampling, few outputs.
+        assert_equals_libtorch(&[2, 16, 5, 6, 18], 16, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
+        assert_equals_libtorch(&[1, 16, 5, 6, 70], 20, [3, 3, 3], [1, 1, 1], [1, 1, 1]);
+        assert_equals_libtorch(&[2, 16, 7, 4, 16], 16, [3, 3, 3], [2, 1, 1], [0, 1, 1]);
+        assert_equals_libtorch(&[2, 16, 4, 4, 16], 16, [2, 3, 3], [1, 1, 1], [0, 1, 1]);
+        assert_equals_libtorch(&[1, 32, 4, 4, 16], 3, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
+        // Unsupported by our kernels.
+        assert_equals_libtorch(&[2, 3, 5, 6, 18], 8, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
+        assert_equals_libtorch(&[2, 16, 5, 4], 8, [3, 3], [1, 1], [1, 1]);
     }
 
     #[test]
-    fn values_and_gradients_are_libtorchs_where_multiplications_are_saved() {
-        // Pictures whose sides are and are not whole tiles, some of four outputs and some of two, with rows given.
-        assert_libtorchs(&[2, 32, 24, 32], 64, [3, 3], [1, 1], [1, 1]);
-        assert_libtorchs(&[2, 64, 23, 37], 48, [3, 3], [1, 1], [1, 1]);
-        assert_libtorchs(&[40, 64, 6, 6], 64, [3, 3], [1, 1], [1, 1]);
-        assert_libtorchs(&[2, 64, 17, 37], 64, [3, 3], [1, 1], [0, 1]);
+    fn values_and_gradients_of_the_winograd_kernels_equal_libtorch() {
+        // Images whose sides are and are not whole tiles, of four and of two outputs, with and without padded rows.
+        assert_equals_libtorch(&[2, 32, 24, 32], 64, [3, 3], [1, 1], [1, 1]);
+        assert_equals_libtorch(&[2, 64, 23, 37], 48, [3, 3], [1, 1], [1, 1]);
+        assert_equals_libtorch(&[40, 64, 6, 6], 64, [3, 3], [1, 1], [1, 1]);
+        assert_equals_libtorch(&[2, 64, 17, 37], 64, [3, 3], [1, 1], [0, 1]);
         // Over time: frames that are and are not whole tiles, two frames.
-        assert_libtorchs(&[1, 64, 10, 300], 64, [3, 1], [1, 1], [0, 0]);
-        assert_libtorchs(&[2, 64, 7, 150], 32, [3, 1], [1, 1], [1, 0]);
-        assert_libtorchs(&[1, 64, 4, 600], 64, [3, 1], [1, 1], [0, 0]);
+        assert_equals_libtorch(&[1, 64, 10, 300], 64, [3, 1], [1, 1], [0, 0]);
+        assert_equals_libtorch(&[2, 64, 7, 150], 32, [3, 1], [1, 1], [1, 0]);
+        assert_equals_libtorch(&[1, 64, 4, 600], 64, [3, 1], [1, 1], [0, 0]);
         // Clips: causal, centred, halving, with two taps over time.
-        assert_libtorchs(&[1, 32, 5, 14, 22], 64, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
-        assert_libtorchs(&[2, 64, 4, 12, 12], 32, [3, 3, 3], [1, 1, 1], [1, 1, 1]);
-        assert_libtorchs(&[1, 64, 7, 18, 16], 64, [3, 3, 3], [2, 1, 1], [0, 1, 1]);
-        assert_libtorchs(&[1, 64, 4, 14, 16], 64, [2, 3, 3], [1, 1, 1], [0, 0, 1]);
+        assert_equals_libtorch(&[1, 32, 5, 14, 22], 64, [3, 3, 3], [1, 1, 1], [0, 1, 1]);
+        assert_equals_libtorch(&[2, 64, 4, 12, 12], 32, [3, 3, 3], [1, 1, 1], [1, 1, 1]);
+        assert_equals_libtorch(&[1, 64, 7, 18, 16], 64, [3, 3, 3], [2, 1, 1], [0, 1, 1]);
+        assert_equals_libtorch(&[1, 64, 4, 14, 16], 64, [2, 3, 3], [1, 1, 1], [0, 0, 1]);
     }
 
-    /// Where the kernel is used; libtorch's own sums may depend on it.
+    /// Only where our kernels run: libtorch's sums may depend on the number of threads.
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn results_of_the_kernels_do_not_depend_on_the_number_of_threads() {
         if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
             return;
         }
-        let gradient_is_ours = !is_x86_feature_detected!("avx512f");
+        let has_gradient_kernel = !is_x86_feature_detected!("avx512f");
         tch::manual_seed(0);
         for channels in [16, 64] {
             let x = channels_last(&[4, channels, 32, 32], Kind::Float);
@@ -193,8 +194,8 @@ mod tests {
                 results()
             });
             tch::set_num_threads(threads);
-            assert!(!gradient_is_ours || one.1 == two.1);
-            // At 16 channels libtorch computes the value.
+            assert!(!has_gradient_kernel || one.1 == two.1);
+            // With 16 channels, libtorch computes the value.
             assert!(channels == 16 || one.0 == two.0);
         }
     }

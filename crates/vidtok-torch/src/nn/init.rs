@@ -1,18 +1,18 @@
-//! Initial values of parameters, equal to those of PyTorch's modules.
+//! Initialisers of parameters, equal to those of PyTorch's modules.
 
 use tch::{Device, Kind, Tensor};
 
-/// How a parameter that is not loaded starts.
+/// The initial value of a parameter that is not loaded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
-    /// Every element this value.
+    /// All elements have this value.
     Constant(f64),
-    /// Uniform in [-bound, bound), drawn from libtorch's generator.
+    /// Uniform in [-bound, bound), from libtorch's global generator.
     Uniform {
         /// The bound.
         bound: f64,
     },
-    /// Normal, drawn from libtorch's generator.
+    /// Normal, from libtorch's global generator.
     Normal {
         /// Mean.
         mean: f64,
@@ -23,7 +23,7 @@ pub enum Init {
 
 impl Init {
     /// PyTorch's default for the weight and the bias of convolutions and linear layers: uniform with bound
-    /// 1/sqrt(fan_in). (`kaiming_uniform_` with a = sqrt(5) comes to the same for the weight.)
+    /// 1 / sqrt(fan_in). (For the weight, this equals `kaiming_uniform_` with a = sqrt(5).)
     ///
     /// `weight_shape` is `[out, in, kernel...]`.
     #[must_use]
@@ -32,7 +32,7 @@ impl Init {
         Self::Uniform { bound: 1.0 / (fan_in.max(1) as f64).sqrt() }
     }
 
-    /// A float32 tensor on the CPU, so that a seed gives the same values on every device.
+    /// Creates a float32 tensor, always on the CPU, so that a seed produces the same values on every device.
     pub fn tensor(self, shape: &[i64]) -> Tensor {
         let options = (Kind::Float, Device::Cpu);
         match self {
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fan_in_init_has_the_variance_of_pytorchs_default() {
+    fn fan_in_init_has_the_variance_of_pytorch_default() {
         tch::manual_seed(0);
         let shape = [64, 32, 3, 3];
         let weight = Init::fan_in(&shape).tensor(&shape);

@@ -1,19 +1,19 @@
-//! Between the public layout `[b, c, t, h, w]` and the inner one `[b, t, h, w, c]`, and sums in it.
+//! Conversion between the public layout `[b, c, t, h, w]` and channels-last `[b, t, h, w, c]`, and sums.
 
 use tch::Tensor;
 
-/// `[b, c, t, h, w]` to contiguous `[b, t, h, w, c]`; copies only if `x` is not channels-last already.
+/// Turns `[b, c, t, h, w]` into contiguous `[b, t, h, w, c]`. Copies only if the memory of `x` is not channels-last.
 pub fn to_channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 4, 1]).contiguous()
 }
 
-/// `[b, t, h, w, c]` to a `[b, c, t, h, w]` view.
+/// Views `[b, t, h, w, c]` as `[b, c, t, h, w]`.
 pub fn from_channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 4, 1, 2, 3])
 }
 
-/// `x + y`, in the memory of `x` where no gradient is recorded. (Writing into a view, as every convolution's output is
-/// one, would make autograd copy it.)
+/// `x + y`. Reuses the memory of `x` if no gradient is recorded. (Every convolution's output is a view, and autograd would
+/// copy a view on an in-place addition.)
 pub fn add(mut x: Tensor, y: &Tensor) -> Tensor {
     if x.requires_grad() || y.requires_grad() { x + y } else { x.g_add_(y) }
 }

@@ -1,4 +1,4 @@
-//! Layer normalisation over channels, with the activation that follows it everywhere in VidTok.
+//! Layer normalisation over channels, and the SiLU that follows it almost everywhere in VidTok.
 
 #![allow(unsafe_code)] // Calls of the shim.
 
@@ -9,6 +9,7 @@ use crate::nn::parameter::Parameter;
 use crate::nn::params::ParamPath;
 use crate::shim;
 
+/// The epsilon of all norms.
 pub(crate) const EPS: f64 = 1e-6;
 
 /// Layer normalisation over the last axis (arXiv 1607.06450), eps 1e-6.
@@ -19,7 +20,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Parameters `weight` and `bias` of shape `[channels]`, starting at 1 and 0.
+    /// Creates or loads the layer: parameters `weight` and `bias` `[channels]`, initially 1 and 0.
     #[must_use]
     pub fn new(path: &ParamPath, channels: i64) -> Self {
         Self {
@@ -28,7 +29,7 @@ impl LayerNorm {
         }
     }
 
-    /// With these parameters, whatever they are.
+    /// A layer with these parameters, unchecked.
     #[cfg(test)]
     pub(crate) fn of(weight: Tensor, bias: Tensor) -> Self {
         Self { weight: weight.into(), bias: bias.into() }
@@ -44,12 +45,12 @@ impl LayerNorm {
         x.layer_norm(self.weight.size(), Some(&*self.weight), Some(&*self.bias), EPS, false)
     }
 
-    /// Normalises `[..., c]` and applies SiLU, y * sigmoid(y). For gradients only `x` is kept; there are no second ones.
+    /// Normalises `[..., c]` and applies SiLU, y * sigmoid(y). Autograd saves only `x`. There are no second derivatives.
     ///
-    /// All is computed in the kind of the parameters and given in that of `x`, whatever the mixed precision.
+    /// Computes in the kind of the parameters and returns the kind of `x`, with and without autocast.
     ///
     /// # Panics
-    /// If the last axis of `x` has not as many channels as the layer, or `x` holds integers or is on another device.
+    /// If the last axis of `x` does not have the layer's channels, or if `x` holds integers or is on another device.
     pub fn forward_silu(&self, x: &Tensor) -> Tensor {
         let (weight, bias) = (self.weight.as_ptr(), self.bias.as_ptr());
         // SAFETY: the tensors live during the call.
@@ -77,7 +78,7 @@ mod tests {
         Tensor::randn(shape, (Kind::Float, Device::Cpu))
     }
 
-    /// A layer with parameters other than the initial ones, that ask for gradients.
+    /// A layer with random parameters that require gradients.
     fn trained(channels: i64) -> LayerNorm {
         let trained = |offset: f64| Parameter::from((random(&[channels]) + offset).set_requires_grad(true));
         LayerNorm { weight: trained(1.0), bias: trained(0.0) }
@@ -88,7 +89,7 @@ mod tests {
         y.sigmoid() * y
     }
 
-    /// Relative to the largest value.
+    /// The largest difference, relative to the largest value.
     fn difference(a: &Tensor, b: &Tensor) -> f64 {
         assert_eq!((a.size(), a.kind()), (b.size(), b.kind()));
         let [a, b] = [a, b].map(|x| x.to_kind(Kind::Double));
@@ -107,19 +108,19 @@ mod tests {
         }
     }
 
-    /// Gradients with respect to the input and the parameters.
+    /// Gradients of the input and the parameters.
     fn gradients(norm: &LayerNorm, x: &Tensor, y: Tensor, cotangent: &Tensor) -> [Tensor; 3] {
         let loss = (y * cotangent).sum(cotangent.kind());
         Tensor::run_backward(&[loss], &[x, &*norm.weight, &*norm.bias], false, false).try_into().unwrap()
     }
 
     #[test]
-    fn values_and_gradients_are_those_of_the_plain_form_for_any_number_of_channels() {
+    fn values_and_gradients_equal_libtorch_for_any_number_of_channels() {
         tch::manual_seed(0);
-        // Fewer than a vector, one, some and a rest, many; rows of several parts.
+        // Fewer channels than a vector, whole vectors, and a remainder; more rows than one part.
         for (channels, rows) in [(3, 7), (16, 9000), (21, 50), (64, 30), (512, 300)] {
             let norm = trained(channels);
-            // Rows of nearly equal numbers, where the mean's rounding is all, must not be drawn.
+            // Spreads the values: in a row of nearly equal numbers rounding would dominate.
             let spread = Tensor::arange(channels, (Kind::Float, Device::Cpu)).remainder(2.0) * 3.0;
             let x = ((random(&[2, rows, channels]).tanh() + spread) * 3.0 + 1.0).set_requires_grad(true);
             let cotangent = random(&[2, rows, channels]);
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn extreme_values_keep_silu_finite_and_non_finite_ones_show() {
+    fn extreme_inputs_stay_finite_and_non_finite_inputs_become_nan() {
         let channels = 16;
         let norm = LayerNorm {
             weight: Tensor::full([channels], 1e3, (Kind::Float, Device::Cpu)).into(),

@@ -1,10 +1,10 @@
-//! A parameter as layers hold it.
+//! A parameter of a layer.
 
 use std::ops::Deref;
 
 use tch::Tensor;
 
-/// A tensor whose clones share its memory, so that a layer can be cloned without being copied.
+/// A tensor whose clones share its memory, so that cloning a layer does not copy its weights.
 #[derive(Debug)]
 pub struct Parameter(Tensor);
 

@@ -1,26 +1,26 @@
-//! Convolutions of images or clips that are doubled by repeating each pixel or frame, without making the double.
+//! Convolutions of inputs that are upsampled by two (nearest neighbour), without making the upsampled input.
 //!
-//! Among the three taps of a kernel that meet a doubled axis, two always meet the same source, so that each of the two
-//! outputs at a source position is a kernel of two taps on the small input, with sums of the weights. Of 3x3 taps over
-//! height and width 2x2 are left, 9/4 fewer multiplications; of 3 over time 2, 3/2 fewer.
+//! Two of three neighbouring taps along an upsampled axis always see the same source. So each of the two outputs of a source
+//! position is a kernel of two taps on the small input, with sums of the weights: 2x2 taps instead of 3x3 over height and
+//! width, 2 instead of 3 over time.
 
 use tch::Tensor;
 
 use crate::nn::causal_context::CausalContext;
 use crate::nn::conv::{Conv2d, Conv3d, RowEdges, check_input, clips};
-use crate::nn::conv_call::{Anchor, convolution, upsampled_convolution};
+use crate::nn::conv_call::{KernelAlignment, convolution, upsampled_convolution};
 
-/// Of the three taps, how many meet the earlier source at the first of its two positions, and at the second.
+/// For the two outputs of a source position, the number of the three taps that see the earlier of two sources.
 #[derive(Clone, Copy)]
-struct Earlier([i64; 2]);
+struct FoldedTaps([i64; 2]);
 
-impl Earlier {
-    /// The kernel's middle stands at the position.
+impl FoldedTaps {
+    /// For a kernel that is centred on its output.
     const CENTERED: Self = Self([1, 2]);
-    /// The kernel ends at the position.
+    /// For a kernel that ends at its output.
     const CAUSAL: Self = Self([2, 1]);
 
-    /// The kernels of two taps along `axis` for the two positions.
+    /// The two kernels with two taps along `axis`.
     fn fold(self, weight: &Tensor, axis: i64) -> [Tensor; 2] {
         self.0.map(|earlier| {
             let sum = |start, taps| weight.narrow(axis, start, taps).sum_dim_intlist(axis, true, weight.kind());
@@ -34,14 +34,14 @@ fn check_taps(layer: &str, weight: &Tensor) {
     let size = weight.size();
     assert!(
         size[2..].iter().all(|&taps| taps == 3),
-        "{layer} of what is doubled: the weight is {size:?}; expected 3 taps"
+        "{layer} of an upsampled input: the weight is {size:?}; expected 3 taps along each axis"
     );
 }
 
 impl Conv2d {
-    /// What [`forward`](Self::forward) gives for frames of which every pixel is repeated in both directions:
-    /// `[b, t, h, w, in]` to `[b, t, 2 * h, 2 * w, out]` (rows that are [given](RowEdges::Given) beside have no
-    /// output). For 3x3 kernels as [`SAME`](Self::SAME).
+    /// Applies the layer to frames that are upsampled by two in height and width: maps `[b, t, h, w, in]` to
+    /// `[b, t, 2 * h, 2 * w, out]`. With [`RowEdges::Neighbours`] the first and the last row have no output. For 3x3 kernels
+    /// with the config [`SAME`](Self::SAME).
     pub fn forward_upsampled(&self, x: &Tensor, edges: RowEdges) -> Tensor {
         check_input("Conv2d", x, self.weight());
         check_taps("Conv2d", self.weight());
@@ -54,15 +54,15 @@ impl Conv2d {
             &CausalContext::NONE,
             self.weight(),
             self.bias(),
-            Anchor::Middle,
+            KernelAlignment::Centered,
             [padding, 1],
         ) {
             return y.permute([0, 2, 3, 1]).contiguous().view([size[0], size[1], 2 * h, 2 * w, self.bias().size()[0]]);
         }
-        let rows = Earlier::CENTERED.fold(self.weight(), 2);
-        // The kernel of a position also gives a row or a column before its first or after its last.
+        let rows = FoldedTaps::CENTERED.fold(self.weight(), 2);
+        // Each folded kernel also has an output before the first or after the last, which is cut off.
         let rows = [0, 1].map(|row| {
-            let columns = Earlier::CENTERED.fold(&rows[row as usize], 3);
+            let columns = FoldedTaps::CENTERED.fold(&rows[row as usize], 3);
             let columns = [0, 1].map(|column| {
                 let y = convolution(
                     &frames,
@@ -81,26 +81,30 @@ impl Conv2d {
 }
 
 impl Conv3d {
-    /// What [`forward`](Self::forward) gives for frames that are each repeated, `[b, 2 * t, h, w, out]`.
+    /// Applies the layer to a clip whose frames are upsampled by two, and returns `[b, 2 * t, h, w, out]`. For kernels of three
+    /// frames.
     ///
-    /// A kernel that pads both ends of time takes `[b, t, h, w, in]`, one that pads none `[b, 1 + t, h, w, in]`, with the
-    /// past: the frame before comes first. For kernels of three frames.
+    /// A kernel that pads both ends of time reads `[b, t, h, w, in]`. One without padding reads 1 + t frames, causal context
+    /// included: the frame before the first pair comes first.
     pub fn forward_upsampled(&self, context: &CausalContext, x: &Tensor, edges: RowEdges) -> Tensor {
         check_input("Conv3d", x, self.weight());
         check_taps("Conv3d", self.weight());
         context.check(x);
-        let (anchor, padding) = if self.conv_config().padding > 0 { (Anchor::Middle, 1) } else { (Anchor::End, 0) };
-        let padding = [padding, edges.padding(1), 1];
+        let is_centered = self.conv_config().padding > 0;
+        let (alignment, taps) = match is_centered {
+            true => (KernelAlignment::Centered, FoldedTaps::CENTERED),
+            false => (KernelAlignment::Causal, FoldedTaps::CAUSAL),
+        };
+        let padding = [i64::from(is_centered), edges.padding(1), 1];
         let (x, context) = (clips(x), context.map(clips));
-        if let Some(y) = upsampled_convolution(&x, &context, self.weight(), self.bias(), anchor, padding) {
+        if let Some(y) = upsampled_convolution(&x, &context, self.weight(), self.bias(), alignment, padding) {
             return y.permute([0, 2, 3, 4, 1]).contiguous();
         }
-        let earlier = if anchor == Anchor::Middle { Earlier::CENTERED } else { Earlier::CAUSAL };
-        let kernels = earlier.fold(self.weight(), 2);
+        let kernels = taps.fold(self.weight(), 2);
         let pairs = [0, 1].map(|second| {
             let y = convolution(&x, &context, &kernels[second as usize], self.bias(), [1; 3], padding);
             let y = y.permute([0, 2, 3, 4, 1]);
-            if anchor == Anchor::Middle { y.narrow(1, second, x.size()[2]) } else { y }
+            if is_centered { y.narrow(1, second, x.size()[2]) } else { y }
         });
         Tensor::stack(&pairs, 2).flatten(1, 2)
     }
@@ -114,7 +118,7 @@ mod tests {
     use crate::nn::conv::{ConvInit, TemporalConvConfig};
     use crate::nn::params::ParamPath;
 
-    /// Random parameters in float64, which ask for gradients.
+    /// Random parameters in float64 that require gradients.
     fn parameters(weight: &[i64]) -> ParamPath {
         let tensors = [("weight", weight), ("bias", &weight[..1])];
         let tensors = tensors.map(|(name, shape)| (name.to_owned(), random(shape).set_requires_grad(true)));
@@ -125,7 +129,7 @@ mod tests {
         Tensor::randn(shape, (Kind::Double, Device::Cpu))
     }
 
-    /// Values and gradients to the input and to the parameters.
+    /// Compares values, and gradients of the input and the parameters.
     fn assert_equal(found: &Tensor, expected: &Tensor, inputs: &[&Tensor]) {
         let difference = |a: &Tensor, b: &Tensor| {
             assert_eq!(a.size(), b.size());
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_are_convolved_as_if_they_were_repeated() {
+    fn upsampled_pixels_equal_a_convolution_of_repeated_pixels() {
         tch::manual_seed(0);
         let conv = Conv2d::new(&parameters(&[4, 3, 3, 3]), 3, 4, Conv2d::SAME, ConvInit::Default);
         for side in [[5, 6], [1, 1]] {
@@ -155,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_convolved_as_if_they_were_repeated() {
+    fn upsampled_frames_equal_a_convolution_of_repeated_frames() {
         tch::manual_seed(0);
         for padding in [0, 1] {
             let config = TemporalConvConfig { kernel: 3, stride: 1, padding };
@@ -168,7 +172,7 @@ mod tests {
         }
     }
 
-    /// A layer in float32, of a size at which the kernel is used, and the same in float64.
+    /// A layer in float32, which takes the Winograd kernel, and the same layer in float64, which does not.
     fn narrow_and_wide<C>(weight: &[i64], new: impl Fn(&ParamPath) -> C) -> [C; 2] {
         let tensors =
             [("weight", weight), ("bias", &weight[..1])].map(|(name, shape)| (name.to_owned(), random(shape)));
@@ -183,26 +187,26 @@ mod tests {
     }
 
     #[test]
-    fn repeated_pixels_are_the_same_with_fewer_multiplications() {
+    fn the_winograd_kernel_over_upsampled_pixels_equals_the_folded_convolution() {
         tch::manual_seed(0);
         let [narrow, wide] =
             narrow_and_wide(&[48, 64, 3, 3], |path| Conv2d::new(path, 64, 48, Conv2d::SAME, ConvInit::Default));
         let x = random(&[2, 3, 17, 22, 64]);
-        for edges in [RowEdges::Zeros, RowEdges::Given] {
+        for edges in [RowEdges::Zeros, RowEdges::Neighbours] {
             let found = narrow.forward_upsampled(&x.to_kind(Kind::Float), edges);
             assert_near(&found, &wide.forward_upsampled(&x, edges));
         }
     }
 
     #[test]
-    fn repeated_frames_are_the_same_with_fewer_multiplications() {
+    fn the_winograd_kernel_over_upsampled_frames_equals_the_folded_convolution() {
         tch::manual_seed(0);
         for padding in [0, 1] {
             let config = TemporalConvConfig { kernel: 3, stride: 1, padding };
             let [narrow, wide] =
                 narrow_and_wide(&[48, 64, 3, 3, 3], |path| Conv3d::new(path, 64, 48, config, ConvInit::Default));
             let x = random(&[2, 4, 17, 22, 64]);
-            for edges in [RowEdges::Zeros, RowEdges::Given] {
+            for edges in [RowEdges::Zeros, RowEdges::Neighbours] {
                 let found = narrow.forward_upsampled(&CausalContext::NONE, &x.to_kind(Kind::Float), edges);
                 assert_near(&found, &wide.forward_upsampled(&CausalContext::NONE, &x, edges));
             }

@@ -1,4 +1,4 @@
-//! Memory, operation counts and error texts of the libtorch that this process runs.
+//! The process's libtorch: memory, operation counts and error messages.
 
 pub(crate) mod flops;
 pub(crate) mod memory;

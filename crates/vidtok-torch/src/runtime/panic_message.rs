@@ -1,9 +1,9 @@
-//! What a panic says, where libtorch may be its cause.
+//! Readable messages from panics that libtorch may have caused.
 
 use std::any::Any;
 
-/// One line from what was panicked with. tch panics with what libtorch threw: its message, and behind it a trace of
-/// libtorch's own functions, which is left out.
+/// Turns a panic's payload into one line. tch panics with libtorch's message, which a trace of libtorch's functions follows;
+/// the trace is left out.
 #[must_use]
 pub fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_libtorch_threw_is_one_line_without_its_trace() {
+    fn a_libtorch_error_becomes_one_line_without_its_trace() {
         let thrown = "not enough memory\nException raised from x\nframe #0".to_owned();
         let unwrapped = format!("called `Result::unwrap()` on an `Err` value: {:?}", TchError::Torch(thrown.clone()));
         for text in [unwrapped, TchError::Torch(thrown).to_string()] {

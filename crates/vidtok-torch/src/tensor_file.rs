@@ -1,4 +1,4 @@
-//! Safetensors files: memory-mapped reading, atomic writing.
+//! Safetensors files: memory-mapped reading and atomic writing.
 
 #![allow(unsafe_code)] // The file is mapped into memory.
 
@@ -18,41 +18,41 @@ use vidtok_core::tensor_from_bytes;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TensorFileError {
-    /// The file system refuses.
+    /// A file operation failed.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The bytes are no safetensors file, or not a whole one.
-    #[error("{}: not a whole safetensors file: {source}", path.display())]
+    /// The file is not a safetensors file, or is truncated.
+    #[error("{}: not a valid safetensors file: {source}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The error of the parser.
         source: SafeTensorError,
     },
-    /// The file has no tensor of that name.
+    /// The file has no tensor of this name.
     #[error("{}: no tensor {name:?}; the file has {found}", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
-        /// The tensor that was asked for.
+        /// The requested tensor.
         name: String,
-        /// The names that are there.
+        /// The names of the file's tensors.
         found: String,
     },
-    /// libtorch cannot make a tensor of that shape.
-    #[error("{}: tensor {name:?} has an impossible shape", path.display())]
+    /// libtorch cannot create a tensor of this shape.
+    #[error("{}: tensor {name:?} has an invalid shape", path.display())]
     Shape {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,
     },
-    /// libtorch has no such number type.
+    /// The number type is not supported.
     #[error("{}: tensor {name:?} has the number type {dtype}, which is not supported", path.display())]
     Dtype {
         /// The file.
@@ -64,7 +64,7 @@ pub enum TensorFileError {
     },
 }
 
-/// The number types that both sides know.
+/// The number types that both safetensors and libtorch support.
 const KINDS: [(Dtype, Kind); 10] = [
     (Dtype::F32, Kind::Float),
     (Dtype::F16, Kind::Half),
@@ -88,10 +88,10 @@ pub struct TensorFile {
 }
 
 impl TensorFile {
-    /// Opens a file and reads its header; tensors are read when asked for.
+    /// Opens a file and reads its header. Tensors are read on request.
     ///
     /// # Errors
-    /// If it cannot be opened or is no whole safetensors file.
+    /// If the file cannot be opened or is not a valid safetensors file.
     pub fn open(path: &Path) -> Result<Self, TensorFileError> {
         let io = |source| TensorFileError::Io { path: path.to_owned(), source };
         let format = |source| TensorFileError::Format { path: path.to_owned(), source };
@@ -99,27 +99,27 @@ impl TensorFile {
         if file.metadata().map_err(io)?.is_dir() {
             return Err(io(io::ErrorKind::IsADirectory.into()));
         }
-        // SAFETY: the map is private to this struct and only copied from. Another process that shortens the file
-        // meanwhile would end this one with SIGBUS, as with every mapped file; we write ours by renaming.
+        // SAFETY: the map is private to this struct and only copied from. As with every mapped file, another process that
+        // truncates the file meanwhile would end this one with SIGBUS; we replace files by renaming.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         let (header_length, header) = SafeTensors::read_metadata(&map).map_err(format)?;
         let data_start = header_length + size_of::<u64>();
         Ok(Self { path: path.to_owned(), map, header, data_start })
     }
 
-    /// The file.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A text of the header's metadata.
+    /// The value of a key in the header's metadata.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.header.metadata().as_ref()?.get(key).map(String::as_str)
     }
 
-    /// Names of the tensors, sorted.
+    /// The names of the tensors, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let mut names = self.header.offset_keys();
@@ -127,16 +127,16 @@ impl TensorFile {
         names
     }
 
-    /// Whether there is a tensor of that name.
+    /// Whether the file has a tensor of this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.header.info(name).is_some()
     }
 
-    /// A copy of a tensor, on the CPU, in the file's number type.
+    /// Copies a tensor to the CPU in the file's number type.
     ///
     /// # Errors
-    /// If there is none of that name, or its number type or shape is not supported.
+    /// If the file has no tensor of this name, or its number type or shape is not supported.
     pub fn tensor(&self, name: &str) -> Result<Tensor, TensorFileError> {
         let info = self.header.info(name).ok_or_else(|| TensorFileError::Missing {
             path: self.path.clone(),
@@ -153,33 +153,33 @@ impl TensorFile {
         let (start, end) = info.data_offsets;
         let bytes = self.map.get(self.data_start + start..self.data_start + end).ok_or_else(wrong_shape)?;
         let shape = shape.map_err(|_| wrong_shape())?;
-        // To C++ any byte but 0 and 1 is no truth value.
+        // In C++, a bool with another byte than 0 or 1 is undefined behaviour.
         let stored = if kind.1 == Kind::Bool { Kind::Uint8 } else { kind.1 };
         let tensor = tensor_from_bytes(bytes, &shape, stored).map_err(|_| wrong_shape())?;
         Ok(if stored == kind.1 { tensor } else { tensor.ne(0) })
     }
 
-    /// Copies of all tensors, as [`tensor`](Self::tensor) gives them.
+    /// Copies all tensors, see [`tensor`](Self::tensor).
     ///
     /// # Errors
-    /// If a number type is not supported.
+    /// If a number type or a shape is not supported.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>, TensorFileError> {
         self.names().into_iter().map(|name| self.tensor(&name).map(|tensor| (name, tensor))).collect()
     }
 }
 
-/// Writes tensors and texts as a safetensors file, whole or not at all. Equal contents become equal bytes, which the crate
-/// does not promise: it writes texts in the random order of a hash map.
+/// Writes tensors and metadata as a safetensors file, atomically. Equal contents produce equal bytes (the `safetensors` crate
+/// writes metadata in the random order of a hash map).
 ///
 /// # Errors
-/// If the file system refuses or a number type is not supported.
+/// If writing fails or a number type is not supported.
 pub fn write_tensors<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
     metadata: impl IntoIterator<Item = (&'a str, String)>,
 ) -> Result<(), TensorFileError> {
     let mut tensors: Vec<(&str, &Tensor)> = tensors.into_iter().collect();
-    // Wide numbers come first, so that all lie at multiples of their width.
+    // Wide types first, so that all tensors are aligned.
     tensors.sort_by_key(|(name, tensor)| (Reverse(tensor.kind().elt_size_in_bytes()), *name));
     let metadata: BTreeMap<&str, String> = metadata.into_iter().collect();
     let mut header = BTreeMap::from([("__metadata__", json!(metadata))]);
@@ -201,13 +201,13 @@ pub fn write_tensors<'a>(
         let mut file = File::create(temporary)?;
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        tensors.iter().try_for_each(|(_, tensor)| file.write_all(&numbers(tensor)))
+        tensors.iter().try_for_each(|(_, tensor)| file.write_all(&bytes(tensor)))
     })
     .map_err(|source| TensorFileError::Io { path: path.to_owned(), source })
 }
 
-/// The bytes of a tensor's numbers in order.
-fn numbers(tensor: &Tensor) -> Vec<u8> {
+/// The bytes of a tensor's elements in order.
+fn bytes(tensor: &Tensor) -> Vec<u8> {
     let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
     let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
     tensor.copy_data_u8(&mut bytes, tensor.numel());
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back_whatever_the_number_type() {
+    fn tensors_of_all_number_types_survive_a_round_trip() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
         let x = Tensor::arange(24, (Kind::Float, Device::Cpu)).view([2, 3, 4]);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_contents_are_equal_bytes_in_whatever_order_they_come() {
+    fn equal_contents_produce_equal_bytes_in_any_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
         let (x, y) = (Tensor::from(1.5_f32), Tensor::from_slice(&[1_i64, 2]));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn truth_values_are_true_or_false_whatever_their_bytes() {
+    fn any_nonzero_byte_of_a_bool_tensor_reads_as_true() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
         write_tensors(&path, [("x", &Tensor::from_slice(&[true, false, true]))], []).unwrap();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_tensor_is_named_with_those_that_are_there() {
+    fn the_error_for_a_missing_tensor_lists_the_existing_ones() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
         write_tensors(&path, [("here", &Tensor::from(1.0_f32))], []).unwrap();

@@ -1,4 +1,4 @@
-//! Processes that train together. Each is this test program again, told to run one test only.
+//! Process groups. Each process is this test program again, started with the name of a single test.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ impl Drop for Started {
     }
 }
 
-/// Runs the test of this name as each of `count` processes, in which it comes here again and runs `body`.
+/// Starts `count` processes that each run the test of this name. In each of them this function runs `body`.
 fn as_processes(count: usize, name: &str, body: impl FnOnce(&Rc<C10dProcessGroup>)) {
     if let Some(launch) = Launch::from_env().unwrap() {
         return body(&C10dProcessGroup::connect(&launch, Device::Cpu).unwrap());
@@ -34,7 +34,7 @@ fn as_processes(count: usize, name: &str, body: impl FnOnce(&Rc<C10dProcessGroup
         command.args(["--exact", name]).envs(launch.variables()).stdout(Stdio::piped()).spawn().unwrap()
     };
     let mut started = Started(Launch::locals(count).unwrap().into_iter().map(start).collect());
-    // Those that end first are looked at first: the others may be waiting for one that has failed.
+    // Checks processes in the order in which they end, because the others may wait for one that has failed.
     while !started.0.is_empty() {
         let Some(ended) = started.0.iter_mut().position(|process| process.try_wait().unwrap().is_some()) else {
             std::thread::sleep(Duration::from_millis(5));
@@ -51,21 +51,21 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
 }
 
 #[test]
-fn all_know_their_place_and_get_what_the_first_one_has() {
-    as_processes(3, "all_know_their_place_and_get_what_the_first_one_has", |group| {
+fn processes_know_their_rank_and_receive_broadcasts() {
+    as_processes(3, "processes_know_their_rank_and_receive_broadcasts", |group| {
         assert_eq!((group.rank().to_string(), group.world_size()), (env::var("RANK").unwrap(), 3));
         let x = Tensor::full([2, 2], group.rank() as f64 + 5.0, (Kind::Float, Device::Cpu));
         group.broadcast(&x).unwrap();
         assert_eq!(numbers(&x), [5.0; 4]);
-        let bytes = [&b"first"[..], b"", b"others are not looked at"][group.rank()];
+        let bytes = [&b"first"[..], b"", b"others are ignored"][group.rank()];
         assert_eq!(group.broadcast_bytes(bytes).unwrap(), b"first");
     });
 }
 
 #[test]
-fn the_mean_and_its_gradient_are_those_of_one_process_with_everything() {
+fn the_mean_and_its_gradient_equal_those_of_a_single_process() {
     // The loss is the mean over processes of (r + 1) * m^2, with m = (2 x_0 + 2 x_1 + 2 x_2) / 3.
-    as_processes(3, "the_mean_and_its_gradient_are_those_of_one_process_with_everything", |group| {
+    as_processes(3, "the_mean_and_its_gradient_equal_those_of_a_single_process", |group| {
         let x = Tensor::from(group.rank() as f64).set_requires_grad(true);
         let mean = group.mean(&(&x * 2.0));
         let loss = mean.square() * (group.rank() as f64 + 1.0);
@@ -78,8 +78,8 @@ fn the_mean_and_its_gradient_are_those_of_one_process_with_everything() {
 }
 
 #[test]
-fn announced_gradients_are_averaged_and_others_stay_with_their_process() {
-    as_processes(2, "announced_gradients_are_averaged_and_others_stay_with_their_process", |group| {
+fn announced_gradients_are_averaged_and_others_are_not() {
+    as_processes(2, "announced_gradients_are_averaged_and_others_are_not", |group| {
         let parameters: Vec<Tensor> =
             (0..5).map(|i| Tensor::ones([i + 1, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true)).collect();
         let reducer = GradientReducer::new(group, &parameters).unwrap();
@@ -88,9 +88,9 @@ fn announced_gradients_are_averaged_and_others_stay_with_their_process() {
             let loss: Tensor = parameters.iter().map(|parameter| parameter.sum(Kind::Float) * own).sum();
             loss.backward();
         };
-        // Buckets are built anew after the first.
+        // The reducer rebuilds its buckets after the first step.
         for _ in 0..3 {
-            // In place, as gradients are views of the reducer's buckets.
+            // In place, because gradients are views of the reducer's buckets.
             parameters.iter().filter(|parameter| parameter.grad().defined()).for_each(|parameter| {
                 let _ = parameter.grad().zero_();
             });
@@ -98,15 +98,15 @@ fn announced_gradients_are_averaged_and_others_stay_with_their_process() {
             assert_eq!(parameters[4].grad().double_value(&[0, 0]), own);
             reducer.prepare().unwrap();
             backward();
-            // Two passes, of 1 and of 2: the mean of 2 and 4.
+            // Two passes with gradients of 1 and 2: the mean of 2 and 4.
             assert_eq!(parameters[4].grad().double_value(&[4, 2]), 3.0);
         }
     });
 }
 
 #[test]
-fn an_announced_pass_that_leaves_out_a_parameter_is_told_by_the_next_announcement() {
-    as_processes(2, "an_announced_pass_that_leaves_out_a_parameter_is_told_by_the_next_announcement", |group| {
+fn an_announced_pass_that_leaves_out_a_parameter_fails_the_next_announcement() {
+    as_processes(2, "an_announced_pass_that_leaves_out_a_parameter_fails_the_next_announcement", |group| {
         let parameters = [(); 2].map(|()| Tensor::ones([3], (Kind::Float, Device::Cpu)).set_requires_grad(true));
         let reducer = GradientReducer::new(group, &parameters).unwrap();
         for _ in 0..2 {
@@ -115,29 +115,29 @@ fn an_announced_pass_that_leaves_out_a_parameter_is_told_by_the_next_announcemen
         }
         reducer.prepare().unwrap();
         parameters[0].sum(Kind::Float).backward();
-        let told = reducer.prepare().unwrap_err().to_string();
-        assert!(told.contains(&format!("process {} of 2 has failed", group.rank())), "{told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
+        let message = reducer.prepare().unwrap_err().to_string();
+        assert!(message.contains(&format!("process {} of 2 has failed", group.rank())), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
     });
 }
 
 #[test]
-fn parameters_that_differ_between_processes_are_refused() {
-    as_processes(2, "parameters_that_differ_between_processes_are_refused", |group| {
+fn parameters_that_differ_between_processes_are_an_error() {
+    as_processes(2, "parameters_that_differ_between_processes_are_an_error", |group| {
         let parameter = Tensor::ones([2 + group.rank() as i64], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-        // They are compared with the first process's.
-        let refused = GradientReducer::new(group, [&parameter]).err();
-        match (group.rank(), refused) {
+        // Parameters are compared with those of process 0.
+        let error = GradientReducer::new(group, [&parameter]).err();
+        match (group.rank(), error) {
             (0, None) => {}
             (1, Some(ProcessGroupError::Failed { message, .. })) => assert!(message.contains("sizes [3]"), "{message}"),
-            (rank, refused) => panic!("{rank}: {refused:?}"),
+            (rank, error) => panic!("{rank}: {error:?}"),
         }
     });
 }
 
 #[test]
-fn a_process_that_is_gone_is_an_error_for_the_others_at_once() {
-    as_processes(3, "a_process_that_is_gone_is_an_error_for_the_others_at_once", |group| {
+fn a_process_that_ends_is_an_error_for_the_others_at_once() {
+    as_processes(3, "a_process_that_ends_is_an_error_for_the_others_at_once", |group| {
         let x = Tensor::ones([4], (Kind::Float, Device::Cpu));
         group.broadcast(&x).unwrap();
         if group.rank() == 1 {
@@ -153,7 +153,7 @@ fn a_process_that_is_gone_is_an_error_for_the_others_at_once() {
 }
 
 #[test]
-fn a_process_meets_others_once() {
+fn a_process_can_connect_once() {
     let connect = |launch: &Launch| C10dProcessGroup::connect(launch, Device::Cpu);
     let alone = Launch::locals(1).unwrap().remove(0);
     let port = alone.rendezvous.as_ref().unwrap().port;
@@ -161,14 +161,14 @@ fn a_process_meets_others_once() {
     let error = connect(&alone).unwrap_err();
     assert!(matches!(error, ProcessGroupError::Connect { .. }), "{error}");
     drop(other);
-    // The first try has met nobody.
+    // The first attempt has connected to nothing.
     drop(connect(&alone).unwrap());
     let error = connect(&alone).unwrap_err();
     assert!(matches!(error, ProcessGroupError::Connected), "{error}");
 }
 
 #[test]
-fn a_launcher_that_does_not_say_where_to_meet_is_told() {
+fn a_launcher_without_a_rendezvous_address_is_an_error() {
     let launch = Launch { rank: 0, world_size: 2, local_rank: 0, rendezvous: None };
     let error = C10dProcessGroup::connect(&launch, Device::Cpu).unwrap_err();
     assert!(matches!(error, ProcessGroupError::NoRendezvous), "{error}");

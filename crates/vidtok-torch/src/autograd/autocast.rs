@@ -8,20 +8,20 @@ use tch::{Device, Kind, TchError};
 
 use crate::shim::{self, AutocastScope};
 
-/// Runs `f` with convolutions and matrix products computed in `kind`, bfloat16 or half, on the type of `device`.
+/// Runs `f` with convolutions and matrix products computed in `kind`, bfloat16 or half, on devices of the type of `device`.
 /// Parameters and their gradients keep their own kind.
 ///
-/// It holds for this thread and ends with `f`, be it by a panic; calls may be nested. Casts of parameters are kept
-/// until the outermost call ends, so parameters must not change inside.
+/// The setting is for this thread and ends with `f`, also if `f` panics. Calls may be nested. libtorch caches casts of
+/// parameters until the outermost call ends, so parameters must not change inside.
 ///
 /// # Errors
-/// If the device is neither the CPU nor CUDA, or `kind` another.
+/// If the device is neither the CPU nor CUDA, or `kind` is neither bfloat16 nor half.
 pub fn autocast<T>(device: Device, kind: Kind, f: impl FnOnce() -> T) -> Result<T, TchError> {
     let _scope = Scope::enter(device, kind)?;
     Ok(f())
 }
 
-/// Until dropped, in this thread.
+/// Autocast in this thread, until dropped.
 struct Scope(*mut AutocastScope);
 
 impl Scope {
@@ -30,16 +30,16 @@ impl Scope {
             Device::Cpu => false,
             Device::Cuda(_) => true,
             Device::Mps | Device::Vulkan => {
-                return Err(TchError::Kind(format!("autocast on {device:?}; needed is the CPU or CUDA")));
+                return Err(TchError::Kind(format!("autocast on {device:?} is not supported; use the CPU or CUDA")));
             }
         };
         let bfloat16 = match kind {
             Kind::BFloat16 => true,
             Kind::Half => false,
-            _ => return Err(TchError::Kind(format!("autocast to {kind:?}; needed is BFloat16 or Half"))),
+            _ => return Err(TchError::Kind(format!("autocast to {kind:?} is not supported; use BFloat16 or Half"))),
         };
         let mut scope = null_mut();
-        // SAFETY: `scope` is a place for the pointer.
+        // SAFETY: `scope` can hold the pointer.
         shim::check(unsafe { shim::vidtok_autocast_enter(cuda, bfloat16, &raw mut scope) })?;
         Ok(Self(scope))
     }
@@ -62,14 +62,14 @@ mod tests {
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-    /// What a matrix product is computed in here.
+    /// The kind of a matrix product.
     fn product_kind() -> Kind {
         let x = Tensor::ones([2, 2], CPU);
         x.matmul(&x).kind()
     }
 
     #[test]
-    fn products_are_cast_inside_and_only_there() {
+    fn autocast_applies_inside_the_call_only() {
         for kind in [Kind::BFloat16, Kind::Half] {
             assert_eq!(autocast(Device::Cpu, kind, product_kind).unwrap(), kind);
             assert_eq!(product_kind(), Kind::Float);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_inner_call_holds_until_it_ends() {
+    fn a_nested_call_restores_the_kind_of_the_outer_call() {
         let kinds = autocast(Device::Cpu, Kind::BFloat16, || {
             let inner = autocast(Device::Cpu, Kind::Half, product_kind).unwrap();
             [inner, product_kind()]
@@ -87,23 +87,23 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_it() {
+    fn a_panic_ends_autocast() {
         let panicking = || autocast(Device::Cpu, Kind::BFloat16, || panic!("on purpose"));
         assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
         assert_eq!(product_kind(), Kind::Float);
     }
 
     #[test]
-    fn other_threads_are_not_concerned() {
+    fn autocast_does_not_apply_to_other_threads() {
         let other = autocast(Device::Cpu, Kind::BFloat16, || std::thread::spawn(product_kind).join().unwrap());
         assert_eq!(other.unwrap(), Kind::Float);
     }
 
     #[test]
-    fn other_kinds_and_devices_are_errors() {
+    fn unsupported_kinds_and_devices_are_errors() {
         for (device, kind) in [(Device::Cpu, Kind::Float), (Device::Cpu, Kind::Int64), (Device::Mps, Kind::Half)] {
             let error = autocast(device, kind, || panic!("never run")).unwrap_err();
-            assert!(error.to_string().contains("needed is"), "{error}");
+            assert!(error.to_string().contains("is not supported"), "{error}");
         }
     }
 

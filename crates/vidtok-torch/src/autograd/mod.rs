@@ -1,4 +1,4 @@
-//! What tch lacks of libtorch's automatic differentiation.
+//! Extensions of automatic differentiation: autocast, gradient checkpointing, and values with known gradients.
 
 pub(crate) mod autocast;
 pub(crate) mod recompute;

@@ -1,4 +1,4 @@
-//! Gradient checkpointing (arXiv 1604.06174): memory for time.
+//! Gradient checkpointing (arXiv 1604.06174), which trades time for memory.
 
 #![allow(unsafe_code)] // Calls of the shim.
 
@@ -11,11 +11,11 @@ use crate::shim::{self, Status};
 
 type Function = Box<dyn Fn(&Tensor) -> Tensor + Send>;
 
-/// `f(x)`, of which autograd keeps `x` and nothing inside: backward runs `f` again. Gradients of `x` and of the leaves
-/// that `f` holds (parameters) are those of the plain call. Without gradients it is the plain call.
+/// Computes `f(x)` so that autograd saves only `x`: the backward pass runs `f` again. Gradients of `x`, and of the leaves
+/// (parameters) that `f` holds, equal those of the plain call. Without gradients this is the plain call.
 ///
-/// The second run has the mixed precision of the first. `f` must do the same in both, so it draws no random numbers.
-/// Second derivatives are not available. If `f` panics in backward, backward fails with its message.
+/// The second run has the autocast setting of the first. `f` must do the same in both, so it must not draw random numbers.
+/// There are no second derivatives. If `f` panics in the backward pass, that pass fails with the panic's message.
 pub fn recompute(x: &Tensor, f: impl Fn(&Tensor) -> Tensor + Send + 'static) -> Tensor {
     let inner = x.detach().set_requires_grad(x.requires_grad());
     let y = f(&inner);
@@ -23,19 +23,19 @@ pub fn recompute(x: &Tensor, f: impl Fn(&Tensor) -> Tensor + Send + 'static) -> 
         return y;
     }
     let function: Box<Function> = Box::new(Box::new(f));
-    // The graph of y ends here: the shim takes from it where the gradients go.
+    // The shim reads from the graph of y where its gradients go, and replaces the graph by a node of its own.
     shim::tensor(|out| {
         let data = Box::into_raw(function).cast::<c_void>();
-        // SAFETY: the tensors live during the call. `data` is a `Function`, as `call` and `release` take it; the shim
-        // calls it under a lock, so from one thread at a time, perhaps another one (it is Send), and releases it once.
+        // SAFETY: the tensors live during the call. `data` is a `Function`, which `call` and `release` expect. The shim calls
+        // it under a lock, from one thread at a time, perhaps another one (it is Send), and releases it once.
         unsafe { shim::vidtok_recompute(x.as_ptr(), inner.as_ptr(), y.as_ptr(), data, call, release, out) }
     })
 }
 
 extern "C" fn call(data: *const c_void, x: *mut C_tensor, y: *mut *mut C_tensor) -> Status {
     shim::guarded(|| {
-        // SAFETY: `data` is the function of `recompute`, which the caller keeps meanwhile; `x` is a tensor of the
-        // caller's, of which we take a handle of our own; `y` is a place for the result.
+        // SAFETY: `data` is the function from `recompute`, which the caller keeps alive. `x` is a tensor of the caller, which
+        // we clone. `y` can hold the result.
         unsafe {
             let function = &*data.cast::<Function>();
             let mut result = function(&Tensor::clone_from_ptr(x));
@@ -46,8 +46,8 @@ extern "C" fn call(data: *const c_void, x: *mut C_tensor, y: *mut *mut C_tensor)
 }
 
 extern "C" fn release(data: *mut c_void) {
-    // SAFETY: `data` came from `Box::into_raw` in `recompute`, and nobody uses it after this call. A panic of a
-    // destructor would end the process, which is sound.
+    // SAFETY: `data` came from `Box::into_raw` in `recompute` and is not used after this call. A panic of a destructor would
+    // end the process, which is sound.
     drop(unsafe { Box::from_raw(data.cast::<Function>()) });
 }
 
@@ -68,7 +68,7 @@ mod tests {
         Tensor::randn(shape, CPU).set_requires_grad(true)
     }
 
-    /// x W tanh(x W), whose gradients need what is inside.
+    /// x W tanh(x W), whose gradients need intermediate results.
     fn layer(weight: &Tensor) -> impl Fn(&Tensor) -> Tensor + Send + use<> {
         let weight = weight.shallow_clone();
         move |x| {
@@ -82,11 +82,11 @@ mod tests {
     }
 
     #[test]
-    fn gradients_are_exactly_those_of_the_plain_call() {
+    fn gradients_equal_those_of_the_plain_call_exactly() {
         tch::manual_seed(0);
         let (x, weight) = (leaf(&[3, 4]), leaf(&[4, 4]));
         let f = layer(&weight);
-        // Two in a row, sharing a parameter.
+        // Two calls in a row that share a parameter.
         let plain = f(&f(&x));
         let recomputed = recompute(&recompute(&x, layer(&weight)), layer(&weight));
         assert_eq!(plain, recomputed);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_may_be_nested() {
+    fn gradients_of_nested_calls_equal_those_of_plain_calls() {
         tch::manual_seed(0);
         let (x, weight) = (leaf(&[3, 4]), leaf(&[4, 4]));
         let plain = layer(&weight)(&layer(&weight)(&x));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_get_gradients_where_the_input_has_none() {
+    fn parameters_get_gradients_if_the_input_needs_none() {
         let (x, weight) = (Tensor::ones([1, 2], CPU), leaf(&[2, 2]));
         recompute(&x, layer(&weight)).sum(Kind::Float).backward();
         assert!(weight.grad().defined());
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_function_runs_again_once_and_is_released_after_backward() {
+    fn backward_runs_the_function_once_and_releases_it() {
         let runs = Arc::new(AtomicUsize::new(0));
         let (x, count) = (leaf(&[2]), Arc::clone(&runs));
         let y = recompute(&x, move |x| {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn without_gradients_nothing_is_kept() {
+    fn without_gradients_the_function_is_released_at_once() {
         let (x, held) = (leaf(&[2]), Arc::new(()));
         let square = || {
             let held = Arc::clone(&held);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_run_has_the_mixed_precision_of_the_first() {
+    fn the_second_run_has_the_autocast_setting_of_the_first() {
         tch::manual_seed(0);
         let (x, weight) = (leaf(&[8, 8]), leaf(&[8, 8]));
         let run = |f: &dyn Fn() -> Tensor| autocast(Device::Cpu, Kind::BFloat16, f).unwrap();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_in_forward_stays_a_panic_and_one_in_backward_becomes_an_error() {
+    fn a_panic_in_forward_unwinds_and_a_panic_in_backward_is_an_error() {
         let x = leaf(&[2]);
         assert!(catch_unwind(AssertUnwindSafe(|| recompute(&x, |_| panic!("at once")))).is_err());
 
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_was_changed_since_is_an_error() {
+    fn changing_the_input_in_place_before_backward_is_an_error() {
         let mut x = leaf(&[2]) * 1.0;
         let y = recompute(&x, Tensor::square);
         let _ = x.g_add_scalar_(1.0);

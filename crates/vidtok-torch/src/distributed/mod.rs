@@ -1,4 +1,4 @@
-//! Collective operations between processes, and the OpenMP runtimes that they load.
+//! Collective operations between processes, and the OpenMP runtimes of this process.
 
 pub(crate) mod openmp;
 pub(crate) mod process_group;

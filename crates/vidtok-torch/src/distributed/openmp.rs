@@ -1,22 +1,23 @@
-//! OpenMP runtimes in this process.
+//! The OpenMP runtimes of this process.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-/// The OpenMP runtimes that are loaded into this process, sorted (`proc_pid_maps(5)`); none where the system does not tell.
+/// The OpenMP runtimes that are loaded into this process, sorted (`proc_pid_maps(5)`). Empty on systems without
+/// `/proc/self/maps`.
 ///
-/// There should be one. A libtorch may bring its own beside the one that this program is linked to: each then starts as
-/// many threads as there are cores, which take turns, and programs with two have crashed.
+/// There should be exactly one. libtorch may load its own besides the one that this program is linked to: each then starts
+/// one thread per core, the threads compete, and such programs have crashed.
 #[must_use]
 pub fn openmp_runtimes() -> Vec<PathBuf> {
     runtimes(&fs::read_to_string("/proc/self/maps").unwrap_or_default())
 }
 
-/// Those among mapped files; a file that is mapped under two names is one.
+/// The runtimes among mapped files. A file that is mapped under two names counts once.
 fn runtimes(maps: &str) -> Vec<PathBuf> {
     let files = maps.lines().filter_map(|line| {
-        // Addresses, permissions, offset, device, inode, and the path, which may have spaces.
+        // Addresses, permissions, offset, device, inode, and a path that may contain spaces.
         let (device, rest) = line.splitn(4, ' ').nth(3)?.split_once(' ')?;
         let (inode, path) = rest.split_once(' ')?;
         let path = PathBuf::from(path.trim_start());
@@ -27,7 +28,7 @@ fn runtimes(maps: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// GNU's, LLVM's and Intel's, perhaps with a hash as Python packages name them, such as `libgomp-a34b3233.so.1`.
+/// Whether a file name is that of GNU's, LLVM's or Intel's runtime. Python packages add a hash: `libgomp-a34b3233.so.1`.
 fn is_runtime(name: &str) -> bool {
     let names = ["libgomp", "libomp", "libiomp5"];
     name.contains(".so")
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runtimes_are_found_among_mapped_files_once_each() {
+    fn each_mapped_runtime_is_listed_once() {
         let maps = "\
             5500-5600 r--p 00000000 08:01 11                         /usr/bin/vidtok\n\
             7000-7100 r--p 00000000 08:01 42                         /usr/lib/libgomp.so.1.0.0\n\
@@ -56,7 +57,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_process_has_libtorchs_runtime() {
+    fn this_process_has_a_runtime() {
         assert!(!openmp_runtimes().is_empty());
     }
 }

@@ -1,7 +1,7 @@
-//! Processes that train together, on libtorch's own c10d: Gloo between CPUs, NCCL between GPUs.
+//! Distributed training on libtorch's c10d, with Gloo between CPUs and NCCL between GPUs.
 //!
-//! All processes of a group make the same calls in the same order. When one of them is gone, the next call of each of
-//! the others fails.
+//! All processes of a group make the same calls in the same order. If one process ends, the next call of each other process
+//! fails.
 
 #![allow(unsafe_code)] // Calls of the shim.
 
@@ -18,73 +18,73 @@ use vidtok_core::{Launch, ProcessGroup, Rendezvous};
 
 use crate::shim;
 
-/// How long a process waits for the others. One that has ended is noticed at once; this is for one that hangs, and for
-/// what one process does while the others wait for it, such as a validation.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+/// How long a process waits for the others. A process that ends is noticed at once; the timeout is for one that hangs, and
+/// must allow for work that one process does while the others wait, such as a validation.
+const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// The name of the network interface to use, as PyTorch has it.
+/// PyTorch's variable for the network interface.
 const INTERFACE: &str = "GLOO_SOCKET_IFNAME";
 
-/// Whether this process has met others, or is about to. libtorch looks a group up at each of its collectives in a map of
-/// all groups of the process (`FlightRecorder::all_pg_status_`), which the first collective of a group extends without a
-/// lock: with groups on two threads it crashes now and then.
+/// Whether this process has connected to a group, or is connecting. Each collective looks its group up in a map of all groups
+/// of the process (`FlightRecorder::all_pg_status_`), and the first collective of a group extends the map without a lock:
+/// groups on two threads crash now and then.
 static CONNECTED: AtomicBool = AtomicBool::new(false);
 
-/// What can go wrong between processes.
+/// An error in work that several processes share.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessGroupError {
-    /// The launcher did not say where the processes meet.
-    #[error("processes that train together need MASTER_ADDR and MASTER_PORT, as torchrun sets them")]
+    /// The launcher did not set the rendezvous address.
+    #[error("distributed training needs MASTER_ADDR and MASTER_PORT, as torchrun sets them")]
     NoRendezvous,
-    /// The process has met others before.
-    #[error("this process has met others before, and a second group may crash libtorch")]
+    /// The process is or was connected to a group.
+    #[error("this process has already been connected to a group, and a second group may crash libtorch")]
     Connected,
-    /// A name for libtorch has a zero in it.
-    #[error("the address {text:?} has a zero byte in it")]
+    /// A name contains a zero byte.
+    #[error("the address {text:?} contains a zero byte")]
     Address {
         /// The name.
         text: String,
-        /// Where.
+        /// The position of the byte.
         source: NulError,
     },
-    /// The processes have not met.
-    #[error("process {rank} of {world_size} did not meet the others at {address}:{port}: {message}")]
+    /// The process could not connect to the others.
+    #[error("process {rank} of {world_size} could not connect to the others at {address}:{port}: {message}")]
     Connect {
-        /// This process.
+        /// The rank of this process.
         rank: usize,
-        /// All.
+        /// The number of processes.
         world_size: usize,
-        /// Host of process 0.
+        /// The host of process 0.
         address: String,
-        /// Its port.
+        /// The port of process 0.
         port: u16,
-        /// What libtorch says.
+        /// libtorch's message.
         message: String,
     },
-    /// A call that all processes make has failed.
+    /// A collective failed because another process is gone.
     #[error("process {rank} of {world_size} has lost the others: {message}")]
     Lost {
-        /// This process.
+        /// The rank of this process.
         rank: usize,
-        /// All.
+        /// The number of processes.
         world_size: usize,
-        /// What libtorch says.
+        /// libtorch's message.
         message: String,
     },
-    /// Something else has failed in work that all processes share.
+    /// Shared work failed for another reason.
     #[error("process {rank} of {world_size} has failed: {message}")]
     Failed {
-        /// This process.
+        /// The rank of this process.
         rank: usize,
-        /// All.
+        /// The number of processes.
         world_size: usize,
-        /// What has failed.
+        /// What failed.
         message: String,
     },
 }
 
-/// This process among those of a group.
+/// A group of processes, seen from one of them.
 #[derive(Debug)]
 pub struct C10dProcessGroup {
     handle: NonNull<shim::ProcessGroup>,
@@ -94,10 +94,10 @@ pub struct C10dProcessGroup {
 }
 
 impl C10dProcessGroup {
-    /// Meets the other processes that were launched, where all compute on this kind of device. A process does so once.
+    /// Connects to the other launched processes, which all compute on this kind of device. A process can connect once.
     ///
     /// # Errors
-    /// If the launcher did not say where, they do not meet within half an hour, or the process has met others before.
+    /// If the launcher set no address, the processes do not connect within half an hour, or this process has connected before.
     pub fn connect(launch: &Launch, device: Device) -> Result<Rc<Self>, ProcessGroupError> {
         let &Launch { rank, world_size, ref rendezvous, .. } = launch;
         let Rendezvous { address, port, launcher_serves } =
@@ -105,7 +105,7 @@ impl C10dProcessGroup {
         let text = |text: &str| {
             CString::new(text).map_err(|source| ProcessGroupError::Address { text: text.to_owned(), source })
         };
-        // A launcher's store outlives its processes; keys of those before must not be met again.
+        // A launcher's store outlives its processes, so the keys of each attempt differ.
         let prefix = launcher_serves.map_or_else(String::new, |restarts| format!("attempt_{restarts}"));
         let (host, prefix) = (text(address)?, text(&format!("vidtok{prefix}"))?);
         let interface = text(&env::var(INTERFACE).unwrap_or_default())?;
@@ -132,21 +132,21 @@ impl C10dProcessGroup {
         }
         let cuda = matches!(device, Device::Cuda(_));
         let mut handle = null_mut();
-        let timeout = PATIENCE.as_millis() as u64;
-        // SAFETY: the strings live during the call, and `handle` is a place for a pointer.
+        let timeout = TIMEOUT.as_millis() as u64;
+        // SAFETY: the strings live during the call, and `handle` can hold a pointer.
         let status = unsafe {
             shim::vidtok_process_group_connect(&raw const at, small_rank, small_count, timeout, cuda, &raw mut handle)
         };
         if let Err(error) = shim::check(status) {
-            // Without a collective the group is not in the map.
+            // There was no collective, so the group is not in the map.
             CONNECTED.store(false, Ordering::Relaxed);
             return Err(failed(first_line(&error)));
         }
-        let handle = NonNull::new(handle).ok_or_else(|| failed("libtorch gave no group".to_owned()))?;
+        let handle = NonNull::new(handle).ok_or_else(|| failed("libtorch returned no group".to_owned()))?;
         Ok(Rc::new(Self { handle, rank, world_size, device }))
     }
 
-    /// Gives all processes the first one's `x`, in place; it has the same shape and kind everywhere.
+    /// Overwrites `x` in all processes with that of process 0. It must have the same shape and kind everywhere.
     ///
     /// # Errors
     /// If another process is gone.
@@ -156,7 +156,7 @@ impl C10dProcessGroup {
         self.check(status)
     }
 
-    /// Gives all processes the first one's bytes; what the others hand in is not looked at.
+    /// Returns the bytes of process 0 in all processes. The arguments of the others are ignored.
     ///
     /// # Errors
     /// If another process is gone.
@@ -177,7 +177,7 @@ impl C10dProcessGroup {
         Ok(received)
     }
 
-    /// [`ProcessGroup::mean`] between passes, where it need not panic.
+    /// Like [`ProcessGroup::mean`], but returns an error instead of panicking.
     ///
     /// # Errors
     /// If another process is gone.
@@ -186,25 +186,25 @@ impl C10dProcessGroup {
     }
 
     fn mean_of_all(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        // What is on the CPU goes by the device too, where that has another transport.
+        // CPU tensors take the transport of the device, too.
         let (home, x) = (x.device(), x.to_device(self.device));
         let mut mean = null_mut();
-        // SAFETY: group and tensor live during the call, and `mean` is a place for a pointer.
+        // SAFETY: group and tensor live during the call, and `mean` can hold a pointer.
         let status = unsafe { shim::vidtok_mean_over_processes(self.handle.as_ptr(), x.as_ptr(), &raw mut mean) };
         shim::check(status)?;
         if mean.is_null() {
-            return Err(TchError::Torch("c10d gave no mean".to_owned()));
+            return Err(TchError::Torch("c10d returned no mean".to_owned()));
         }
-        // SAFETY: what is not null is a tensor that C++ made for us.
+        // SAFETY: a pointer that is not null is a tensor that C++ made for us.
         Ok(unsafe { Tensor::from_ptr(mean) }.to_device(home))
     }
 
-    /// The error of shared work that has failed with this message.
+    /// The error for shared work that failed with this message.
     #[must_use]
     pub fn failed(&self, message: &str) -> ProcessGroupError {
         let (rank, world_size) = (self.rank, self.world_size);
         let message = message.lines().next().unwrap_or(message).to_owned();
-        // libtorch's messages begin with the file that they come from.
+        // Messages of lost connections name the source file of their transport.
         match ["gloo", "NCCL", "c10d"].iter().any(|transport| message.contains(transport)) {
             true => ProcessGroupError::Lost { rank, world_size, message },
             false => ProcessGroupError::Failed { rank, world_size, message },
@@ -232,13 +232,13 @@ impl ProcessGroup for C10dProcessGroup {
 
 impl Drop for C10dProcessGroup {
     fn drop(&mut self) {
-        // SAFETY: the group was made for us and is released once; reducers keep it alive.
+        // SAFETY: the group was made for us and is released once. Reducers keep it alive.
         unsafe { shim::vidtok_process_group_release(self.handle.as_ptr()) }
     }
 }
 
-/// Averages gradients over the processes of a group while a backward pass goes on (arXiv 2006.15704): in buckets, each
-/// as soon as its last gradient is there.
+/// Averages gradients over the processes of a group during the backward pass (arXiv 2006.15704): in buckets, each as soon as
+/// its last gradient is ready.
 #[derive(Debug)]
 pub struct GradientReducer {
     handle: NonNull<shim::GradientReducer>,
@@ -246,11 +246,11 @@ pub struct GradientReducer {
 }
 
 impl GradientReducer {
-    /// For parameters that all processes have in the same order and shapes, and of which every step that is announced
-    /// uses all.
+    /// Creates a reducer of the gradients of `parameters`, which must have the same order and shapes in all processes. Every
+    /// announced pass must use all of them.
     ///
     /// # Errors
-    /// If they are not the same everywhere, or another process is gone.
+    /// If the parameters differ between processes, or another process is gone.
     pub fn new<'a>(
         group: &Rc<C10dProcessGroup>,
         parameters: impl IntoIterator<Item = &'a Tensor>,
@@ -263,18 +263,18 @@ impl GradientReducer {
             shim::vidtok_gradient_reducer_new(group.handle.as_ptr(), pointers.as_ptr(), pointers.len(), &raw mut handle)
         };
         group.check(status)?;
-        let handle = NonNull::new(handle).ok_or_else(|| group.failed("libtorch gave no reducer"))?;
+        let handle = NonNull::new(handle).ok_or_else(|| group.failed("libtorch returned no reducer"))?;
         Ok(Self { handle, group: Rc::clone(group) })
     }
 
-    /// The next backward pass is the step's last: what the gradients have become by its end is averaged. Passes that are
-    /// not announced add to this process's gradients only. Gradients lie in the reducer's buckets: to clear them, set
+    /// Announces the last backward pass of a step, at whose end the accumulated gradients are averaged. Passes that are not
+    /// announced add to this process's gradients only. Gradients are views of the reducer's buckets, so clear them by setting
     /// them to zero in place.
     ///
     /// # Errors
-    /// If another process is gone, or the last announced pass has left out a parameter.
+    /// If another process is gone, or the last announced pass left out a parameter.
     pub fn prepare(&self) -> Result<(), ProcessGroupError> {
-        // SAFETY: the reducer lives as long as we do.
+        // SAFETY: the reducer lives as long as `self`.
         let status = unsafe { shim::vidtok_gradient_reducer_prepare(self.handle.as_ptr()) };
         self.group.check(status)
     }
@@ -287,7 +287,7 @@ impl Drop for GradientReducer {
     }
 }
 
-/// What libtorch says, without the trace of its own functions.
+/// libtorch's message without the trace of its functions.
 fn first_line(error: &TchError) -> String {
     let text = match error {
         TchError::Torch(text) => text.clone(),

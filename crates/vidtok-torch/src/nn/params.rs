@@ -1,8 +1,8 @@
-//! Parameters by name: layers ask a [`ParamPath`] for them while a network is built.
+//! Parameters by name. Layers request them from a [`ParamPath`] while a network is built.
 //!
-//! tch's `VarStore` renames a parameter that is registered twice, refuses dots, loses order, and takes the dtype of a
-//! loaded file. Here a name is the published state_dict key, each may be asked for once, and a network is built
-//! against a whole file first, so that every missing, unexpected or wrongly shaped key is reported at once.
+//! tch's `VarStore` renames a parameter that is registered twice, rejects dots, loses the order, and adopts the dtype of a
+//! loaded file. Here a name is the published state_dict key and may be requested once. A network is built against a whole
+//! file, so that one error reports every missing, unexpected or wrongly shaped key.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,9 +13,9 @@ use tch::{Device, Kind, Tensor};
 
 use crate::nn::init::Init;
 
-/// Where a network that is being built finds its parameters: a position in the tree of names.
+/// A position in the tree of parameter names, from which a network under construction gets its parameters.
 ///
-/// Cheap to clone; all positions of a tree share one collection.
+/// Clones are cheap. All positions of a tree share one collection of parameters.
 #[derive(Clone, Debug)]
 pub struct ParamPath {
     builder: Rc<RefCell<Builder>>,
@@ -40,13 +40,13 @@ enum Source {
 }
 
 impl ParamPath {
-    /// The root of a network with initial values, float32, drawn from libtorch's generator (`tch::manual_seed`).
+    /// The root of a network with initial values in float32, from libtorch's global generator (`tch::manual_seed`).
     #[must_use]
     pub fn fresh(device: Device) -> Self {
         Self::root(Source::Fresh, device, Kind::Float)
     }
 
-    /// The root of a network whose parameters have shapes but take no memory and mean nothing.
+    /// The root of a network whose parameters have shapes but no memory or meaningful values.
     #[must_use]
     pub fn shapes() -> Self {
         Self::root(Source::Shapes, Device::Cpu, Kind::Float)
@@ -80,24 +80,24 @@ impl ParamPath {
         Self { builder: Rc::clone(&self.builder), prefix }
     }
 
-    /// The parameter `name` here. A problem is kept for [`finish`](Self::finish), and a tensor of the right shape
-    /// that means nothing is returned.
+    /// Requests the parameter `name` at this position. [`finish`](Self::finish) reports problems; until then a problematic
+    /// parameter is a placeholder of the right shape.
     pub fn get(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
         let key = self.sub(name).prefix;
         self.builder.borrow_mut().take(key, shape, init)
     }
 
-    /// The same for what belongs to a network's state but is never trained.
+    /// Requests a buffer: like [`get`](Self::get), for tensors of a network's state that are never trained.
     pub fn buffer(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
         let tensor = self.get(name, shape, init);
         self.builder.borrow_mut().buffers.insert(self.sub(name).prefix);
         tensor
     }
 
-    /// Ends building: all parameters that were asked for.
+    /// Finishes the network and returns all requested parameters.
     ///
     /// # Errors
-    /// If a key was missing, unexpected, wrongly shaped, or asked for twice.
+    /// If a key is missing, unexpected, wrongly shaped, or was requested twice.
     pub fn finish(self) -> Result<Parameters, ParameterError> {
         let mut builder = self.builder.borrow_mut();
         let mut problems = std::mem::take(&mut builder.problems);
@@ -115,16 +115,16 @@ impl Builder {
     fn take(&mut self, key: String, shape: &[i64], init: Init) -> Tensor {
         let tensor = match &mut self.source {
             Source::Fresh => init.tensor(shape),
-            Source::Shapes => nothing(shape),
+            Source::Shapes => placeholder(shape),
             Source::Loaded(tensors) => match tensors.remove(&key) {
                 Some(tensor) if tensor.size() == shape => tensor.contiguous(),
                 Some(tensor) => {
                     self.problems.shapes.push((key.clone(), shape.to_vec(), tensor.size()));
-                    nothing(shape)
+                    placeholder(shape)
                 }
                 None => {
                     self.problems.missing.push(key.clone());
-                    nothing(shape)
+                    placeholder(shape)
                 }
             },
         };
@@ -136,8 +136,8 @@ impl Builder {
     }
 }
 
-/// A tensor of any shape in the memory of one number.
-fn nothing(shape: &[i64]) -> Tensor {
+/// A tensor of any shape in the memory of a single element.
+fn placeholder(shape: &[i64]) -> Tensor {
     Tensor::zeros([1], (Kind::Float, Device::Cpu)).expand(shape, false)
 }
 
@@ -149,12 +149,12 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Names in order.
+    /// The names in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// Names and tensors in order of the names.
+    /// Names and tensors in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
@@ -165,20 +165,20 @@ impl Parameters {
         self.tensors.get(name)
     }
 
-    /// Those that have gradients, in order of the names.
+    /// The parameters that require gradients, in the order of the names.
     pub fn trained(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.iter().filter(|(_, tensor)| tensor.requires_grad())
     }
 
-    /// How many numbers the parameters whose names start with `prefix` hold.
+    /// The number of elements of all parameters whose names start with `prefix`.
     #[must_use]
     pub fn count(&self, prefix: &str) -> i64 {
         let below = self.tensors.iter().filter(|(name, _)| name.starts_with(prefix));
         below.map(|(_, tensor)| tensor.numel() as i64).sum()
     }
 
-    /// Switches gradients on or off for the parameters whose names start with `prefix`. (A network's buffers, which are
-    /// listed here too, never have gradients: see [`ParamPath::buffer`].)
+    /// Enables or disables gradients for the parameters whose names start with `prefix`. [Buffers](ParamPath::buffer) never
+    /// have gradients.
     pub fn set_requires_grad(&self, prefix: &str, requires_grad: bool) {
         for (name, tensor) in &self.tensors {
             if name.starts_with(prefix) && !self.buffers.contains(name) {
@@ -188,16 +188,16 @@ impl Parameters {
     }
 }
 
-/// The keys of a file are not those of the network.
+/// The keys of a file do not match those of the network.
 #[derive(Debug, Default, thiserror::Error)]
 pub struct ParameterError {
-    /// Keys of the network that the file lacks.
+    /// Keys of the network that are missing from the file.
     pub missing: Vec<String>,
-    /// Keys of the file that the network has not.
+    /// Keys of the file that the network does not have.
     pub unexpected: Vec<String>,
-    /// Keys whose shapes differ: key, expected, found.
+    /// Keys with wrong shapes: key, expected shape, found shape.
     pub shapes: Vec<(String, Vec<i64>, Vec<i64>)>,
-    /// Keys that the network asked for twice: a fault of the network.
+    /// Keys that the network requested twice, which is a bug of the network.
     pub repeated: Vec<String>,
 }
 
@@ -207,8 +207,8 @@ impl ParameterError {
     }
 }
 
-/// How many keys of each sort a message names.
-const NAMED: usize = 8;
+/// The most keys of each kind that a message lists.
+const MAX_LISTED: usize = 8;
 
 impl Display for ParameterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -216,20 +216,20 @@ impl Display for ParameterError {
         let shapes: Vec<String> = self
             .shapes
             .iter()
-            .take(NAMED)
+            .take(MAX_LISTED)
             .map(|(key, expected, found)| format!("{key} (expected {expected:?}, found {found:?})"))
             .collect();
-        let sorts = [
+        let kinds = [
             ("missing", &self.missing, self.missing.len()),
             ("unexpected", &self.unexpected, self.unexpected.len()),
             ("wrongly shaped", &shapes, self.shapes.len()),
             ("repeated", &self.repeated, self.repeated.len()),
         ];
         let mut separator = "";
-        for (sort, keys, count) in sorts.into_iter().filter(|(_, _, count)| *count > 0) {
-            let named = keys.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-            let more = if count > NAMED { ", ..." } else { "" };
-            write!(f, "{separator} {count} {sort}: {named}{more}")?;
+        for (kind, keys, count) in kinds.into_iter().filter(|(_, _, count)| *count > 0) {
+            let listed = keys.iter().take(MAX_LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = if count > MAX_LISTED { ", ..." } else { "" };
+            write!(f, "{separator} {count} {kind}: {listed}{more}")?;
             separator = ";";
         }
         Ok(())
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn loading_names_every_key_that_does_not_fit() {
+    fn the_error_lists_every_key_that_does_not_match() {
         let root = ParamPath::loaded(
             tensors(&[("a.weight", &[2]), ("a.bias", &[3]), ("old", &[1])]),
             Device::Cpu,
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_taken_twice_is_an_error() {
+    fn requesting_a_name_twice_is_an_error() {
         let root = ParamPath::fresh(Device::Cpu);
         let _ = root.get("a", &[1], Init::Constant(0.0));
         let _ = root.get("a", &[1], Init::Constant(0.0));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn loaded_parameters_take_the_kind_asked_for() {
+    fn loaded_parameters_are_converted_to_the_requested_kind() {
         let half = tensors(&[("a", &[2])]).into_iter().map(|(k, v)| (k, v.to_kind(Kind::Half))).collect();
         let root = ParamPath::loaded(half, Device::Cpu, Kind::Float);
         assert_eq!(root.get("a", &[2], Init::Constant(0.0)).kind(), Kind::Float);

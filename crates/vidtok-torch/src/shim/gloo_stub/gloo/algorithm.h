@@ -1,2 +1,2 @@
-// ProcessGroupGloo.hpp includes this and uses nothing of it; see README.md.
+// ProcessGroupGloo.hpp includes this header but uses nothing from it; see README.md.
 #pragma once

@@ -1,4 +1,4 @@
-// As much of Gloo's context as ProcessGroupGloo.hpp names; see README.md.
+// The parts of Gloo's context that ProcessGroupGloo.hpp names; see README.md.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// The functions of Gloo's store, in their order, which libtorch's own overrides; see README.md.
+// The virtual functions of Gloo's store in their order, which libtorch's store overrides; see README.md.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// Gloo's device, by its name only; see README.md.
+// A declaration of Gloo's device; see README.md.
 #pragma once
 
 namespace gloo::transport {

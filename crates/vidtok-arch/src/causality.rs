@@ -10,15 +10,15 @@ use crate::stream::state::StreamState;
 
 /// What a network does at the ends of the time axis, and how it upsamples frames.
 ///
-/// Checkpoints of [`V1_0`](Self::V1_0) and [`V1_1`](Self::V1_1) have the same names and shapes. Loading one as the other
-/// raises no error but produces wrong pixels.
+/// Checkpoints of [`V1_0`](Self::V1_0) and [`V1_1`](Self::V1_1) have the same names and shapes. Loading one as the
+/// other raises no error but produces wrong pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Causality {
     /// A frame depends on earlier frames only. Zeros precede the first frame. Nearest-neighbour upsampling over time.
     #[serde(rename = "v1.0")]
     V1_0,
-    /// Copies of the first frame precede it. Linear upsampling over time, for which each upsampling layer looks one frame
-    /// ahead.
+    /// Copies of the first frame precede it. Linear upsampling over time, for which each upsampling layer looks one
+    /// frame ahead.
     #[serde(rename = "v1.1")]
     V1_1,
     /// A frame depends on frames on both sides, with zeros beyond the ends. Nearest-neighbour upsampling over time.
@@ -60,8 +60,8 @@ impl Causality {
         kernel - stride
     }
 
-    /// The frames before `x` `[b, t, h, w, c]` that a kernel needs to turn t frames into t / stride. Keeps those that it
-    /// needs before the next chunk.
+    /// The frames before `x` `[b, t, h, w, c]` that a kernel needs to turn t frames into t / stride. Keeps those that
+    /// it needs before the next chunk.
     pub(crate) fn causal_context(self, x: &Tensor, kernel: i64, stride: i64, state: &mut StreamState) -> CausalContext {
         if self == Self::NonCausal {
             return CausalContext::NONE; // the convolution pads both ends, or `extend` adds frames at the end
@@ -84,7 +84,8 @@ impl Causality {
     }
 
     /// `x` `[b, t, h, w, c]` joined with the frames that a kernel needs beside it: its
-    /// [`causal_context`](Self::causal_context), or for a strided kernel of a non-causal network zeros after the last frame.
+    /// [`causal_context`](Self::causal_context), or for a strided kernel of a non-causal network zeros after the last
+    /// frame.
     pub(crate) fn extend(self, x: Tensor, kernel: i64, stride: i64, state: &mut StreamState) -> Tensor {
         if self == Self::NonCausal && stride > 1 {
             return Tensor::cat(&[&x, &zeros(&x, Self::context_frames(kernel, stride))], 1);

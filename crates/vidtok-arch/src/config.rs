@@ -77,7 +77,8 @@ impl ArchConfig {
     /// Checks that networks of this shape can be built.
     ///
     /// # Errors
-    /// If a number is out of range, a listed level does not exist, or the decoder does not undo the encoder's resampling.
+    /// If a number is out of range, a listed level does not exist, or the decoder does not undo the encoder's
+    /// resampling.
     pub fn validate(&self) -> Result<(), ArchError> {
         let widths = self.ch_mult.iter().map(|&value| ("ch_mult", value, MAX_MULTIPLE));
         let numbers = [("ch", self.ch, MAX_WIDTH), ("num_res_blocks", self.num_res_blocks, MAX_BLOCKS)];

@@ -73,12 +73,12 @@ impl Decoder {
     }
 
     /// Maps `[b, input, t, h, w]` to `[b, 3, t * f_t, h * f_s, w * f_s]`, about in [-1, 1], where f_t and f_s are the
-    /// config's temporal and spatial factors. In a stream of [`Causality::V1_1`](crate::Causality::V1_1) the frames lag,
-    /// and a chunk may return none: the tensor is then empty.
+    /// config's temporal and spatial factors. In a stream of [`Causality::V1_1`](crate::Causality::V1_1) the frames
+    /// lag, and a chunk may return none: the tensor is then empty.
     ///
     /// # Errors
-    /// If the latent's shape, kind or device does not fit the network, or if it differs from that of the state's earlier
-    /// steps in batch, size or strips. The state is then unchanged.
+    /// If the latent's shape, kind or device does not fit the network, or if it differs from that of the state's
+    /// earlier steps in batch, size or strips. The state is then unchanged.
     pub fn forward(&self, latent: &Tensor, state: &mut StreamState) -> Result<Tensor, StreamError> {
         state.start_step(self.input(), latent)?;
         let h = self.run(to_channels_last(latent), state);
@@ -146,8 +146,8 @@ impl ArchConfig {
         walk.finish()
     }
 
-    /// Bytes that autograd saves of the decoder's forward pass to clips `[b, 3, t, h, w]` in float32, estimated. Leaves out
-    /// the first convolution, which is small.
+    /// Bytes that autograd saves of the decoder's forward pass to clips `[b, 3, t, h, w]` in float32, estimated. Leaves
+    /// out the first convolution, which is small.
     #[must_use]
     pub fn decoder_activation_bytes(&self, [b, t, h, w]: [i64; 4], recompute: bool) -> i64 {
         let (f_t, f_s) = (self.temporal_factor(), self.spatial_factor());

@@ -64,8 +64,8 @@ impl Encoder {
         }
     }
 
-    /// Maps `[b, 3, t, h, w]` in [-1, 1] to `[b, output, t / f_t, h / f_s, w / f_s]`, where f_t and f_s are the config's
-    /// temporal and spatial factors. t, h and w must be multiples of them.
+    /// Maps `[b, 3, t, h, w]` in [-1, 1] to `[b, output, t / f_t, h / f_s, w / f_s]`, where f_t and f_s are the
+    /// config's temporal and spatial factors. t, h and w must be multiples of them.
     ///
     /// # Errors
     /// If the video's shape, kind or device does not fit the network, or if it differs from that of the state's earlier

@@ -12,8 +12,8 @@ pub(crate) trait Layer: Clone + Debug + Send + 'static {
     /// Rows by which the output lags behind the input when a frame is computed in strips.
     const ROW_LAG: i64 = 0;
 
-    /// Maps `x` `[b, t, h, w, c]` to the layer's own shape in the same layout. Returns `None` if the frames and rows seen so
-    /// far determine no output yet. Drops its input as soon as it can.
+    /// Maps `x` `[b, t, h, w, c]` to the layer's own shape in the same layout. Returns `None` if the frames and rows
+    /// seen so far determine no output yet. Drops its input as soon as it can.
     fn forward(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor>;
 
     /// Like [`forward`](Self::forward) on silu(norm(x)).

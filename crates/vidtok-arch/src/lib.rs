@@ -1,5 +1,5 @@
-//! The networks of VidTok (arXiv 2412.13061): an encoder and a decoder of 2D and 1D residual blocks, with 3D blocks only
-//! where they pay off.
+//! The networks of VidTok (arXiv 2412.13061): an encoder and a decoder of 2D and 1D residual blocks, with 3D blocks
+//! only where they pay off.
 //!
 //! The networks read and return `[b, c, t, h, w]`. Inside, activations are contiguous `[b, t, h, w, c]`. One type,
 //! [`Causality`], selects among the three ways in which released models treat time; every block is written once.

@@ -15,7 +15,8 @@ pub(crate) trait Network {
     fn step(&self, x: &Tensor, state: &mut StreamState) -> Result<Tensor, StreamError>;
 }
 
-/// The output of a step that determined no frame yet: `[b, channels, 0, 0, 0]`, with b, kind and device of the input `x`.
+/// The output of a step that determined no frame yet: `[b, channels, 0, 0, 0]`, with b, kind and device of the input
+/// `x`.
 pub(crate) fn no_frames(x: &Tensor, channels: i64) -> Tensor {
     Tensor::zeros([x.size()[0], channels, 0, 0, 0], (x.kind(), x.device()))
 }

@@ -1,10 +1,10 @@
-//! The memory models against the allocator's peak. The allocator belongs to the process, so this test program has a single
-//! test.
+//! The memory models against the allocator's peak. The allocator belongs to the process, so this test program has a
+//! single test.
 //!
-//! Measured on a machine with AVX-512: 0.82 to 1.21 times the peak for inference; up to 1.7 times for a non-causal encoder in
-//! low strips, whose strips grow less than assumed. libtorch's convolutions, which machines with AVX-512 take more often,
-//! join a causal context and the input, so the estimates of causal networks are lowest there. For training, 0.81 to 1.0 times
-//! what autograd saves, and with checkpointing 0.78 to 0.97 times the peak.
+//! Measured on a machine with AVX-512: 0.82 to 1.21 times the peak for inference; up to 1.7 times for a non-causal
+//! encoder in low strips, whose strips grow less than assumed. libtorch's convolutions, which machines with AVX-512
+//! take more often, join a causal context and the input, so the estimates of causal networks are lowest there. For
+//! training, 0.81 to 1.0 times what autograd saves, and with checkpointing 0.78 to 0.97 times the peak.
 
 #![cfg(target_os = "linux")]
 

@@ -1,9 +1,9 @@
 //! The parts of a deep-learning framework that tch lacks: named parameters with PyTorch's initialisers, layers for
 //! channels-last activations, autocast, gradient checkpointing, distributed training, and tensor files.
 //!
-//! Activations inside the networks are contiguous `[b, t, h, w, c]`. libtorch's convolutions get permuted views of them with
-//! channels-last strides and return the same layout, so no layer copies memory to change it. On CPUs with AVX2, Winograd
-//! kernels of our own take over where they are faster than libtorch.
+//! Activations inside the networks are contiguous `[b, t, h, w, c]`. libtorch's convolutions get permuted views of them
+//! with channels-last strides and return the same layout, so no layer copies memory to change it. On CPUs with AVX2,
+//! Winograd kernels of our own take over where they are faster than libtorch.
 //!
 //! This is the only crate with `unsafe` code and C++.
 //!

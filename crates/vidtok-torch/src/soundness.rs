@@ -1,5 +1,5 @@
-//! Tests that operands which do not fit each other are errors and never cause reads of foreign memory. The C++ boundary has
-//! checks of its own, so it is tested without the layers' checks, too.
+//! Tests that operands which do not fit each other are errors and never cause reads of foreign memory. The C++ boundary
+//! has checks of its own, so it is tested without the layers' checks, too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -99,8 +99,8 @@ impl TensorFile {
         if file.metadata().map_err(io)?.is_dir() {
             return Err(io(io::ErrorKind::IsADirectory.into()));
         }
-        // SAFETY: the map is private to this struct and only copied from. As with every mapped file, another process that
-        // truncates the file meanwhile would end this one with SIGBUS; we replace files by renaming.
+        // SAFETY: the map is private to this struct and only copied from. As with every mapped file, another process
+        // that truncates the file meanwhile would end this one with SIGBUS; we replace files by renaming.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         let (header_length, header) = SafeTensors::read_metadata(&map).map_err(format)?;
         let data_start = header_length + size_of::<u64>();
@@ -168,8 +168,8 @@ impl TensorFile {
     }
 }
 
-/// Writes tensors and metadata as a safetensors file, atomically. Equal contents produce equal bytes (the `safetensors` crate
-/// writes metadata in the random order of a hash map).
+/// Writes tensors and metadata as a safetensors file, atomically. Equal contents produce equal bytes (the `safetensors`
+/// crate writes metadata in the random order of a hash map).
 ///
 /// # Errors
 /// If writing fails or a number type is not supported.

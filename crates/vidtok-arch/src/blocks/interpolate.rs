@@ -4,9 +4,9 @@ use tch::Tensor;
 
 use crate::stream::state::StreamState;
 
-/// Interpolates `x` `[b, t, h, w, c]` to twice the frames with half-pixel centres. The first 2^stage frames of a clip, which
-/// come from its first frame, are interpolated apart from the rest. `stage` counts the decoder's temporal upsampling
-/// layers from 0.
+/// Interpolates `x` `[b, t, h, w, c]` to twice the frames with half-pixel centres. The first 2^stage frames of a clip,
+/// which come from its first frame, are interpolated apart from the rest. `stage` counts the decoder's temporal
+/// upsampling layers from 0.
 ///
 /// An output may need the frame after it, so in a stream the last frame of a chunk waits for the next chunk. Returns
 /// `None` if all frames wait.

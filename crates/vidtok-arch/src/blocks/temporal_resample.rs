@@ -152,8 +152,8 @@ impl MemoryModel for TemporalUpsample {
         } else {
             // Two frames before the interpolation and two before the convolution.
             walk.keep(2 + 2);
-            // Frames with the two that were kept, and one more at both ends; blends with the frames before and after; and
-            // both joined.
+            // Frames with the two that were kept, and one more at both ends; blends with the frames before and after;
+            // and both joined.
             walk.hold((5 * (walk.t() + 2) + 2) * x / walk.t().max(1));
         }
         walk.double_time();

@@ -1,7 +1,7 @@
 //! The memory of a training step's activations, by walking through the layers and adding up what autograd saves.
 //!
-//! What the backward pass needs for a moment on top is small beside it, unless gradient checkpointing recomputes blocks:
-//! then it is all that the largest block saves.
+//! What the backward pass needs for a moment on top is small beside it, unless gradient checkpointing recomputes
+//! blocks: then it is all that the largest block saves.
 
 use crate::causality::Causality;
 

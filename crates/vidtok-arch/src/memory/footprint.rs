@@ -17,8 +17,8 @@ pub struct Footprint {
 }
 
 impl ArchConfig {
-    /// The most numbers that a convolution on the CPU holds inside: the weights as a temporal blend scales them, and the
-    /// workspace of the Winograd kernels.
+    /// The most numbers that a convolution on the CPU holds inside: the weights as a temporal blend scales them, and
+    /// the workspace of the Winograd kernels.
     #[must_use]
     pub fn convolution_numbers(&self, threads: i64) -> i64 {
         let width = self.width(self.last_level());
@@ -85,8 +85,8 @@ impl FootprintWalk {
         self.beside = numbers;
     }
 
-    /// Rows of the highest strip: a frame is cut into the nearest number of strips, and the last one brings the rows that
-    /// waited within a level.
+    /// Rows of the highest strip: a frame is cut into the nearest number of strips, and the last one brings the rows
+    /// that waited within a level.
     fn height(&self) -> i64 {
         match self.is_in_strips() {
             true => (self.rows * 3 / 2 + self.waiting_rows).min(self.h),

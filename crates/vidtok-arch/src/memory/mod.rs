@@ -1,7 +1,7 @@
 //! Models of the memory that a pass of the networks takes.
 //!
-//! Each layer describes its own memory beside its forward pass; the walks here add it up. The walks know the size of the
-//! activation, so no network needs to be built.
+//! Each layer describes its own memory beside its forward pass; the walks here add it up. The walks know the size of
+//! the activation, so no network needs to be built.
 
 pub(crate) mod activations;
 pub(crate) mod footprint;

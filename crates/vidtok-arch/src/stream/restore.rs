@@ -1,8 +1,8 @@
 //! Restoring a state from its saved tensors.
 //!
 //! The network and the stream alone determine the shapes of what the layers keep. To find them, the network takes a
-//! rehearsal step on a batch of zero clips: it visits its layers and cuts its strips as always and keeps tensors of the right
-//! shapes, without computing a number.
+//! rehearsal step on a batch of zero clips: it visits its layers and cuts its strips as always and keeps tensors of the
+//! right shapes, without computing a number.
 
 use std::collections::{BTreeMap, BTreeSet};
 

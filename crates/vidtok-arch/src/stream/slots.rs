@@ -45,7 +45,7 @@ impl Memory {
         if let Some(kept) = &slot.kept {
             debug_assert!(
                 fits(kept, x, axis),
-                "slot {} holds {:?}, which does not fit a layer that reads {:?}: the layers run in another order than before",
+                "slot {} holds {:?}, but its layer now reads {:?}: the order of layers has changed",
                 self.next - 1,
                 kept.size(),
                 x.size()
@@ -54,8 +54,8 @@ impl Memory {
         slot
     }
 
-    /// Keeps `x` from `start` on along `axis`, after `seen` frames in all, for the layer that called [`take`](Self::take)
-    /// last.
+    /// Keeps `x` from `start` on along `axis`, after `seen` frames in all, for the layer that called
+    /// [`take`](Self::take) last.
     pub(crate) fn keep(&mut self, x: &Tensor, axis: i64, start: i64, seen: i64) {
         // A copy: a view would hold all of x in memory.
         let kept = x.narrow(axis, start, x.size()[axis as usize] - start).copy();

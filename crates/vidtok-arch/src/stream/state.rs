@@ -12,12 +12,12 @@ const TIME: i64 = 1;
 /// What the layers of one network keep for the next chunk or strip.
 ///
 /// A layer that looks back takes its frames or rows from the state and leaves those that its next call needs. A whole
-/// clip is a single step from the empty state, after which nothing is kept; a whole frame is a single strip. The order in
-/// which layers are visited identifies them; it is the same in every step.
+/// clip is a single step from the empty state, after which nothing is kept; a whole frame is a single strip. The order
+/// in which layers are visited identifies them; it is the same in every step.
 ///
-/// Strips go through the layers from top to bottom as chunks go from the first frame to the last: a kernel waits for the
-/// row below, so the output lags by one row per kernel until the last strip. Nothing is computed twice, and the result is
-/// that of the whole frame. Layers that need whole frames (the middle's attention) get the strips joined.
+/// Strips go through the layers from top to bottom as chunks go from the first frame to the last: a kernel waits for
+/// the row below, so the output lags by one row per kernel until the last strip. Nothing is computed twice, and the
+/// result is that of the whole frame. Layers that need whole frames (the middle's attention) get the strips joined.
 #[derive(Debug, Default)]
 pub struct StreamState {
     stages: Vec<Stage>,
@@ -50,15 +50,15 @@ impl StreamState {
         Self { is_last: true, ..Self::default() }
     }
 
-    /// The state for one training step over a whole clip with gradient checkpointing: autograd saves the inputs of blocks,
-    /// and the backward pass recomputes the rest.
+    /// The state for one training step over a whole clip with gradient checkpointing: autograd saves the inputs of
+    /// blocks, and the backward pass recomputes the rest.
     #[must_use]
     pub fn recomputed() -> Self {
         Self { recomputes: true, ..Self::whole_clip() }
     }
 
-    /// The state for a clip that arrives in chunks. Each chunk is one step, in order, and the results join to that of the
-    /// whole clip. An encoder's chunks hold a multiple of its temporal factor of frames.
+    /// The state for a clip that arrives in chunks. Each chunk is one step, in order, and the results join to that of
+    /// the whole clip. An encoder's chunks hold a multiple of its temporal factor of frames.
     #[must_use]
     pub fn streaming() -> Self {
         Self::default()
@@ -184,8 +184,8 @@ impl StreamState {
 
     /// Goes back to the first layer of the first stage, on whole frames.
     ///
-    /// Saved states name strips by their index, and this entry counts. So an encoder that enters its first stage again for
-    /// each strip starts at index 1 there.
+    /// Saved states name strips by their index, and this entry counts. So an encoder that enters its first stage again
+    /// for each strip starts at index 1 there.
     pub(crate) fn restart(&mut self) {
         for stage in &mut self.stages {
             stage.strips = 0;

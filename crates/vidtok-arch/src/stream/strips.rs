@@ -59,8 +59,8 @@ impl StreamState {
         }
     }
 
-    /// Adds to `x` the neighbouring rows that a kernel with this stride needs, in a frame with `zeros` rows of zeros above
-    /// and below. Returns `None` if no output is determined yet.
+    /// Adds to `x` the neighbouring rows that a kernel with this stride needs, in a frame with `zeros` rows of zeros
+    /// above and below. Returns `None` if no output is determined yet.
     ///
     /// Whole frames stay as they are, because layers pad them by themselves.
     pub(crate) fn extend_rows(&mut self, x: Tensor, stride: i64, zeros: [i64; 2]) -> Option<(Tensor, RowEdges)> {
@@ -85,8 +85,8 @@ impl StreamState {
         (outputs > 0).then(|| (all.narrow(ROWS, 0, needed), RowEdges::Neighbours))
     }
 
-    /// Like [`extend_rows`](Self::extend_rows) with stride 1 for an `x` after its causal context. In strips, both become
-    /// one tensor.
+    /// Like [`extend_rows`](Self::extend_rows) with stride 1 for an `x` after its causal context. In strips, both
+    /// become one tensor.
     pub(crate) fn extend_rows_after(
         &mut self,
         context: CausalContext,

@@ -8,8 +8,8 @@ use tch::{Device, Kind, TchError};
 
 use crate::shim::{self, AutocastScope};
 
-/// Runs `f` with convolutions and matrix products computed in `kind`, bfloat16 or half, on devices of the type of `device`.
-/// Parameters and their gradients keep their own kind.
+/// Runs `f` with convolutions and matrix products computed in `kind`, bfloat16 or half, on devices of the type of
+/// `device`. Parameters and their gradients keep their own kind.
 ///
 /// The setting is for this thread and ends with `f`, also if `f` panics. Calls may be nested. libtorch caches casts of
 /// parameters until the outermost call ends, so parameters must not change inside.

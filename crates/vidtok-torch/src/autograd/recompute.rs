@@ -11,11 +11,12 @@ use crate::shim::{self, Status};
 
 type Function = Box<dyn Fn(&Tensor) -> Tensor + Send>;
 
-/// Computes `f(x)` so that autograd saves only `x`: the backward pass runs `f` again. Gradients of `x`, and of the leaves
-/// (parameters) that `f` holds, equal those of the plain call. Without gradients this is the plain call.
+/// Computes `f(x)` so that autograd saves only `x`: the backward pass runs `f` again. Gradients of `x`, and of the
+/// leaves (parameters) that `f` holds, equal those of the plain call. Without gradients this is the plain call.
 ///
-/// The second run has the autocast setting of the first. `f` must do the same in both, so it must not draw random numbers.
-/// There are no second derivatives. If `f` panics in the backward pass, that pass fails with the panic's message.
+/// The second run has the autocast setting of the first. `f` must do the same in both, so it must not draw random
+/// numbers. There are no second derivatives. If `f` panics in the backward pass, that pass fails with the panic's
+/// message.
 pub fn recompute(x: &Tensor, f: impl Fn(&Tensor) -> Tensor + Send + 'static) -> Tensor {
     let inner = x.detach().set_requires_grad(x.requires_grad());
     let y = f(&inner);
@@ -26,16 +27,16 @@ pub fn recompute(x: &Tensor, f: impl Fn(&Tensor) -> Tensor + Send + 'static) -> 
     // The shim reads from the graph of y where its gradients go, and replaces the graph by a node of its own.
     shim::tensor(|out| {
         let data = Box::into_raw(function).cast::<c_void>();
-        // SAFETY: the tensors live during the call. `data` is a `Function`, which `call` and `release` expect. The shim calls
-        // it under a lock, from one thread at a time, perhaps another one (it is Send), and releases it once.
+        // SAFETY: the tensors live during the call. `data` is a `Function`, which `call` and `release` expect. The shim
+        // calls it under a lock, from one thread at a time, perhaps another one (it is Send), and releases it once.
         unsafe { shim::vidtok_recompute(x.as_ptr(), inner.as_ptr(), y.as_ptr(), data, call, release, out) }
     })
 }
 
 extern "C" fn call(data: *const c_void, x: *mut C_tensor, y: *mut *mut C_tensor) -> Status {
     shim::guarded(|| {
-        // SAFETY: `data` is the function from `recompute`, which the caller keeps alive. `x` is a tensor of the caller, which
-        // we clone. `y` can hold the result.
+        // SAFETY: `data` is the function from `recompute`, which the caller keeps alive. `x` is a tensor of the caller,
+        // which we clone. `y` can hold the result.
         unsafe {
             let function = &*data.cast::<Function>();
             let mut result = function(&Tensor::clone_from_ptr(x));
@@ -46,8 +47,8 @@ extern "C" fn call(data: *const c_void, x: *mut C_tensor, y: *mut *mut C_tensor)
 }
 
 extern "C" fn release(data: *mut c_void) {
-    // SAFETY: `data` came from `Box::into_raw` in `recompute` and is not used after this call. A panic of a destructor would
-    // end the process, which is sound.
+    // SAFETY: `data` came from `Box::into_raw` in `recompute` and is not used after this call. A panic of a destructor
+    // would end the process, which is sound.
     drop(unsafe { Box::from_raw(data.cast::<Function>()) });
 }
 

@@ -4,8 +4,8 @@ use tch::{Kind, Tensor};
 
 /// Returns the scalar `value` as a function of `x` whose gradient is `gradient`, a tensor of the shape of `x`.
 ///
-/// A loss that is differentiated part by part need not keep its graph until the backward pass of the network that computed
-/// `x`: that pass starts from this value.
+/// A loss that is differentiated part by part need not keep its graph until the backward pass of the network that
+/// computed `x`: that pass starts from this value.
 pub fn with_gradient(value: &Tensor, x: &Tensor, gradient: &Tensor) -> Tensor {
     let product = (x * gradient.detach()).sum(Kind::Float);
     &product - product.detach() + value.detach()

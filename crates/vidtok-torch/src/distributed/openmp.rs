@@ -7,8 +7,8 @@ use std::path::PathBuf;
 /// The OpenMP runtimes that are loaded into this process, sorted (`proc_pid_maps(5)`). Empty on systems without
 /// `/proc/self/maps`.
 ///
-/// There should be exactly one. libtorch may load its own besides the one that this program is linked to: each then starts
-/// one thread per core, the threads compete, and such programs have crashed.
+/// There should be exactly one. libtorch may load its own besides the one that this program is linked to: each then
+/// starts one thread per core, the threads compete, and such programs have crashed.
 #[must_use]
 pub fn openmp_runtimes() -> Vec<PathBuf> {
     runtimes(&fs::read_to_string("/proc/self/maps").unwrap_or_default())
@@ -28,7 +28,8 @@ fn runtimes(maps: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// Whether a file name is that of GNU's, LLVM's or Intel's runtime. Python packages add a hash: `libgomp-a34b3233.so.1`.
+/// Whether a file name is that of GNU's, LLVM's or Intel's runtime. Python packages add a hash:
+/// `libgomp-a34b3233.so.1`.
 fn is_runtime(name: &str) -> bool {
     let names = ["libgomp", "libomp", "libiomp5"];
     name.contains(".so")

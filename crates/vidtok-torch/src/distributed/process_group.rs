@@ -1,7 +1,7 @@
 //! Distributed training on libtorch's c10d, with Gloo between CPUs and NCCL between GPUs.
 //!
-//! All processes of a group make the same calls in the same order. If one process ends, the next call of each other process
-//! fails.
+//! All processes of a group make the same calls in the same order. If one process ends, the next call of each other
+//! process fails.
 
 #![allow(unsafe_code)] // Calls of the shim.
 
@@ -18,16 +18,16 @@ use vidtok_core::{Launch, ProcessGroup, Rendezvous};
 
 use crate::shim;
 
-/// How long a process waits for the others. A process that ends is noticed at once; the timeout is for one that hangs, and
-/// must allow for work that one process does while the others wait, such as a validation.
+/// How long a process waits for the others. A process that ends is noticed at once; the timeout is for one that hangs,
+/// and must allow for work that one process does while the others wait, such as a validation.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// PyTorch's variable for the network interface.
 const INTERFACE: &str = "GLOO_SOCKET_IFNAME";
 
-/// Whether this process has connected to a group, or is connecting. Each collective looks its group up in a map of all groups
-/// of the process (`FlightRecorder::all_pg_status_`), and the first collective of a group extends the map without a lock:
-/// groups on two threads crash now and then.
+/// Whether this process has connected to a group, or is connecting. Each collective looks its group up in a map of all
+/// groups of the process (`FlightRecorder::all_pg_status_`), and the first collective of a group extends the map
+/// without a lock: groups on two threads crash now and then.
 static CONNECTED: AtomicBool = AtomicBool::new(false);
 
 /// An error in work that several processes share.
@@ -97,7 +97,8 @@ impl C10dProcessGroup {
     /// Connects to the other launched processes, which all compute on this kind of device. A process can connect once.
     ///
     /// # Errors
-    /// If the launcher set no address, the processes do not connect within half an hour, or this process has connected before.
+    /// If the launcher set no address, the processes do not connect within half an hour, or this process has connected
+    /// before.
     pub fn connect(launch: &Launch, device: Device) -> Result<Rc<Self>, ProcessGroupError> {
         let &Launch { rank, world_size, ref rendezvous, .. } = launch;
         let Rendezvous { address, port, launcher_serves } =
@@ -237,8 +238,8 @@ impl Drop for C10dProcessGroup {
     }
 }
 
-/// Averages gradients over the processes of a group during the backward pass (arXiv 2006.15704): in buckets, each as soon as
-/// its last gradient is ready.
+/// Averages gradients over the processes of a group during the backward pass (arXiv 2006.15704): in buckets, each as
+/// soon as its last gradient is ready.
 #[derive(Debug)]
 pub struct GradientReducer {
     handle: NonNull<shim::GradientReducer>,
@@ -246,8 +247,8 @@ pub struct GradientReducer {
 }
 
 impl GradientReducer {
-    /// Creates a reducer of the gradients of `parameters`, which must have the same order and shapes in all processes. Every
-    /// announced pass must use all of them.
+    /// Creates a reducer of the gradients of `parameters`, which must have the same order and shapes in all processes.
+    /// Every announced pass must use all of them.
     ///
     /// # Errors
     /// If the parameters differ between processes, or another process is gone.
@@ -267,9 +268,9 @@ impl GradientReducer {
         Ok(Self { handle, group: Rc::clone(group) })
     }
 
-    /// Announces the last backward pass of a step, at whose end the accumulated gradients are averaged. Passes that are not
-    /// announced add to this process's gradients only. Gradients are views of the reducer's buckets, so clear them by setting
-    /// them to zero in place.
+    /// Announces the last backward pass of a step, at whose end the accumulated gradients are averaged. Passes that are
+    /// not announced add to this process's gradients only. Gradients are views of the reducer's buckets, so clear them
+    /// by setting them to zero in place.
     ///
     /// # Errors
     /// If another process is gone, or the last announced pass left out a parameter.

@@ -41,7 +41,7 @@ impl CausalContext {
         expected[1] = frames.size().get(1).copied().unwrap_or(0);
         assert!(
             (frames.size(), frames.kind(), frames.device()) == (expected, x.kind(), x.device()),
-            "the causal context is {:?} {:?} on {:?}, the input {:?} {:?} on {:?}; they may differ in the number of frames only",
+            "the causal context is {:?} {:?} on {:?}, the input {:?} {:?} on {:?}; only the number of frames may differ",
             frames.size(),
             frames.kind(),
             frames.device(),

@@ -118,8 +118,8 @@ impl Conv2d {
         from_images(&convolution(&images(x), &CausalContext::NONE, &self.weight, &self.bias, [stride; 2], padding), x)
     }
 
-    /// Applies the layer to silu(norm(x)), see [`LayerNorm::forward_silu`]. Where our fused kernel runs (on the CPU, without
-    /// gradients), it makes a few normalised rows at a time; otherwise `x` is freed before the convolution.
+    /// Applies the layer to silu(norm(x)), see [`LayerNorm::forward_silu`]. Where our fused kernel runs (on the CPU,
+    /// without gradients), it makes a few normalised rows at a time; otherwise `x` is freed before the convolution.
     pub fn forward_normed(&self, norm: &LayerNorm, x: Tensor) -> Tensor {
         let SpatialConvConfig { stride, padding, .. } = self.config;
         check_input("Conv2d", &x, &self.weight);

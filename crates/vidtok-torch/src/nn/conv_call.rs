@@ -34,8 +34,8 @@ pub(crate) enum KernelAlignment {
     Causal,
 }
 
-/// Like [`convolution`] with stride 1, on an `x` whose pixels (two axes) or frames (three axes) are upsampled by two. Runs
-/// our own kernel; returns `None` if that is not the fastest way, or for gradients.
+/// Like [`convolution`] with stride 1, on an `x` whose pixels (two axes) or frames (three axes) are upsampled by two.
+/// Runs our own kernel; returns `None` if that is not the fastest way, or for gradients.
 ///
 /// The kernel has three taps along each axis. Padding and causal context are those of `x` before upsampling; for
 /// [`KernelAlignment::Causal`], the first frame of all precedes the first pair.
@@ -56,8 +56,8 @@ pub(crate) fn upsampled_convolution<const N: usize>(
     })
 }
 
-/// Convolves silu(norm(x)) of images `x` `[n, in, h, w]` with stride 1. Runs our own kernel, which makes a few normalised
-/// rows at a time; returns `None` if that is not the fastest way, or for gradients.
+/// Convolves silu(norm(x)) of images `x` `[n, in, h, w]` with stride 1. Runs our own kernel, which makes a few
+/// normalised rows at a time; returns `None` if that is not the fastest way, or for gradients.
 pub(crate) fn normed_convolution(
     norm: &LayerNorm,
     x: &Tensor,
@@ -75,8 +75,8 @@ pub(crate) fn normed_convolution(
     })
 }
 
-/// The most numbers that a convolution on the CPU from and to `channels` channels holds besides its input and output, with
-/// three taps over time.
+/// The most numbers that a convolution on the CPU from and to `channels` channels holds besides its input and output,
+/// with three taps over time.
 #[must_use]
 pub fn winograd_workspace(channels: i64, threads: i64) -> i64 {
     // SAFETY: it computes on numbers.

@@ -12,8 +12,8 @@ pub fn from_channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 4, 1, 2, 3])
 }
 
-/// `x + y`. Reuses the memory of `x` if no gradient is recorded. (Every convolution's output is a view, and autograd would
-/// copy a view on an in-place addition.)
+/// `x + y`. Reuses the memory of `x` if no gradient is recorded. (Every convolution's output is a view, and autograd
+/// would copy a view on an in-place addition.)
 pub fn add(mut x: Tensor, y: &Tensor) -> Tensor {
     if x.requires_grad() || y.requires_grad() { x + y } else { x.g_add_(y) }
 }

@@ -45,7 +45,8 @@ impl LayerNorm {
         x.layer_norm(self.weight.size(), Some(&*self.weight), Some(&*self.bias), EPS, false)
     }
 
-    /// Normalises `[..., c]` and applies SiLU, y * sigmoid(y). Autograd saves only `x`. There are no second derivatives.
+    /// Normalises `[..., c]` and applies SiLU, y * sigmoid(y). Autograd saves only `x`. There are no second
+    /// derivatives.
     ///
     /// Computes in the kind of the parameters and returns the kind of `x`, with and without autocast.
     ///

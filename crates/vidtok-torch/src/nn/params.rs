@@ -1,8 +1,8 @@
 //! Parameters by name. Layers request them from a [`ParamPath`] while a network is built.
 //!
-//! tch's `VarStore` renames a parameter that is registered twice, rejects dots, loses the order, and adopts the dtype of a
-//! loaded file. Here a name is the published state_dict key and may be requested once. A network is built against a whole
-//! file, so that one error reports every missing, unexpected or wrongly shaped key.
+//! tch's `VarStore` renames a parameter that is registered twice, rejects dots, loses the order, and adopts the dtype
+//! of a loaded file. Here a name is the published state_dict key and may be requested once. A network is built against
+//! a whole file, so that one error reports every missing, unexpected or wrongly shaped key.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,8 +80,8 @@ impl ParamPath {
         Self { builder: Rc::clone(&self.builder), prefix }
     }
 
-    /// Requests the parameter `name` at this position. [`finish`](Self::finish) reports problems; until then a problematic
-    /// parameter is a placeholder of the right shape.
+    /// Requests the parameter `name` at this position. [`finish`](Self::finish) reports problems; until then a
+    /// problematic parameter is a placeholder of the right shape.
     pub fn get(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
         let key = self.sub(name).prefix;
         self.builder.borrow_mut().take(key, shape, init)
@@ -177,8 +177,8 @@ impl Parameters {
         below.map(|(_, tensor)| tensor.numel() as i64).sum()
     }
 
-    /// Enables or disables gradients for the parameters whose names start with `prefix`. [Buffers](ParamPath::buffer) never
-    /// have gradients.
+    /// Enables or disables gradients for the parameters whose names start with `prefix`. [Buffers](ParamPath::buffer)
+    /// never have gradients.
     pub fn set_requires_grad(&self, prefix: &str, requires_grad: bool) {
         for (name, tensor) in &self.tensors {
             if name.starts_with(prefix) && !self.buffers.contains(name) {

@@ -1,8 +1,8 @@
 //! Convolutions of inputs that are upsampled by two (nearest neighbour), without making the upsampled input.
 //!
-//! Two of three neighbouring taps along an upsampled axis always see the same source. So each of the two outputs of a source
-//! position is a kernel of two taps on the small input, with sums of the weights: 2x2 taps instead of 3x3 over height and
-//! width, 2 instead of 3 over time.
+//! Two of three neighbouring taps along an upsampled axis always see the same source. So each of the two outputs of a
+//! source position is a kernel of two taps on the small input, with sums of the weights: 2x2 taps instead of 3x3 over
+//! height and width, 2 instead of 3 over time.
 
 use tch::Tensor;
 
@@ -39,9 +39,9 @@ fn check_taps(layer: &str, weight: &Tensor) {
 }
 
 impl Conv2d {
-    /// Applies the layer to frames that are upsampled by two in height and width: maps `[b, t, h, w, in]` to
-    /// `[b, t, 2 * h, 2 * w, out]`. With [`RowEdges::Neighbours`] the first and the last row have no output. For 3x3 kernels
-    /// with the config [`SAME`](Self::SAME).
+    /// Applies the layer to frames that are upsampled by two in height and width: maps `[b, t, h, w, in]` to `[b, t, 2
+    /// * h, 2 * w, out]`. With [`RowEdges::Neighbours`] the first and the last row have no output. For 3x3 kernels with
+    /// the config [`SAME`](Self::SAME).
     pub fn forward_upsampled(&self, x: &Tensor, edges: RowEdges) -> Tensor {
         check_input("Conv2d", x, self.weight());
         check_taps("Conv2d", self.weight());
@@ -81,11 +81,11 @@ impl Conv2d {
 }
 
 impl Conv3d {
-    /// Applies the layer to a clip whose frames are upsampled by two, and returns `[b, 2 * t, h, w, out]`. For kernels of three
-    /// frames.
+    /// Applies the layer to a clip whose frames are upsampled by two, and returns `[b, 2 * t, h, w, out]`. For kernels
+    /// of three frames.
     ///
-    /// A kernel that pads both ends of time reads `[b, t, h, w, in]`. One without padding reads 1 + t frames, causal context
-    /// included: the frame before the first pair comes first.
+    /// A kernel that pads both ends of time reads `[b, t, h, w, in]`. One without padding reads 1 + t frames, causal
+    /// context included: the frame before the first pair comes first.
     pub fn forward_upsampled(&self, context: &CausalContext, x: &Tensor, edges: RowEdges) -> Tensor {
         check_input("Conv3d", x, self.weight());
         check_taps("Conv3d", self.weight());

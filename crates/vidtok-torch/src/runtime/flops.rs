@@ -9,8 +9,8 @@ use crate::shim;
 /// Operations besides convolutions, which the shim counts.
 static EXECUTED: AtomicU64 = AtomicU64::new(0);
 
-/// Floating-point operations that this crate's convolutions and matrix products have executed in this process so far, on
-/// all threads. A multiplication and its addition are two operations. Backward passes are not counted.
+/// Floating-point operations that this crate's convolutions and matrix products have executed in this process so far,
+/// on all threads. A multiplication and its addition are two operations. Backward passes are not counted.
 #[must_use]
 pub fn flops_executed() -> u64 {
     // SAFETY: it reads a counter.

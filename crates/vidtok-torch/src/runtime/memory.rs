@@ -8,10 +8,10 @@ use crate::shim;
 
 /// Makes large tensors on the CPU reuse freed blocks, in huge pages.
 ///
-/// By default the C library maps every large tensor anew, and the system fills each page with zeros at its first use, which
-/// takes an eighth to a quarter of the time of a pass. Smaller tensors, up to 32 MiB, come from a heap with gaps, which has
-/// held twice the memory in use. With this allocator, freed and used blocks together never exceed the peak of the used
-/// blocks. The process keeps that memory until it ends.
+/// By default the C library maps every large tensor anew, and the system fills each page with zeros at its first use,
+/// which takes an eighth to a quarter of the time of a pass. Smaller tensors, up to 32 MiB, come from a heap with gaps,
+/// which has held twice the memory in use. With this allocator, freed and used blocks together never exceed the peak of
+/// the used blocks. The process keeps that memory until it ends.
 ///
 /// The setting is for the whole process: call this once, at the start of a program. It has an effect on Linux only.
 pub fn reuse_freed_memory() {

@@ -2,8 +2,8 @@
 
 use std::any::Any;
 
-/// Turns a panic's payload into one line. tch panics with libtorch's message, which a trace of libtorch's functions follows;
-/// the trace is left out.
+/// Turns a panic's payload into one line. tch panics with libtorch's message, which a trace of libtorch's functions
+/// follows; the trace is left out.
 #[must_use]
 pub fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);

@@ -35,8 +35,8 @@ using vidtok::ConvolutionShape;
 // Multiply-accumulates of all convolutions of this process so far.
 std::atomic<int64_t> executed_multiply_adds{0};
 
-// Whether libtorch would compute a single clip by a kernel that copies each window, 27 times the input. It does if channels,
-// frames and rows are few, for any number of columns.
+// Whether libtorch would compute a single clip by a kernel that copies each window, 27 times the input. It does if
+// channels, frames and rows are few, for any number of columns.
 bool copies_windows(const at::Tensor& x, const at::Tensor& weight) {
   return x.dim() == 5 && x.size(0) == 1 && x.size(1) * x.size(2) * x.size(3) <= 20480 && x.is_cpu() &&
          x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat && at::hasMKLDNN() &&
@@ -210,7 +210,8 @@ at::Tensor join(const at::Tensor& x, const vidtok::CausalContext& context) {
 }
 
 // Whether an operand asks for gradients.
-bool needs_gradients(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const vidtok::CausalContext& context) {
+bool needs_gradients(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                     const vidtok::CausalContext& context) {
   return torch::autograd::compute_requires_grad(x, weight, bias) ||
          (context.frames != nullptr && torch::autograd::compute_requires_grad(*context.frames));
 }
@@ -223,7 +224,8 @@ void finish(vidtok::Convolved convolved, at::Tensor** out) {
 
 }  // namespace
 
-// Multiply-accumulates that convolutions of this process have executed so far, on all threads. Backward passes do not count.
+// Multiply-accumulates that convolutions of this process have executed so far, on all threads. Backward passes do not
+// count.
 extern "C" int64_t vidtok_executed_multiply_adds() { return executed_multiply_adds; }
 
 // The most floats that a convolution by our kernels holds besides its input and output.
@@ -231,8 +233,8 @@ extern "C" int64_t vidtok_winograd_workspace(int64_t channels, int64_t threads) 
   return vidtok::winograd_workspace(channels, threads);
 }
 
-// Convolves x [n, in, ...] with weight [out, in, ...] and adds bias [out]. `stride` and `padding` have `axes` numbers. x
-// follows `context_frames`, or `zeros` frames of zeros if that is null.
+// Convolves x [n, in, ...] with weight [out, in, ...] and adds bias [out]. `stride` and `padding` have `axes` numbers.
+// x follows `context_frames`, or `zeros` frames of zeros if that is null.
 extern "C" char* vidtok_convolution(const at::Tensor* x, const at::Tensor* context_frames, int64_t zeros,
                                     const at::Tensor* weight, const at::Tensor* bias, const int64_t* stride,
                                     const int64_t* padding, size_t axes, at::Tensor** out) {
@@ -262,8 +264,9 @@ extern "C" char* vidtok_convolution(const at::Tensor* x, const at::Tensor* conte
   });
 }
 
-// Like `vidtok_convolution` with stride 1, on an x whose pixels (two axes) or frames (three axes) are upsampled by two. Over
-// frames, the kernel is centred on its output or ends there. Null if our kernel is not the faster one, or for gradients.
+// Like `vidtok_convolution` with stride 1, on an x whose pixels (two axes) or frames (three axes) are upsampled by two.
+// Over frames, the kernel is centred on its output or ends there. Null if our kernel is not the faster one, or for
+// gradients.
 extern "C" char* vidtok_upsampled_convolution(const at::Tensor* x, const at::Tensor* context_frames, int64_t zeros,
                                              const at::Tensor* weight, const at::Tensor* bias, bool centered,
                                              const int64_t* padding, size_t axes, at::Tensor** out) {
@@ -277,8 +280,8 @@ extern "C" char* vidtok_upsampled_convolution(const at::Tensor* x, const at::Ten
     const std::vector<int64_t> threes(axes, 3);
     const auto& reach = upsampled == vidtok::Upsampled::kFrames ? two_frames : threes;
     vidtok::check_convolution(*x, context, *weight, *bias, reach, ones, {padding, axes});
-    TORCH_CHECK(weight->sizes().slice(2) == threes, "convolution of an upsampled input: the weight is ", weight->sizes(),
-                "; expected three taps along each axis");
+    TORCH_CHECK(weight->sizes().slice(2) == threes, "convolution of an upsampled input: the weight is ",
+                weight->sizes(), "; expected three taps along each axis");
     // The kernel goes over pairs of frames and begins with the first frame or with one frame of zeros.
     const bool starts_a_pair = axes == 2 || (padding[0] == (centered ? 1 : 0) && zeros + padding[0] <= 1);
     if (needs_gradients(*x, *weight, *bias, context) || !starts_a_pair) {
@@ -290,7 +293,8 @@ extern "C" char* vidtok_upsampled_convolution(const at::Tensor* x, const at::Ten
   });
 }
 
-// Convolves silu(norm(x)) for images x [n, in, h, w] with stride 1. Null if our kernel is not the faster one, or for gradients.
+// Convolves silu(norm(x)) for images x [n, in, h, w] with stride 1. Null if our kernel is not the faster one, or for
+// gradients.
 extern "C" char* vidtok_normed_convolution(const at::Tensor* x, const at::Tensor* norm_weight,
                                            const at::Tensor* norm_bias, double eps, const at::Tensor* weight,
                                            const at::Tensor* bias, const int64_t* padding, at::Tensor** out) {

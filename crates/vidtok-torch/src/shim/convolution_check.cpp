@@ -60,8 +60,8 @@ std::vector<int64_t> check_operands(const at::Tensor& x, const CausalContext& co
   return output;
 }
 
-void check_convolution(const at::Tensor& x, const CausalContext& context, const at::Tensor& weight, const at::Tensor& bias,
-                       at::IntArrayRef reach, at::IntArrayRef stride, at::IntArrayRef padding) {
+void check_convolution(const at::Tensor& x, const CausalContext& context, const at::Tensor& weight,
+                       const at::Tensor& bias, at::IntArrayRef reach, at::IntArrayRef stride, at::IntArrayRef padding) {
   check_operands(x, context, weight, reach, stride, padding);
   TORCH_CHECK(bias.defined() && bias.dim() == 1 && bias.size(0) == weight.size(0) && bias.device() == x.device(),
               "convolution: the bias must have one element for each of the ", weight.size(0),

@@ -24,8 +24,8 @@ constexpr size_t kLargeBlock = 256 << 10;
 constexpr size_t kSizeUnit = 64 << 10;
 constexpr size_t kHugePage = 2 << 20;
 
-// Keeps freed blocks for tensors of about their size, as long as all blocks together do not exceed the peak of the blocks in
-// use.
+// Keeps freed blocks for tensors of about their size, as long as all blocks together do not exceed the peak of the
+// blocks in use.
 //
 // The system fills each fresh page with zeros at a page fault. With huge pages, and few fresh ones, that costs little.
 class ReusingAllocator final : public c10::Allocator {

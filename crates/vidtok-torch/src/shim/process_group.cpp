@@ -38,9 +38,9 @@ at::Tensor mean_over(const Group& group, const at::Tensor& x) {
 }
 
 // Every process's loss depends on every process's x, so the backward pass takes the mean as well.
-class Mean final : public Node {
+class MeanOverProcesses final : public Node {
  public:
-  Mean(const at::Tensor& x, Group group)
+  MeanOverProcesses(const at::Tensor& x, Group group)
       : Node(torch::autograd::collect_next_edges(x)), group_(std::move(group)) {}
 
   std::string name() const override { return "MeanOverProcesses"; }
@@ -127,8 +127,8 @@ char* vidtok_process_group_connect(const vidtok::Rendezvous* at, int rank, int s
                             c10::make_intrusive<c10d::PrefixStore>("nccl", store), rank, size, nccl));
       group->setDefaultBackend(c10d::ProcessGroup::BackendType::NCCL);
 #else
-      TORCH_CHECK(false, "this program was built without NCCL, which several CUDA processes need; rebuild it with NVIDIA's headers (cargo xtask "
-                  "setup --cuda)");
+      TORCH_CHECK(false, "this program was built without NCCL, which several CUDA processes need; build it after "
+                         "`cargo xtask setup --cuda`");
 #endif
     }
     *out = new vidtok::ProcessGroup{group};
@@ -154,7 +154,7 @@ char* vidtok_mean_over_processes(const vidtok::ProcessGroup* group, const at::Te
   return vidtok::guarded([&] {
     at::Tensor mean = mean_over(group->group, *x);
     if (at::GradMode::is_enabled() && x->requires_grad()) {
-      torch::autograd::set_history(mean, std::make_shared<Mean>(*x, group->group));
+      torch::autograd::set_history(mean, std::make_shared<MeanOverProcesses>(*x, group->group));
     }
     *out = new at::Tensor(mean);
   });
@@ -169,8 +169,8 @@ char* vidtok_gradient_reducer_new(const vidtok::ProcessGroup* group, at::Tensor*
     }
     c10d::verify_params_across_processes(group->group, all, std::nullopt);
     auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(all, {kFirstBucketBytes, kBucketBytes});
-    // Gradients arrive in about the reverse order of the parameters; after the first step the reducer knows the true order.
-    // They are views of the buckets, which saves a copy.
+    // Gradients arrive in about the reverse order of the parameters; after the first step the reducer knows the true
+    // order. They are views of the buckets, which saves a copy.
     std::vector<std::vector<size_t>> reversed(buckets.rbegin(), buckets.rend());
     *out = new vidtok::GradientReducer{
         c10d::Reducer(all, reversed, group->group, std::vector<bool>(count, false), kBucketBytes,

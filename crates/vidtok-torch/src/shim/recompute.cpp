@@ -135,8 +135,8 @@ torch::autograd::edge_list leaves(const at::Tensor& y, const at::Tensor& x) {
 
 extern "C" {
 
-// `y` is the function's result on `inner`, which is `x` without its history. `out` becomes y with this node as its history
-// instead of its own. The function is released by this call or with the node.
+// `y` is the function's result on `inner`, which is `x` without its history. `out` becomes y with this node as its
+// history instead of its own. The function is released by this call or with the node.
 char* vidtok_recompute(const at::Tensor* x, const at::Tensor* inner, const at::Tensor* y, void* data,
                        Function::Call call, Function::Release release, at::Tensor** out) {
   return vidtok::guarded([&] {

@@ -21,9 +21,10 @@ struct CausalContext {
   const at::Tensor* frames = nullptr;
 };
 
-// Convolves x [n, in, ...] in channels-last memory, after its causal context, with `weight` [out, in, ...] over two or three
-// axes and adds `bias`. With a norm, convolves silu(norm(x)). Stride and padding are those of libtorch's convolution. Returns
-// nothing where libtorch's convolution is the better choice. No gradients. The operands have passed `check_convolution`.
+// Convolves x [n, in, ...] in channels-last memory, after its causal context, with `weight` [out, in, ...] over two or
+// three axes and adds `bias`. With a norm, convolves silu(norm(x)). Stride and padding are those of libtorch's
+// convolution. Returns nothing where libtorch's convolution is the better choice. No gradients. The operands have
+// passed `check_convolution`.
 std::optional<Convolved> winograd(const at::Tensor& x, const CausalContext& context, const at::Tensor& weight,
                                   const at::Tensor& bias, at::IntArrayRef stride, at::IntArrayRef padding,
                                   Upsampled upsampled, const Norm* norm = nullptr);

@@ -73,8 +73,8 @@ VIDTOK_INLINE Range inside(Range range, int64_t stride, int64_t offset, int64_t 
 }  // namespace
 
 bool convolution_weight_gradient_wins(const ConvolutionShape& shape) {
-  // With short rows and large kernels, reading and writing sums outweighs adding to them, and libtorch's blocks are faster.
-  // On machines with AVX-512 the kernel was not measured, so libtorch's is taken.
+  // With short rows and large kernels, reading and writing sums outweighs adding to them, and libtorch's blocks are
+  // faster. On machines with AVX-512 the kernel was not measured, so libtorch's is taken.
   const bool is_known = has_vectors() && !has_wider_vectors();
   return is_known && shape.in % kWidth == 0 && shape.output[2] >= 16 && shape.weights() <= (1 << 19);
 }

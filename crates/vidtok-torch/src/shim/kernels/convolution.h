@@ -1,7 +1,7 @@
 // The gradient of a convolution's weight, for float32 channels-last activations in CPU memory.
 //
-// oneDNN's kernel (jit:avx2) reads channels in blocks and reaches a third of the machine's speed if they are few. Here each
-// tap is a product of two matrices [positions, channels] in place.
+// oneDNN's kernel (jit:avx2) reads channels in blocks and reaches a third of the machine's speed if they are few. Here
+// each tap is a product of two matrices [positions, channels] in place.
 #pragma once
 
 #include <array>

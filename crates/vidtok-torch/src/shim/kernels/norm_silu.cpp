@@ -17,8 +17,8 @@ namespace {
 // processor looks ahead, so each operation is written for many values at once.
 constexpr int kTogether = 32;
 
-// e^x to about one unit in the last place, NaN for NaN. x is clamped to [-87, 88], where e^x is a normal number. A power of
-// two times the series up to r^7 / 7! of the remainder r.
+// e^x to about one unit in the last place, NaN for NaN. x is clamped to [-87, 88], where e^x is a normal number. A
+// power of two times the series up to r^7 / 7! of the remainder r.
 template <int Count>
 VIDTOK_INLINE void exponentials(const float (&x)[Count], float (&y)[Count]) {
   constexpr float kLog2E = 1.44269504f;
@@ -158,13 +158,13 @@ VIDTOK_INLINE void backward(const Norm& norm, const float* x, const float* grad_
 using Forward = void(const Norm&, const float*, int64_t, float*);
 using Backward = void(const Norm&, const float*, const float*, int64_t, float*, float*, float*);
 
-#define VIDTOK_KERNELS(set, attributes)                                                                            \
-  attributes void forward_##set(const Norm& norm, const float* x, int64_t rows, float* y) {                        \
-    forward(norm, x, rows, y);                                                                                     \
-  }                                                                                                                \
-  attributes void backward_##set(const Norm& norm, const float* x, const float* grad_y, int64_t rows, float* grad_x,   \
-                                 float* grad_weight, float* grad_bias) {                                               \
-    backward(norm, x, grad_y, rows, grad_x, grad_weight, grad_bias);                                                       \
+#define VIDTOK_KERNELS(set, attributes)                                                                         \
+  attributes void forward_##set(const Norm& norm, const float* x, int64_t rows, float* y) {                     \
+    forward(norm, x, rows, y);                                                                                  \
+  }                                                                                                             \
+  attributes void backward_##set(const Norm& norm, const float* x, const float* grad_y, int64_t rows,           \
+                                 float* grad_x, float* grad_weight, float* grad_bias) {                         \
+    backward(norm, x, grad_y, rows, grad_x, grad_weight, grad_bias);                                            \
   }
 
 VIDTOK_KERNELS(common, )

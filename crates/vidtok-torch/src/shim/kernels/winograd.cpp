@@ -65,8 +65,8 @@ bool winograd_wins(const WinogradShape& shape) {
   }
   const auto& [frames, height, width] = shape.output;
   const int64_t taps = shape.kernel[0] * shape.kernel[1] * shape.kernel[2];
-  // Also for upsampled pixels and frames. Folding their taps, which is what libtorch can do, multiplies less, but took longer
-  // than this kernel wherever that was timed (docs/PERFORMANCE.md).
+  // Also for upsampled pixels and frames. Folding their taps, which is what libtorch can do, multiplies less, but took
+  // longer than this kernel wherever that was timed (docs/PERFORMANCE.md).
   const int64_t direct = shape.clips * frames * height * width * taps * shape.in * shape.out;
   const int64_t pace = has_wider_vectors() ? kLibtorchWidePace : kLibtorchPace;
   return pace * with_tiling(shape, [&](const auto& tiling) { return tiling.cost(); }) < direct;

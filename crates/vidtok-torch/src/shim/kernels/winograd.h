@@ -1,6 +1,7 @@
-// Convolutions of float32 channels-last activations in CPU memory by Winograd's algorithms, with fewer multiplications than
-// outputs times taps: tiles of the input are transformed, each point of the transform is a matrix product over channels, and
-// the sums are transformed back (Lavin and Gray, arXiv 1509.09308). Taps over time are summed before the transform back.
+// Convolutions of float32 channels-last activations in CPU memory by Winograd's algorithms, with fewer multiplications
+// than outputs times taps: tiles of the input are transformed, each point of the transform is a matrix product over
+// channels, and the sums are transformed back (Lavin and Gray, arXiv 1509.09308). Taps over time are summed before the
+// transform back.
 //
 // winograd/ has the parts: axis.h the algorithms along one axis, tiling.h the cut into tiles and blocks, weights.h the
 // transformed weights, multiply.h the matrix products, block.h the convolution of a block, cost.h the cost model.
@@ -15,12 +16,12 @@
 
 namespace vidtok {
 
-// What is upsampled by two (nearest neighbour) before the convolution, without being made: pixels, or frames. Over upsampled
-// frames a kernel ends at its output, or is centred on it.
+// What is upsampled by two (nearest neighbour) before the convolution, without being made: pixels, or frames. Over
+// upsampled frames a kernel ends at its output, or is centred on it.
 enum class Upsampled { kNone, kPixels, kFrames, kCenteredFrames };
 
-// x [clips, input..., in], y [clips, output..., out]. Kernels are 3x3 or 3x1 over rows and columns and of any size over time
-// (3 if frames are upsampled). Strides over rows and columns are 1.
+// x [clips, input..., in], y [clips, output..., out]. Kernels are 3x3 or 3x1 over rows and columns and of any size over
+// time (3 if frames are upsampled). Strides over rows and columns are 1.
 struct WinogradShape {
   // Time, rows and columns.
   using Axes = std::array<int64_t, 3>;
@@ -40,8 +41,8 @@ struct WinogradShape {
   int64_t context;
 };
 
-// Clips [clips, time, rows, columns, in] in two tensors: the causal context of `context` frames (rows, for 3x1), null if
-// there are none, and the rest.
+// Clips [clips, time, rows, columns, in] in two tensors: the causal context of `context` frames (rows, for 3x1), null
+// if there are none, and the rest.
 struct WinogradInput {
   const float* context;
   const float* rest;
@@ -69,14 +70,14 @@ struct WinogradPlan {
   int64_t multiply_adds;
 };
 
-// Whether this machine has the instructions, the kernels support the shape, and the cost model expects them to be faster than
-// libtorch.
+// Whether this machine has the instructions, the kernels support the shape, and the cost model expects them to be
+// faster than libtorch.
 bool winograd_wins(const WinogradShape& shape);
 
 WinogradPlan winograd_plan(const WinogradShape& shape, int64_t threads);
 
-// The most floats that a convolution from and to `channels` channels with three taps over time holds besides its input and
-// output.
+// The most floats that a convolution from and to `channels` channels with three taps over time holds besides its input
+// and output.
 int64_t winograd_workspace(int64_t channels, int64_t threads);
 
 // Transforms the weights of the panels [begin, end).

@@ -1,9 +1,9 @@
 // Winograd's algorithms along one axis (Winograd 1980; for convolutions Lavin and Gray, arXiv 1509.09308): outputs from
 // products of transformed inputs and transformed weights, with fewer multiplications than outputs times taps.
 //
-// F(m, r) computes m outputs of r taps with m + r - 1 multiplications, one for each point at which the polynomials of inputs
-// and weights are evaluated. Each struct transforms `kInputs` neighbours to `kOutputs` outputs. The inputs of the next tile
-// start `kStep` later.
+// F(m, r) computes m outputs of r taps with m + r - 1 multiplications, one for each point at which the polynomials of
+// inputs and weights are evaluated. Each struct transforms `kInputs` neighbours to `kOutputs` outputs. The inputs of
+// the next tile start `kStep` later.
 #pragma once
 
 #include "../vector.h"
@@ -49,8 +49,8 @@ struct F2x3 {
   }
 };
 
-// F(4, 3) with points 0, +-sqrt(1/2), +-sqrt(2) and infinity. Rounding errors are less than half of those with the usual
-// points 0, +-1, +-2 and infinity.
+// F(4, 3) with points 0, +-sqrt(1/2), +-sqrt(2) and infinity. Rounding errors are less than half of those with the
+// usual points 0, +-1, +-2 and infinity.
 struct F4x3 {
   static constexpr int kTaps = 3, kInputs = 6, kPoints = 6, kOutputs = 4, kStep = 4;
   static constexpr float kNear = 0.70710678f;
@@ -96,8 +96,8 @@ struct F4x3 {
   }
 };
 
-// Two outputs of three taps on an axis that is upsampled by two: the taps meet the sources a, b, b, then b, b, c. With s the
-// sum of the weights, the outputs are s b + w0 (a - b) and s b + w2 (c - b): three multiplications.
+// Two outputs of three taps on an axis that is upsampled by two: the taps meet the sources a, b, b, then b, b, c. With
+// s the sum of the weights, the outputs are s b + w0 (a - b) and s b + w2 (c - b): three multiplications.
 struct UpsampledPair {
   static constexpr int kTaps = 3, kInputs = 3, kPoints = 3, kOutputs = 2, kStep = 1;
 

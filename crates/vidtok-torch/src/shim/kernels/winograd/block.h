@@ -253,8 +253,8 @@ class Block {
   // Floats from a point to the next in the transformed inputs and in the sums.
   int64_t input_step_;
   int64_t sum_step_;
-  // Scratch memory: a position of zeros, one for outputs beyond the edges, rows of normalised input, and by slots the sums
-  // and the transformed inputs.
+  // Scratch memory: a position of zeros, one for outputs beyond the edges, rows of normalised input, and by slots the
+  // sums and the transformed inputs.
   float* zeros_;
   float* discarded_;
   float* normed_lines_;

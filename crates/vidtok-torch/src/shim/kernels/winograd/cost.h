@@ -5,15 +5,15 @@
 
 namespace vidtok {
 
-// Times measured on an AVX2 machine, each as the number of multiply-accumulates of the multiply kernel (multiply.h) that
-// take as long: transforming one value of the input or of the output at one point, and transforming the weights of one pair
-// of channels and one tap over time at all points.
+// Times measured on an AVX2 machine, each as the number of multiply-accumulates of the multiply kernel (multiply.h)
+// that take as long: transforming one value of the input or of the output at one point, and transforming the weights of
+// one pair of channels and one tap over time at all points.
 constexpr int64_t kInputTransformCost = 40;
 constexpr int64_t kOutputTransformCost = 20;
 constexpr int64_t kWeightTransformCost = 160;
 
-// Multiply-accumulates that libtorch makes in the time of one of ours. Kernels for AVX-512 are assumed to make two; this was
-// not measured.
+// Multiply-accumulates that libtorch makes in the time of one of ours. Kernels for AVX-512 are assumed to make two;
+// this was not measured.
 constexpr int64_t kLibtorchPace = 1;
 constexpr int64_t kLibtorchWidePace = 2;
 

@@ -5,8 +5,8 @@
 
 namespace vidtok {
 
-// Output channels of a panel of weights, and rows that are multiplied with it at once: 2 x 6 vectors of sums fill twelve of
-// AVX2's sixteen registers.
+// Output channels of a panel of weights, and rows that are multiplied with it at once: 2 x 6 vectors of sums fill
+// twelve of AVX2's sixteen registers.
 constexpr int kPanelChannels = 2 * kLanes;
 constexpr int kRowsAtOnce = 6;
 

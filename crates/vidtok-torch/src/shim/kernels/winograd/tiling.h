@@ -11,15 +11,15 @@
 
 namespace vidtok {
 
-// Tiles of a block. The more, the less often the weights come from memory, and the less of the block's transforms stays in
-// the caches. With more channels the weights outweigh the transforms, so the number grows with them: docs/PERFORMANCE.md has
-// the times by tiles of a block.
+// Tiles of a block. The more, the less often the weights come from memory, and the less of the block's transforms stays
+// in the caches. With more channels the weights outweigh the transforms, so the number grows with them:
+// docs/PERFORMANCE.md has the times by tiles of a block.
 constexpr int64_t kMinBlockTiles = 64;
 constexpr int64_t kMaxBlockTiles = 128;
 constexpr int64_t kChannelsPerBlockTile = 8;
 
-// Floats between the points of a transform. The first cache maps addresses by their low bits, and without a gap all points of
-// a tile would compete for the same lines.
+// Floats between the points of a transform. The first cache maps addresses by their low bits, and without a gap all
+// points of a tile would compete for the same lines.
 constexpr int64_t kPointGap = 16;
 
 inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -32,8 +32,8 @@ inline bool upsamples_frames(const WinogradShape& shape) {
 // Frames whose transformed inputs a block holds at a time.
 inline int64_t input_slots(const WinogradShape& shape) { return upsamples_frames(shape) ? 2 : shape.kernel[0]; }
 
-// Sums that a block holds at a time. Of upsampled frames: those of the current pair, and two that a frame shares with both
-// of its neighbours.
+// Sums that a block holds at a time. Of upsampled frames: those of the current pair, and two that a frame shares with
+// both of its neighbours.
 inline int64_t sum_slots(const WinogradShape& shape) { return upsamples_frames(shape) ? 3 : 1; }
 
 // Floats from a point to the next in the transforms of this many tiles and channels.
@@ -86,8 +86,8 @@ class Tiling {
   // The time of the convolution, in multiply-accumulates.
   int64_t cost() const {
     const int64_t points = tiles_ * kPoints;
-    const WinogradWork work{multiply_adds(), points * shape_.input[0] * shape_.in, points * shape_.output[0] * shape_.out,
-                            shape_.kernel[0] * shape_.in * shape_.out};
+    const WinogradWork work{multiply_adds(), points * shape_.input[0] * shape_.in,
+                            points * shape_.output[0] * shape_.out, shape_.kernel[0] * shape_.in * shape_.out};
     return work.cost();
   }
 

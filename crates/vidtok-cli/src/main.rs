@@ -84,7 +84,8 @@ mod tests {
     fn a_panic_prints_a_backtrace_only_on_request() {
         static TRACES: Mutex<Vec<Option<String>>> = Mutex::new(Vec::new());
         panic::set_hook(Box::new(|panic| {
-            let traces = [Backtrace::disabled(), Backtrace::force_capture()].map(|backtrace| panic_trace(panic, &backtrace));
+            let traces =
+                [Backtrace::disabled(), Backtrace::force_capture()].map(|backtrace| panic_trace(panic, &backtrace));
             TRACES.lock().unwrap().extend(traces);
         }));
         let shape = [1_i64, -1];

@@ -54,7 +54,9 @@ fn failures(seeds: Range<u64>) -> Vec<String> {
         for entry in Shard::open(&path, dataset.latent).unwrap().videos() {
             match expected.remove(&format!("videos/{}", entry.path)) {
                 Some((frames, _)) if frames == entry.frames => {}
-                Some((frames, kind)) => wrong.push(format!("{kind}: tokenize kept {} of {frames} frames", entry.frames)),
+                Some((frames, kind)) => {
+                    wrong.push(format!("{kind}: tokenize kept {} of {frames} frames", entry.frames))
+                }
                 None => {}
             }
         }

@@ -119,7 +119,11 @@ fn a_signal_to_one_process_stops_all_with_a_checkpoint_to_resume_from() {
         let output = launcher.wait_with_output().unwrap();
         let complained = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(143), "{complained}");
-        assert_eq!(complained, format!("stopped; to continue: vidtok train --resume {signalled}/tiny_kl\n"), "printed once");
+        assert_eq!(
+            complained,
+            format!("stopped; to continue: vidtok train --resume {signalled}/tiny_kl\n"),
+            "printed once"
+        );
     }
     // A launcher that is killed leaves no processes behind.
     let mut launcher = bench.train(&["--resume", "launcher/tiny_kl", "--nproc", "3"]).spawn().unwrap();

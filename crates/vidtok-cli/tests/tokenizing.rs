@@ -233,7 +233,10 @@ fn a_stopped_run_reports_it_by_its_status_and_resumes() {
         let [stopped, reported] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         assert_eq!(output.status.code(), Some(status), "{reported}");
         // Only one of several processes reports it.
-        assert!(reported.starts_with("stopped by SIG") && reported.contains("run the same command to continue"), "{reported}");
+        assert!(
+            reported.starts_with("stopped by SIG") && reported.contains("run the same command to continue"),
+            "{reported}"
+        );
         assert_eq!(reported.lines().count(), 1, "{reported}");
         let [_, done] = progress(&bench.path(&out));
         let rest = tokenized(&finish(tokenize(&bench, &out, &["--shard-videos", "15"])));

@@ -273,8 +273,7 @@ fn a_finished_run_that_gets_more_steps_ends_with_the_weights_of_a_longer_run() {
     bench.finish(&given);
     let resume = ["--resume", "given/tiny_kl"];
     let (said, _) = bench.finish(&resume);
-    let hint =
-        "already done   for more steps: vidtok train --resume given/tiny_kl --set train.stages.decoder.steps=N";
+    let hint = "already done   for more steps: vidtok train --resume given/tiny_kl --set train.stages.decoder.steps=N";
     assert!(said.ends_with(&format!("{hint}\n")), "{said}");
     let line = refused(&bench, &[&resume[..], &["--set", "train.batch_size=4"]].concat());
     assert!(line.contains("only numbers of steps can be set"), "{line}");

@@ -95,7 +95,10 @@ fn restore(
 ) -> Result<Vec<Notice>, TokenizeError> {
     let inside = |part| matches!(part, Component::Normal(_));
     if !Path::new(&entry.key).components().all(inside) {
-        return Err(TokenizeError::damaged(&shard.path, format!("the key {:?} points outside the output folder", entry.key)));
+        return Err(TokenizeError::damaged(
+            &shard.path,
+            format!("the key {:?} points outside the output folder", entry.key),
+        ));
     }
     let path = options.out.join(format!("{}.mp4", entry.key));
     if let Some(folder) = path.parent() {

@@ -43,7 +43,8 @@ pub(crate) fn run(arguments: &ConvertArgs) -> anyhow::Result<()> {
         None => {
             let weights = Weights::read(&arguments.input)?;
             let config = weights.config().cloned();
-            let config = config.with_context(|| format!("{}: holds no configuration; give --config TOML", weights.path().display()))?;
+            let config = config
+                .with_context(|| format!("{}: holds no configuration; give --config TOML", weights.path().display()))?;
             (config.with_overrides(&arguments.overrides)?, weights)
         }
     };

@@ -61,7 +61,9 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
         ensure!(first == second, "{} has {first}, but {} has {second}", a.display(), b.display());
         let mut video = instruments.start();
         while let Some(x) = readers[0].next_frames(WINDOW)? {
-            let y = readers[1].next_frames(x.size()[0] as usize)?.with_context(|| format!("{}: ends early", b.display()))?;
+            let y = readers[1]
+                .next_frames(x.size()[0] as usize)?
+                .with_context(|| format!("{}: ends early", b.display()))?;
             let [x, y] = [x, y].map(|frames| to_unit_range(&to_model_range(&frames)));
             video.update(&x, &y, None)?;
         }

@@ -94,7 +94,10 @@ mod tests {
         ] {
             let error = Arguments::try_parse_from(["vidtok"].iter().chain(&arguments)).unwrap_err();
             let (status, message) = (error.exit_code(), error.to_string());
-            assert!(status == 2 && message.contains(arguments[2]) && message.contains(range), "{arguments:?}: {message}");
+            assert!(
+                status == 2 && message.contains(arguments[2]) && message.contains(range),
+                "{arguments:?}: {message}"
+            );
         }
     }
 }

@@ -140,7 +140,11 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
     display.bar.finish_and_clear();
     print(&summary);
     ensure!(summary.manifest.is_some() || !summary.stopped, "stopped");
-    ensure!(summary.manifest.as_ref().is_none_or(|manifest| manifest.totals.videos > 0), "{}: no video could be used", arguments.data.display());
+    ensure!(
+        summary.manifest.as_ref().is_none_or(|manifest| manifest.totals.videos > 0),
+        "{}: no video could be used",
+        arguments.data.display()
+    );
     Ok(())
 }
 
@@ -155,10 +159,10 @@ impl TokenizeDisplay {
     fn show(&mut self, event: &TokenizeProgress<'_>) {
         match event {
             TokenizeProgress::LeftOut(left_out) => println!("{left_out}"),
-            TokenizeProgress::Started { videos, done } => {
-                println!("{videos} videos, {done} already finished");
+            TokenizeProgress::Started { videos, finished } => {
+                println!("{videos} videos, {finished} already finished");
                 self.bar = progress::bar(*videos as u64, "videos");
-                self.bar.set_position(*done as u64);
+                self.bar.set_position(*finished as u64);
                 self.bar.reset_eta();
             }
             TokenizeProgress::Video { path, meter } => {

@@ -201,7 +201,10 @@ impl Observer for TrainDisplay {
     fn started(&mut self, start: &Start) {
         self.bar.finish_and_clear();
         if start.stand_in {
-            eprintln!("warning: the folder of videos does not exist; training on {} generated scenes instead", start.videos);
+            eprintln!(
+                "warning: the folder of videos does not exist; training on {} generated scenes instead",
+                start.videos
+            );
         }
         let Start { videos, parameters, steps, clips, processes, .. } = start;
         if let Some(stage) = &start.stage {

@@ -54,7 +54,8 @@ impl Clip {
         let info = reader.info().clone();
         let fps = arguments.fps.map(FrameRate::as_f64);
         let sampling = Sampling::of(&info, fps);
-        let sampled = sampling.apply(&info, fps).context("--fps: the rate of the sampled frames is too low to be stored")?;
+        let sampled =
+            sampling.apply(&info, fps).context("--fps: the rate of the sampled frames is too low to be stored")?;
         let timeline = reader.timeline()?.with_frames(&sampled);
         let [h, w] = arguments.size([info.height, info.width]);
         let t = sampled.frames as i64;

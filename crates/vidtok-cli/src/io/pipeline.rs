@@ -164,9 +164,10 @@ mod tests {
     fn an_error_of_the_writing_thread_is_returned_by_write() {
         let folder = tempfile::tempdir().unwrap();
         let timeline = vidtok_data::Timeline::even("5".parse().unwrap());
-        let mut writing =
-            WriteBehind::start(Output::new(&folder.path().join("a.doc"), Some(timeline), WriteOptions::default()).unwrap())
-                .unwrap();
+        let mut writing = WriteBehind::start(
+            Output::new(&folder.path().join("a.doc"), Some(timeline), WriteOptions::default()).unwrap(),
+        )
+        .unwrap();
         let frame = Tensor::zeros([1, 3, 1, 2, 2], (Kind::Float, Device::Cpu));
         let failed = (0..100).find_map(|_| writing.write(frame.shallow_clone()).err()).unwrap();
         assert!(failed.to_string().contains("a.doc"), "{failed}");

@@ -217,7 +217,10 @@ fn wrapper_prefixes_are_removed_from_checkpoints_and_nan_parameters_are_named() 
     let output = bench.vidtok(&convert("wrapped.safetensors")).assert().success().get_output().clone();
     let said = String::from_utf8(output.stderr).unwrap();
     let expected = format!("from {} keys", names.len());
-    assert!(said.starts_with("wrapped.safetensors: removed the prefix \"module.\"") && said.contains(&expected), "{said}");
+    assert!(
+        said.starts_with("wrapped.safetensors: removed the prefix \"module.\"") && said.contains(&expected),
+        "{said}"
+    );
     let converted = TensorFile::open(&bench.path("out.safetensors")).unwrap().tensors().unwrap();
     assert!(tensors.keys().eq(converted.keys()) && tensors.iter().all(|(key, value)| converted[key].equal(value)));
 

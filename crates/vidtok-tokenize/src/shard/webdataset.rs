@@ -50,7 +50,9 @@ pub(super) fn read(path: &Path, file: &File, latent: Latent) -> Result<Vec<Store
             videos.push(StoredVideo { entry, tensors: Vec::new() });
             continue;
         }
-        let Some(video) = videos.last_mut() else { return Err(wrong(format!("{name} precedes the first video's {JSON}"))) };
+        let Some(video) = videos.last_mut() else {
+            return Err(wrong(format!("{name} precedes the first video's {JSON}")));
+        };
         let layout = latent.layouts(video.entry.tokens).into_iter().nth(video.tensors.len());
         let Some(layout) = layout.filter(|layout| npy_name(&video.entry, layout) == name) else {
             return Err(wrong(format!("{name} is not the next file of video {:?}", video.entry.key)));

@@ -1,8 +1,9 @@
 //! Fuzz targets for all readers of untrusted files.
 //!
-//! A [`Target`] reads a file and checks the result. Files are made from valid ones by [`mutate`], which knows the formats and
-//! corrects lengths and checksums, so that mutations reach the code behind those checks. The tests read a fixed number of such
-//! files; `cargo xtask fuzz` continues until it is stopped, guided by coverage. See `docs/TESTING.md`.
+//! A [`Target`] reads a file and checks the result. Files are made from valid ones by [`mutate`], which knows the
+//! formats and corrects lengths and checksums, so that mutations reach the code behind those checks. The tests read a
+//! fixed number of such files; `cargo xtask fuzz` continues until it is stopped, guided by coverage. See
+//! `docs/TESTING.md`.
 //!
 //! ```
 //! let target = vidtok_fuzz::TARGETS[0];

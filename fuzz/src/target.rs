@@ -10,8 +10,8 @@ pub type Outcome = Result<(), Box<dyn Error>>;
 /// The memory that any reader may allocate for models, buffers and messages, in bytes.
 const MEMORY: usize = 4 << 20;
 
-/// The additional bytes of memory that a reader may allocate per byte of the file. Pickles need the most, since each of their
-/// bytes may be a value.
+/// The additional bytes of memory that a reader may allocate per byte of the file. Pickles need the most, since each of
+/// their bytes may be a value.
 const MEMORY_PER_BYTE: usize = 128;
 
 /// A reader to fuzz.
@@ -34,8 +34,8 @@ impl Target {
     /// The reader's error, if it refuses the file.
     ///
     /// # Panics
-    /// If the reader panics, its result is wrong, it allocates too much memory, or its error message has several lines that do
-    /// not come from the file.
+    /// If the reader panics, its result is wrong, it allocates too much memory, or its error message has several lines
+    /// that do not come from the file.
     pub fn check(&self, file: &[u8]) -> Outcome {
         let mut outcome = Ok(());
         let memory = allocation_counter::measure(|| outcome = (self.read)(file));

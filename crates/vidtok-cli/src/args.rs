@@ -57,8 +57,8 @@ pub(crate) struct ComputeArgs {
 /// How much memory to use.
 #[derive(Debug, Args)]
 pub(crate) struct MemoryArgs {
-    /// Memory limit, such as 2GiB or 800MiB. To fit, the work is split into shorter chunks and strips of rows, which does
-    /// not change the result. By default nearly all free memory
+    /// Memory limit, such as 2GiB or 800MiB; by default nearly all free memory. The work is split into shorter chunks
+    /// and strips of rows to fit, which does not change the result
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     max_memory: Option<u64>,
 }
@@ -69,8 +69,8 @@ impl MemoryArgs {
         self.max_memory.map(|limit| limit / 8)
     }
 
-    /// Plans the work on a clip of `[t, h, w]`, besides which this process holds `buffers` bytes of frames, and prints the
-    /// plan for users who watch or who set a limit.
+    /// Plans the work on a clip of `[t, h, w]`, besides which this process holds `buffers` bytes of frames, and prints
+    /// the plan for users who watch or who set a limit.
     pub(crate) fn plan(
         &self,
         tokenizer: &Tokenizer,
@@ -96,10 +96,10 @@ impl MemoryArgs {
 /// How pixels are read.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ReadArgs {
-    /// High dynamic range (PQ, HLG): tone-map converts it to BT.709, keep only reduces its signal to 8 bits
+    /// High dynamic range (PQ, HLG): tone-map converts it to BT.709, keep stores its signal unchanged in 8 bits
     #[arg(long, value_enum, default_value_t = HdrChoice::ToneMap)]
     hdr: HdrChoice,
-    /// Deinterlace interlaced video, one frame for each; by default its fields stay woven
+    /// Deinterlace interlaced video without changing its frame rate; by default its fields stay woven
     #[arg(long)]
     deinterlace: bool,
 }
@@ -148,11 +148,12 @@ pub(crate) struct FrameArgs {
     /// Sample a video file at about this many frames per second; for a tensor: its frames per second
     #[arg(long, value_parser = parse_rate)]
     pub(crate) fps: Option<FrameRate>,
-    /// Frames per second of an input that is a folder of frames (PNG, JPEG), a pattern such as frames/%06d.png, or an image
+    /// Frames per second of an input that is a folder of frames (PNG, JPEG), a pattern such as frames/%06d.png, or an
+    /// image
     #[arg(long, value_name = "RATE", default_value_t = InputOptions::FRAME_RATE, value_parser = parse_rate)]
     pub(crate) frame_rate: FrameRate,
-    /// For non-causal models: frames that each window of 16 shares with the previous one, where the two are cross-faded.
-    /// The number of tokens grows accordingly
+    /// For non-causal models: frames that each window of 16 shares with the previous one, where the two are
+    /// cross-faded. The number of tokens grows accordingly
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=12))]
     pub(crate) overlap: i64,
     #[command(flatten)]
@@ -279,7 +280,8 @@ impl ModelArgs {
     }
 }
 
-/// Reads the weights of a file, or its averaged weights if `ema`, and reports prefixes that were removed from their names.
+/// Reads the weights of a file, or its averaged weights if `ema`, and reports prefixes that were removed from their
+/// names.
 pub(crate) fn read_weights(path: &Path, ema: bool, config: &Config) -> anyhow::Result<Weights> {
     let mut weights = Weights::read(path)?;
     if weights.unwrapped() > 0 {

@@ -25,7 +25,8 @@ use crate::terminal::error_line::error_line;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse(); // exits with status 2 on wrong usage
-    // libtorch's errors, such as running out of memory, arrive as panics. They are printed below, on one line like all others.
+    // libtorch's errors, such as running out of memory, arrive as panics. They are printed below, on one line like all
+    // others.
     panic::set_hook(Box::new(|panic| {
         if let Some(trace) = panic_trace(panic, &Backtrace::capture()) {
             trace.lines().for_each(|line| eprintln!("{line}"));

@@ -23,8 +23,8 @@ fn failures(seeds: Range<u64>) -> Vec<String> {
     let model = ["--model", "model.safetensors", "--threads", "1"];
     let run = |command: &str, rest: &[&str]| -> Result<(), String> {
         let output = bench.vidtok(&[&[command], &model[..], rest].concat()).output().unwrap();
-        let said = || format!("{command}: {}", String::from_utf8_lossy(&output.stderr));
-        output.status.success().then_some(()).ok_or_else(said)
+        let printed = || format!("{command}: {}", String::from_utf8_lossy(&output.stderr));
+        output.status.success().then_some(()).ok_or_else(printed)
     };
     let mut wrong = Vec::new();
     let mut expected = BTreeMap::new();

@@ -12,9 +12,9 @@ use vidtok_torch::{TensorFile, write_tensors};
 fn encode_within(bench: &Bench, budget: &str) -> (String, Tensor) {
     let arguments =
         ["encode", "--model", "model.safetensors", "--max-memory", budget, "x.safetensors", "z.safetensors"];
-    let said = bench.vidtok(&arguments).assert().success().get_output().stderr.clone();
+    let printed = bench.vidtok(&arguments).assert().success().get_output().stderr.clone();
     (
-        String::from_utf8(said).unwrap(),
+        String::from_utf8(printed).unwrap(),
         TensorFile::open(&bench.path("z.safetensors")).unwrap().tensor("latent").unwrap(),
     )
 }
@@ -45,10 +45,10 @@ fn verify_compares_chunks_and_strips_with_the_whole_clip() {
     for (causality, config) in [("v1.1", KL), ("v1.0", FSQ), ("noncausal", KL)] {
         let bench = Bench::new(causality, config);
         bench.video("x.mp4", 9, [20, 30], "25");
-        let mut said = bench.vidtok(&["verify", "--model", "model.safetensors", "--max-frames", "7", "x.mp4"]);
-        let said = String::from_utf8(said.assert().success().get_output().stdout.clone()).unwrap();
-        assert!(said.starts_with("7 frames of 30x20; largest difference"), "{said}");
-        assert!(said.lines().count() > 4, "{said}");
+        let mut printed = bench.vidtok(&["verify", "--model", "model.safetensors", "--max-frames", "7", "x.mp4"]);
+        let printed = String::from_utf8(printed.assert().success().get_output().stdout.clone()).unwrap();
+        assert!(printed.starts_with("7 frames of 30x20; largest difference"), "{printed}");
+        assert!(printed.lines().count() > 4, "{printed}");
     }
 }
 

@@ -14,8 +14,8 @@ use tch::{Kind, Tensor};
 use training_bench::{TrainingBench, finished};
 use vidtok_torch::TensorFile;
 
-/// Two stages with everything that processes must agree on: noise, discriminator, LeCAM, averages. Enough checkpoints are
-/// kept for the tests to wait for one of them.
+/// Two stages with everything that processes must agree on: noise, discriminator, LeCAM, averages. Enough checkpoints
+/// are kept for the tests to wait for one of them.
 const TRAIN: &str = r#"
 [train]
 seed = 3
@@ -91,17 +91,17 @@ fn a_killed_process_ends_the_run_at_once_and_any_number_of_processes_resumes_it(
         let victims = children(launcher.id());
         signal("-KILL", victims[victim]);
         let output = launcher.wait_with_output().unwrap();
-        let complained = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success());
-        assert!(complained.contains(&format!("process {victim} of 2 was killed by signal 9")), "{complained}");
+        assert!(stderr.contains(&format!("process {victim} of 2 was killed by signal 9")), "{stderr}");
         // This shows that it ended at once: a process that does not exit in time is killed and prints nothing.
         let other = format!("process {} of 2 has lost the others", 1 - victim);
-        assert!(complained.contains(&other), "{complained}");
-        assert!(complained.contains(&format!("--resume {out}/tiny_kl")), "{complained}");
+        assert!(stderr.contains(&other), "{stderr}");
+        assert!(stderr.contains(&format!("--resume {out}/tiny_kl")), "{stderr}");
 
         let folder = format!("{out}/tiny_kl");
-        let (said, _) = bench.finish(&["--resume", &folder, "--nproc", next]);
-        assert!(said.contains("resumes"), "{said}");
+        let (stdout, _) = bench.finish(&["--resume", &folder, "--nproc", next]);
+        assert!(stdout.contains("resumes"), "{stdout}");
         let distance = distance(&bench, [&out, "alone"]);
         println!("{out}, resumed by {next}: {distance:.1e}");
         assert!(distance < 1e-5, "{distance}");
@@ -117,10 +117,10 @@ fn a_signal_to_one_process_stops_all_with_a_checkpoint_to_resume_from() {
         processes.extend(children(launcher.id()));
         signal("-TERM", if signalled == "launcher" { launcher.id() } else { processes[processes.len() - 1] });
         let output = launcher.wait_with_output().unwrap();
-        let complained = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(143), "{complained}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(143), "{stderr}");
         assert_eq!(
-            complained,
+            stderr,
             format!("stopped; to continue: vidtok train --resume {signalled}/tiny_kl\n"),
             "printed once"
         );
@@ -150,21 +150,21 @@ fn a_signal_to_one_process_stops_all_with_a_checkpoint_to_resume_from() {
 #[test]
 fn indivisible_batches_and_incomplete_or_nested_launches_are_refused_in_one_line() {
     let bench = bench(2);
-    let complaint = |output: Output| {
+    let stderr_of = |output: Output| {
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let output = bench.train(&["--config", "tiny.toml", "--nproc", "4"]).output().unwrap();
-    assert!(complaint(output).contains("a batch of 6 clips has no equal parts for 4 processes"));
+    assert!(stderr_of(output).contains("a batch of 6 clips has no equal parts for 4 processes"));
     assert!(!bench.path("runs").exists());
     let mut command = bench.train(&["--config", "tiny.toml", "--nproc", "2"]);
     command.env("RANK", "0").env("WORLD_SIZE", "2");
-    assert!(complaint(command.output().unwrap()).contains("was itself started by a launcher"));
+    assert!(stderr_of(command.output().unwrap()).contains("was itself started by a launcher"));
     let mut command = bench.train(&["--config", "tiny.toml"]);
-    assert!(complaint(command.env("RANK", "0").output().unwrap()).contains("WORLD_SIZE is not"));
+    assert!(stderr_of(command.env("RANK", "0").output().unwrap()).contains("WORLD_SIZE is not"));
     let mut command = bench.train(&["--config", "tiny.toml"]);
     command.env("RANK", "0").env("WORLD_SIZE", "2");
-    assert!(complaint(command.output().unwrap()).contains("MASTER_ADDR"));
+    assert!(stderr_of(command.output().unwrap()).contains("MASTER_ADDR"));
 }
 
 /// The program that `VIDTOK_TORCHRUN` names, or torchrun in the PATH.
@@ -185,8 +185,8 @@ fn torchrun_launches_a_run() {
     let mut command = Command::new(torchrun);
     command.args(["--standalone", "--nproc-per-node", "2", "--no-python", env!("CARGO_BIN_EXE_vidtok"), "train"]);
     command.args(["--config", "tiny.toml", "--out", "torchrun"]).current_dir(bench.folder.path());
-    let (said, _) = finished(&command.output().unwrap());
-    assert!(said.contains("processes      2"), "{said}");
+    let (stdout, _) = finished(&command.output().unwrap());
+    assert!(stdout.contains("processes      2"), "{stdout}");
     bench.finish(&["--config", "tiny.toml", "--out", "alone"]);
     let distance = distance(&bench, ["torchrun", "alone"]);
     assert!(distance < 1e-5, "{distance}");

@@ -27,18 +27,18 @@ fn tokenize(bench: &Bench, out: &str, arguments: &[&str]) -> Command {
 }
 
 fn finish(mut command: Command) -> String {
-    said(&command.output().unwrap())
+    stdout_of(&command.output().unwrap())
 }
 
-fn said(output: &Output) -> String {
-    let [said, complained] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    assert!(output.status.success(), "{complained}");
-    said
+fn stdout_of(output: &Output) -> String {
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{stderr}");
+    stdout
 }
 
 /// The number of videos that a run reports as tokenized.
-fn tokenized(said: &str) -> u64 {
-    let line = said.lines().find_map(|line| line.strip_prefix("tokenized")).unwrap();
+fn tokenized(printed: &str) -> u64 {
+    let line = printed.lines().find_map(|line| line.strip_prefix("tokenized")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
@@ -161,7 +161,7 @@ fn kill_at_random(bench: &Bench, arguments: &[&str]) -> usize {
         std::thread::sleep(each.mul_f64(target.fract()));
         if run.has_ended() {
             // It was faster than the first run, as happens on a busy machine: start again.
-            said(&run.output());
+            stdout_of(&run.output());
             fs::remove_dir_all(bench.path("killed")).unwrap();
             (kills, ends) = (0, ends + 1);
             assert!(ends < 5, "runs finish before they can be killed");
@@ -208,7 +208,7 @@ fn concurrent_workers_divide_the_videos_and_end_with_the_bytes_of_one_worker() {
     let arguments = ["--shard-videos", "4"];
     assert_eq!(tokenized(&finish(tokenize(&bench, "alone", &arguments))), 30);
     let runs = [(); 2].map(|()| Running::start(tokenize(&bench, "shared", &arguments)));
-    let counts = runs.map(|run| tokenized(&said(&run.output())));
+    let counts = runs.map(|run| tokenized(&stdout_of(&run.output())));
     assert_eq!(counts.iter().sum::<u64>(), 30, "{counts:?}");
     assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
     assert!(files(&bench.path("alone")) == files(&bench.path("shared")));
@@ -256,8 +256,8 @@ fn a_table_selects_the_videos_and_detokenize_restores_them() {
     };
     let settings = ["--size", "16", "--crop", "16,12", "--fps", "6", "--format", "webdataset"];
     let output = tokenize(&settings).assert().success().get_output().clone();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("dataset        3 videos (0 skipped)") && said.contains("bits per pixel"), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("dataset        3 videos (0 skipped)") && printed.contains("bits per pixel"), "{printed}");
     let refused = tokenize(&settings[..4]).assert().code(1).get_output().clone();
     let refused = String::from_utf8(refused.stderr).unwrap();
     assert!(refused.contains("fps = 6.0, not null"), "{refused}");
@@ -323,8 +323,8 @@ fn ten_thousand_videos_need_no_more_memory_or_files_than_the_first_thousand() {
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-    let said = said(&run.output());
-    eprintln!("{said}half of the videos took {halfway:.0?}; the first shard after the restart took {restart:.1?}");
+    let printed = stdout_of(&run.output());
+    eprintln!("{printed}half of the videos took {halfway:.0?}; the first shard after the restart took {restart:.1?}");
     eprintln!("open files and bytes of memory: {early:?} in the first tenth, {late:?} later");
     assert!(late.0 <= early.0 + 8 && late.1 as f64 <= 1.1 * early.1 as f64 + 2e7, "{early:?} {late:?}");
 }

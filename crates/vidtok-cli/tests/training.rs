@@ -154,9 +154,9 @@ fn a_killed_run_with_bad_videos_ends_with_the_weights_of_an_uninterrupted_run() 
 fn stop_run(child: Child, signal: &str, status: i32) -> String {
     assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
-    let complained = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(status), "{complained}");
-    complained.lines().last().unwrap_or_default().to_owned()
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{stderr}");
+    stderr.lines().last().unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -180,9 +180,9 @@ fn a_stopped_run_saves_its_state_reports_it_by_its_status_and_resumes() {
 /// The line with which `vidtok train` fails.
 fn refused(bench: &TrainingBench, arguments: &[&str]) -> String {
     let output = bench.train(arguments).output().unwrap();
-    let complained = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && complained.lines().count() == 1, "{complained}");
-    complained
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && stderr.lines().count() == 1, "{stderr}");
+    stderr
 }
 
 #[test]
@@ -272,13 +272,13 @@ fn a_finished_run_that_gets_more_steps_ends_with_the_weights_of_a_longer_run() {
     let given = ["--config", "tiny.toml", "--out", "given", "--set", "train.stages.decoder.steps=2"];
     bench.finish(&given);
     let resume = ["--resume", "given/tiny_kl"];
-    let (said, _) = bench.finish(&resume);
+    let (stdout, _) = bench.finish(&resume);
     let hint = "already done   for more steps: vidtok train --resume given/tiny_kl --set train.stages.decoder.steps=N";
-    assert!(said.ends_with(&format!("{hint}\n")), "{said}");
+    assert!(stdout.ends_with(&format!("{hint}\n")), "{stdout}");
     let line = refused(&bench, &[&resume[..], &["--set", "train.batch_size=4"]].concat());
     assert!(line.contains("only numbers of steps can be set"), "{line}");
-    let (said, _) = bench.finish(&[&resume[..], &["--set", "train.stages.decoder.steps=4"]].concat());
-    assert!(said.contains("resumes        after 2 steps") && !said.contains("already done"), "{said}");
+    let (stdout, _) = bench.finish(&[&resume[..], &["--set", "train.stages.decoder.steps=4"]].concat());
+    assert!(stdout.contains("resumes        after 2 steps") && !stdout.contains("already done"), "{stdout}");
     assert!(results(&bench, "whole") == results(&bench, "given"));
     let steps = |run: &str| {
         let log = fs::read_to_string(bench.path(run).join("tiny_kl/decoder/log.jsonl")).unwrap();
@@ -314,8 +314,8 @@ fn a_damaged_newest_checkpoint_is_skipped_with_a_warning() {
         let path = bench.path("damaged/tiny_kl").join(lost);
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
     }
-    let (_, complained) = bench.finish(&["--resume", "damaged/tiny_kl"]);
-    assert!(complained.contains("step-00000009.safetensors") && complained.contains("hash"), "{complained}");
+    let (_, stderr) = bench.finish(&["--resume", "damaged/tiny_kl"]);
+    assert!(stderr.contains("step-00000009.safetensors") && stderr.contains("hash"), "{stderr}");
     assert!(results(&bench, "whole") == results(&bench, "damaged"));
 }
 
@@ -328,15 +328,15 @@ fn a_recipe_fine_tunes_a_model_or_a_checkpoint() {
     let state = "first/tiny_kl/decoder/checkpoints/step-00000005.safetensors";
     for start in ["first/tiny_kl/decoder/model.safetensors", state] {
         let arguments = ["--config", "tiny.toml", "--recipe", "recipe.toml", "--init-from", start, "--out", "tuned"];
-        let (said, _) = bench.finish(&[&arguments[..], &["--set", "train.optimizer.lr=1e-4"]].concat());
-        assert!(said.contains("before") && said.contains("after"), "{said}");
+        let (stdout, _) = bench.finish(&[&arguments[..], &["--set", "train.optimizer.lr=1e-4"]].concat());
+        assert!(stdout.contains("before") && stdout.contains("after"), "{stdout}");
     }
     let stored = fs::read_to_string(bench.path("tuned/tiny_kl/config.toml")).unwrap();
     assert!(stored.contains("init_from") && stored.contains("0.0001"), "{stored}");
     fs::write(bench.path("recipe.toml"), format!("{recipe}\n[model]\nch = 4\n")).unwrap();
     let output = bench.train(&["--config", "tiny.toml", "--recipe", "recipe.toml"]).output().unwrap();
-    let complained = String::from_utf8(output.stderr).unwrap();
-    assert!(complained.contains("recipe.toml") && complained.contains("model"), "{complained}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("recipe.toml") && stderr.contains("model"), "{stderr}");
 }
 
 #[test]
@@ -347,17 +347,17 @@ fn a_folder_without_a_table_is_trained_on_and_too_short_videos_are_refused_with_
     video(&bench, "videos/b.mkv", 2);
     fs::write(bench.path("videos/notes.txt"), "").unwrap();
     let dry = ["--config", "tiny.toml", "--data", "videos", "--dry-run"];
-    let (said, complained) = bench.finish(&dry);
-    assert!(said.contains("folder = \"videos\""), "{said}");
-    assert!(complained.contains("videos: left out: 1 file (.txt 1)"), "{complained}");
+    let (stdout, stderr) = bench.finish(&dry);
+    assert!(stdout.contains("folder = \"videos\""), "{stdout}");
+    assert!(stderr.contains("videos: left out: 1 file (.txt 1)"), "{stderr}");
     fs::write(bench.path("list.csv"), "videos\nvideos/b.mkv\n").unwrap();
-    let (said, _) = bench.finish(&["--config", "tiny.toml", "--data", "list.csv", "--dry-run"]);
-    assert!(said.contains("table = \"list.csv\""), "{said}");
+    let (stdout, _) = bench.finish(&["--config", "tiny.toml", "--data", "list.csv", "--dry-run"]);
+    assert!(stdout.contains("table = \"list.csv\""), "{stdout}");
     // Videos of 20 frames at 25 a second.
     let long = bench.train(&[&dry[..], &["--set", "train.data.frames=81"]].concat()).output().unwrap();
-    let complained = String::from_utf8(long.stderr).unwrap();
+    let stderr = String::from_utf8(long.stderr).unwrap();
     for part in ["none of 2 video(s)", "takes 6.48 s", "longest has 0.80 s", "data.held_out", "data.frames"] {
-        assert!(complained.contains(part), "{part}: {complained}");
+        assert!(stderr.contains(part), "{part}: {stderr}");
     }
     assert_eq!(long.status.code(), Some(1));
 }
@@ -381,9 +381,9 @@ fn an_index_that_is_a_pipe_or_a_link_is_not_written_to() {
 #[test]
 fn a_dry_run_prints_the_plan_and_trains_nothing() {
     let bench = TrainingBench::new(TRAIN);
-    let (said, _) = bench.finish(&["--config", "tiny.toml", "--dry-run"]);
+    let (stdout, _) = bench.finish(&["--config", "tiny.toml", "--dry-run"]);
     for part in ["[train]", "parameters", "activations", "stage          decoder"] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(stdout.contains(part), "{part}: {stdout}");
     }
     let left: Vec<_> = fs::read_dir(bench.path("runs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");

@@ -1,7 +1,7 @@
 //! Tensors that are computed from their names, so that weights and inputs need no files.
 //!
-//! Value `i` of the tensor `name` is the splitmix64 mix (Steele, Lea, Flood 2014) of `(crc32(name) << 32) + i`. Its upper 24
-//! bits become a float32 in [-1, 1) without rounding, so that every language computes the same numbers.
+//! Value `i` of the tensor `name` is the splitmix64 mix (Steele, Lea, Flood 2014) of `(crc32(name) << 32) + i`. Its
+//! upper 24 bits become a float32 in [-1, 1) without rounding, so that every language computes the same numbers.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ pub fn unit(name: &str, shape: &[i64], salt: u32) -> Tensor {
 
 /// Plausible values for the parameter `name`, float32 of `shape` on the CPU.
 ///
-/// The last component of the name and the shape determine the range: mix factors are near 2, gains and variances near 1,
-/// biases near 0, and kernels have variance 1 / fan-in.
+/// The last component of the name and the shape determine the range: mix factors are near 2, gains and variances near
+/// 1, biases near 0, and kernels have variance 1 / fan-in.
 pub fn weight(name: &str, shape: &[i64], salt: u32) -> Tensor {
     let leaf = name.rsplit('.').next().unwrap_or(name);
     match leaf {

@@ -39,9 +39,9 @@ models! {
 
 /// The reference outputs of a model, float32 on the CPU unless stated otherwise.
 ///
-/// The weights are `weight("encoder...", .., 0)` and `weight("decoder...", .., 0)` at `ch` base channels; the input
-/// is `unit("input", [1, 3, frames, height, width], 0)`. Implementations agree within 1e-4 absolute. An index may differ where
-/// the bounded value is within 1e-4 of a rounding boundary.
+/// The weights are `weight("encoder...", .., 0)` and `weight("decoder...", .., 0)` at `ch` base channels; the input is
+/// `unit("input", [1, 3, frames, height, width], 0)`. Implementations agree within 1e-4 absolute. An index may differ
+/// where the bounded value is within 1e-4 of a rounding boundary.
 #[derive(Debug)]
 pub struct Golden {
     /// The number of input frames.

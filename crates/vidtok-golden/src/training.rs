@@ -7,8 +7,9 @@ use serde::Deserialize;
 /// A training run.
 ///
 /// The weights are `weight(name, .., 0)` under the published names, including `loss.*` and, for LPIPS,
-/// `loss.perceptual_loss.*`. The clips are 0.8 times `unit("input", [batch, 3, frames, height, width], 0)` in every step. The KL
-/// latent is the mean, the discriminator trains from the first step, and both optimizers are Adam with learning rate `lr`.
+/// `loss.perceptual_loss.*`. The clips are 0.8 times `unit("input", [batch, 3, frames, height, width], 0)` in every
+/// step. The KL latent is the mean, the discriminator trains from the first step, and both optimizers are Adam with
+/// learning rate `lr`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingRun {
@@ -32,8 +33,8 @@ pub struct TrainingRun {
     pub disc_start: u64,
     /// Whether the encoder is frozen.
     pub fix_encoder: bool,
-    /// The logged values of each step, under the reference's names. Implementations agree to 1e-3 relative in the first step,
-    /// and to a few percent later, since Adam's first step follows the signs of the gradients.
+    /// The logged values of each step, under the reference's names. Implementations agree to 1e-3 relative in the first
+    /// step, and to a few percent later, since Adam's first step follows the signs of the gradients.
     pub steps: Vec<BTreeMap<String, f64>>,
     /// For each parameter after the last step: the mean of its absolute change over all steps, and its mean.
     pub after: BTreeMap<String, [f64; 2]>,

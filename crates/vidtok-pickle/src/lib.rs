@@ -1,5 +1,5 @@
-//! Reads Python pickles without executing them: containers, numbers, strings, NumPy arrays, and the tensors of `torch.save`
-//! as references to their storages.
+//! Reads Python pickles without executing them: containers, numbers, strings, NumPy arrays, and the tensors of
+//! `torch.save` as references to their storages.
 //!
 //! A pickle can make Python run any command. This reader treats it as data: it never calls the functions that a pickle
 //! names, and it refuses all except a list of functions that construct plain data.

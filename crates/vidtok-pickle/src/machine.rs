@@ -1,12 +1,12 @@
 //! The stack machine that evaluates a pickle to plain data.
 //!
-//! A pickle (PEP 307, PEP 3154, PEP 574; `pickletools` documents the opcodes) is a small program for a stack machine. This
-//! machine knows the opcodes of protocols 2 to 5 that `torch.save` writes. It calls nothing, and refuses all functions that
-//! [`globals`](crate::globals) does not list.
+//! A pickle (PEP 307, PEP 3154, PEP 574; `pickletools` documents the opcodes) is a small program for a stack machine.
+//! This machine knows the opcodes of protocols 2 to 5 that `torch.save` writes. It calls nothing, and refuses all
+//! functions that [`globals`](crate::globals) does not list.
 //!
-//! Values live in one arena and refer to each other by [`Id`], since a pickle may share values and contain cycles. Nothing
-//! here is recursive, and each opcode creates at most a constant number of values, so the limit on opcodes bounds time and
-//! memory.
+//! Values live in one arena and refer to each other by [`Id`], since a pickle may share values and contain cycles.
+//! Nothing here is recursive, and each opcode creates at most a constant number of values, so the limit on opcodes
+//! bounds time and memory.
 
 use std::collections::HashMap;
 
@@ -311,8 +311,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Applies the state of a NumPy array or element type. Other states are ignored, such as a dictionary's, which is what
-    /// `torch` calls `_metadata`.
+    /// Applies the state of a NumPy array or element type. Other states are ignored, such as a dictionary's, which is
+    /// what `torch` calls `_metadata`.
     fn set_state(&mut self, state: Id) -> Step {
         let top = self.top()?;
         let changed = match *self.get(top) {

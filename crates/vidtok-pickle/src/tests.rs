@@ -125,7 +125,8 @@ fn damaged_pickles_are_refused() {
     }
 }
 
-/// `{"c": [[0, 1, 2], [3, 4, 5]], "f": the same in Fortran order}` of float32, in protocol 3 (NumPy 2.4) and in protocol 5.
+/// `{"c": [[0, 1, 2], [3, 4, 5]], "f": the same in Fortran order}` of float32, in protocol 3 (NumPy 2.4) and in
+/// protocol 5.
 const ARRAYS: &[u8] = b"\x80\x03}q\x00(X\x01\x00\x00\x00cq\x01cnumpy._core.multiarray\n_reconstruct\nq\x02cnumpy\n\
     ndarray\nq\x03K\x00\x85q\x04C\x01bq\x05\x87q\x06Rq\x07(K\x01K\x02K\x03\x86q\x08cnumpy\ndtype\nq\tX\x02\x00\
     \x00\x00f4q\n\x89\x88\x87q\x0bRq\x0c(K\x03X\x01\x00\x00\x00<q\rNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00\

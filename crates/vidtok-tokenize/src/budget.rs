@@ -1,7 +1,7 @@
 //! Memory plans that are the same for all workers.
 //!
-//! Chunks and strips may change the rounding of the last bits. For shards that are equal to the byte, the plan must therefore
-//! not depend on how much memory a process happens to hold.
+//! Chunks and strips may change the rounding of the last bits. For shards that are equal to the byte, the plan must
+//! therefore not depend on how much memory a process happens to hold.
 
 use tch::Device;
 use vidtok::{Error, MemoryPlan, Tokenizer, Window, Work};

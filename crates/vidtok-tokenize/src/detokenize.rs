@@ -23,7 +23,8 @@ pub struct DetokenizeOptions {
     pub data: PathBuf,
     /// The folder for the videos, which are named `KEY.mp4`.
     pub out: PathBuf,
-    /// Patterns of keys or paths, where `*` matches any characters and `?` matches one. If empty, all videos are decoded.
+    /// Patterns of keys or paths, where `*` matches any characters and `?` matches one. If empty, all videos are
+    /// decoded.
     pub only: Vec<String>,
     /// The memory limit in bytes; on a GPU, without the weights.
     pub max_memory: u64,
@@ -33,12 +34,12 @@ pub struct DetokenizeOptions {
     pub stop: Arc<AtomicBool>,
 }
 
-/// Decodes videos from the finished shards of a dataset, without sound, and returns their number. Each finished video and
-/// what was changed or lost in it are reported to `observe`.
+/// Decodes videos from the finished shards of a dataset, without sound, and returns their number. Each finished video
+/// and what was changed or lost in it are reported to `observe`.
 ///
 /// # Errors
-/// If the folder holds no dataset or one of other weights, a shard is damaged, a pattern matches no video, a video cannot be
-/// written, or the work was stopped. Videos that were restored before are kept.
+/// If the folder holds no dataset or one of other weights, a shard is damaged, a pattern matches no video, a video
+/// cannot be written, or the work was stopped. Videos that were restored before are kept.
 pub fn detokenize(
     tokenizer: &Tokenizer,
     options: &DetokenizeOptions,

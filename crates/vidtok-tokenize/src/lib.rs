@@ -1,7 +1,7 @@
 //! Tokenizes folders of videos into sharded datasets, for training generative models, and decodes them again.
 //!
-//! Any number of machines may run [`tokenize`] at once. It can be killed and restarted at any moment; the shards are equal
-//! to the byte. `docs/TOKEN_DATASETS.md` specifies the files for other readers.
+//! Any number of machines may run [`tokenize`] at once. It can be killed and restarted at any moment; the shards are
+//! equal to the byte. `docs/TOKEN_DATASETS.md` specifies the files for other readers.
 //!
 //! Codebook indices are packed into as few bits as they need:
 //!
@@ -34,8 +34,8 @@
 //! # Ok::<(), vidtok_tokenize::TokenizeError>(())
 //! ```
 //!
-//! The modules build on each other in this order: `storage` (what is stored of a video), `dataset` (settings and folder),
-//! `shard` (files), `summary` (statistics and manifest), `run` (the work), `detokenize`.
+//! The modules build on each other in this order: `storage` (what is stored of a video), `dataset` (settings and
+//! folder), `shard` (files), `summary` (statistics and manifest), `run` (the work), `detokenize`.
 
 mod budget;
 mod dataset;

@@ -28,7 +28,8 @@ fn seeds() -> Vec<Vec<u8>> {
     seed.map(|seed| seed.to_string().into_bytes()).into()
 }
 
-/// Checks that the settings stay the same when they are written and read again, and that shards opened with them are readable.
+/// Checks that the settings stay the same when they are written and read again, and that shards opened with them are
+/// readable.
 fn read(file: &[u8]) -> Outcome {
     scratch::with_file("dataset.json", file, |path| {
         let Some(folder) = path.parent() else { panic!("the path has no folder") };

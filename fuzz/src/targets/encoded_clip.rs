@@ -36,8 +36,8 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Checks that a clip stays the same when it is written and read again, and that a model that accepts it decodes it to the
-/// expected size.
+/// Checks that a clip stays the same when it is written and read again, and that a model that accepts it decodes it to
+/// the expected size.
 fn read(file: &[u8]) -> Outcome {
     scratch::with_file("a.safetensors", file, |path| {
         let read = EncodedFile::read(path)?;

@@ -56,7 +56,8 @@ fn latent(t: i64) -> Tensor {
     clip(t, 4).slice(3, 0, SIZE / 2, 1).slice(4, 0, SIZE / 2, 1)
 }
 
-/// Checks that a restored stream can be saved, and that it and its copy continue in the same way, with frames or with an error.
+/// Checks that a restored stream can be saved, and that it and its copy continue in the same way, with frames or with
+/// an error.
 fn read(file: &[u8]) -> Outcome {
     with_models(|[causal, _, windowed]| {
         scratch::with_file(NAME, file, |path| {

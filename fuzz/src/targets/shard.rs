@@ -82,8 +82,8 @@ fn webdataset_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Checks that all tokens of a shard can be read and are in range, that others cannot be read, and that a tiny model decodes
-/// them or refuses them.
+/// Checks that all tokens of a shard can be read and are in range, that others cannot be read, and that a tiny model
+/// decodes them or refuses them.
 fn read(name: &str, file: &[u8]) -> Outcome {
     scratch::with_file(name, file, |path| {
         let outcomes = [INDICES, MOMENTS].map(|latent| {

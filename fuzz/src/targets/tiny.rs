@@ -17,8 +17,8 @@ thread_local! {
     });
 }
 
-/// Calls `then` with three models that compress 2x2x2: a continuous one with 4 channels, a discrete one with 512 codes, and a
-/// non-causal variant of the first.
+/// Calls `then` with three models that compress 2x2x2: a continuous one with 4 channels, a discrete one with 512 codes,
+/// and a non-causal variant of the first.
 pub(super) fn with_models<T>(then: impl FnOnce([&Tokenizer; 3]) -> T) -> T {
     MODELS.with(|models| then(models.each_ref()))
 }

@@ -31,8 +31,8 @@ pub(crate) struct DecodeArgs {
     fps: Option<FrameRate>,
     /// Encoded clip (written by `vidtok encode`); - for standard input
     input: PathBuf,
-    /// Video file to write, or .safetensors for a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard output, as a
-    /// video (Matroska) if its frame rate is known and as a tensor otherwise
+    /// Video file to write, or .safetensors for a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard output, as
+    /// a video (Matroska) if its frame rate is known and as a tensor otherwise
     output: PathBuf,
 }
 

@@ -28,7 +28,8 @@ pub(crate) struct EncodeArgs {
     /// Sample the continuous latent with this seed; by default it is the mean
     #[arg(long)]
     seed: Option<u64>,
-    /// Video file, folder of frames (PNG, JPEG), image, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1];
+    /// Video file, folder of frames (PNG, JPEG), image, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1,
+    /// 1];
     /// - for standard input
     input: PathBuf,
     /// Encoded clip to write (.safetensors); - for standard output

@@ -24,7 +24,8 @@ const INCOMPLETE: u8 = 3;
 /// The report, in the folder of the results.
 const PAGE: &str = "report.html";
 
-/// Arguments of `vidtok evaluate`. Exits with status 3 if the results are written but do not cover all requested videos.
+/// Arguments of `vidtok evaluate`. Exits with status 3 if the results are written but do not cover all requested
+/// videos.
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {
     /// One-file model

@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
         }
         let video = video.finish();
         if let Some((kind, value)) = video.not_finite() {
-            bail!("{} and {}: {} is not finite, but {value}", a.display(), b.display(), kind.key());
+            bail!("{} and {}: {} is {value}; expected a finite number", a.display(), b.display(), kind.key());
         }
         all.add(&video);
         bar.inc(1);
@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
     for kind in kinds {
         match all.value(kind) {
             Some(value) if value.is_finite() => lines.push(format!("{:<13} {value:.6}", kind.label())),
-            Some(value) => bail!("{} is not finite, but {value}", kind.key()),
+            Some(value) => bail!("{} is {value}; expected a finite number", kind.key()),
             None => bail!("{}: {}", kind.key(), all.lacks(kind)),
         }
     }

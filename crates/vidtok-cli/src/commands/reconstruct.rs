@@ -13,7 +13,7 @@ use crate::args::{ComputeArgs, FrameArgs, MemoryArgs, ModelArgs, WriteArgs};
 use crate::io::clip::Clip;
 use crate::io::output::Output;
 use crate::io::pipeline::{ReadAhead, WriteBehind};
-use crate::io::standard::{Input, print_beside, with_input};
+use crate::io::standard::{Input, print_result, with_input};
 use crate::process::signals::{NOTHING_WRITTEN, stop_promptly};
 use crate::terminal::progress;
 
@@ -33,12 +33,13 @@ pub(crate) struct ReconstructArgs {
     /// Show the input to the left of its reconstruction
     #[arg(long)]
     side_by_side: bool,
-    /// Video file, folder of frames (PNG, JPEG), image, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1];
+    /// Video file, folder of frames (PNG, JPEG), image, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1,
+    /// 1];
     /// - for standard input
     input: PathBuf,
     /// Video file to write, with the sound, timing and pixel shape of the input, or .safetensors for a tensor "video"
-    /// [b, 3, t, h, w] in [-1, 1]; - for standard output, as a video (Matroska) if its frame rate is known and as a tensor
-    /// otherwise
+    /// [b, 3, t, h, w] in [-1, 1]; - for standard output, as a video (Matroska) if its frame rate is known and as a
+    /// tensor otherwise
     output: PathBuf,
 }
 
@@ -77,7 +78,7 @@ fn reconstruct(arguments: &ReconstructArgs, tokenizer: &Tokenizer, input: &Input
     bar.finish_and_clear();
     output.finish()?;
     if let Some(psnr) = psnr.value() {
-        print_beside(&arguments.output, &format!("{t} frames of {w}x{h}, PSNR {psnr:.2} dB"))?;
+        print_result(&arguments.output, &format!("{t} frames of {w}x{h}, PSNR {psnr:.2} dB"))?;
     }
     Ok(())
 }

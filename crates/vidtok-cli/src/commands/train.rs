@@ -25,8 +25,8 @@ pub(crate) struct TrainArgs {
     /// File with a [train] table that replaces the configuration's, such as configs/recipes/two_stage.toml
     #[arg(long, value_name = "TOML", conflicts_with = "resume")]
     recipe: Option<PathBuf>,
-    /// Train on the videos of this folder, or of a CSV with a column `videos` of paths relative to it, instead of those in
-    /// the configuration
+    /// Train on the videos of this folder, or of a CSV with a column `videos` of paths relative to it, instead of those
+    /// in the configuration
     #[arg(long, value_name = "DIR|CSV", conflicts_with = "resume")]
     data: Option<PathBuf>,
     /// Start from these weights: .ckpt, .pt or .safetensors

@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
     let [t, h, w] = [size[2], size[3], size[4]];
     let model = &tokenizer.config().model;
     let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
-    // A non-causal model gathers its input into windows, whatever the chunks.
+    // A non-causal model gathers its input into windows, regardless of the chunks.
     let chunks: Vec<i64> = match model.causality.is_causal() {
         true => [1, f_t, 2 * f_t + 1, t].into_iter().filter(|&chunk| chunk <= t).collect(),
         false => vec![t],

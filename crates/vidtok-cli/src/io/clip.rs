@@ -111,8 +111,8 @@ impl Clip {
         self.timeline().map(Timeline::pixel_aspect).unwrap_or_default()
     }
 
-    /// Shortens the chunks of a video that is resized, so that the frames at the source's resolution take at most this many
-    /// bytes; a chunk has at least one frame.
+    /// Shortens the chunks of a video that is resized, so that the frames at the source's resolution take at most this
+    /// many bytes; a chunk has at least one frame.
     pub(crate) fn limit_source_bytes(&mut self, bytes: Option<u64>) {
         let limit = bytes.zip(self.source_bytes_of(1)).map(|(bytes, frame)| (bytes / frame.max(1)) as i64);
         self.max_frames = self.max_frames.min(limit.unwrap_or(self.max_frames)).max(1);
@@ -148,7 +148,8 @@ impl Clip {
         }
     }
 
-    /// The sampled ones among the source's next `max` frames, `[b, 3, t, h, w]` in [-1, 1] with t >= 0; `None` at the end.
+    /// The sampled ones among the source's next `max` frames, `[b, 3, t, h, w]` in [-1, 1] with t >= 0; `None` at the
+    /// end.
     fn read(&mut self, max: i64) -> anyhow::Result<Option<Tensor>> {
         Ok(match &mut self.source {
             Source::Video(reader) => {

@@ -30,7 +30,8 @@ enum Sink {
 impl Output {
     /// Checks that the file can be written.
     ///
-    /// A video file needs a `timeline`. Standard output becomes a video if there is a timeline, otherwise a tensor file.
+    /// A video file needs a `timeline`. Standard output becomes a video if there is a timeline, otherwise a tensor
+    /// file.
     pub(crate) fn new(path: &Path, timeline: Option<Timeline>, options: WriteOptions) -> anyhow::Result<Self> {
         check_writable(path)?;
         let sink = match timeline {
@@ -45,8 +46,8 @@ impl Output {
         Ok(Self { path: path.to_owned(), sink, options, notices: Vec::new() })
     }
 
-    /// The most memory that it takes for a clip of `[t, h, w]`, in bytes. A tensor file is written at once, from its joined
-    /// parts.
+    /// The most memory that it takes for a clip of `[t, h, w]`, in bytes. A tensor file is written at once, from its
+    /// joined parts.
     pub(crate) fn peak_bytes(&self, [t, h, w]: [i64; 3]) -> u64 {
         match self.sink {
             Sink::Tensor(_) => 2 * (t * h * w * 3).unsigned_abs() * size_of::<f32>() as u64,
@@ -106,8 +107,8 @@ fn check_writable(path: &Path) -> anyhow::Result<()> {
     temporary_beside(path).map(drop).with_context(|| format!("{}: cannot write this file", path.display()))
 }
 
-/// Checks that `path` can be written and ends in `.safetensors`. One-file models and encoded clips are recognised by that
-/// extension.
+/// Checks that `path` can be written and ends in `.safetensors`. One-file models and encoded clips are recognised by
+/// that extension.
 pub(crate) fn check_tensor_output(path: &Path) -> anyhow::Result<()> {
     if path.extension() != Some(OsStr::new("safetensors")) {
         bail!("{}: expected a name that ends in .safetensors", path.display());

@@ -1,7 +1,7 @@
 //! `-` for standard input and output.
 //!
-//! Containers need seeking, and a video is probed before it is read. Standard input is therefore first copied to an unnamed
-//! temporary file in TMPDIR, which disappears with the process, however it ends.
+//! Containers need seeking, and a video is probed before it is read. Standard input is therefore first copied to an
+//! unnamed temporary file in TMPDIR, which disappears with the process, however it ends.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -104,7 +104,7 @@ pub(crate) fn write_file(path: &Path, write: impl FnOnce(&Path) -> anyhow::Resul
 }
 
 /// Prints a line to standard output, or to standard error if `output` occupies standard output.
-pub(crate) fn print_beside(output: &Path, line: &str) -> anyhow::Result<()> {
+pub(crate) fn print_result(output: &Path, line: &str) -> anyhow::Result<()> {
     if is_standard(output) {
         eprintln!("{line}");
         return Ok(());

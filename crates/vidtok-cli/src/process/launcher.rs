@@ -27,12 +27,13 @@ type RankedChild = (usize, Child);
 
 /// Starts `count` processes with this one's arguments except `--nproc`, and waits until all have exited.
 ///
-/// Each process reports its own errors. Signals are passed on to all processes. If one process was stopped by a signal, all
-/// are stopped, and this one exits with the same status.
+/// Each process reports its own errors. Signals are passed on to all processes. If one process was stopped by a signal,
+/// all are stopped, and this one exits with the same status.
 pub(crate) fn start(count: usize) -> anyhow::Result<()> {
     let stop = signals::stop_gracefully()?;
     let mut running = spawn(count)?;
-    // Whether the processes were asked to stop, whether rank 0 has printed why, and the status that tells of a stop.
+    // Whether the processes were asked to stop, whether rank 0 has reported it, and the exit status of a stopped
+    // process.
     let (mut asked, mut explained, mut stopped) = (false, false, None);
     while !running.is_empty() {
         if stop.load(Ordering::Relaxed) && !asked {
@@ -133,7 +134,8 @@ fn send(running: &[RankedChild], signal: Signal) {
     }
 }
 
-/// Waits for the processes to exit and kills those that still run after [`GRACE`]. Returns the statuses of those that exited.
+/// Waits for the processes to exit and kills those that still run after [`GRACE`]. Returns the statuses of those that
+/// exited.
 fn wait_or_kill(mut running: Vec<RankedChild>) -> Vec<(usize, ExitStatus)> {
     let start = Instant::now();
     let mut exited = Vec::new();

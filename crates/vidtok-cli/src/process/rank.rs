@@ -25,8 +25,8 @@ pub(crate) fn is_leader() -> bool {
     !matches!(Launch::from_env(), Ok(Some(launch)) if launch.rank > 0)
 }
 
-/// This process's rank among those that were started together; `None` if it was started alone. A child of our own launcher
-/// is stopped with it from now on.
+/// This process's rank among those that were started together; `None` if it was started alone. A child of our own
+/// launcher is stopped with it from now on.
 pub(crate) fn launched() -> anyhow::Result<Option<Launch>> {
     if let Ok(launcher) = env::var(LAUNCHER) {
         // Also if the launcher is killed, no child may outlive it.

@@ -1,9 +1,9 @@
 //! Commands stop within two seconds after SIGINT or SIGTERM, with a status and a line that say so, and leave no partial
 //! files.
 //!
-//! The first signal sets a flag, which loops check, and a thread stops all ffmpeg processes, so that no loop keeps waiting
-//! for one. A network's computation cannot be interrupted: if the command has not exited after [`PATIENCE`], the thread
-//! removes temporary files and exits. Complete files stay, since each gets its name only when it is whole.
+//! The first signal sets a flag, which loops check, and a thread stops all ffmpeg processes, so that no loop keeps
+//! waiting for one. A network's computation cannot be interrupted: if the command has not exited after [`PATIENCE`],
+//! the thread removes temporary files and exits. Complete files stay, since each gets its name only when it is whole.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -35,18 +35,18 @@ static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 /// How to proceed after the command was stopped.
 static ADVICE: OnceLock<&str> = OnceLock::new();
 
-/// Returns a flag that SIGINT and SIGTERM set, for commands that then save their state and exit by themselves, however long
-/// that takes.
+/// Returns a flag that SIGINT and SIGTERM set, for commands that then save their state and exit by themselves, however
+/// long that takes.
 ///
-/// A second signal ends the program at once, except in a launcher's child: the launcher passes each signal on, so that a
-/// child may receive the first one twice.
+/// A second signal ends the program at once, except in a launcher's child: the launcher passes each signal on, so that
+/// a child may receive the first one twice.
 pub(crate) fn stop_gracefully() -> anyhow::Result<Arc<AtomicBool>> {
     on_first_signal(|| ())?;
     set_flags(!is_child())
 }
 
-/// Returns a flag that SIGINT and SIGTERM set, for commands that lose only unfinished files when they are stopped: they are
-/// ended after [`PATIENCE`] if they do not exit by themselves. The line that reports the stop ends with `advice`.
+/// Returns a flag that SIGINT and SIGTERM set, for commands that lose only unfinished files when they are stopped: they
+/// are ended after [`PATIENCE`] if they do not exit by themselves. The line that reports the stop ends with `advice`.
 pub(crate) fn stop_promptly(advice: &'static str) -> anyhow::Result<Arc<AtomicBool>> {
     let _ = ADVICE.set(advice);
     on_first_signal(|| {

@@ -1,7 +1,8 @@
 //! Output for people: lines, warnings and progress bars that no file can use to control the terminal.
 //!
-//! File names, dataset keys and ffmpeg's messages may hold any characters. The macros of this module replace the standard
-//! library's everywhere in this program, so that all output passes through [`printable`](printable::printable).
+//! File names, dataset keys and ffmpeg's messages may hold any characters. The macros of this module replace the
+//! standard library's everywhere in this program, so that all output passes through
+//! [`printable`](printable::printable).
 
 /// Prints one line to standard output; line breaks and other control characters are escaped.
 macro_rules! println {

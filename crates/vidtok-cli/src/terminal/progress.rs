@@ -8,7 +8,8 @@ use crate::terminal::printable::printable;
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// A bar over `length` steps of `unit`, such as frames. It ticks by itself, so that it is visible before the first step ends.
+/// A bar over `length` steps of `unit`, such as frames. It ticks by itself, so that it is visible before the first step
+/// ends.
 pub(crate) fn bar(length: u64, unit: &str) -> ProgressBar {
     let template =
         format!("{{elapsed_precise}} [{{bar:30}}] {{pos}}/{{len}} {unit} ({{per_sec}}, ETA {{eta}}) {{msg}}");

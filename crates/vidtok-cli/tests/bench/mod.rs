@@ -111,12 +111,12 @@ impl Bench {
     pub(crate) fn refuses(&self, arguments: &[&str], words: &[&str]) {
         let before = self.files();
         let output = self.vidtok(arguments).assert().code(1).get_output().clone();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
-        assert!(said.starts_with("error: "), "{said}");
-        assert!(!said.contains("libtorch failed") && !said.contains("internal error"), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(printed.lines().count(), 1, "{arguments:?}: {printed}");
+        assert!(printed.starts_with("error: "), "{printed}");
+        assert!(!printed.contains("libtorch failed") && !printed.contains("internal error"), "{printed}");
         for word in words {
-            assert!(said.contains(word), "{arguments:?}: {said:?} does not contain {word:?}");
+            assert!(printed.contains(word), "{arguments:?}: {printed:?} does not contain {word:?}");
         }
         assert_eq!(self.files(), before, "{arguments:?}");
     }

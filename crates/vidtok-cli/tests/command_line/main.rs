@@ -86,7 +86,8 @@ fn damaged_and_foreign_model_files_are_refused_in_one_line() {
     fs::write(bench.path("text.pt"), "no model").unwrap();
     fs::write(bench.path("text.safetensors"), "no model").unwrap();
     write_tensors(&bench.path("other.safetensors"), [("x", &random_video([1, 3, 1, 1, 1]))], []).unwrap();
-    fs::copy(repository("crates/vidtok/src/files/checkpoint/testdata/hostile.ckpt"), bench.path("hostile.ckpt")).unwrap();
+    fs::copy(repository("crates/vidtok/src/files/checkpoint/testdata/hostile.ckpt"), bench.path("hostile.ckpt"))
+        .unwrap();
 
     let weights = |file| vec!["convert", "--config", "tiny.toml", file, "out.safetensors"];
     for file in ["cut.safetensors", "empty.safetensors", "empty.ckpt", "text.pt", "text.safetensors", "absent.ckpt"] {
@@ -197,9 +198,9 @@ fn pixels_outside_the_expected_range_are_refused_or_warned_about_in_one_line() {
     let nan = ["nan.safetensors", "found NaN or infinity"];
     bench.refuses(&["encode", "--model", "model.safetensors", "nan.safetensors", "z.safetensors"], &nan);
     let mut warned = bench.vidtok(&["encode", "--model", "model.safetensors", "unit.safetensors", "z.safetensors"]);
-    let said = String::from_utf8(warned.assert().success().get_output().stderr.clone()).unwrap();
-    assert!(said.starts_with("warning: unit.safetensors: all values are in [0, 1]"), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    let printed = String::from_utf8(warned.assert().success().get_output().stderr.clone()).unwrap();
+    assert!(printed.starts_with("warning: unit.safetensors: all values are in [0, 1]"), "{printed}");
+    assert_eq!(printed.lines().count(), 1, "{printed}");
 }
 
 #[test]
@@ -215,11 +216,11 @@ fn wrapper_prefixes_are_removed_from_checkpoints_and_nan_parameters_are_named() 
     write("wrapped.safetensors", &values);
     let convert = |file| ["convert", "--config", "tiny.toml", file, "out.safetensors"];
     let output = bench.vidtok(&convert("wrapped.safetensors")).assert().success().get_output().clone();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
     let expected = format!("from {} keys", names.len());
     assert!(
-        said.starts_with("wrapped.safetensors: removed the prefix \"module.\"") && said.contains(&expected),
-        "{said}"
+        printed.starts_with("wrapped.safetensors: removed the prefix \"module.\"") && printed.contains(&expected),
+        "{printed}"
     );
     let converted = TensorFile::open(&bench.path("out.safetensors")).unwrap().tensors().unwrap();
     assert!(tensors.keys().eq(converted.keys()) && tensors.iter().all(|(key, value)| converted[key].equal(value)));
@@ -244,9 +245,9 @@ fn metrics_compare_two_videos_or_two_folders() {
     bench.video("small.mp4", 4, [8, 48], "25");
     bench.video("short.mp4", 19, [32, 48], "25");
     for pair in [["a/x.mp4", "b/x.mp4"], ["a", "b"]] {
-        let said = bench.vidtok(&["metrics", pair[0], pair[1], "--metrics", "psnr,ssim,seam"]).assert().success();
-        let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
-        let values: Vec<&str> = said.split_whitespace().collect();
+        let printed = bench.vidtok(&["metrics", pair[0], pair[1], "--metrics", "psnr,ssim,seam"]).assert().success();
+        let printed = String::from_utf8(printed.get_output().stdout.clone()).unwrap();
+        let values: Vec<&str> = printed.split_whitespace().collect();
         assert_eq!(values, ["PSNR", "80.000000", "SSIM", "1.000000", "Seam", "1.000000"]);
     }
     bench.refuses(&["metrics", "a/x.mp4", "short.mp4"], &["20 frames of 48x32", "19 frames of 48x32"]);
@@ -268,9 +269,12 @@ fn an_evaluation_compares_a_model_with_baselines_and_reports_unreadable_videos()
         let fixed = ["evaluate", "--data", "data", "--height", "32", "--width", "32", "--metrics", "psnr,flicker,seam"];
         bench.vidtok(&[&fixed[..], more].concat())
     };
-    let said = evaluate(&["--model", "model.safetensors", "--compare", "jpeg:50"]).assert().success();
-    let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
-    assert!(said.contains("tiny_fsq") && said.contains("jpeg:50") && said.contains("codes used in"), "{said}");
+    let printed = evaluate(&["--model", "model.safetensors", "--compare", "jpeg:50"]).assert().success();
+    let printed = String::from_utf8(printed.get_output().stdout.clone()).unwrap();
+    assert!(
+        printed.contains("tiny_fsq") && printed.contains("jpeg:50") && printed.contains("codes used in"),
+        "{printed}"
+    );
     for file in ["evaluation.json", "videos.csv", "report.html"] {
         assert!(bench.path("evaluation").join(file).is_file(), "{file}");
     }
@@ -280,13 +284,13 @@ fn an_evaluation_compares_a_model_with_baselines_and_reports_unreadable_videos()
     fs::write(bench.path("data/bad\u{1b}[2J.mp4"), "no video").unwrap();
     let output =
         evaluate(&["--model", "model.safetensors", "--compare", "jpeg:50"]).assert().code(3).get_output().clone();
-    let [said, complained] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert!(
-        said.contains("only 1 of 2 videos were measured") && said.contains("not measured: bad\\u{1b}[2J.mp4: "),
-        "{said}"
+        stdout.contains("only 1 of 2 videos were measured") && stdout.contains("not measured: bad\\u{1b}[2J.mp4: "),
+        "{stdout}"
     );
-    assert!(complained.ends_with("warning: all results are for 1 of the 2 requested videos\n"), "{complained}");
-    assert!(!said.contains('\u{1b}') && !complained.contains('\u{1b}'), "{complained}");
+    assert!(stderr.ends_with("warning: all results are for 1 of the 2 requested videos\n"), "{stderr}");
+    assert!(!stdout.contains('\u{1b}') && !stderr.contains('\u{1b}'), "{stderr}");
     let json = fs::read_to_string(bench.path("evaluation/evaluation.json")).unwrap();
     assert!(json.contains("\"asked\": 2") && json.contains("\"measured\": 1"), "{json}");
     for (more, word) in
@@ -327,10 +331,10 @@ fn a_decoder_that_returns_nan_fails_every_command_in_one_line_without_a_result()
     let detokenize = ["--data", "tokens", "--out", "back"];
     for (command, arguments) in [("evaluate", &evaluate[..]), ("detokenize", &detokenize)] {
         let output = bench.vidtok(&[&[command], &model[..], arguments].concat()).assert().code(1).get_output().clone();
-        let said = String::from_utf8(output.stderr).unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
         // An evaluation reports each video that it leaves out, and fails if none remains.
-        let error = said.lines().find(|line| line.starts_with("error: "));
-        assert!(error.is_some_and(|line| line.contains(word)), "{command}: {said}");
+        let error = printed.lines().find(|line| line.starts_with("error: "));
+        assert!(error.is_some_and(|line| line.contains(word)), "{command}: {printed}");
     }
     assert!(!bench.path("evaluation/evaluation.json").exists());
     assert_eq!(fs::read_dir(bench.path("back")).unwrap().count(), 0);
@@ -354,8 +358,8 @@ fn clips_pass_through_standard_input_and_output() {
     let save = |name: &str, bytes: &[u8]| fs::write(bench.path(name), bytes).unwrap();
     let tensor = |name: &str, tensor: &str| TensorFile::open(&bench.path(name)).unwrap().tensor(tensor).unwrap();
 
-    let (encoded, said) = pipe(&["encode", "-", "-"], "in.mp4");
-    assert_eq!(said, "");
+    let (encoded, printed) = pipe(&["encode", "-", "-"], "in.mp4");
+    assert_eq!(printed, "");
     save("piped.safetensors", &encoded);
     file(&["encode", "in.mp4"], "z.safetensors");
     assert!(tensor("piped.safetensors", "indices").equal(&tensor("z.safetensors", "indices")));
@@ -365,8 +369,8 @@ fn clips_pass_through_standard_input_and_output() {
     file(&["decode", "z.safetensors"], "y.mkv");
     assert!(bench.frames("piped.mkv").equal(&bench.frames("y.mkv")));
 
-    let (reconstructed, said) = pipe(&["reconstruct", "-", "-"], "in.mp4");
-    assert!(said.starts_with("40 frames of 48x32, PSNR") && said.lines().count() == 1, "{said}");
+    let (reconstructed, printed) = pipe(&["reconstruct", "-", "-"], "in.mp4");
+    assert!(printed.starts_with("40 frames of 48x32, PSNR") && printed.lines().count() == 1, "{printed}");
     save("piped.mkv", &reconstructed);
     file(&["reconstruct", "in.mp4"], "r.mkv");
     assert!(bench.frames("piped.mkv").equal(&bench.frames("r.mkv")));
@@ -391,8 +395,8 @@ fn errors_about_standard_input_name_standard_input() {
     ] {
         let arguments = [command, "--model", "model.safetensors", "-", "-"];
         let output = bench.vidtok(&arguments).write_stdin(input).assert().code(1).get_output().clone();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.starts_with("error: standard input: ") && said.contains(word), "{said}");
-        assert!(said.lines().count() == 1 && !said.contains("/proc/") && output.stdout.is_empty(), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert!(printed.starts_with("error: standard input: ") && printed.contains(word), "{printed}");
+        assert!(printed.lines().count() == 1 && !printed.contains("/proc/") && output.stdout.is_empty(), "{printed}");
     }
 }

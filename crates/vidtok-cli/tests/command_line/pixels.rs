@@ -41,7 +41,7 @@ fn odd_sizes_are_reported_in_one_line_and_made_even_on_request() {
     bench.video("in.mkv", 3, [24, 32], "25");
     let model = ["reconstruct", "--model", "model.safetensors", "--threads", "1", "--width", "31", "--height", "24"];
     let run = |rest: &[&str]| stderr(&bench, &[&model, rest].concat());
-    let notes = |said: &str| said.lines().filter(|line| line.starts_with("note: ")).count();
+    let notes = |printed: &str| printed.lines().filter(|line| line.starts_with("note: ")).count();
     let output = run(&["in.mkv", "a.mp4"]);
     assert!(notes(&output) == 1 && output.contains("31x24") && output.contains("--player-friendly"), "{output}");
     // Square pixels are stored without an aspect ratio.
@@ -61,9 +61,9 @@ fn high_dynamic_range_and_interlacing_are_reported_in_one_line_and_read_as_reque
     }
     let model = ["--model", "model.safetensors", "--threads", "1"];
     let run = |arguments: &[&str]| stderr(&bench, &[&arguments[..1], &model, &arguments[1..]].concat());
-    let notes = |said: &str| {
-        let notes: Vec<&str> = said.lines().filter(|line| line.starts_with("note: ")).collect();
-        assert!(notes.iter().all(|line| line.contains("one.mkv")), "{said}");
+    let notes = |printed: &str| {
+        let notes: Vec<&str> = printed.lines().filter(|line| line.starts_with("note: ")).collect();
+        assert!(notes.iter().all(|line| line.contains("one.mkv")), "{printed}");
         let about = |what: &str| notes.iter().filter(|line| line.contains(what)).count();
         [about("tone-mapped"), about("interlaced"), notes.len()]
     };

@@ -36,8 +36,8 @@ fn a_killed_decoder_fails_an_evaluation_which_the_same_command_completes() {
         bench.vidtok(&[&arguments[..], &["--height", "32", "--width", "32"]].concat())
     };
     let output = evaluate().env("VIDTOK_FFMPEG", ffmpeg).assert().code(1).get_output().clone();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("error: ") && said.contains("SIGKILL") && said.lines().count() == 1, "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(printed.starts_with("error: ") && printed.contains("SIGKILL") && printed.lines().count() == 1, "{printed}");
     assert!(!bench.path("evaluation/evaluation.json").exists());
     evaluate().assert().success();
     let json = fs::read_to_string(bench.path("evaluation/evaluation.json")).unwrap();
@@ -88,10 +88,10 @@ fn a_signal_stops_commands_that_wait_for_ffmpeg_and_leaves_no_files() {
         wait_until(|| stalled().is_some());
         signal(&format!("-{name}"), &child);
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
-        assert!(said.starts_with(&format!("stopped by SIG{name}; ")) && said.contains(advice), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {printed}");
+        assert!(printed.starts_with(&format!("stopped by SIG{name}; ")) && printed.contains(advice), "{printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
         wait_until(|| !Path::new(&format!("/proc/{}", stalled().unwrap())).exists());
         fs::remove_file(started).unwrap();
     }
@@ -127,9 +127,12 @@ fn a_signal_stops_a_command_that_is_blocked() {
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     signal("-TERM", &child);
     assert_eq!(child.wait().unwrap().code(), Some(143));
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert!(said.starts_with("stopped by SIGTERM; nothing was written") && said.lines().count() == 1, "{said}");
+    let mut printed = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert!(
+        printed.starts_with("stopped by SIGTERM; nothing was written") && printed.lines().count() == 1,
+        "{printed}"
+    );
     assert_eq!(fs::read_dir(bench.path("tmp")).unwrap().count(), 0);
 }
 
@@ -148,9 +151,12 @@ fn a_closed_pipe_is_an_error_in_one_line() {
             .unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
-        assert!(said.starts_with("error: standard output: ") && said.lines().count() == 1, "{command}: {said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command}: {printed}");
+        assert!(
+            printed.starts_with("error: standard output: ") && printed.lines().count() == 1,
+            "{command}: {printed}"
+        );
     }
 }
 

@@ -139,13 +139,13 @@ fn a_folder_of_frames_is_accepted_wherever_a_video_is() {
     for pair in
         [["data/frames", "video.mkv"], ["data/frames", "data/frames"], ["data", "data"], ["first.png", "first.png"]]
     {
-        let said = bench.vidtok(&[&metrics[..], &pair[..]].concat()).assert().success().get_output().clone();
-        assert!(String::from_utf8(said.stdout).unwrap().contains("80.000000"), "{pair:?}");
+        let printed = bench.vidtok(&[&metrics[..], &pair[..]].concat()).assert().success().get_output().clone();
+        assert!(String::from_utf8(printed.stdout).unwrap().contains("80.000000"), "{pair:?}");
     }
     let evaluate = ["evaluate", "--compare", "identity", "--data", "data", "--height", "32", "--width", "32"];
-    let said = bench.vidtok(&[&evaluate[..], &["--metrics", "psnr", "--no-players"]].concat()).assert().success();
-    let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
-    assert!(said.contains("left out: 1 file (.txt 1)") && said.contains("80.00"), "{said}");
+    let printed = bench.vidtok(&[&evaluate[..], &["--metrics", "psnr", "--no-players"]].concat()).assert().success();
+    let printed = String::from_utf8(printed.get_output().stdout.clone()).unwrap();
+    assert!(printed.contains("left out: 1 file (.txt 1)") && printed.contains("80.00"), "{printed}");
     fs::write(bench.path("data/frames/000004.png"), "no image").unwrap();
     bench.ffmpeg("-i video.mkv -vf scale=24:16 -frames:v 1 data/small.png");
     bench.refuses(

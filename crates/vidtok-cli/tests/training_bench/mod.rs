@@ -58,9 +58,9 @@ pub(crate) fn wait_until(child: &mut Child, holds: impl Fn() -> bool) {
         let has_ended = child.try_wait().unwrap().is_some() && !holds();
         if has_ended || start.elapsed() > Duration::from_secs(120) {
             child.kill().unwrap();
-            let mut complained = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut complained).unwrap();
-            panic!("the run has ended, or makes no progress: {complained}");
+            let mut stderr = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+            panic!("the run has ended, or makes no progress: {stderr}");
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -68,7 +68,7 @@ pub(crate) fn wait_until(child: &mut Child, holds: impl Fn() -> bool) {
 
 /// Standard output and standard error of a successful run.
 pub(crate) fn finished(output: &Output) -> (String, String) {
-    let [said, complained] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    assert!(output.status.success(), "{complained}");
-    (said, complained)
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{stderr}");
+    (stdout, stderr)
 }

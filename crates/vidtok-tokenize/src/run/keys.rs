@@ -10,8 +10,8 @@ pub(super) fn is_valid_key(key: &str) -> bool {
 
 /// Makes a key for the video at `path` that is not among `keys`, and adds it to them.
 ///
-/// It is the path without its extension, with `_` for all characters except letters, digits, `-` and `/`, so that it has no
-/// dots, at which WebDataset splits names.
+/// It is the path without its extension, with `_` for all characters except letters, digits, `-` and `/`, so that it
+/// has no dots, at which WebDataset splits names.
 pub(super) fn new_key(path: &str, keys: &mut HashSet<String>) -> String {
     let stem = Path::new(path).with_extension("");
     let plain = |c: char| if is_key_character(c) { c } else { '_' };

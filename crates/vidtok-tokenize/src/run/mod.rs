@@ -1,8 +1,8 @@
 //! Tokenizes a folder of videos with any number of workers, each of which may be stopped or killed at any moment.
 //!
-//! A worker claims a shard ([`Claim`](vidtok_core::Claim)), tokenizes those of its videos that are not finished yet, each
-//! into a part file of its own, and then assembles the parts. A shard is finished when its statistics exist; everything before
-//! that can be repeated with the same result.
+//! A worker claims a shard ([`Claim`](vidtok_core::Claim)), tokenizes those of its videos that are not finished yet,
+//! each into a part file of its own, and then assembles the parts. A shard is finished when its statistics exist;
+//! everything before that can be repeated with the same result.
 
 mod finish;
 mod keys;
@@ -55,7 +55,8 @@ pub fn tokenize(
     let folder = Folder::create(&options.out)?;
     let lock = folder.lock()?;
     dataset.write_or_check(&folder)?;
-    // Now the folder is known to be a dataset, and these temporary files can only be those of a killed holder of the lock.
+    // Now the folder is known to be a dataset, and these temporary files can only be those of a killed holder of the
+    // lock.
     remove_partial(folder.root()).map_err(TokenizeError::file(folder.root()))?;
     // All workers record the version of the first.
     let dataset = Dataset::read(&folder)?;

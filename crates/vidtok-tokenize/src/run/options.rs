@@ -23,7 +23,8 @@ pub struct TokenizeOptions {
     pub latents: NumberType,
     /// Videos per shard.
     pub shard_videos: usize,
-    /// The memory limit in bytes; on a GPU, without the weights. It may change the rounding of the last bits, nothing else.
+    /// The memory limit in bytes; on a GPU, without the weights. It may change the rounding of the last bits, nothing
+    /// else.
     pub max_memory: u64,
     /// Threads that decode videos ahead of the networks.
     pub decoders: usize,

@@ -40,7 +40,8 @@ impl SkippedList {
         self.listed.get(&(shard, path.to_owned()))
     }
 
-    /// Appends those videos that are not listed yet. Only the worker that holds a shard's claim may add the shard's videos.
+    /// Appends those videos that are not listed yet. Only the worker that holds a shard's claim may add the shard's
+    /// videos.
     pub(super) fn add(&mut self, videos: impl IntoIterator<Item = SkippedVideo>) -> Result<(), TokenizeError> {
         for video in videos {
             let key = (video.shard, video.path.clone());

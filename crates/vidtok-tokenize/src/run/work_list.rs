@@ -1,7 +1,7 @@
 //! The videos of each shard: `videos.jsonl`, one line for each shard.
 //!
-//! Videos are divided into shards in the order in which they are listed. Videos that are found later go into new shards, so
-//! that no shard ever changes.
+//! Videos are divided into shards in the order in which they are listed. Videos that are found later go into new
+//! shards, so that no shard ever changes.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -69,9 +69,9 @@ impl WorkList {
         Ok((Self { shards }, lines))
     }
 
-    /// Appends shards of up to `per_shard` videos each: the videos at `paths` in the folder `root` that are not in a shard
-    /// yet, and skipped videos whose file has changed since, or all skipped videos if `retry`. The caller must hold the
-    /// folder's lock.
+    /// Appends shards of up to `per_shard` videos each: the videos at `paths` in the folder `root` that are not in a
+    /// shard yet, and skipped videos whose file has changed since, or all skipped videos if `retry`. The caller must
+    /// hold the folder's lock.
     pub(super) fn extend(
         folder: &Folder,
         root: &Path,

@@ -1,7 +1,7 @@
 //! Shards as safetensors files: the header's length, the header as JSON, and the tensors' bytes in sequence.
 //!
-//! The crate `safetensors` needs all tensors of a file in memory, and orders the header's metadata at random. Here, a video
-//! may have any length, and equal contents must result in equal bytes.
+//! The crate `safetensors` needs all tensors of a file in memory, and orders the header's metadata at random. Here, a
+//! video may have any length, and equal contents must result in equal bytes.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -8,8 +8,8 @@ use vidtok_data::Timeline;
 /// The metadata of a video in a dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VideoEntry {
-    /// Its name in the dataset: its path without the extension, with `_` for all characters except letters, digits, `-` and
-    /// `/`.
+    /// Its name in the dataset: its path without the extension, with `_` for all characters except letters, digits, `-`
+    /// and `/`.
     pub key: String,
     /// Its path relative to the folder of videos.
     pub path: String,
@@ -62,7 +62,8 @@ impl SourceEntry {
     }
 }
 
-/// A limit on pixels, tokens and bytes that no video reaches, small enough that sums and counts of bits cannot overflow.
+/// A limit on pixels, tokens and bytes that no video reaches, small enough that sums and counts of bits cannot
+/// overflow.
 const MAX: i64 = 1 << 50;
 
 /// Whether these can be the frames, rows and columns of a video. A 0 does not excuse that the others are too large.

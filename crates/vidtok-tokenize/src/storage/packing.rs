@@ -1,8 +1,8 @@
 //! Codebook indices in as few bits as they need.
 //!
-//! Index i of width k takes the bits i*k to i*k + k - 1 of the stream, its lowest bit first. Bit n of the stream is bit n % 8
-//! of byte n / 8, counted from the lowest. The last byte is padded with zeros. This is NumPy's
-//! `packbits(..., bitorder="little")`.
+//! Index i of width k takes the bits i*k to i*k + k - 1 of the stream, its lowest bit first. Bit n of the stream is bit
+//! n % 8 of byte n / 8, counted from the lowest. The last byte is padded with zeros. This is NumPy's `packbits(...,
+//! bitorder="little")`.
 
 /// The widest index, in bits: indices are below 2^31.
 const MAX_BITS: u32 = 31;
@@ -61,8 +61,8 @@ impl Packer {
     }
 }
 
-/// Unpacks `count` indices of `bits` bits (1 to 31), the first of which begins at bit `start` of `bytes`. Bits past the end
-/// are 0.
+/// Unpacks `count` indices of `bits` bits (1 to 31), the first of which begins at bit `start` of `bytes`. Bits past the
+/// end are 0.
 #[must_use]
 pub fn unpack(bytes: &[u8], bits: u32, start: u64, count: usize) -> Vec<u32> {
     let bits = bits.clamp(1, MAX_BITS);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_indices_are_unpacked_from_any_start_whatever_the_chunks() {
+    fn indices_packed_in_any_chunks_are_unpacked_from_any_start() {
         for bits in 1..=31 {
             for count in [0, 1, 2, 7, 8, 9, 64, 133] {
                 let indices = indices(bits, count);

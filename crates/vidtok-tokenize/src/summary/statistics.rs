@@ -24,6 +24,9 @@ const COUNTS: &str = "counts";
 /// The numbers that are read at a time: a multiple of 8, so that a block of indices of any width ends at a byte.
 const BLOCK: u64 = 1 << 17;
 
+/// Files whose counts are held at once.
+const BATCH: usize = 64;
+
 /// Counts and sums over videos.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
@@ -164,8 +167,10 @@ impl Statistics {
             // Counts are exact in any order, so the files are read in parallel.
             Latent::Indices { bits, .. } => {
                 let of_part = |path: &PathBuf| Self::of_indices(&Shard::open(path, latent)?, bits);
-                let each: Vec<Self> = parts.par_iter().map(of_part).collect::<Result<_, _>>()?;
-                each.iter().for_each(|one| all.merge(one));
+                for batch in parts.chunks(BATCH) {
+                    let each: Vec<Self> = batch.par_iter().map(of_part).collect::<Result<_, _>>()?;
+                    each.iter().for_each(|one| all.merge(one));
+                }
             }
             // Floating-point sums depend on their order, and libtorch has its own threads.
             Latent::Moments { channels, .. } => {

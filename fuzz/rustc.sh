@@ -1,12 +1,12 @@
 #!/bin/sh
-# Called by cargo in place of rustc for the crates of this workspace (RUSTC_WORKSPACE_WRAPPER): compiles them so that
-# they count for libFuzzer what was run and what was compared. These options are those of cargo-fuzz.
+# Cargo calls this script instead of rustc for the crates of this workspace (RUSTC_WORKSPACE_WRAPPER). It compiles them with
+# coverage and comparison counters for libFuzzer; the options are those of cargo-fuzz.
 set -e
 case " $* " in
-    # Build scripts are no part of what is fuzzed, and are linked without libFuzzer.
+    # Build scripts are not fuzzed, and are linked without libFuzzer.
     *" --crate-name build_script_"*) exec "$@" ;;
 esac
-# Neither are the questions that cargo asks of rustc.
+# Cargo also calls rustc for information only.
 case " $* " in
     *" --crate-name "[!_]*) ;;
     *) exec "$@" ;;

@@ -1,15 +1,15 @@
-//! Fuzz targets of all readers of files that come from elsewhere.
+//! Fuzz targets for all readers of untrusted files.
 //!
-//! A [`Target`] reads a file and checks what it was read as. Files are made from valid ones by [`mutate`], which knows
-//! the formats and keeps lengths and checksums right, so that changes reach what lies behind these. The tests go through
-//! a fixed number of such files; `cargo xtask fuzz` goes on for as long as one likes, led by coverage. See
+//! A [`Target`] reads a file and checks the result. Files are made from valid ones by [`mutate`], which knows the
+//! formats and corrects lengths and checksums, so that mutations reach the code behind those checks. The tests read a
+//! fixed number of such files; `cargo xtask fuzz` continues until it is stopped, guided by coverage. See
 //! `docs/TESTING.md`.
 //!
 //! ```
-//! let pickles = vidtok_fuzz::TARGETS[0];
-//! let seed = (pickles.seeds)().remove(0);
-//! assert!(pickles.check(&seed).is_ok());
-//! assert!(pickles.check(&seed[..seed.len() / 2]).is_err());
+//! let target = vidtok_fuzz::TARGETS[0];
+//! let seed = (target.seeds)().remove(0);
+//! assert!(target.check(&seed).is_ok());
+//! assert!(target.check(&seed[..seed.len() / 2]).is_err());
 //! ```
 
 mod format;

@@ -1,11 +1,11 @@
-//! Changes of files.
+//! Mutations of files that know their formats.
 
 use rand::{Rng, RngExt};
 use serde_json::{Map, Number, Value};
 
 use crate::Format;
 
-/// Numbers at which readers go wrong: ends of number types, and what overflows when multiplied.
+/// Numbers that expose errors in readers: limits of number types, and factors whose products overflow.
 const NUMBERS: [i128; 18] = [
     -1,
     0,
@@ -27,14 +27,14 @@ const NUMBERS: [i128; 18] = [
     1 << 64,
 ];
 
-/// Texts at which readers go wrong.
+/// Strings that expose errors in readers.
 const TEXTS: [&str; 12] =
     ["", "a", "\n", "\0", "\u{1b}[31m", "../a", "1/0", "nan", "inf", "-1", "1e999", "\u{202e}\u{e9}\u{1f600}"];
 
-/// Containers within each other: more than a reader that calls itself has room for.
+/// A nesting depth that overflows the stack of a recursive reader.
 const DEEP: usize = 20_000;
 
-/// A file like this one with one to four changes, most of them within its parts.
+/// Returns the file with one to four mutations, most of them within its parts.
 #[must_use]
 pub fn mutate(rng: &mut impl Rng, format: Format, file: &[u8]) -> Vec<u8> {
     let mut file = file.to_vec();
@@ -47,11 +47,11 @@ pub fn mutate(rng: &mut impl Rng, format: Format, file: &[u8]) -> Vec<u8> {
 fn change<R: Rng>(rng: &mut R, format: Format, file: &[u8]) -> Vec<u8> {
     let as_bytes = rng.random_ratio(1, 4);
     if !as_bytes && let Some(mut parts) = format.split(file).filter(|parts| !parts.is_empty()) {
-        let place = rng.random_range(0..parts.len());
+        let index = rng.random_range(0..parts.len());
         match rng.random_range(0..16) {
-            0 => drop(parts.remove(place)),
-            1 => parts.insert(place, parts[place].clone()),
-            _ => parts[place].bytes = change(rng, parts[place].format, &parts[place].bytes),
+            0 => drop(parts.remove(index)),
+            1 => parts.insert(index, parts[index].clone()),
+            _ => parts[index].bytes = change(rng, parts[index].format, &parts[index].bytes),
         }
         return format.join(&parts);
     }
@@ -86,13 +86,13 @@ fn change_bytes<R: Rng>(rng: &mut R, file: &mut Vec<u8>) {
         5 => file.truncate(start),
         6 => {
             let copy = file[span].to_vec();
-            let place = rng.random_range(0..=length);
-            drop(file.splice(place..place, copy));
+            let position = rng.random_range(0..=length);
+            drop(file.splice(position..position, copy));
         }
         7 => {
             let copy = file[span].to_vec();
-            let place = rng.random_range(0..=length - copy.len());
-            file[place..][..copy.len()].copy_from_slice(&copy);
+            let position = rng.random_range(0..=length - copy.len());
+            file[position..][..copy.len()].copy_from_slice(&copy);
         }
         _ => {
             let mut number = pick(rng, &NUMBERS).to_le_bytes();
@@ -106,17 +106,17 @@ fn change_bytes<R: Rng>(rng: &mut R, file: &mut Vec<u8>) {
     }
 }
 
-/// Changes a number, a line or a run of brackets.
+/// Changes a number, moves or repeats a line, or inserts brackets.
 fn change_text<R: Rng>(rng: &mut R, text: &[u8]) -> Vec<u8> {
     let mut lines: Vec<&[u8]> = text.split_inclusive(|&byte| byte == b'\n').collect();
     if lines.is_empty() {
         return pick(rng, &TEXTS).as_bytes().to_vec();
     }
-    let place = rng.random_range(0..lines.len());
+    let index = rng.random_range(0..lines.len());
     match rng.random_range(0..8) {
-        0 => drop(lines.remove(place)),
-        1 => lines.insert(place, lines[place]),
-        2 => lines.swap(0, place),
+        0 => drop(lines.remove(index)),
+        1 => lines.insert(index, lines[index]),
+        2 => lines.swap(0, index),
         3 => {
             let at = rng.random_range(0..=text.len());
             let brackets = pick(rng, &["[", "{", "{\"a\":", "a.", "a = ["]).repeat(pick(rng, &[2, 90, 200, DEEP]));
@@ -128,13 +128,13 @@ fn change_text<R: Rng>(rng: &mut R, text: &[u8]) -> Vec<u8> {
 }
 
 fn change_number<R: Rng>(rng: &mut R, text: &[u8]) -> Vec<u8> {
-    let is_digit = |place: usize| text.get(place).is_some_and(u8::is_ascii_digit);
+    let is_digit = |position: usize| text.get(position).is_some_and(u8::is_ascii_digit);
     let starts: Vec<usize> = (0..text.len()).filter(|&at| is_digit(at) && (at == 0 || !is_digit(at - 1))).collect();
     if starts.is_empty() {
         return text.to_vec();
     }
     let start = pick(rng, &starts);
-    let end = start + (start..).take_while(|&place| is_digit(place)).count();
+    let end = start + (start..).take_while(|&position| is_digit(position)).count();
     let number = match rng.random_range(0..4) {
         0 => pick(rng, &["nan", "1e999", "0.5", "-0.0", "true", "\"a\"", "[]"]).to_owned(),
         1 => rng.random_range(0..20).to_string(),
@@ -143,17 +143,17 @@ fn change_number<R: Rng>(rng: &mut R, text: &[u8]) -> Vec<u8> {
     [&text[..start], number.as_bytes(), &text[end..]].concat()
 }
 
-/// Goes down at random, and changes what it meets there.
+/// Descends to a random depth, and changes the value there.
 fn change_value<R: Rng>(rng: &mut R, value: &mut Value) {
     let descend = rng.random_ratio(7, 8);
     match value {
         Value::Array(items) if descend && !items.is_empty() => {
-            let place = rng.random_range(0..items.len());
-            change_value(rng, &mut items[place]);
+            let index = rng.random_range(0..items.len());
+            change_value(rng, &mut items[index]);
         }
         Value::Object(entries) if descend && !entries.is_empty() => {
-            let place = rng.random_range(0..entries.len());
-            if let Some((_, value)) = entries.iter_mut().nth(place) {
+            let index = rng.random_range(0..entries.len());
+            if let Some((_, value)) = entries.iter_mut().nth(index) {
                 change_value(rng, value);
             }
         }
@@ -173,10 +173,10 @@ fn change_value<R: Rng>(rng: &mut R, value: &mut Value) {
 }
 
 fn change_items<R: Rng>(rng: &mut R, items: &mut Vec<Value>) {
-    let place = rng.random_range(0..=items.len());
-    match items.get(place).cloned() {
-        Some(item) if rng.random() => items.insert(place, item),
-        Some(_) => drop(items.remove(place)),
+    let index = rng.random_range(0..=items.len());
+    match items.get(index).cloned() {
+        Some(item) if rng.random() => items.insert(index, item),
+        Some(_) => drop(items.remove(index)),
         None => items.push(any_value(rng)),
     }
 }
@@ -214,6 +214,7 @@ fn any_value<R: Rng>(rng: &mut R) -> Value {
     }
 }
 
+/// A random element.
 fn pick<R: Rng, T: Copy>(rng: &mut R, from: &[T]) -> T {
     from[rng.random_range(0..from.len())]
 }

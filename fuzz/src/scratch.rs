@@ -1,8 +1,8 @@
-//! Files for readers that want a path.
+//! Temporary files for readers that need a path.
 
 use std::path::{Path, PathBuf};
 
-/// Calls `then` with the path of a file of these contents, alone in a folder, which is removed afterwards.
+/// Calls `then` with the path of a file with these contents in a folder of its own, which is removed afterwards.
 pub(crate) fn with_file<T>(name: &str, contents: &[u8], then: impl FnOnce(&Path) -> T) -> T {
     with_path(name, |path| {
         write(path, contents);
@@ -10,14 +10,14 @@ pub(crate) fn with_file<T>(name: &str, contents: &[u8], then: impl FnOnce(&Path)
     })
 }
 
-/// The same without the file.
+/// Calls `then` with the path of a file that does not exist yet in a folder of its own, which is removed afterwards.
 pub(crate) fn with_path<T>(name: &str, then: impl FnOnce(&Path) -> T) -> T {
-    // In memory where the system has such a folder: there are many files.
+    // Memory is faster than a disk for so many small files.
     let memory = PathBuf::from("/dev/shm");
     let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
     let folder = match tempfile::tempdir_in(folder) {
         Ok(folder) => folder,
-        Err(error) => panic!("no folder for files: {error}"),
+        Err(error) => panic!("cannot create a temporary folder: {error}"),
     };
     then(&folder.path().join(name))
 }

@@ -1,45 +1,51 @@
-//! A reader, what it reads, and what must hold whatever it reads.
+//! A reader, its format, and the properties that must hold for every file.
 
 use std::error::Error;
 
 use crate::Format;
 
-/// What came of reading a file: that it is right, or why it was refused.
+/// Whether the file was read, or the error with which it was refused.
 pub type Outcome = Result<(), Box<dyn Error>>;
 
-/// Memory that any reader may take, in bytes: models, buffers, messages.
+/// The memory that any reader may allocate for models, buffers and messages, in bytes.
 const MEMORY: usize = 4 << 20;
 
-/// Bytes of memory that it may take for each byte of the file. A pickle takes most: each byte of it may be a value.
-const MEMORY_FOR_BYTE: usize = 128;
+/// The additional bytes of memory that a reader may allocate per byte of the file. Pickles need the most, since each of
+/// their bytes may be a value.
+const MEMORY_PER_BYTE: usize = 128;
 
-/// A reader of files.
+/// A reader to fuzz.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name.
+    /// The name of the target.
     pub name: &'static str,
-    /// What it reads.
+    /// The format of its files, for [`mutate`](crate::mutate).
     pub format: Format,
-    /// Valid files, small ones.
+    /// Small valid files.
     pub seeds: fn() -> Vec<Vec<u8>>,
-    /// Reads a file, and panics if it was read wrongly.
+    /// Reads a file, and panics if the result is wrong.
     pub(crate) read: fn(&[u8]) -> Outcome,
 }
 
 impl Target {
-    /// Reads a file; the error is the reader's.
+    /// Reads a file and checks the result.
     ///
     /// # Errors
-    /// If the reader refuses it.
+    /// The reader's error, if it refuses the file.
     ///
     /// # Panics
-    /// If the reader does, if what it has read is wrong, if it took too much memory, or if its message has more lines than one
-    /// that come from no text of the file.
+    /// If the reader panics, its result is wrong, it allocates too much memory, or its error message has several lines
+    /// that do not come from the file.
     pub fn check(&self, file: &[u8]) -> Outcome {
         let mut outcome = Ok(());
         let memory = allocation_counter::measure(|| outcome = (self.read)(file));
-        let most = MEMORY + MEMORY_FOR_BYTE * file.len();
-        assert!(memory.bytes_max <= most as u64, "{} bytes of memory for a file of {}", memory.bytes_max, file.len());
+        let limit = MEMORY + MEMORY_PER_BYTE * file.len();
+        assert!(
+            memory.bytes_max <= limit as u64,
+            "{} bytes of memory for a file of {} bytes",
+            memory.bytes_max,
+            file.len()
+        );
         if let Err(error) = &outcome {
             let message = error.to_string();
             let lines = message.lines().count();
@@ -49,7 +55,7 @@ impl Target {
     }
 }
 
-/// Whether a text of the file may have several lines. Who prints a message escapes what comes from files.
+/// Whether a string in the file may have several lines. Messages may quote them, and are escaped when they are printed.
 fn has_line_feed(file: &[u8]) -> bool {
     let has = |escaped: &[u8]| file.windows(escaped.len()).any(|bytes| bytes == escaped);
     has(b"\n") || has(b"\\n") || has(b"\\u000")

@@ -1,4 +1,4 @@
-//! A fixed number of files for each reader, the same in every run.
+//! Reads a fixed number of mutated files with each target. The files are the same in every run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,7 +11,7 @@ fn target(name: &str) -> Target {
     TARGETS.into_iter().find(|target| target.name == name).unwrap()
 }
 
-/// `count` files made from the seeds.
+/// `count` mutations of the seeds.
 fn mutated(target: &Target, count: usize) -> impl Iterator<Item = Vec<u8>> {
     let seeds = (target.seeds)();
     let (mut rng, format) = (ChaCha8Rng::seed_from_u64(0), target.format);
@@ -22,7 +22,7 @@ fn mutated(target: &Target, count: usize) -> impl Iterator<Item = Vec<u8>> {
     .take(count)
 }
 
-/// Reads the seeds, and `count` files made from them, of which the reader accepts some and refuses some.
+/// Reads the seeds and `count` mutations of them. The reader must accept at least one mutation.
 fn survives(name: &str, count: usize) {
     let target = target(name);
     for seed in (target.seeds)() {
@@ -31,17 +31,17 @@ fn survives(name: &str, count: usize) {
     let mut accepted = 0;
     for (number, file) in mutated(&target, count).enumerate() {
         match catch_unwind(AssertUnwindSafe(|| target.check(&file).is_ok())) {
-            Ok(is_right) => accepted += usize::from(is_right),
-            Err(_) => panic!("{name}: file {number} is a finding: {}", file.escape_ascii()),
+            Ok(is_accepted) => accepted += usize::from(is_accepted),
+            Err(_) => panic!("{name}: the check of file {number} panics: {}", file.escape_ascii()),
         }
     }
-    assert!(accepted > 0, "{name} refuses all files that are not seeds");
+    assert!(accepted > 0, "{name} refuses all mutations");
 }
 
-/// A test for each reader.
+/// Defines a test for each target.
 macro_rules! tests {
     ($($name:ident: $count:literal,)*) => {
-        mod changed_files_are_read_rightly_or_refused_in_a_line {
+        mod mutated_files_are_read_correctly_or_refused_in_one_line {
             $(#[test] fn $name() { super::survives(stringify!($name), $count); })*
         }
 
@@ -68,7 +68,7 @@ tests! {
 }
 
 #[test]
-fn formats_put_the_parts_of_seeds_together_again() {
+fn seeds_that_are_split_and_joined_are_still_valid() {
     for target in TARGETS {
         for seed in (target.seeds)() {
             if let Some(parts) = target.format.split(&seed) {
@@ -81,7 +81,7 @@ fn formats_put_the_parts_of_seeds_together_again() {
 }
 
 #[test]
-fn the_same_files_are_made_in_every_run() {
+fn mutations_are_the_same_in_every_run() {
     for target in TARGETS {
         assert!(mutated(&target, 20).eq(mutated(&target, 20)), "{}", target.name);
     }

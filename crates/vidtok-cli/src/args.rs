@@ -1,57 +1,22 @@
-//! The arguments of every command, and the flags that several share.
+//! Groups of flags that several commands share, and the values that flags accept.
 
 use std::io::{self, IsTerminal};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use tch::{Device, Kind};
 use vidtok::{Config, MemoryPlan, Tokenizer, Weights, Window, Work, free_bytes, resident_bytes};
 use vidtok_core::{FrameRate, ParseFrameRateError};
+use vidtok_data::{Hdr, InputOptions, ReadOptions, WriteOptions};
 
 use crate::terminal::progress;
 
-/// Video tokenizers: from video to a compact latent or tokens, and back.
-#[derive(Debug, Parser)]
-#[command(name = "vidtok", version, arg_required_else_help = true)]
-pub(crate) struct Arguments {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Print what a model is
-    Info(crate::commands::info::InfoArgs),
-    /// Make a one-file model with random weights
-    Init(crate::commands::init::InitArgs),
-    /// Make a one-file model of a checkpoint
-    Convert(crate::commands::convert::ConvertArgs),
-    /// Encode a video to its latent or tokens
-    Encode(crate::commands::encode::EncodeArgs),
-    /// Decode a latent or tokens to a video
-    Decode(crate::commands::decode::DecodeArgs),
-    /// Encode and decode a video, to see what is lost
-    Reconstruct(crate::commands::reconstruct::ReconstructArgs),
-    /// Measure models and codecs on a folder of videos
-    Evaluate(crate::commands::evaluate::EvaluateArgs),
-    /// Measure how far two videos, or two folders of them, are apart
-    Metrics(crate::commands::metrics::MetricsArgs),
-    /// Compare work in chunks and strips with the whole clip
-    Verify(crate::commands::verify::VerifyArgs),
-    /// Train a model
-    Train(crate::commands::train::TrainArgs),
-    /// Turn a folder of videos into a sharded dataset of tokens
-    Tokenize(crate::commands::tokenize::TokenizeArgs),
-    /// Turn a dataset of tokens back into videos
-    Detokenize(crate::commands::detokenize::DetokenizeArgs),
-}
-
-/// Which model.
+/// The model to use.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// One-file model (of `vidtok convert`, `init` or `train`)
+    /// One-file model (written by `vidtok convert`, `init` or `train`)
     #[arg(long, value_name = "FILE", required_unless_present = "config")]
     pub(crate) model: Option<PathBuf>,
     /// Configuration, such as configs/vidtok_kl_causal_488_4chn.toml
@@ -63,17 +28,16 @@ pub(crate) struct ModelArgs {
     /// Use the averaged weights (model_ema.*) of --weights
     #[arg(long, requires = "weights")]
     pub(crate) ema: bool,
-    /// Set a value of the configuration, such as model.ch=32
+    /// Override a value of the configuration, such as model.ch=32
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
 }
 
-/// Threads of a process that may be asked for. More than there are cores get in each other's way: with many more the work
-/// comes to a stand.
+/// CPU threads of a process. Far more threads than cores bring the work almost to a halt.
 pub(crate) const THREADS: RangeInclusive<i64> = 1..=256;
-/// Processes that may be started on this machine.
+/// Processes that a command may start on this machine.
 pub(crate) const PROCESSES: RangeInclusive<i64> = 1..=256;
-/// CUDA devices that libtorch can number.
+/// Indices of CUDA devices that libtorch accepts.
 const DEVICES: RangeInclusive<usize> = 0..=127;
 
 /// Where and how to compute.
@@ -85,43 +49,43 @@ pub(crate) struct ComputeArgs {
     /// Number type of the networks
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     pub(crate) dtype: Dtype,
-    /// CPU threads; all cores without it
+    /// CPU threads; all cores by default
     #[arg(long, value_parser = clap::value_parser!(i32).range(THREADS))]
     pub(crate) threads: Option<i32>,
 }
 
-/// How much memory the work may take.
+/// How much memory to use.
 #[derive(Debug, Args)]
 pub(crate) struct MemoryArgs {
-    /// The most memory to hold, such as 2GiB or 800MiB: the work is cut into shorter chunks and lower strips of rows,
-    /// which changes nothing in the result; nearly all that is free without it
+    /// Memory limit, such as 2GiB or 800MiB; by default nearly all free memory. The work is split into shorter chunks
+    /// and strips of rows to fit, which does not change the result
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     max_memory: Option<u64>,
 }
 
 impl MemoryArgs {
-    /// What frames of the source's own size may take of it, in bytes.
+    /// The part of the limit for frames of the source's own size, in bytes.
     pub(crate) fn for_source_frames(&self) -> Option<u64> {
-        self.max_memory.map(|most| most / 8)
+        self.max_memory.map(|limit| limit / 8)
     }
 
-    /// How the work on a clip of t frames of h x w is cut, when what is read and written takes `beside` bytes in this
-    /// process; told to the user.
+    /// Plans the work on a clip of `[t, h, w]`, besides which this process holds `buffers` bytes of frames, and prints
+    /// the plan for users who watch or who set a limit.
     pub(crate) fn plan(
         &self,
         tokenizer: &Tokenizer,
         work: Work,
         clip: [i64; 3],
         window: Option<Window>,
-        beside: u64,
+        buffers: u64,
     ) -> anyhow::Result<MemoryPlan> {
         let device = tokenizer.device();
         let resident = resident_bytes().unwrap_or(0);
-        // On a GPU the budget is for what comes beside the weights, there.
-        let held = if device == Device::Cpu { resident.saturating_add(beside) } else { 0 };
+        // On a GPU, the limit is for its own memory, beyond the weights.
+        let held = if device == Device::Cpu { resident.saturating_add(buffers) } else { 0 };
         let most = || free_bytes(device).map(|free| free / 10 * 9 + held.min(resident));
         let plan = MemoryPlan::beside(tokenizer, work, clip, window, held, self.max_memory.or_else(most))?;
-        // As progress bars, nothing for programs that did not ask.
+        // Like progress bars, the plan is hidden from programs that did not ask for it.
         if self.max_memory.is_some() || io::stderr().is_terminal() {
             eprintln!("plan: {plan}");
         }
@@ -129,30 +93,118 @@ impl MemoryArgs {
     }
 }
 
-/// "2GiB", "800MiB" or a number of bytes, up to a petabyte.
+/// How pixels are read.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ReadArgs {
+    /// High dynamic range (PQ, HLG): tone-map converts it to BT.709, keep stores its signal unchanged in 8 bits
+    #[arg(long, value_enum, default_value_t = HdrChoice::ToneMap)]
+    hdr: HdrChoice,
+    /// Deinterlace interlaced video without changing its frame rate; by default its fields stay woven
+    #[arg(long)]
+    deinterlace: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum HdrChoice {
+    #[default]
+    ToneMap,
+    Keep,
+}
+
+impl ReadArgs {
+    pub(crate) fn options(&self) -> ReadOptions {
+        let hdr = match self.hdr {
+            HdrChoice::ToneMap => Hdr::ToneMap,
+            HdrChoice::Keep => Hdr::Keep,
+        };
+        ReadOptions { hdr, deinterlace: self.deinterlace }
+    }
+}
+
+/// How videos are stored.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct WriteArgs {
+    /// Repeat the last row or column of an odd size, so that all players can show the video (4:2:0); by default the odd
+    /// size is kept, with full colour resolution (4:4:4)
+    #[arg(long)]
+    player_friendly: bool,
+}
+
+impl WriteArgs {
+    pub(crate) fn options(self) -> WriteOptions {
+        WriteOptions { player_friendly: self.player_friendly, ..WriteOptions::default() }
+    }
+}
+
+/// The size and the frame rate of the frames that are encoded. None of these flags changes the shape of pixels.
+#[derive(Debug, Args)]
+pub(crate) struct FrameArgs {
+    /// Resize and centre-crop to this height; by default the height is kept, or follows from --width
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..=16384))]
+    pub(crate) height: Option<i64>,
+    /// Resize and centre-crop to this width; by default the width is kept, or follows from --height
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..=16384))]
+    pub(crate) width: Option<i64>,
+    /// Sample a video file at about this many frames per second; for a tensor: its frames per second
+    #[arg(long, value_parser = parse_rate)]
+    pub(crate) fps: Option<FrameRate>,
+    /// Frames per second of an input that is a folder of frames (PNG, JPEG), a pattern such as frames/%06d.png, or an
+    /// image
+    #[arg(long, value_name = "RATE", default_value_t = InputOptions::FRAME_RATE, value_parser = parse_rate)]
+    pub(crate) frame_rate: FrameRate,
+    /// For non-causal models: frames that each window of 16 shares with the previous one, where the two are
+    /// cross-faded. The number of tokens grows accordingly
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=12))]
+    pub(crate) overlap: i64,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+impl FrameArgs {
+    /// The height and width to which frames of h x w are brought; a side that is not given follows from the other.
+    pub(crate) fn size(&self, [h, w]: [i64; 2]) -> [i64; 2] {
+        let scaled = |side: i64, to: i64, from: i64| ((side * to) as f64 / from as f64).round().max(1.0) as i64;
+        match (self.height, self.width) {
+            (Some(height), Some(width)) => [height, width],
+            (Some(height), None) => [height, scaled(w, height, h)],
+            (None, Some(width)) => [scaled(h, width, w), width],
+            (None, None) => [h, w],
+        }
+    }
+}
+
+impl Default for FrameArgs {
+    fn default() -> Self {
+        let (frame_rate, read) = (InputOptions::FRAME_RATE, ReadArgs::default());
+        Self { height: None, width: None, fps: None, frame_rate, overlap: 0, read }
+    }
+}
+
+/// Parses "2GiB", "800MiB" or a number of bytes, up to a pebibyte.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
-    const MOST: f64 = (1u64 << 50) as f64;
+    const MAX: f64 = (1u64 << 50) as f64;
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("", 0)];
     let parse = |(unit, shift): (&str, u32)| {
         let number: f64 = text.strip_suffix(unit)?.trim().parse().ok()?;
         let bytes = number * 2f64.powi(shift as i32);
-        (1.0..=MOST).contains(&bytes).then_some(bytes as u64)
+        (1.0..=MAX).contains(&bytes).then_some(bytes as u64)
     };
     let expected = || "expected a size from 1 byte to 1024TiB, such as 2GiB or 800MiB".to_owned();
     units.into_iter().find_map(parse).ok_or_else(expected)
 }
 
-/// Frames per second that a video may have.
+/// Frame rates that are accepted, per second.
 pub(crate) const RATES: RangeInclusive<f64> = 0.001..=1e6;
 
-/// A rate that is no mistake.
+/// Parses a frame rate within [`RATES`].
 pub(crate) fn parse_rate(text: &str) -> Result<FrameRate, String> {
     let rate: FrameRate = text.parse().map_err(|error: ParseFrameRateError| error.to_string())?;
-    let (least, most) = (RATES.start(), RATES.end());
-    let is_usual = RATES.contains(&rate.as_f64());
-    is_usual.then_some(rate).ok_or_else(|| format!("expected a rate from {least} to {most} frames a second"))
+    let (min, max) = (RATES.start(), RATES.end());
+    let is_valid = RATES.contains(&rate.as_f64());
+    is_valid.then_some(rate).ok_or_else(|| format!("expected a rate from {min} to {max} frames per second"))
 }
 
+/// The number type of weights and activations.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Dtype {
     F32,
@@ -170,6 +222,7 @@ impl Dtype {
     }
 }
 
+/// Parses "cpu", "cuda" or "cuda:N".
 pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
     let index = match text.split_once(':') {
         None if text == "cpu" => return Ok(Device::Cpu),
@@ -181,14 +234,14 @@ pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
 }
 
 impl ComputeArgs {
-    /// The device, after checking that it is there and setting the number of threads.
+    /// The device, after [`prepare`].
     pub(crate) fn prepare(&self) -> anyhow::Result<Device> {
         prepare(self.device, self.threads)?;
         Ok(self.device)
     }
 }
 
-/// Checks that the device is there and sets the number of threads.
+/// Sets the number of threads and checks that the device exists.
 pub(crate) fn prepare(device: Device, threads: Option<i32>) -> anyhow::Result<()> {
     if let Some(threads) = threads {
         tch::set_num_threads(threads);
@@ -196,7 +249,7 @@ pub(crate) fn prepare(device: Device, threads: Option<i32>) -> anyhow::Result<()
     if let Device::Cuda(index) = device {
         let count = tch::Cuda::device_count();
         if i64::try_from(index).is_ok_and(|index| index >= count) {
-            bail!("there is no CUDA device {index}: libtorch sees {count}");
+            bail!("--device: CUDA device {index} does not exist; libtorch finds {count}");
         }
     }
     Ok(())
@@ -208,7 +261,7 @@ impl ModelArgs {
         let device = compute.prepare()?;
         progress::during("loading the model", || {
             let (config, weights) = self.read()?;
-            let weights = weights.context("no weights: give --weights FILE with --config, or --model FILE")?;
+            let weights = weights.context("no weights: add --weights FILE to --config, or give --model FILE")?;
             Ok(Tokenizer::with_weights(config, weights, device, compute.dtype.kind())?)
         })
     }
@@ -227,12 +280,13 @@ impl ModelArgs {
     }
 }
 
-/// The weights of a file, averaged ones on request; what was left out of its keys is said.
+/// Reads the weights of a file, or its averaged weights if `ema`, and reports prefixes that were removed from their
+/// names.
 pub(crate) fn read_weights(path: &Path, ema: bool, config: &Config) -> anyhow::Result<Weights> {
     let mut weights = Weights::read(path)?;
     if weights.unwrapped() > 0 {
         let (name, keys) = (path.display(), weights.unwrapped());
-        eprintln!("{name}: \"module.\" or \"_orig_mod.\", which wrappers add, was left out of {keys} keys");
+        eprintln!("{name}: removed the prefix \"module.\" or \"_orig_mod.\", which wrappers add, from {keys} keys");
     }
     if ema {
         let shapes = Tokenizer::shapes(config.clone())?;
@@ -246,31 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_beyond_their_range_are_wrong_usage_that_names_the_range() {
-        for (arguments, range) in [
-            (["encode", "--threads", "1000"], "1..=256"),
-            (["train", "--threads", "0"], "1..=256"),
-            (["metrics", "--threads", "2147483648"], "1..=256"),
-            (["encode", "--device", "cuda:99999999999999999999"], "0 to 127"),
-            (["decode", "--max-memory", "1e30GiB"], "1024TiB"),
-            (["reconstruct", "--overlap", "13"], "0..=12"),
-            (["tokenize", "--nproc", "1000000"], "1..=256"),
-            (["train", "--nproc", "0"], "1..=256"),
-            (["tokenize", "--fps", "4294967295"], "0.001 to 1000000"),
-            (["tokenize", "--crop", "0,16"], "1 to 16384"),
-            (["evaluate", "--fps", "1e-9"], "0.001 to 1000000"),
-            (["evaluate", "--max-frames", "18446744073709551615"], "1..=1000000000"),
-            (["evaluate", "--compare", "down:4x9223372036854775807"], "1 to 1024"),
-            (["verify", "--max-frames", "9223372036854775807"], "1..=100000"),
-        ] {
-            let error = Arguments::try_parse_from(["vidtok"].iter().chain(&arguments)).unwrap_err();
-            let (status, said) = (error.exit_code(), error.to_string());
-            assert!(status == 2 && said.contains(arguments[2]) && said.contains(range), "{arguments:?}: {said}");
-        }
-    }
-
-    #[test]
-    fn sizes_rates_and_devices_have_bounds() {
+    fn sizes_rates_and_devices_out_of_range_are_rejected() {
         assert_eq!(["2GiB", "1.5KiB", "1024TiB", "1"].map(parse_bytes), [2 << 30, 1536, 1 << 50, 1].map(Ok));
         for text in ["0", "-1GiB", "1025TiB", "1e300GiB", "inf", "NaN", "much", "GiB", ""] {
             assert!(parse_bytes(text).unwrap_err().contains("1 byte to 1024TiB"), "{text}");

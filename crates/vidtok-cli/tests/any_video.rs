@@ -15,16 +15,16 @@ use random_video::RandomVideo;
 use vidtok_tokenize::{Dataset, Shard, shards};
 use vidtok_torch::TensorFile;
 
-/// Puts the videos of these seeds through the commands; returns what is wrong, a line a video.
-fn lost(seeds: Range<u64>) -> Vec<String> {
+/// Runs the commands on the videos of these seeds, and returns one line for each video that loses frames.
+fn failures(seeds: Range<u64>) -> Vec<String> {
     let bench = Bench::new("v1.1", KL);
     let folder = bench.path("videos");
     fs::create_dir(&folder).unwrap();
     let model = ["--model", "model.safetensors", "--threads", "1"];
     let run = |command: &str, rest: &[&str]| -> Result<(), String> {
         let output = bench.vidtok(&[&[command], &model[..], rest].concat()).output().unwrap();
-        let said = || format!("{command}: {}", String::from_utf8_lossy(&output.stderr));
-        output.status.success().then_some(()).ok_or_else(said)
+        let printed = || format!("{command}: {}", String::from_utf8_lossy(&output.stderr));
+        output.status.success().then_some(()).ok_or_else(printed)
     };
     let mut wrong = Vec::new();
     let mut expected = BTreeMap::new();
@@ -37,11 +37,11 @@ fn lost(seeds: Range<u64>) -> Vec<String> {
             run("encode", &[&name, "z.safetensors"])?;
             let encoded = TensorFile::open(&bench.path("z.safetensors")).unwrap();
             if encoded.metadata("vidtok.frames") != Some(frames.to_string().as_str()) {
-                return Err(format!("encode has {:?} frames of {frames}", encoded.metadata("vidtok.frames")));
+                return Err(format!("encode kept {:?} of {frames} frames", encoded.metadata("vidtok.frames")));
             }
             run("reconstruct", &[&name, "out.mp4"])?;
             let back = bench.info("out.mp4").frames as usize;
-            (back == frames).then_some(frames).ok_or_else(|| format!("reconstruct has {back} frames of {frames}"))
+            (back == frames).then_some(frames).ok_or_else(|| format!("reconstruct kept {back} of {frames} frames"))
         };
         match through() {
             Ok(frames) => drop(expected.insert(name, (frames as i64, video.kind))),
@@ -54,25 +54,27 @@ fn lost(seeds: Range<u64>) -> Vec<String> {
         for entry in Shard::open(&path, dataset.latent).unwrap().videos() {
             match expected.remove(&format!("videos/{}", entry.path)) {
                 Some((frames, _)) if frames == entry.frames => {}
-                Some((frames, kind)) => wrong.push(format!("{kind}: tokenize has {} frames of {frames}", entry.frames)),
+                Some((frames, kind)) => {
+                    wrong.push(format!("{kind}: tokenize kept {} of {frames} frames", entry.frames))
+                }
                 None => {}
             }
         }
     }
-    wrong.extend(expected.into_values().map(|(_, kind)| format!("{kind}: tokenize has nothing of it")));
+    wrong.extend(expected.into_values().map(|(_, kind)| format!("{kind}: tokenize left it out")));
     wrong
 }
 
 #[test]
 fn twenty_random_videos_keep_all_their_frames() {
-    let wrong = lost(0..20);
+    let wrong = failures(0..20);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Minutes; `cargo test --workspace --test any_video -- --ignored`.
+/// Takes minutes: `cargo test --workspace --test any_video -- --ignored`.
 #[test]
 #[ignore = "takes minutes"]
 fn two_hundred_random_videos_keep_all_their_frames() {
-    let wrong = lost(20..220);
+    let wrong = failures(20..220);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! Training runs that several processes share: launched, killed, stopped, and taken up by another number of them.
+//! Training runs of several processes: launched, killed, stopped, and resumed by another number of processes.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failure here is what the test is for
 
@@ -14,8 +14,8 @@ use tch::{Kind, Tensor};
 use training_bench::{TrainingBench, finished};
 use vidtok_torch::TensorFile;
 
-/// Two stages with everything that processes must agree on: noise, discriminator, LeCAM, averages. States are kept long
-/// enough to be waited for.
+/// Two stages with everything that processes must agree on: noise, discriminator, LeCAM, averages. Enough checkpoints
+/// are kept for the tests to wait for one of them.
 const TRAIN: &str = r#"
 [train]
 seed = 3
@@ -43,17 +43,17 @@ steps = 2
 freeze_encoder = true
 "#;
 
-/// With this many steps in the first stage.
+/// A bench with this many steps in the first stage.
 fn bench(steps: u64) -> TrainingBench {
     TrainingBench::new(&TRAIN.replace("STEPS", &steps.to_string()))
 }
 
-/// Starts a run of several processes below `out`, and waits until it has saved a state after some steps.
-fn begun(bench: &TrainingBench, out: &str, processes: &str) -> Child {
+/// Starts a run of several processes in `out`, and waits for its first checkpoint.
+fn start_run(bench: &TrainingBench, out: &str, processes: &str) -> Child {
     bench.start(out, &["--nproc", processes], "whole-model/checkpoints/step-00000002.safetensors")
 }
 
-/// The relative distance of the models that two runs leave, the farther of both stages'.
+/// The relative distance between the models of two runs, the larger of both stages.
 fn distance(bench: &TrainingBench, runs: [&str; 2]) -> f64 {
     let of_stage = |stage: &str| {
         let [found, expected] = runs.map(|run| {
@@ -71,7 +71,7 @@ fn distance(bench: &TrainingBench, runs: [&str; 2]) -> f64 {
     of_stage("whole-model").max(of_stage("decoder"))
 }
 
-/// The processes that a launcher has started, in their order.
+/// The processes that a launcher has started, in the order of their ranks.
 fn children(launcher: u32) -> Vec<u32> {
     let list = fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children")).unwrap();
     list.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
@@ -82,46 +82,50 @@ fn signal(name: &str, process: u32) {
 }
 
 #[test]
-fn a_killed_process_ends_the_run_at_once_and_any_number_of_them_goes_on() {
+fn a_killed_process_ends_the_run_at_once_and_any_number_of_processes_resumes_it() {
     let bench = bench(24);
     bench.finish(&["--config", "tiny.toml", "--out", "alone"]);
     for (victim, next) in [(1, "3"), (0, "1")] {
         let out = format!("killed{victim}");
-        let launcher = begun(&bench, &out, "2");
+        let launcher = start_run(&bench, &out, "2");
         let victims = children(launcher.id());
         signal("-KILL", victims[victim]);
         let output = launcher.wait_with_output().unwrap();
-        let complained = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success());
-        assert!(complained.contains(&format!("process {victim} of 2 was ended by signal 9")), "{complained}");
-        // At once: whoever has not ended of himself after a while is killed and says nothing.
+        assert!(stderr.contains(&format!("process {victim} of 2 was killed by signal 9")), "{stderr}");
+        // This shows that it ended at once: a process that does not exit in time is killed and prints nothing.
         let other = format!("process {} of 2 has lost the others", 1 - victim);
-        assert!(complained.contains(&other), "{complained}");
-        assert!(complained.contains(&format!("--resume {out}/tiny_kl")), "{complained}");
+        assert!(stderr.contains(&other), "{stderr}");
+        assert!(stderr.contains(&format!("--resume {out}/tiny_kl")), "{stderr}");
 
         let folder = format!("{out}/tiny_kl");
-        let (said, _) = bench.finish(&["--resume", &folder, "--nproc", next]);
-        assert!(said.contains("goes on"), "{said}");
+        let (stdout, _) = bench.finish(&["--resume", &folder, "--nproc", next]);
+        assert!(stdout.contains("resumes"), "{stdout}");
         let distance = distance(&bench, [&out, "alone"]);
-        println!("{out}, taken up by {next}: {distance:.1e}");
+        println!("{out}, resumed by {next}: {distance:.1e}");
         assert!(distance < 1e-5, "{distance}");
     }
 }
 
 #[test]
-fn one_that_is_told_to_stop_stops_all_with_a_state_to_go_on_from() {
+fn a_signal_to_one_process_stops_all_with_a_checkpoint_to_resume_from() {
     let bench = bench(4000);
     let mut processes = Vec::new();
-    for told in ["launcher", "process"] {
-        let launcher = begun(&bench, told, "2");
+    for signalled in ["launcher", "process"] {
+        let launcher = start_run(&bench, signalled, "2");
         processes.extend(children(launcher.id()));
-        signal("-TERM", if told == "launcher" { launcher.id() } else { processes[processes.len() - 1] });
+        signal("-TERM", if signalled == "launcher" { launcher.id() } else { processes[processes.len() - 1] });
         let output = launcher.wait_with_output().unwrap();
-        let complained = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(143), "{complained}");
-        assert_eq!(complained, format!("stopped; to go on: vidtok train --resume {told}/tiny_kl\n"), "said once");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(143), "{stderr}");
+        assert_eq!(
+            stderr,
+            format!("stopped; to continue: vidtok train --resume {signalled}/tiny_kl\n"),
+            "printed once"
+        );
     }
-    // One that is shot leaves nothing of the run behind either.
+    // A launcher that is killed leaves no processes behind.
     let mut launcher = bench.train(&["--resume", "launcher/tiny_kl", "--nproc", "3"]).spawn().unwrap();
     let patience = Instant::now();
     while children(launcher.id()).len() < 3 {
@@ -144,26 +148,26 @@ fn one_that_is_told_to_stop_stops_all_with_a_state_to_go_on_from() {
 }
 
 #[test]
-fn batches_without_equal_parts_and_launchers_in_launchers_are_refused_in_a_line() {
+fn indivisible_batches_and_incomplete_or_nested_launches_are_refused_in_one_line() {
     let bench = bench(2);
-    let complaint = |output: Output| {
+    let stderr_of = |output: Output| {
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let output = bench.train(&["--config", "tiny.toml", "--nproc", "4"]).output().unwrap();
-    assert!(complaint(output).contains("a batch of 6 clips has no equal parts for 4 processes"));
+    assert!(stderr_of(output).contains("a batch of 6 clips has no equal parts for 4 processes"));
     assert!(!bench.path("runs").exists());
     let mut command = bench.train(&["--config", "tiny.toml", "--nproc", "2"]);
     command.env("RANK", "0").env("WORLD_SIZE", "2");
-    assert!(complaint(command.output().unwrap()).contains("was started as one of several already"));
+    assert!(stderr_of(command.output().unwrap()).contains("was itself started by a launcher"));
     let mut command = bench.train(&["--config", "tiny.toml"]);
-    assert!(complaint(command.env("RANK", "0").output().unwrap()).contains("WORLD_SIZE is not"));
+    assert!(stderr_of(command.env("RANK", "0").output().unwrap()).contains("WORLD_SIZE is not"));
     let mut command = bench.train(&["--config", "tiny.toml"]);
     command.env("RANK", "0").env("WORLD_SIZE", "2");
-    assert!(complaint(command.output().unwrap()).contains("MASTER_ADDR"));
+    assert!(stderr_of(command.output().unwrap()).contains("MASTER_ADDR"));
 }
 
-/// `VIDTOK_TORCHRUN`, or torchrun where programs are looked for.
+/// The program that `VIDTOK_TORCHRUN` names, or torchrun in the PATH.
 fn torchrun() -> Option<PathBuf> {
     let named = env::var_os("VIDTOK_TORCHRUN").map(PathBuf::from);
     let found =
@@ -174,15 +178,15 @@ fn torchrun() -> Option<PathBuf> {
 #[test]
 fn torchrun_launches_a_run() {
     let Some(torchrun) = torchrun() else {
-        println!("there is no torchrun; VIDTOK_TORCHRUN may name one");
+        println!("skipped: no torchrun in the PATH; VIDTOK_TORCHRUN can name one");
         return;
     };
     let bench = bench(4);
     let mut command = Command::new(torchrun);
     command.args(["--standalone", "--nproc-per-node", "2", "--no-python", env!("CARGO_BIN_EXE_vidtok"), "train"]);
     command.args(["--config", "tiny.toml", "--out", "torchrun"]).current_dir(bench.folder.path());
-    let (said, _) = finished(&command.output().unwrap());
-    assert!(said.contains("processes      2"), "{said}");
+    let (stdout, _) = finished(&command.output().unwrap());
+    assert!(stdout.contains("processes      2"), "{stdout}");
     bench.finish(&["--config", "tiny.toml", "--out", "alone"]);
     let distance = distance(&bench, ["torchrun", "alone"]);
     assert!(distance < 1e-5, "{distance}");

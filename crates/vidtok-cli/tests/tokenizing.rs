@@ -1,4 +1,4 @@
-//! `vidtok tokenize` that is killed, stopped, run twice at once, and given many videos.
+//! `vidtok tokenize` that is killed, stopped, run twice at once, and run on many videos.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // a failure here is what the test is for
 
@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use bench::{Bench, FSQ, KL};
 use vidtok_core::fetched;
 
-/// How often a run is killed before it may end.
+/// How often a run is killed before it may finish.
 const KILLS: usize = 5;
 
-/// A command that works on `videos` with one thread.
+/// A command that tokenizes `videos` with one thread.
 fn tokenize(bench: &Bench, out: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vidtok"));
     command.args(["tokenize", "--model", "model.safetensors", "--threads", "1", "--data", "videos", "--out", out]);
@@ -27,22 +27,22 @@ fn tokenize(bench: &Bench, out: &str, arguments: &[&str]) -> Command {
 }
 
 fn finish(mut command: Command) -> String {
-    said(&command.output().unwrap())
+    stdout_of(&command.output().unwrap())
 }
 
-fn said(output: &Output) -> String {
-    let [said, complained] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    assert!(output.status.success(), "{complained}");
-    said
+fn stdout_of(output: &Output) -> String {
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{stderr}");
+    stdout
 }
 
-/// How many videos a run says that it tokenized.
-fn tokenized(said: &str) -> u64 {
-    let line = said.lines().find_map(|line| line.strip_prefix("tokenized")).unwrap();
+/// The number of videos that a run reports as tokenized.
+fn tokenized(printed: &str) -> u64 {
+    let line = printed.lines().find_map(|line| line.strip_prefix("tokenized")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// Bytes of all files that a finished dataset has, by their paths; lines of files that workers append to are sorted.
+/// The bytes of all files of a finished dataset by path; lines of files that workers append to are sorted.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -65,29 +65,29 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
-/// `count` small videos in `videos`, few of them different; links to others are as good as files.
+/// Creates `count` small videos in `videos`. Most of them are links to the first few.
 fn videos(bench: &Bench, count: usize, [frames, side]: [usize; 2]) {
     const DISTINCT: usize = 12;
     fs::create_dir_all(bench.path("videos/sub")).unwrap();
-    for place in 0..count {
-        let name = format!("videos/{}{place:05}.mp4", if place % 3 == 0 { "sub/" } else { "" });
-        if place < DISTINCT {
-            let side = (side + 2 * (place % 3)) as i64;
-            bench.video(&name, frames + place % 5, [side, side + 4], "12");
+    for index in 0..count {
+        let name = format!("videos/{}{index:05}.mp4", if index % 3 == 0 { "sub/" } else { "" });
+        if index < DISTINCT {
+            let side = (side + 2 * (index % 3)) as i64;
+            bench.video(&name, frames + index % 5, [side, side + 4], "12");
         } else {
-            let like = place % DISTINCT;
+            let like = index % DISTINCT;
             let like = format!("videos/{}{like:05}.mp4", if like.is_multiple_of(3) { "sub/" } else { "" });
             fs::hard_link(bench.path(&like), bench.path(&name)).unwrap();
         }
     }
 }
 
-/// A random number in [0, 1), another one in each run of the test.
+/// A random number in [0, 1), different in each run of the test.
 fn chance() -> f64 {
     RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
 }
 
-/// A started run, killed and waited for when it is dropped, so that a failing test leaves none.
+/// A run that is killed when it is dropped, so that a failing test leaves no process behind.
 struct Running(Option<Child>);
 
 impl Running {
@@ -103,11 +103,11 @@ impl Running {
         self.0.as_mut().unwrap().try_wait().unwrap().is_some()
     }
 
-    /// Waits until something holds of it, or it has ended.
+    /// Waits until `holds` returns true or the run has ended.
     fn wait_until(&mut self, holds: impl Fn() -> bool) {
         let start = Instant::now();
         while !holds() && !self.has_ended() {
-            assert!(start.elapsed() < Duration::from_secs(120), "the run does not go on");
+            assert!(start.elapsed() < Duration::from_secs(120), "the run makes no progress");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -126,7 +126,7 @@ impl Drop for Running {
     }
 }
 
-/// Videos that the dataset in a folder lists, and those of them that are done.
+/// The number of videos that the dataset in a folder lists, and how many of them are finished.
 fn progress(folder: &Path) -> [usize; 2] {
     let list = fs::read_to_string(folder.join("videos.jsonl")).unwrap_or_default();
     let [mut listed, mut done] = [0, 0];
@@ -137,15 +137,15 @@ fn progress(folder: &Path) -> [usize; 2] {
             videos
         } else {
             let parts = fs::read_dir(folder.join(format!("parts/shard-{shard:06}"))).into_iter().flatten().flatten();
-            // Others are temporary.
+            // Other files are temporary.
             parts.filter(|part| part.file_name().as_encoded_bytes()[0].is_ascii_digit()).count()
         };
     }
     [listed, done]
 }
 
-/// Kills runs with `arguments` at random places of the work, ends it, and compares it with an undisturbed run's; gives
-/// the number of its shards.
+/// Kills runs with `arguments` at random moments, lets the last one finish, and compares the dataset with that of an
+/// undisturbed run. Returns the number of shards.
 fn kill_at_random(bench: &Bench, arguments: &[&str]) -> usize {
     let start = Instant::now();
     finish(tokenize(bench, "whole", arguments));
@@ -154,17 +154,17 @@ fn kill_at_random(bench: &Bench, arguments: &[&str]) -> usize {
     let each = start.elapsed() / videos as u32;
     let [mut kills, mut ends] = [0, 0];
     while kills < KILLS {
-        // Not among the last ones: they are decoded ahead, and may all be done before this looks again.
-        let place = 0.6 * videos as f64 * (kills as f64 + chance()) / KILLS as f64;
+        // The last videos are decoded ahead, and may all be finished before the next poll.
+        let target = 0.6 * videos as f64 * (kills as f64 + chance()) / KILLS as f64;
         let mut run = Running::start(tokenize(bench, "killed", arguments));
-        run.wait_until(|| progress(&bench.path("killed"))[1] >= place as usize);
-        std::thread::sleep(each.mul_f64(place.fract()));
+        run.wait_until(|| progress(&bench.path("killed"))[1] >= target as usize);
+        std::thread::sleep(each.mul_f64(target.fract()));
         if run.has_ended() {
-            // Quicker than those before, which happens on a machine that others use: all of it again.
-            said(&run.output());
+            // It was faster than the first run, as happens on a busy machine: start again.
+            stdout_of(&run.output());
             fs::remove_dir_all(bench.path("killed")).unwrap();
             (kills, ends) = (0, ends + 1);
-            assert!(ends < 5, "runs end before they can be killed");
+            assert!(ends < 5, "runs finish before they can be killed");
             continue;
         }
         drop(run);
@@ -172,16 +172,16 @@ fn kill_at_random(bench: &Bench, arguments: &[&str]) -> usize {
     }
     let [_, done] = progress(&bench.path("killed"));
     let rest = tokenized(&finish(tokenize(bench, "killed", arguments)));
-    eprintln!("{arguments:?}: {KILLS} kills, after which {done} of {videos} videos were done");
-    assert!(done > 0 && rest as usize <= videos - done, "{done} were done, and then {rest}");
+    eprintln!("{arguments:?}: after {KILLS} kills, {done} of {videos} videos were finished");
+    assert!(done > 0 && rest as usize <= videos - done, "{done} videos, and then {rest}");
     let [whole, killed] = ["whole", "killed"].map(|out| files(&bench.path(out)));
     assert_eq!(whole.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>(), "{arguments:?}");
-    assert!(whole == killed, "{arguments:?}: kills change the files");
+    assert!(whole == killed, "{arguments:?}: the files differ");
     whole.keys().filter(|path| path.starts_with("shards")).count()
 }
 
 #[test]
-fn a_run_killed_at_random_moments_ends_with_the_bytes_of_one_that_was_not() {
+fn a_run_killed_at_random_moments_ends_with_the_bytes_of_an_uninterrupted_run() {
     for (config, format) in [(FSQ, "safetensors"), (KL, "webdataset")] {
         let bench = Bench::new("v1.0", config);
         videos(&bench, 30, [9, 32]);
@@ -193,7 +193,7 @@ fn a_run_killed_at_random_moments_ends_with_the_bytes_of_one_that_was_not() {
 #[test]
 fn a_run_on_the_sample_clips_killed_at_random_moments_ends_with_the_same_bytes() {
     let Some(clips) = fetched("clips").into_iter().find(|path| path.is_dir()) else {
-        return eprintln!("skipped, the sample clips were not fetched");
+        return eprintln!("skipped: the sample clips were not fetched");
     };
     let bench = Bench::new("v1.0", FSQ);
     std::os::unix::fs::symlink(&clips, bench.path("videos")).unwrap();
@@ -202,13 +202,13 @@ fn a_run_on_the_sample_clips_killed_at_random_moments_ends_with_the_same_bytes()
 }
 
 #[test]
-fn workers_that_start_together_share_the_videos_and_end_with_the_same_bytes() {
+fn concurrent_workers_divide_the_videos_and_end_with_the_bytes_of_one_worker() {
     let bench = Bench::new("v1.0", FSQ);
     videos(&bench, 30, [9, 32]);
     let arguments = ["--shard-videos", "4"];
     assert_eq!(tokenized(&finish(tokenize(&bench, "alone", &arguments))), 30);
     let runs = [(); 2].map(|()| Running::start(tokenize(&bench, "shared", &arguments)));
-    let counts = runs.map(|run| tokenized(&said(&run.output())));
+    let counts = runs.map(|run| tokenized(&stdout_of(&run.output())));
     assert_eq!(counts.iter().sum::<u64>(), 30, "{counts:?}");
     assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
     assert!(files(&bench.path("alone")) == files(&bench.path("shared")));
@@ -217,7 +217,7 @@ fn workers_that_start_together_share_the_videos_and_end_with_the_same_bytes() {
 }
 
 #[test]
-fn a_stopped_run_says_so_by_its_status_and_goes_on() {
+fn a_stopped_run_reports_it_by_its_status_and_resumes() {
     let bench = Bench::new("v1.0", FSQ);
     videos(&bench, 30, [9, 32]);
     for (signal, processes, status) in [("-INT", "1", 130), ("-TERM", "1", 143), ("-TERM", "2", 143)] {
@@ -230,11 +230,14 @@ fn a_stopped_run_says_so_by_its_status_and_goes_on() {
         run.wait_until(|| progress(&bench.path(&out))[1] > 0);
         assert!(Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap().success());
         let output = run.output();
-        let [stopped, told] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-        assert_eq!(output.status.code(), Some(status), "{told}");
-        // Of several processes one speaks.
-        assert!(told.starts_with("stopped by SIG") && told.contains("the same command goes on"), "{told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
+        let [stopped, reported] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_eq!(output.status.code(), Some(status), "{reported}");
+        // Only one of several processes reports it.
+        assert!(
+            reported.starts_with("stopped by SIG") && reported.contains("run the same command to continue"),
+            "{reported}"
+        );
+        assert_eq!(reported.lines().count(), 1, "{reported}");
         let [_, done] = progress(&bench.path(&out));
         let rest = tokenized(&finish(tokenize(&bench, &out, &["--shard-videos", "15"])));
         assert_eq!(done as u64 + rest, 30, "{stopped}");
@@ -243,7 +246,7 @@ fn a_stopped_run_says_so_by_its_status_and_goes_on() {
 }
 
 #[test]
-fn the_command_line_takes_tables_and_brings_videos_back() {
+fn a_table_selects_the_videos_and_detokenize_restores_them() {
     let bench = Bench::new("v1.1", KL);
     videos(&bench, 5, [9, 24]);
     fs::write(bench.path("videos/list.csv"), "videos\n00004.mp4\nsub/00003.mp4\n00001.mp4\n").unwrap();
@@ -253,8 +256,8 @@ fn the_command_line_takes_tables_and_brings_videos_back() {
     };
     let settings = ["--size", "16", "--crop", "16,12", "--fps", "6", "--format", "webdataset"];
     let output = tokenize(&settings).assert().success().get_output().clone();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("dataset        3 videos (0 skipped)") && said.contains("bits per pixel"), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("dataset        3 videos (0 skipped)") && printed.contains("bits per pixel"), "{printed}");
     let refused = tokenize(&settings[..4]).assert().code(1).get_output().clone();
     let refused = String::from_utf8(refused.stderr).unwrap();
     assert!(refused.contains("fps = 6.0, not null"), "{refused}");
@@ -268,15 +271,15 @@ fn the_command_line_takes_tables_and_brings_videos_back() {
     assert!(!bench.path("back/00000.mp4").exists());
 }
 
-/// What a process holds: open files, and bytes of memory.
-fn held(id: u32) -> Option<(usize, u64)> {
+/// The open files of a process, and its resident memory in bytes.
+fn resources(id: u32) -> Option<(usize, u64)> {
     let files = fs::read_dir(format!("/proc/{id}/fd")).ok()?.count();
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some((files, resident.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10))
 }
 
-/// Takes a quarter of an hour. `VIDTOK_MANY_VIDEOS` is another number of videos.
+/// Takes a quarter of an hour. `VIDTOK_MANY_VIDEOS` sets another number of videos.
 #[test]
 #[ignore = "takes long"]
 fn ten_thousand_videos_need_no_more_memory_or_files_than_the_first_thousand() {
@@ -296,7 +299,7 @@ fn ten_thousand_videos_need_no_more_memory_or_files_than_the_first_thousand() {
     let mut late = (0, 0);
     while !run.has_ended() {
         let (shards, finished) = done();
-        if let Some((files, memory)) = held(run.id()).filter(|_| shards > 0) {
+        if let Some((files, memory)) = resources(run.id()).filter(|_| shards > 0) {
             let most = if finished * 10 < shards { &mut early } else { &mut late };
             *most = (most.0.max(files), most.1.max(memory));
             if finished == shards / 2 {
@@ -315,13 +318,13 @@ fn ten_thousand_videos_need_no_more_memory_or_files_than_the_first_thousand() {
     }
     let restart = start.elapsed();
     while !run.has_ended() {
-        if let Some((files, memory)) = held(run.id()) {
+        if let Some((files, memory)) = resources(run.id()) {
             late = (late.0.max(files), late.1.max(memory));
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-    let said = said(&run.output());
-    eprintln!("{said}half of it in {halfway:.0?}; a shard {restart:.1?} after the restart");
-    eprintln!("open files and bytes of memory: {early:?} in the first tenth, {late:?} after it");
+    let printed = stdout_of(&run.output());
+    eprintln!("{printed}half of the videos took {halfway:.0?}; the first shard after the restart took {restart:.1?}");
+    eprintln!("open files and bytes of memory: {early:?} in the first tenth, {late:?} later");
     assert!(late.0 <= early.0 + 8 && late.1 as f64 <= 1.1 * early.1 as f64 + 2e7, "{early:?} {late:?}");
 }

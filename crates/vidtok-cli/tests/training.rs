@@ -1,4 +1,4 @@
-//! Training runs that are killed, stopped, damaged and taken up again.
+//! Training runs that are killed, stopped, damaged and resumed.
 
 #![allow(clippy::unwrap_used)] // a failure here is what the test is for
 
@@ -53,12 +53,12 @@ steps = 5
 freeze_encoder = true
 "#;
 
-/// Starts a run below `out`, and waits until it could be taken up again.
-fn begun(bench: &TrainingBench, out: &str) -> Child {
+/// Starts a run in `out`, and waits until it can be resumed.
+fn start_run(bench: &TrainingBench, out: &str) -> Child {
     bench.start(out, &[], "config.toml")
 }
 
-/// All tensors of the models and states that a finished run has left, as bytes by file and name.
+/// The bytes of all tensors in the models and checkpoints of a finished run, by file and name.
 fn results(bench: &TrainingBench, run: &str) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     for stage in ["whole-model", "decoder"] {
@@ -77,23 +77,23 @@ fn results(bench: &TrainingBench, run: &str) -> BTreeMap<String, Vec<u8>> {
     all
 }
 
-/// Kills a run several times at random moments, goes on each time, and compares all that is left at the end with
-/// what an uninterrupted run leaves.
+/// Kills a run several times at random moments, resumes it each time, and compares its results with those of an
+/// uninterrupted run.
 fn survives_kills(bench: &TrainingBench) {
     let start = Instant::now();
     bench.finish(&["--config", "tiny.toml", "--out", "whole"]);
     let duration = start.elapsed().as_secs_f64();
-    let mut child = begun(bench, "killed");
+    let mut child = start_run(bench, "killed");
     let mut moments = Vec::new();
     for _ in 0..KILLS {
-        // Short enough for the run to live, long enough for it to get on.
+        // Short enough that the run has not finished, long enough for it to progress.
         let moment = chance() * duration * 0.6;
         moments.push(moment);
         std::thread::sleep(Duration::from_secs_f64(moment));
         if child.try_wait().unwrap().is_some() {
-            // It was quicker: begin once more.
+            // It finished earlier: start again.
             fs::remove_dir_all(bench.path("killed")).unwrap();
-            child = begun(bench, "killed");
+            child = start_run(bench, "killed");
         }
         child.kill().unwrap(); // SIGKILL
         child.wait().unwrap();
@@ -119,18 +119,18 @@ fn video(bench: &TrainingBench, name: &str, seed: u64) -> PathBuf {
     path
 }
 
-/// A random number in [0, 1), another one in each run of the test.
+/// A random number in [0, 1), different in each run of the test.
 fn chance() -> f64 {
     RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
 }
 
 #[test]
-fn a_run_killed_at_random_moments_ends_with_the_weights_of_one_that_was_not() {
+fn a_run_killed_at_random_moments_ends_with_the_weights_of_an_uninterrupted_run() {
     survives_kills(&TrainingBench::new(TRAIN));
 }
 
 #[test]
-fn bad_files_among_good_ones_change_nothing_of_that() {
+fn a_killed_run_with_bad_videos_ends_with_the_weights_of_an_uninterrupted_run() {
     let bench = TrainingBench::new(&TRAIN.replace("scenes = 2", "folder = \"videos\"\ncache_mib = 0"));
     fs::create_dir(bench.path("videos")).unwrap();
     for seed in 0..3 {
@@ -150,45 +150,45 @@ fn bad_files_among_good_ones_change_nothing_of_that() {
     assert!(!listed.contains("good"), "{listed}");
 }
 
-/// Sends a signal to a run, and takes the line that it ends with.
-fn stopped(child: Child, signal: &str, status: i32) -> String {
+/// Sends a signal to a run, and returns the last line that it prints.
+fn stop_run(child: Child, signal: &str, status: i32) -> String {
     assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
-    let complained = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(status), "{complained}");
-    complained.lines().last().unwrap_or_default().to_owned()
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{stderr}");
+    stderr.lines().last().unwrap_or_default().to_owned()
 }
 
 #[test]
-fn a_stopped_run_saves_its_state_says_so_by_its_status_and_goes_on() {
+fn a_stopped_run_saves_its_state_reports_it_by_its_status_and_resumes() {
     let bench = TrainingBench::new(&TRAIN.replace("steps = 9", "steps = 400"));
     for (signal, status) in [("-INT", 130), ("-TERM", 143)] {
         let out = format!("stopped{signal}");
-        let mut child = begun(&bench, &out);
+        let mut child = start_run(&bench, &out);
         let stage = bench.path(&out).join("tiny_kl/whole-model");
         wait_until(&mut child, || fs::read_dir(stage.join("checkpoints")).map_or(0, Iterator::count) >= 2);
         let folder = format!("{out}/tiny_kl");
-        assert_eq!(stopped(child, signal, status), format!("stopped; to go on: vidtok train --resume {folder}"));
+        assert_eq!(stop_run(child, signal, status), format!("stopped; to continue: vidtok train --resume {folder}"));
         let logged = || fs::metadata(stage.join("log.jsonl")).map_or(0, |log| log.len());
         let before = logged();
         let mut resumed = bench.train(&["--resume", &folder]).spawn().unwrap();
         wait_until(&mut resumed, || logged() > before);
-        stopped(resumed, signal, status);
+        stop_run(resumed, signal, status);
     }
 }
 
-/// The line with which a command of `vidtok train` fails.
+/// The line with which `vidtok train` fails.
 fn refused(bench: &TrainingBench, arguments: &[&str]) -> String {
     let output = bench.train(arguments).output().unwrap();
-    let complained = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && complained.lines().count() == 1, "{complained}");
-    complained
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && stderr.lines().count() == 1, "{stderr}");
+    stderr
 }
 
 #[test]
-fn a_second_process_or_launch_in_a_runs_folder_is_refused_until_the_first_is_gone() {
+fn a_second_process_in_a_runs_folder_is_refused_until_the_first_has_exited() {
     let bench = TrainingBench::new(&TRAIN.replace("steps = 9", "steps = 400"));
-    let mut first = begun(&bench, "runs");
+    let mut first = start_run(&bench, "runs");
     let log = bench.path("runs/tiny_kl/whole-model/log.jsonl");
     let steps = || fs::read_to_string(&log).unwrap_or_default().matches("\"kind\":\"step\"").count();
     for more in [&[][..], &["--nproc", "2"]] {
@@ -201,7 +201,7 @@ fn a_second_process_or_launch_in_a_runs_folder_is_refused_until_the_first_is_gon
     let mut second = bench.train(&["--resume", "runs/tiny_kl"]).spawn().unwrap();
     let before = steps();
     wait_until(&mut second, || steps() > before);
-    stopped(second, "-TERM", 143);
+    stop_run(second, "-TERM", 143);
     let numbers: Vec<u64> = fs::read_to_string(&log)
         .unwrap()
         .lines()
@@ -210,7 +210,7 @@ fn a_second_process_or_launch_in_a_runs_folder_is_refused_until_the_first_is_gon
     assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "each step is logged once");
 }
 
-/// A program that answers as ffmpeg does, but stalls, under a number that it tells, while the file `stall` is there.
+/// A program that acts as ffmpeg, but writes its process id to `stalled` and stalls while the file `stall` exists.
 fn stalling_ffmpeg(bench: &TrainingBench) -> PathBuf {
     let path = bench.path("ffmpeg.sh");
     let program = Ffmpeg::locate().unwrap().program().display().to_string();
@@ -224,7 +224,7 @@ fn stalling_ffmpeg(bench: &TrainingBench) -> PathBuf {
 }
 
 #[test]
-fn a_run_that_waits_for_a_stalled_ffmpeg_stops_with_its_state_before_and_after_its_first_step() {
+fn a_run_waiting_for_a_stalled_ffmpeg_stops_and_saves_its_state() {
     let bench = TrainingBench::new(
         &TRAIN.replace("scenes = 2", "folder = \"videos\"\ncache_mib = 0").replace("steps = 9", "steps = 400"),
     );
@@ -234,14 +234,14 @@ fn a_run_that_waits_for_a_stalled_ffmpeg_stops_with_its_state_before_and_after_i
     let ffmpeg = stalling_ffmpeg(&bench);
     let start = |arguments: &[&str]| bench.train(arguments).env("VIDTOK_FFMPEG", &ffmpeg).spawn().unwrap();
     let stall = || fs::write(bench.path("stall"), "").unwrap();
-    let go_on = || ["stall", "stalled"].map(|name| fs::remove_file(bench.path(name)).unwrap());
+    let release = || ["stall", "stalled"].map(|name| fs::remove_file(bench.path(name)).unwrap());
 
     stall();
     let mut child = start(&["--config", "tiny.toml"]);
     wait_until(&mut child, || bench.path("stalled").exists());
-    let line = stopped(child, "-INT", 130);
-    assert_eq!(line, "stopped; to go on: vidtok train --resume runs/tiny_kl");
-    go_on();
+    let line = stop_run(child, "-INT", 130);
+    assert_eq!(line, "stopped; to continue: vidtok train --resume runs/tiny_kl");
+    release();
 
     let stage = bench.path("runs/tiny_kl/whole-model");
     let steps = || fs::read_to_string(stage.join("log.jsonl")).unwrap_or_default().matches("\"kind\":\"step\"").count();
@@ -250,9 +250,9 @@ fn a_run_that_waits_for_a_stalled_ffmpeg_stops_with_its_state_before_and_after_i
     stall();
     wait_until(&mut child, || bench.path("stalled").exists());
     let ready = steps();
-    stopped(child, "-TERM", 143);
+    stop_run(child, "-TERM", 143);
     assert!(steps() >= ready && stage.join(format!("checkpoints/step-{:08}.safetensors", steps())).exists());
-    go_on();
+    release();
     assert!(
         !stage.join("quarantine.jsonl").exists()
             || fs::read_to_string(stage.join("quarantine.jsonl")).unwrap().is_empty()
@@ -261,25 +261,24 @@ fn a_run_that_waits_for_a_stalled_ffmpeg_stops_with_its_state_before_and_after_i
     let before = steps();
     let mut child = start(&["--resume", "runs/tiny_kl"]);
     wait_until(&mut child, || steps() > before);
-    stopped(child, "-TERM", 143);
+    stop_run(child, "-TERM", 143);
 }
 
 #[test]
-fn a_finished_run_given_more_steps_ends_with_the_weights_of_one_that_had_them_from_the_start() {
+fn a_finished_run_that_gets_more_steps_ends_with_the_weights_of_a_longer_run() {
     let constant = TRAIN.replace("schedule.decay = \"cosine\"\n", "").replace("steps = 9", "steps = 2");
     let bench = TrainingBench::new(&constant.replace("steps = 5", "steps = 4"));
     bench.finish(&["--config", "tiny.toml", "--out", "whole"]);
     let given = ["--config", "tiny.toml", "--out", "given", "--set", "train.stages.decoder.steps=2"];
     bench.finish(&given);
     let resume = ["--resume", "given/tiny_kl"];
-    let (said, _) = bench.finish(&resume);
-    let hint =
-        "finished       before; for more steps: vidtok train --resume given/tiny_kl --set train.stages.decoder.steps=N";
-    assert!(said.ends_with(&format!("{hint}\n")), "{said}");
+    let (stdout, _) = bench.finish(&resume);
+    let hint = "already done   for more steps: vidtok train --resume given/tiny_kl --set train.stages.decoder.steps=N";
+    assert!(stdout.ends_with(&format!("{hint}\n")), "{stdout}");
     let line = refused(&bench, &[&resume[..], &["--set", "train.batch_size=4"]].concat());
     assert!(line.contains("only numbers of steps can be set"), "{line}");
-    let (said, _) = bench.finish(&[&resume[..], &["--set", "train.stages.decoder.steps=4"]].concat());
-    assert!(said.contains("goes on        after 2 steps") && !said.contains("finished"), "{said}");
+    let (stdout, _) = bench.finish(&[&resume[..], &["--set", "train.stages.decoder.steps=4"]].concat());
+    assert!(stdout.contains("resumes        after 2 steps") && !stdout.contains("already done"), "{stdout}");
     assert!(results(&bench, "whole") == results(&bench, "given"));
     let steps = |run: &str| {
         let log = fs::read_to_string(bench.path(run).join("tiny_kl/decoder/log.jsonl")).unwrap();
@@ -289,7 +288,7 @@ fn a_finished_run_given_more_steps_ends_with_the_weights_of_one_that_had_them_fr
 }
 
 #[test]
-fn a_name_that_leads_out_of_the_folder_of_runs_makes_nothing_anywhere() {
+fn a_name_that_leaves_the_folder_of_runs_creates_no_files() {
     let bench = TrainingBench::new(TRAIN);
     for more in [&[][..], &["--dry-run"], &["--nproc", "2"]] {
         let name = "name=\"../../x\"";
@@ -301,7 +300,7 @@ fn a_name_that_leads_out_of_the_folder_of_runs_makes_nothing_anywhere() {
 }
 
 #[test]
-fn a_damaged_newest_state_is_passed_over_with_a_warning() {
+fn a_damaged_newest_checkpoint_is_skipped_with_a_warning() {
     let bench = TrainingBench::new(&TRAIN.replace("name = \"decoder\"\nsteps = 5", "name = \"decoder\"\nsteps = 1"));
     bench.finish(&["--config", "tiny.toml", "--out", "whole"]);
     bench.finish(&["--config", "tiny.toml", "--out", "damaged"]);
@@ -315,13 +314,13 @@ fn a_damaged_newest_state_is_passed_over_with_a_warning() {
         let path = bench.path("damaged/tiny_kl").join(lost);
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
     }
-    let (_, complained) = bench.finish(&["--resume", "damaged/tiny_kl"]);
-    assert!(complained.contains("step-00000009.safetensors") && complained.contains("hash"), "{complained}");
+    let (_, stderr) = bench.finish(&["--resume", "damaged/tiny_kl"]);
+    assert!(stderr.contains("step-00000009.safetensors") && stderr.contains("hash"), "{stderr}");
     assert!(results(&bench, "whole") == results(&bench, "damaged"));
 }
 
 #[test]
-fn a_recipe_and_overrides_fine_tune_a_model_and_a_state_is_a_model_too() {
+fn a_recipe_fine_tunes_a_model_or_a_checkpoint() {
     let bench = TrainingBench::new(TRAIN);
     bench.finish(&["--config", "tiny.toml", "--out", "first"]);
     let recipe = "[train]\nsteps = 1\nbatch_size = 1\ndata = { frames = 3, size = [32, 32], scenes = 1 }\n";
@@ -329,42 +328,42 @@ fn a_recipe_and_overrides_fine_tune_a_model_and_a_state_is_a_model_too() {
     let state = "first/tiny_kl/decoder/checkpoints/step-00000005.safetensors";
     for start in ["first/tiny_kl/decoder/model.safetensors", state] {
         let arguments = ["--config", "tiny.toml", "--recipe", "recipe.toml", "--init-from", start, "--out", "tuned"];
-        let (said, _) = bench.finish(&[&arguments[..], &["--set", "train.optimizer.lr=1e-4"]].concat());
-        assert!(said.contains("before") && said.contains("after"), "{said}");
+        let (stdout, _) = bench.finish(&[&arguments[..], &["--set", "train.optimizer.lr=1e-4"]].concat());
+        assert!(stdout.contains("before") && stdout.contains("after"), "{stdout}");
     }
     let stored = fs::read_to_string(bench.path("tuned/tiny_kl/config.toml")).unwrap();
     assert!(stored.contains("init_from") && stored.contains("0.0001"), "{stored}");
     fs::write(bench.path("recipe.toml"), format!("{recipe}\n[model]\nch = 4\n")).unwrap();
     let output = bench.train(&["--config", "tiny.toml", "--recipe", "recipe.toml"]).output().unwrap();
-    let complained = String::from_utf8(output.stderr).unwrap();
-    assert!(complained.contains("recipe.toml") && complained.contains("model"), "{complained}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("recipe.toml") && stderr.contains("model"), "{stderr}");
 }
 
 #[test]
-fn a_bare_folder_is_trained_on_and_clips_that_are_too_short_are_told_with_what_to_change() {
+fn a_folder_without_a_table_is_trained_on_and_too_short_videos_are_refused_with_advice() {
     let bench = TrainingBench::new(TRAIN);
     fs::create_dir(bench.path("videos")).unwrap();
     video(&bench, "videos/a.mp4", 1);
     video(&bench, "videos/b.mkv", 2);
     fs::write(bench.path("videos/notes.txt"), "").unwrap();
     let dry = ["--config", "tiny.toml", "--data", "videos", "--dry-run"];
-    let (said, complained) = bench.finish(&dry);
-    assert!(said.contains("folder = \"videos\""), "{said}");
-    assert!(complained.contains("videos: left out: 1 file (.txt 1)"), "{complained}");
+    let (stdout, stderr) = bench.finish(&dry);
+    assert!(stdout.contains("folder = \"videos\""), "{stdout}");
+    assert!(stderr.contains("videos: left out: 1 file (.txt 1)"), "{stderr}");
     fs::write(bench.path("list.csv"), "videos\nvideos/b.mkv\n").unwrap();
-    let (said, _) = bench.finish(&["--config", "tiny.toml", "--data", "list.csv", "--dry-run"]);
-    assert!(said.contains("table = \"list.csv\""), "{said}");
+    let (stdout, _) = bench.finish(&["--config", "tiny.toml", "--data", "list.csv", "--dry-run"]);
+    assert!(stdout.contains("table = \"list.csv\""), "{stdout}");
     // Videos of 20 frames at 25 a second.
     let long = bench.train(&[&dry[..], &["--set", "train.data.frames=81"]].concat()).output().unwrap();
-    let complained = String::from_utf8(long.stderr).unwrap();
+    let stderr = String::from_utf8(long.stderr).unwrap();
     for part in ["none of 2 video(s)", "takes 6.48 s", "longest has 0.80 s", "data.held_out", "data.frames"] {
-        assert!(complained.contains(part), "{part}: {complained}");
+        assert!(stderr.contains(part), "{part}: {stderr}");
     }
     assert_eq!(long.status.code(), Some(1));
 }
 
 #[test]
-fn an_index_that_is_a_pipe_or_a_link_is_left_alone() {
+fn an_index_that_is_a_pipe_or_a_link_is_not_written_to() {
     let bench = TrainingBench::new(TRAIN);
     fs::create_dir(bench.path("videos")).unwrap();
     video(&bench, "videos/a.mp4", 1);
@@ -380,11 +379,11 @@ fn an_index_that_is_a_pipe_or_a_link_is_left_alone() {
 }
 
 #[test]
-fn a_dry_run_shows_what_would_be_and_trains_nothing() {
+fn a_dry_run_prints_the_plan_and_trains_nothing() {
     let bench = TrainingBench::new(TRAIN);
-    let (said, _) = bench.finish(&["--config", "tiny.toml", "--dry-run"]);
+    let (stdout, _) = bench.finish(&["--config", "tiny.toml", "--dry-run"]);
     for part in ["[train]", "parameters", "activations", "stage          decoder"] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(stdout.contains(part), "{part}: {stdout}");
     }
     let left: Vec<_> = fs::read_dir(bench.path("runs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");

@@ -1,7 +1,7 @@
-//! Tensors made from a name, so that weights and inputs need no files.
+//! Tensors that are computed from their names, so that weights and inputs need no files.
 //!
-//! Value `i` of the tensor `name` comes from the splitmix64 mix (Steele, Lea, Flood 2014) of `crc32(name) << 32` plus
-//! `i`. Its upper 24 bits are a float32 in [-1, 1) without rounding, so every language gives the same numbers.
+//! Value `i` of the tensor `name` is the splitmix64 mix (Steele, Lea, Flood 2014) of `(crc32(name) << 32) + i`. Its
+//! upper 24 bits become a float32 in [-1, 1) without rounding, so that every language computes the same numbers.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use tch::Tensor;
 
 /// Deterministic values in [-1, 1), float32 of `shape` on the CPU.
 ///
-/// Another `salt` gives other values for the same name.
+/// Each `salt` results in different values for the same name.
 pub fn unit(name: &str, shape: &[i64], salt: u32) -> Tensor {
     filled(name, shape, salt, |u| u)
 }
 
-/// A plausible parameter called `name`, float32 of `shape` on the CPU.
+/// Plausible values for the parameter `name`, float32 of `shape` on the CPU.
 ///
-/// The last part of the name and the shape choose the range: blends lie near 2, gains and variances near 1, biases
-/// near 0, and kernels have variance 1 / fan-in.
+/// The last component of the name and the shape determine the range: mix factors are near 2, gains and variances near
+/// 1, biases near 0, and kernels have variance 1 / fan-in.
 pub fn weight(name: &str, shape: &[i64], salt: u32) -> Tensor {
     let leaf = name.rsplit('.').next().unwrap_or(name);
     match leaf {
@@ -33,7 +33,7 @@ pub fn weight(name: &str, shape: &[i64], salt: u32) -> Tensor {
     }
 }
 
-/// A [`weight`] for each parameter, called `prefix` and its name, in its shape; the keys are without the prefix.
+/// The [`weight`] of `prefix` + name for each parameter, in its shape, by name without the prefix.
 pub fn weights<'a>(
     parameters: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
     prefix: &str,
@@ -80,7 +80,7 @@ mod tests {
         Vec::try_from(tensor.reshape([-1])).unwrap()
     }
 
-    /// The literals of this module come from a NumPy implementation of the same formulas.
+    /// The literals in these tests come from a NumPy implementation of the same formulas.
     #[test]
     fn unit_values_are_bit_exact() {
         let input = values(&unit("input", &[1, 3, 17, 32, 48], 0));
@@ -91,14 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn salt_changes_the_values() {
+    fn a_different_salt_changes_the_values() {
         let x = values(&unit("x", &[5], 7));
         assert_eq!(x[..4], [-0.582_335_23, 0.695_417_5, 0.176_924_47, 0.263_927_22]);
         assert_ne!(x, values(&unit("x", &[5], 0)));
     }
 
     #[test]
-    fn weights_depend_on_the_last_part_of_the_name() {
+    fn the_range_of_a_weight_depends_on_the_last_component_of_its_name() {
         let cases: [(&str, &[i64], f32); 9] = [
             ("a.mix_factor", &[1], 1.637_854),
             ("loss.logvar", &[], -0.080_081_96),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_filled_by_name() {
+    fn fill_overwrites_parameters_with_the_weights_of_their_names() {
         let bias = Tensor::zeros([4], (tch::Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
         fill([("conv.bias", &bias)]);
         assert_eq!(values(&bias).last(), Some(&-0.088_866_39));

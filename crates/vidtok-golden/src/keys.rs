@@ -18,7 +18,7 @@ pub fn keys(name: &str) -> Vec<(String, Vec<i64>)> {
         .collect()
 }
 
-/// One line: the models' bits in hexadecimal, the name, the shape.
+/// Parses a line: the bit mask of the models in hexadecimal, the name, the shape.
 fn parse(line: &str) -> Option<(u32, &str, Vec<i64>)> {
     let mut words = line.split(' ');
     let models = u32::from_str_radix(words.next()?, 16).ok()?;
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_the_published_ones() {
+    fn parameter_counts_are_those_of_the_published_models() {
         for (name, count, total) in [
             ("vidtok_kl_causal_488_4chn", 416, 157_451_663),
             ("vidtok_kl_causal_288_8chn", 410, 148_769_429),
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn published_order_starts_with_the_input_convolution() {
+    fn keys_start_with_the_input_convolution_as_published() {
         let keys = keys("vidtok_kl_causal_488_4chn");
         assert_eq!(keys[0], ("encoder.conv_in.conv.weight".to_owned(), vec![128, 3, 3, 3, 3]));
         assert_eq!(keys.last().unwrap(), &("decoder.conv_out.conv.bias".to_owned(), vec![3]));

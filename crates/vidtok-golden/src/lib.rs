@@ -1,7 +1,7 @@
-//! Reference numbers and formula tensors for the tests of the other crates.
+//! Reference outputs and formula tensors for the tests of the other crates.
 //!
-//! A network filled with [`weight`] and fed with [`unit()`] must give the numbers of [`golden`]; its parameters must
-//! have the names and shapes of [`keys()`].
+//! A network with the weights of [`weight`] and the input of [`unit()`] must return the tensors of [`golden`]. Its
+//! parameters must have the names and shapes of [`keys()`].
 //!
 //! ```
 //! use vidtok_golden::{golden, unit};

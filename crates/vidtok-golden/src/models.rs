@@ -1,4 +1,4 @@
-//! What the reference computes with formula weights, for each released model.
+//! The outputs of the reference implementation with formula weights, for each released model.
 
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
@@ -37,30 +37,30 @@ models! {
     "vidtok_kl_noncausal_488_4chn",
 }
 
-/// One model's reference numbers, float32 on the CPU unless said otherwise.
+/// The reference outputs of a model, float32 on the CPU unless stated otherwise.
 ///
-/// The weights are `weight("encoder...", .., 0)` and `weight("decoder...", .., 0)` at `ch` base channels; the input
-/// is `unit("input", [1, 3, frames, height, width], 0)`. Within 1e-4 absolute is the same function; an index may
-/// differ where a bound value lies within 1e-4 of a rounding edge.
+/// The weights are `weight("encoder...", .., 0)` and `weight("decoder...", .., 0)` at `ch` base channels; the input is
+/// `unit("input", [1, 3, frames, height, width], 0)`. Implementations agree within 1e-4 absolute. An index may differ
+/// where the bounded value is within 1e-4 of a rounding boundary.
 #[derive(Debug)]
 pub struct Golden {
-    /// Frames of the input.
+    /// The number of input frames.
     pub frames: i64,
-    /// Rows of a frame.
+    /// The height of a frame in pixels.
     pub height: i64,
-    /// Pixels in a row.
+    /// The width of a frame in pixels.
     pub width: i64,
-    /// Base channels of the network; the released models have 128.
+    /// The base channels of the network; the released models have 128.
     pub ch: i64,
     /// The encoder's output `[1, e, t, h, w]`, e = 2z (mean, log-variance) for KL, z for FSQ.
     pub encoder_out: Tensor,
-    /// What the decoder reads `[1, z, t, h, w]`: KL's mean, FSQ's codes.
+    /// The decoder's input `[1, z, t, h, w]`: the mean for KL, the codes for FSQ.
     pub z: Tensor,
-    /// FSQ only: codebook indices, int32 `[1, t, h, w]`.
+    /// The codebook indices, int32 `[1, t, h, w]`; `None` for KL.
     pub indices: Option<Tensor>,
     /// Every `stride`-th value of the flattened reconstruction `[1, 3, frames, height, width]`, from the first on.
     pub reconstruction_sample: Tensor,
-    /// The step of `reconstruction_sample`, coprime with all extents.
+    /// The stride of `reconstruction_sample`, coprime with all extents.
     pub stride: i64,
 }
 
@@ -70,7 +70,7 @@ pub fn names() -> &'static [&'static str] {
     NAMES
 }
 
-/// The reference numbers of the released model `name`.
+/// The reference outputs of the released model `name`.
 ///
 /// # Panics
 /// If no released model has that name.
@@ -79,7 +79,7 @@ pub fn golden(name: &str) -> Golden {
     read(FILES[bit(name)]).unwrap_or_else(|error| panic!("data/{name}.safetensors: {error}"))
 }
 
-/// The place of `name` in [`names`].
+/// The index of `name` in [`names`].
 pub(crate) fn bit(name: &str) -> usize {
     NAMES.binary_search(&name).unwrap_or_else(|_| panic!("no released model is called {name}"))
 }
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_models_have_consistent_shapes() {
+    fn the_tensors_of_each_model_have_consistent_shapes() {
         assert_eq!(names().len(), 23);
         assert!(names().is_sorted());
         for name in names() {
@@ -141,9 +141,9 @@ mod tests {
         assert!(golden.encoder_out.narrow(1, 0, 4).equal(&golden.z));
     }
 
-    /// All levels of the released models are 8: a code is (digit - 4) / 4, the first channel the lowest digit.
+    /// All FSQ levels of this model are 8: a code is (digit - 4) / 4, and the first channel is the lowest digit.
     #[test]
-    fn indices_spell_the_codes() {
+    fn indices_are_the_digits_of_the_codes() {
         let golden = golden("vidtok_fsq_causal_488_32768");
         let digits = golden.z * 4.0 + 4.0;
         let powers = Tensor::from_slice(&[1f32, 8.0, 64.0, 512.0, 4096.0]).view([1, 5, 1, 1, 1]);
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "no released model is called vidtok")]
-    fn an_unknown_name_is_named() {
+    fn an_unknown_model_panics_with_its_name() {
         let _ = golden("vidtok");
     }
 }

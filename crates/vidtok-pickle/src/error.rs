@@ -1,70 +1,70 @@
-//! What can go wrong with a pickle.
+//! Errors about pickles.
 
 use crate::machine::MAX_OPCODES;
 
-/// A pickle that cannot be read.
+/// A pickle cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem}, at byte {offset}")]
 pub struct PickleError {
-    /// Where in the pickle the opcode stands that cannot be followed.
+    /// The offset of the opcode that failed.
     pub offset: usize,
-    /// What is wrong with it.
+    /// Why it failed.
     pub problem: PickleProblem,
 }
 
-/// What is wrong with a pickle.
+/// Why a pickle cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PickleProblem {
-    /// It calls something that is not known to make plain data.
-    #[error("it calls {0}, which makes no plain data (nothing was executed)")]
+    /// The pickle calls a function that is not known to construct plain data.
+    #[error("calls {0}, which is not allowed (nothing was executed)")]
     RefusedGlobal(String),
-    /// It calls a value that is no class or function.
-    #[error("it calls {0}, which is no class")]
+    /// The pickle calls a value that is not a class or function.
+    #[error("calls {0}, which is not a class or function")]
     NotCallable(String),
-    /// The arguments of a known class are not what they should be.
-    #[error("{0} gets unknown arguments")]
+    /// A known function is called with unexpected arguments.
+    #[error("calls {0} with unexpected arguments")]
     Arguments(String),
-    /// An array's bytes are more or fewer than its shape says.
-    #[error("an array of {dtype} with shape {shape:?} has {bytes} bytes")]
+    /// The number of bytes in an array does not match its shape.
+    #[error("an array of {dtype} with shape {shape:?} has {bytes} bytes, which does not match")]
     ArraySize {
-        /// NumPy's name of the element type.
+        /// NumPy's name for the element type.
         dtype: String,
         /// The shape.
         shape: Vec<u64>,
-        /// The bytes that are there.
+        /// The number of bytes that were found.
         bytes: usize,
     },
-    /// A storage is named in an unknown way.
+    /// A persistent id does not have the form that `torch.save` writes.
     #[error("a persistent id does not name a tensor's storage")]
     PersistentId,
     /// A value has the wrong type for the opcode.
     #[error("expected {expected}, found {found}")]
     Type {
-        /// What the opcode works on.
+        /// The type that the opcode needs.
         expected: &'static str,
-        /// What is there.
+        /// The type that was found.
         found: String,
     },
-    /// The pickle ends too early.
-    #[error("it ends too early")]
+    /// The pickle is truncated.
+    #[error("ends too early")]
     Truncated,
-    /// It does not start like a pickle of protocols 2 to 5.
-    #[error("no pickle of protocol 2 to 5")]
+    /// The pickle does not start with the header of protocol 2, 3, 4 or 5.
+    #[error("not a pickle of protocol 2 to 5")]
     Protocol,
-    /// An opcode that Python 3 does not write for plain data.
+    /// The pickle has an opcode that Python 3 does not write for plain data.
     #[error("unknown opcode {0:#04x}")]
     Opcode(u8),
-    /// A text is not UTF-8.
-    #[error("a text is not UTF-8")]
+    /// A string is not UTF-8.
+    #[error("a string is not UTF-8")]
     Utf8,
-    /// An opcode needs more values than there are.
+    /// An opcode needs more values than the stack has.
     #[error("the stack is empty")]
     StackUnderflow,
-    /// A value is recalled that was never stored.
-    #[error("value {0} was never stored")]
+    /// The pickle reads a memo slot that was never written.
+    #[error("memo slot {0} was never written")]
     Memo(u32),
-    /// More opcodes than any real checkpoint has.
-    #[error("more than {MAX_OPCODES} opcodes")]
+    /// The pickle has more opcodes than any real checkpoint.
+    #[error("has more than {MAX_OPCODES} opcodes")]
     TooLong,
 }

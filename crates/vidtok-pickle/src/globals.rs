@@ -1,7 +1,7 @@
 //! The classes and functions that a pickle may call.
 //!
-//! Nothing is ever called: a pickle is read as data. But a call of anything that is not known to make plain data is
-//! the mark of a hostile or a foreign file, so it is refused by name.
+//! Nothing is ever called, since a pickle is read as data. But a call of any other function is the mark of a hostile or
+//! unrelated file, so it is refused by name.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use std::fmt;
 pub struct Global<'a> {
     /// Python's module.
     pub module: &'a str,
-    /// The name in the module.
+    /// The name within the module.
     pub name: &'a str,
 }
 
-/// What calling a [`Global`] gives.
+/// The kind of value that a call of a [`Global`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Meaning {
-    /// A dictionary that keeps its order.
+pub(crate) enum Constructor {
+    /// An empty dictionary.
     Dict,
     /// A tensor: a view of a storage.
     Tensor,
@@ -25,13 +25,13 @@ pub(crate) enum Meaning {
     Parameter,
     /// The tuple that is the first argument.
     Size,
-    /// A NumPy array that gets its contents as its state.
+    /// A NumPy array whose contents follow as its state.
     Array,
-    /// A NumPy array of the bytes that are the first argument.
+    /// A NumPy array of the bytes in the first argument.
     Buffer,
-    /// NumPy's description of an element type.
+    /// A NumPy element type.
     Dtype,
-    /// A plain object without interest here.
+    /// An object whose contents are ignored.
     Object,
 }
 
@@ -39,31 +39,31 @@ impl Global<'_> {
     /// The class of NumPy's arrays.
     pub(crate) const NDARRAY: Global<'static> = Global { module: "numpy", name: "ndarray" };
 
-    /// What calling it gives, or `None` if it is not known to make plain data.
-    pub(crate) fn meaning(&self) -> Option<Meaning> {
+    /// The kind of value that a call returns; `None` if the call is not allowed.
+    pub(crate) fn constructor(&self) -> Option<Constructor> {
         match (self.module, self.name) {
-            ("collections", "OrderedDict" | "defaultdict") => Some(Meaning::Dict),
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Some(Meaning::Tensor),
-            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Some(Meaning::Parameter),
-            ("torch", "Size") => Some(Meaning::Size),
-            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Some(Meaning::Array),
-            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Some(Meaning::Buffer),
-            ("numpy", "dtype") => Some(Meaning::Dtype),
-            _ => self.is_plain_object().then_some(Meaning::Object),
+            ("collections", "OrderedDict" | "defaultdict") => Some(Constructor::Dict),
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Some(Constructor::Tensor),
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Some(Constructor::Parameter),
+            ("torch", "Size") => Some(Constructor::Size),
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Some(Constructor::Array),
+            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Some(Constructor::Buffer),
+            ("numpy", "dtype") => Some(Constructor::Dtype),
+            _ => self.is_plain_object().then_some(Constructor::Object),
         }
     }
 
-    /// Whether it is one of the data classes that training frameworks keep beside the weights.
+    /// Whether it is a data class that training frameworks store next to the weights.
     fn is_plain_object(&self) -> bool {
         match self.module {
-            // Pickles of protocol 2 use Python 2's names.
+            // Protocol 2 uses Python 2's names.
             "builtins" | "__builtin__" => {
                 matches!(
                     self.name,
                     "bytearray" | "complex" | "dict" | "frozenset" | "list" | "range" | "set" | "slice" | "xrange"
                 )
             }
-            "_codecs" => self.name == "encode", // how protocol 2 writes bytes
+            "_codecs" => self.name == "encode", // protocol 2 writes bytes this way
             "collections" => matches!(self.name, "Counter" | "deque"),
             "argparse" => self.name == "Namespace",
             "types" => self.name == "SimpleNamespace",
@@ -103,22 +103,22 @@ impl fmt::Display for Global<'_> {
 mod tests {
     use super::*;
 
-    fn meaning(module: &str, name: &str) -> Option<Meaning> {
-        Global { module, name }.meaning()
+    fn constructor(module: &str, name: &str) -> Option<Constructor> {
+        Global { module, name }.constructor()
     }
 
     #[test]
-    fn packages_cover_their_submodules_only() {
-        assert_eq!(meaning("omegaconf.dictconfig", "DictConfig"), Some(Meaning::Object));
-        assert_eq!(meaning("omegaconf", "DictConfig"), Some(Meaning::Object));
-        assert_eq!(meaning("omegaconf_evil", "DictConfig"), None);
-        assert_eq!(meaning("os", "system"), None);
+    fn a_package_covers_only_its_submodules() {
+        assert_eq!(constructor("omegaconf.dictconfig", "DictConfig"), Some(Constructor::Object));
+        assert_eq!(constructor("omegaconf", "DictConfig"), Some(Constructor::Object));
+        assert_eq!(constructor("omegaconf_evil", "DictConfig"), None);
+        assert_eq!(constructor("os", "system"), None);
     }
 
     #[test]
-    fn code_that_looks_things_up_is_no_data() {
+    fn builtins_that_execute_code_are_refused() {
         for name in ["getattr", "eval", "exec", "__import__", "open", "type"] {
-            assert_eq!(meaning("builtins", name), None, "{name}");
+            assert_eq!(constructor("builtins", name), None, "{name}");
         }
     }
 }

@@ -1,20 +1,20 @@
-//! A reader of Python's pickles that executes nothing: containers, numbers, texts, NumPy arrays, and the tensors of
+//! Reads Python pickles without executing them: containers, numbers, strings, NumPy arrays, and the tensors of
 //! `torch.save` as references to their storages.
 //!
-//! A pickle can make Python run any command. Here it is only data: what it calls is never called, and is refused by
-//! name unless it is known to make plain data.
+//! A pickle can make Python run any command. This reader treats it as data: it never calls the functions that a pickle
+//! names, and it refuses all except a list of functions that construct plain data.
 //!
 //! ```
 //! use vidtok_pickle::{Pickle, Value};
 //!
 //! // pickle.dumps({"a": [1, 2]}, protocol=2)
 //! let pickle = Pickle::parse(b"\x80\x02}q\x00X\x01\x00\x00\x00aq\x01]q\x02(K\x01K\x02es.")?;
-//! let Some(Value::List(items)) = pickle.entry(&["a"]) else { panic!("no list") };
+//! let Some(Value::List(items)) = pickle.entry(&["a"]) else { panic!("not a list") };
 //! assert_eq!(pickle.get(items[1]), &Value::Int(2));
 //!
-//! // Somebody's `os.system("...")`.
+//! // A pickle that runs `os.system("...")`.
 //! let error = Pickle::parse(b"\x80\x02cos\nsystem\nX\x03\x00\x00\x00...\x85R.").unwrap_err();
-//! assert_eq!(error.to_string(), "it calls os.system, which makes no plain data (nothing was executed), at byte 22");
+//! assert_eq!(error.to_string(), "calls os.system, which is not allowed (nothing was executed), at byte 22");
 //! # Ok::<(), vidtok_pickle::PickleError>(())
 //! ```
 

@@ -1,41 +1,42 @@
-//! A reader of pickles that only ever makes plain data.
+//! The stack machine that evaluates a pickle to plain data.
 //!
-//! Python's pickle (PEP 307, PEP 3154, PEP 574; opcodes as `pickletools` documents them) is a small program for a
-//! stack machine. This machine knows the opcodes of protocols 2 to 5 that `torch.save` writes, calls nothing, and
-//! refuses by name what [`globals`](crate::globals) does not list.
+//! A pickle (PEP 307, PEP 3154, PEP 574; `pickletools` documents the opcodes) is a small program for a stack machine.
+//! This machine knows the opcodes of protocols 2 to 5 that `torch.save` writes. It calls nothing, and refuses all
+//! functions that [`globals`](crate::globals) does not list.
 //!
-//! Values live in one arena and refer to each other by [`Id`], as a pickle may share them or even tie them into
-//! rings. Nothing here is recursive, and as each opcode makes at most a constant number of values, the limit on
-//! opcodes bounds time and memory.
+//! Values live in one arena and refer to each other by [`Id`], since a pickle may share values and contain cycles.
+//! Nothing here is recursive, and each opcode creates at most a constant number of values, so the limit on opcodes
+//! bounds time and memory.
 
 use std::collections::HashMap;
 
-use crate::globals::{Global, Meaning};
-use crate::{Id, Pickle, PickleError, PickleProblem, Storage, TensorRef, Value};
+use crate::error::{PickleError, PickleProblem};
+use crate::globals::{Constructor, Global};
+use crate::value::{Id, Pickle, Storage, TensorRef, Value};
 
-/// Opcodes in one pickle. A tensor takes about 35.
+/// The most opcodes of a pickle. A tensor takes about 35.
 pub(crate) const MAX_OPCODES: usize = 2_000_000;
 
-/// Dimensions of one tensor.
+/// The most dimensions of a tensor.
 const MAX_DIMENSIONS: usize = 16;
 
-/// What following an opcode gives.
+/// The result of an opcode.
 pub(crate) type Step<T = ()> = Result<T, PickleProblem>;
 
 /// The stack machine.
 pub(crate) struct Machine<'a> {
     bytes: &'a [u8],
-    at: usize,
+    position: usize,
     values: Vec<Value<'a>>,
     stack: Vec<Id>,
-    /// Heights of the stack.
+    /// The heights of the stack at each mark.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
 }
 
 impl<'a> Machine<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() }
+        Self { bytes, position: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() }
     }
 
     pub(crate) fn run(mut self) -> Result<Pickle<'a>, PickleError> {
@@ -44,23 +45,23 @@ impl<'a> Machine<'a> {
             return Err(at_start(PickleProblem::Protocol));
         }
         for _ in 0..MAX_OPCODES {
-            let offset = self.at;
+            let offset = self.position;
             let done = self.step().map_err(|problem| PickleError { offset, problem })?;
             if let Some(root) = done {
                 return Ok(Pickle { values: self.values, root });
             }
         }
-        Err(PickleError { offset: self.at, problem: PickleProblem::TooLong })
+        Err(PickleError { offset: self.position, problem: PickleProblem::TooLong })
     }
 
-    /// Follows one opcode; gives the result at the last one.
+    /// Executes one opcode; returns the result at the last one.
     fn step(&mut self) -> Step<Option<Id>> {
         match self.byte()? {
             0x80 => match self.byte()? {
                 2..=5 => {}
                 _ => return Err(PickleProblem::Protocol),
             },
-            // A frame's length only helps readers of streams.
+            // The length of a frame matters only to readers of streams.
             0x95 => drop(self.array::<8>()?),
             b'.' => return self.pop().map(Some),
 
@@ -99,7 +100,7 @@ impl<'a> Machine<'a> {
             b'C' => self.binary(Width::One)?,
             b'B' => self.binary(Width::Four)?,
             0x8e | 0x96 => self.binary(Width::Eight)?,
-            // Python 2's str: text or bytes.
+            // A Python 2 str is text or bytes.
             b'U' => self.text_or_binary(Width::One)?,
             b'T' => self.text_or_binary(Width::Four)?,
 
@@ -193,7 +194,7 @@ impl<'a> Machine<'a> {
         Ok(None)
     }
 
-    // What the opcodes do.
+    // Opcodes.
 
     fn long(&mut self, width: Width) -> Step {
         let digits = self.sized(width)?;
@@ -206,7 +207,7 @@ impl<'a> Machine<'a> {
                 low.copy_from_slice(digits);
                 Value::Int(i64::from_le_bytes(bytes))
             }
-            // Random states hold such numbers; nothing here needs them.
+            // Larger integers occur in random states, which no caller needs.
             None => Value::Object(Global { module: "builtins", name: "int" }),
         };
         self.push(value);
@@ -233,13 +234,13 @@ impl<'a> Machine<'a> {
 
     fn tuple(&mut self, len: usize) -> Step {
         let from = self.stack.len().checked_sub(len).filter(|&from| from >= self.floor());
-        // Not split_off: what is kept should have no spare capacity.
+        // `split_off` would leave spare capacity in every tuple.
         let items = self.stack.drain(from.ok_or(PickleProblem::StackUnderflow)?..).collect();
         self.push(Value::Tuple(items));
         Ok(())
     }
 
-    /// Appends to the list below.
+    /// Appends to the list on top of the stack.
     fn extend(&mut self, items: &[Id]) -> Step {
         match self.top_mut()? {
             Value::List(list) => list.extend_from_slice(items),
@@ -249,7 +250,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Puts keys and values, one after the other, into the dictionary below.
+    /// Inserts alternating keys and values into the dictionary on top of the stack.
     fn insert(&mut self, items: &[Id]) -> Step {
         let (pairs, rest) = items.as_chunks::<2>();
         if !rest.is_empty() {
@@ -275,40 +276,43 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Pushes what a call gives, if it is one of those that only make data.
+    /// Pushes the value of a call, if it is one that constructs plain data.
     fn call(&mut self, callee: Id, arguments: Id) -> Step {
         let callee = match *self.get(callee) {
             Value::Global(global) => global,
             ref other => return Err(PickleProblem::NotCallable(other.describe())),
         };
-        let meaning = callee.meaning().ok_or_else(|| PickleProblem::RefusedGlobal(callee.to_string()))?;
+        let constructor = callee.constructor().ok_or_else(|| PickleProblem::RefusedGlobal(callee.to_string()))?;
         let unknown = || PickleProblem::Arguments(callee.to_string());
         let Value::Tuple(arguments) = self.get(arguments) else { return Err(unknown()) };
         let first = arguments.first().copied();
-        let made = match meaning {
-            // A default dictionary gets its factory; contents follow as items.
-            Meaning::Dict if arguments.len() <= usize::from(callee.name == "defaultdict") => Value::Dict(Vec::new()),
-            Meaning::Dict => return Err(unknown()),
-            Meaning::Tensor => Value::Tensor(Box::new(self.tensor(arguments).ok_or_else(unknown)?)),
-            Meaning::Array => self.empty_array(arguments),
-            Meaning::Buffer => self.array_of_buffer(arguments)?,
-            Meaning::Dtype => self.dtype(arguments),
-            Meaning::Object => Value::Object(callee),
-            Meaning::Parameter | Meaning::Size => {
+        let value = match constructor {
+            // The only argument is a default dictionary's factory; contents follow as items.
+            Constructor::Dict if arguments.len() <= usize::from(callee.name == "defaultdict") => {
+                Value::Dict(Vec::new())
+            }
+            Constructor::Dict => return Err(unknown()),
+            Constructor::Tensor => Value::Tensor(Box::new(self.tensor(arguments).ok_or_else(unknown)?)),
+            Constructor::Array => self.empty_array(arguments),
+            Constructor::Buffer => self.array_of_buffer(arguments)?,
+            Constructor::Dtype => self.dtype(arguments),
+            Constructor::Object => Value::Object(callee),
+            Constructor::Parameter | Constructor::Size => {
                 let first = first.ok_or_else(unknown)?;
-                match (meaning, self.get(first)) {
-                    (Meaning::Parameter, Value::Tensor(_)) | (Meaning::Size, Value::Tuple(_)) => {}
+                match (constructor, self.get(first)) {
+                    (Constructor::Parameter, Value::Tensor(_)) | (Constructor::Size, Value::Tuple(_)) => {}
                     _ => return Err(unknown()),
                 }
                 self.stack.push(first);
                 return Ok(());
             }
         };
-        self.push(made);
+        self.push(value);
         Ok(())
     }
 
-    /// Of states only those of NumPy's arrays are of interest. Of a dictionary it is what `torch` calls `_metadata`.
+    /// Applies the state of a NumPy array or element type. Other states are ignored, such as a dictionary's, which is
+    /// what `torch` calls `_metadata`.
     fn set_state(&mut self, state: Id) -> Step {
         let top = self.top()?;
         let changed = match *self.get(top) {
@@ -324,7 +328,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// `("storage", class, key, device, elements)`.
+    /// The storage that the persistent id `("storage", class, key, device, elements)` names.
     fn storage(&self, id: Id) -> Option<Storage<'a>> {
         let Value::Tuple(parts) = self.get(id) else { return None };
         let &[tag, class, key, _device, elements] = parts.as_slice() else { return None };
@@ -336,7 +340,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// `(storage, offset, shape, strides, ...)`; the rest is about gradients.
+    /// The tensor of the arguments `(storage, offset, shape, strides, ...)`. The rest concerns gradients.
     fn tensor(&self, arguments: &[Id]) -> Option<TensorRef<'a>> {
         let &[storage, offset, shape, strides, ..] = arguments else { return None };
         let (Value::Storage(storage), &Value::Int(offset)) = (self.get(storage), self.get(offset)) else {
@@ -351,6 +355,7 @@ impl<'a> Machine<'a> {
         })
     }
 
+    /// The non-negative integers of a tuple.
     pub(crate) fn extents(&self, id: Id) -> Option<Vec<u64>> {
         let Value::Tuple(items) = self.get(id) else { return None };
         if items.len() > MAX_DIMENSIONS {
@@ -370,13 +375,13 @@ impl<'a> Machine<'a> {
     }
 
     fn push(&mut self, value: Value<'a>) {
-        // Fits: there are fewer than MAX_OPCODES values.
+        // This fits, since there are fewer than MAX_OPCODES values.
         let id = Id(self.values.len() as u32);
         self.values.push(value);
         self.stack.push(id);
     }
 
-    /// Values below the last mark are out of reach.
+    /// The height of the stack at the last mark. Values below it are out of reach.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -403,7 +408,7 @@ impl<'a> Machine<'a> {
         let top = self.pop()?;
         match *self.get(top) {
             Value::Str(text) => Ok(text),
-            ref other => Err(PickleProblem::Type { expected: "a text", found: other.describe() }),
+            ref other => Err(PickleProblem::Type { expected: "a string", found: other.describe() }),
         }
     }
 
@@ -415,9 +420,9 @@ impl<'a> Machine<'a> {
     // The bytes.
 
     fn take(&mut self, len: usize) -> Step<&'a [u8]> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let rest = self.bytes.get(self.position..).unwrap_or_default();
         let taken = rest.get(..len).ok_or(PickleProblem::Truncated)?;
-        self.at += len;
+        self.position += len;
         Ok(taken)
     }
 
@@ -430,7 +435,7 @@ impl<'a> Machine<'a> {
         Ok(byte)
     }
 
-    /// As many bytes as the number in front of them says.
+    /// The bytes whose number precedes them.
     fn sized(&mut self, width: Width) -> Step<&'a [u8]> {
         let len = match width {
             Width::One => self.byte()?.into(),
@@ -440,17 +445,17 @@ impl<'a> Machine<'a> {
         self.take(usize::try_from(len).map_err(|_| PickleProblem::Truncated)?)
     }
 
-    /// The text before the next line feed.
+    /// The text up to the next line feed.
     fn line(&mut self) -> Step<&'a str> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let rest = self.bytes.get(self.position..).unwrap_or_default();
         let len = rest.iter().position(|&byte| byte == b'\n').ok_or(PickleProblem::Truncated)?;
         let line = std::str::from_utf8(self.take(len)?).map_err(|_| PickleProblem::Utf8)?;
-        self.at += 1;
+        self.position += 1;
         Ok(line)
     }
 }
 
-/// Bytes of the number in front of a text.
+/// The size in bytes of the number that precedes a string.
 #[derive(Clone, Copy)]
 enum Width {
     One,

@@ -1,19 +1,20 @@
-//! NumPy's arrays, as `pickle.dump` writes them in protocols 3 to 5: element type, shape, order and raw bytes.
+//! NumPy arrays, as `pickle.dump` writes them in protocols 3 to 5: element type, shape, order and raw bytes.
 //!
-//! Arrays of Python objects, texts, dates and structures are no numbers; they stay objects of which only the class is
-//! known.
+//! Arrays of Python objects, strings, dates and structures hold no numbers. They are read as objects without contents.
 
 use std::fmt;
 
+use crate::error::PickleProblem;
+use crate::globals::Global;
 use crate::machine::{Machine, Step};
-use crate::{Global, Id, PickleProblem, Value};
+use crate::value::{Id, Value};
 
 /// The type of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dtype<'a> {
-    /// `<` little-endian, `>` big-endian, `|` single bytes.
+    /// `<` for little-endian, `>` for big-endian, `|` for single bytes.
     pub byte_order: &'a str,
-    /// Kind and size in bytes, such as `f4`.
+    /// The kind and the size in bytes, such as `f4`.
     pub code: &'a str,
 }
 
@@ -21,14 +22,14 @@ impl Dtype<'_> {
     /// Little-endian float32.
     pub const F32: Dtype<'static> = Dtype { byte_order: "<", code: "f4" };
 
-    /// Bytes of one element; `None` if it is no number.
+    /// The size of an element in bytes; `None` if the elements are not numbers.
     fn bytes(self) -> Option<u64> {
         let number = self.code.strip_prefix(['b', 'i', 'u', 'f', 'c'])?;
         number.parse().ok()
     }
 }
 
-/// NumPy's name of it, such as `<f4`.
+/// Formats the type as NumPy does, such as `<f4`.
 impl fmt::Display for Dtype<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.byte_order, self.code)
@@ -44,21 +45,21 @@ pub enum Order {
     Fortran,
 }
 
-/// An array of numbers, without gaps.
+/// A contiguous array of numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Array<'a> {
-    /// The type of its elements.
+    /// The type of the elements.
     pub dtype: Dtype<'a>,
-    /// Extents.
+    /// The extent of each axis.
     pub shape: Vec<u64>,
-    /// The order of its elements.
+    /// The order of the elements.
     pub order: Order,
-    /// The elements, as many as the shape says.
+    /// The elements; their number matches the shape.
     pub bytes: &'a [u8],
 }
 
 impl Array<'_> {
-    /// Elements from one to the next along each axis.
+    /// The distance between neighbours along each axis, in elements.
     #[must_use]
     pub fn strides(&self) -> Vec<usize> {
         let mut step = 1_usize;
@@ -78,9 +79,9 @@ impl Array<'_> {
     }
 }
 
-/// What calls and states of NumPy's give. What is not understood is an object.
+/// The values of calls and states of NumPy. Unknown forms result in an object without contents.
 impl<'a> Machine<'a> {
-    /// `numpy.dtype(code, ...)`; the byte order follows as its state.
+    /// Evaluates `numpy.dtype(code, ...)`. The byte order follows as its state.
     pub(crate) fn dtype(&self, arguments: &[Id]) -> Value<'a> {
         match arguments.first().map(|&first| self.get(first)) {
             Some(&Value::Str(code)) => Value::Dtype(Dtype { byte_order: "|", code }),
@@ -88,7 +89,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// `(version, byte order, ...)`.
+    /// Applies the state `(version, byte order, ...)` to an element type.
     pub(crate) fn dtype_of_state(&self, dtype: Dtype<'a>, state: Id) -> Option<Value<'a>> {
         let Value::Tuple(state) = self.get(state) else { return None };
         match *self.get(*state.get(1)?) {
@@ -97,7 +98,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// `_reconstruct(class, ...)`: an array without contents.
+    /// Evaluates `_reconstruct(class, ...)`: an array whose contents follow as its state.
     pub(crate) fn empty_array(&self, arguments: &[Id]) -> Value<'a> {
         match arguments.first().map(|&first| self.get(first)) {
             Some(&Value::Global(class)) => Value::Object(class),
@@ -105,7 +106,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// `(version, shape, dtype, whether in Fortran's order, bytes)`.
+    /// The array of the state `(version, shape, dtype, is Fortran order, bytes)`.
     pub(crate) fn array_of_state(&self, state: Id) -> Step<Option<Value<'a>>> {
         let Value::Tuple(state) = self.get(state) else { return Ok(None) };
         let &[_version, shape, dtype, fortran, bytes] = state.as_slice() else { return Ok(None) };
@@ -117,7 +118,7 @@ impl<'a> Machine<'a> {
         self.numbers(bytes, dtype, shape, order)
     }
 
-    /// `_frombuffer(bytes, dtype, shape, order)`.
+    /// Evaluates `_frombuffer(bytes, dtype, shape, order)`.
     pub(crate) fn array_of_buffer(&self, arguments: &[Id]) -> Step<Value<'a>> {
         let object = Value::Object(Global::NDARRAY);
         let &[bytes, dtype, shape, order] = arguments else { return Ok(object) };

@@ -1,4 +1,4 @@
-//! Tests of the restricted unpickler.
+//! Tests of the pickle reader.
 
 use crate::machine::MAX_OPCODES;
 use crate::{Array, Dtype, Global, Order, Pickle, PickleProblem, Value};
@@ -12,13 +12,13 @@ fn root(pickle: &[u8]) -> Value<'_> {
 }
 
 fn items<'p, 'a>(pickle: &'p Pickle<'a>) -> Vec<&'p Value<'a>> {
-    let (Value::List(ids) | Value::Tuple(ids)) = pickle.root() else { panic!("no sequence") };
+    let (Value::List(ids) | Value::Tuple(ids)) = pickle.root() else { panic!("not a sequence") };
     ids.iter().map(|&id| pickle.get(id)).collect()
 }
 
-/// The bytes are what Python's `pickle.dumps` writes.
+/// The bytes come from Python's `pickle.dumps`.
 #[test]
-fn scalars_are_what_python_wrote() {
+fn scalars_have_the_values_that_python_wrote() {
     assert_eq!(root(b"\x80\x02N."), Value::None);
     assert_eq!(root(b"\x80\x02\x88."), Value::Bool(true));
     assert_eq!(root(b"\x80\x02M\x00\xff."), Value::Int(65_280));
@@ -33,16 +33,16 @@ fn scalars_are_what_python_wrote() {
 }
 
 #[test]
-fn numbers_beyond_64_bits_are_kept_as_objects() {
+fn integers_beyond_64_bits_are_read_as_objects() {
     let Value::Object(class) = root(b"\x80\x02\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00\x01.") else {
-        panic!("no object")
+        panic!("not an object")
     };
     assert_eq!(class.to_string(), "builtins.int");
 }
 
 /// `[1, (2, 3), {4}]` in protocol 4.
 #[test]
-fn containers_nest() {
+fn nested_containers_are_read() {
     let pickle = b"\x80\x04\x95\x14\x00\x00\x00\x00\x00\x00\x00]\x94(K\x01K\x02K\x03\x86\x94\x8f\x94(K\x04\x90e.";
     let pickle = Pickle::parse(pickle).unwrap();
     let [Value::Int(1), Value::Tuple(pair), Value::List(set)] = items(&pickle)[..] else { panic!("{pickle:?}") };
@@ -51,13 +51,13 @@ fn containers_nest() {
 
 /// `a = []; a.append(a)`.
 #[test]
-fn rings_are_read_without_end() {
+fn cycles_are_read() {
     let pickle = Pickle::parse(b"\x80\x02]q\x00h\x00a.").unwrap();
     assert_eq!(items(&pickle), [pickle.root()]);
 }
 
 #[test]
-fn deep_nesting_takes_no_stack() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let mut pickle = vec![0x80, 2, b')'];
     pickle.extend(std::iter::repeat_n(0x85, 1_000_000));
     pickle.push(b'.');
@@ -65,14 +65,14 @@ fn deep_nesting_takes_no_stack() {
 }
 
 #[test]
-fn opcodes_are_limited() {
+fn the_number_of_opcodes_is_limited() {
     let mut pickle = vec![0x80, 2];
     pickle.resize(MAX_OPCODES + 2, b'(');
     assert_eq!(problem(&pickle), PickleProblem::TooLong);
 }
 
 #[test]
-fn calls_of_unknown_globals_are_refused_by_name_and_place() {
+fn calls_of_unknown_functions_are_refused_by_name_and_offset() {
     let call = b"\x80\x02K\x01cos\nsystem\nX\x04\x00\x00\x00true\x85R\x86.";
     let error = Pickle::parse(call).unwrap_err();
     assert_eq!(error.problem, PickleProblem::RefusedGlobal("os.system".to_owned()));
@@ -95,7 +95,7 @@ fn results_of_calls_cannot_be_called() {
 }
 
 #[test]
-fn a_global_that_is_only_named_is_harmless() {
+fn a_function_that_is_named_but_not_called_is_accepted() {
     assert_eq!(root(b"\x80\x02cos\nsystem\n."), Value::Global(Global { module: "os", name: "system" }));
 }
 
@@ -125,8 +125,8 @@ fn damaged_pickles_are_refused() {
     }
 }
 
-/// `{"c": [[0, 1, 2], [3, 4, 5]], "f": the same in Fortran order}` of float32, in protocol 3 (NumPy 2.4) and as much of
-/// it in protocol 5.
+/// `{"c": [[0, 1, 2], [3, 4, 5]], "f": the same in Fortran order}` of float32, in protocol 3 (NumPy 2.4) and in
+/// protocol 5.
 const ARRAYS: &[u8] = b"\x80\x03}q\x00(X\x01\x00\x00\x00cq\x01cnumpy._core.multiarray\n_reconstruct\nq\x02cnumpy\n\
     ndarray\nq\x03K\x00\x85q\x04C\x01bq\x05\x87q\x06Rq\x07(K\x01K\x02K\x03\x86q\x08cnumpy\ndtype\nq\tX\x02\x00\
     \x00\x00f4q\n\x89\x88\x87q\x0bRq\x0c(K\x03X\x01\x00\x00\x00<q\rNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00\
@@ -164,14 +164,14 @@ fn arrays_keep_type_shape_order_and_bytes() {
     }
 }
 
-/// Replaces the first `from` in `bytes`, which is as long.
+/// `bytes` with the first occurrence of `from` replaced by `to`.
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
     [&bytes[..at], to, &bytes[at + from.len()..]].concat()
 }
 
 #[test]
-fn arrays_of_another_size_than_their_shape_says_are_refused() {
+fn arrays_whose_size_does_not_match_their_shape_are_refused() {
     for (from, to, shape) in [
         (b"K\x02K\x03\x86q\x08", b"K\x02K\x04\x86q\x08", [2, 4]),
         (b"K\x02K\x03\x86q\x08", b"K\x00K\x03\x86q\x08", [0, 3]),
@@ -184,13 +184,13 @@ fn arrays_of_another_size_than_their_shape_says_are_refused() {
 }
 
 #[test]
-fn arrays_of_other_types_say_so() {
+fn arrays_keep_other_element_types_or_are_read_as_objects() {
     let big_endian = replaced(ARRAYS, b"<q\r", b">q\r");
     let pickle = Pickle::parse(&big_endian).unwrap();
     assert_eq!(array(&pickle, "c").dtype.to_string(), ">f4");
     let half = replaced(ARRAYS, b"f4q", b"f2q");
     assert!(matches!(problem(&half), PickleProblem::ArraySize { .. }));
-    // Dates, texts and Python objects are no numbers.
+    // Dates, strings and Python objects are not numbers.
     for code in [b"M8q", b"U1q", b"O8q"] {
         let other = replaced(ARRAYS, b"f4q", code);
         let pickle = Pickle::parse(&other).unwrap();
@@ -199,7 +199,7 @@ fn arrays_of_other_types_say_so() {
 }
 
 #[test]
-fn entries_are_found_through_nested_dictionaries() {
+fn entry_follows_keys_through_nested_dictionaries() {
     // {"a": {"b": 1, "b": 2}}
     let nested = b"\x80\x02}X\x01\x00\x00\x00a}(X\x01\x00\x00\x00bK\x01X\x01\x00\x00\x00bK\x02us.";
     let pickle = Pickle::parse(nested).unwrap();

@@ -1,13 +1,15 @@
-//! Plain values, as a pickle gives them.
+//! The plain values of a pickle.
 
+use crate::error::PickleError;
+use crate::globals::Global;
 use crate::machine::Machine;
-use crate::{Array, Dtype, Global, PickleError};
+use crate::numpy::{Array, Dtype};
 
-/// A place in the arena.
+/// The index of a value in its [`Pickle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id(pub(crate) u32);
 
-/// A plain value.
+/// A plain value. Containers refer to their elements by [`Id`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
@@ -19,7 +21,7 @@ pub enum Value<'a> {
     Int(i64),
     /// A float.
     Float(f64),
-    /// A text.
+    /// A string.
     Str(&'a str),
     /// Bytes.
     Bytes(&'a [u8]),
@@ -27,48 +29,48 @@ pub enum Value<'a> {
     List(Vec<Id>),
     /// A tuple.
     Tuple(Vec<Id>),
-    /// In the file's order; keys may repeat.
+    /// A dictionary in the file's order. Keys may repeat.
     Dict(Vec<(Id, Id)>),
-    /// A class or function that is named and not called.
+    /// A class or function that the pickle names without calling it.
     Global(Global<'a>),
     /// The memory of tensors.
     Storage(Storage<'a>),
     /// A tensor.
     Tensor(Box<TensorRef<'a>>),
-    /// An element type of NumPy's.
+    /// A NumPy element type.
     Dtype(Dtype<'a>),
     /// A NumPy array of numbers.
     Array(Box<Array<'a>>),
-    /// An object of which only the class is kept.
+    /// An object whose contents are ignored.
     Object(Global<'a>),
 }
 
-/// The memory that one or more tensors look at; it lies in a record of its own.
+/// The memory of one or more tensors, which is stored in a separate record of the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Storage<'a> {
-    /// Says what the elements are.
+    /// The class, which determines the element type.
     pub class: Global<'a>,
-    /// The last part of the record's name.
+    /// The last component of the record's name.
     pub key: &'a str,
-    /// Number of elements.
+    /// The number of elements.
     pub elements: u64,
 }
 
-/// A view of a storage, in elements.
+/// A tensor: a view of a storage. Offsets and strides are in elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorRef<'a> {
-    /// What it is a view of.
+    /// The storage.
     pub storage: Storage<'a>,
-    /// Its first element.
+    /// The index of the first element.
     pub offset: u64,
-    /// Extents; as many as strides.
+    /// The extent of each axis.
     pub shape: Vec<u64>,
-    /// Steps from one element to the next along each axis.
+    /// The distance between neighbours along each axis; as many as extents.
     pub strides: Vec<u64>,
 }
 
 impl Value<'_> {
-    /// A few words for messages.
+    /// A short description for error messages.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -76,7 +78,7 @@ impl Value<'_> {
             Self::Bool(_) => "a bool".to_owned(),
             Self::Int(_) => "an integer".to_owned(),
             Self::Float(_) => "a float".to_owned(),
-            Self::Str(_) => "a text".to_owned(),
+            Self::Str(_) => "a string".to_owned(),
             Self::Bytes(_) => "bytes".to_owned(),
             Self::List(_) => "a list".to_owned(),
             Self::Tuple(_) => "a tuple".to_owned(),
@@ -91,7 +93,7 @@ impl Value<'_> {
     }
 }
 
-/// A pickle as plain values.
+/// The values of a pickle.
 #[derive(Debug)]
 pub struct Pickle<'a> {
     pub(crate) values: Vec<Value<'a>>,
@@ -102,7 +104,7 @@ impl<'a> Pickle<'a> {
     /// Reads the pickle at the start of `bytes`.
     ///
     /// # Errors
-    /// If it is damaged, or calls what makes no plain data.
+    /// If it is damaged, or calls a function that is not allowed.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PickleError> {
         Machine::new(bytes).run()
     }
@@ -113,14 +115,13 @@ impl<'a> Pickle<'a> {
         self.get(self.root)
     }
 
-    /// The value at `id`, which must come from this pickle.
+    /// The value with this `id`, which must come from this pickle.
     #[must_use]
     pub fn get(&self, id: Id) -> &Value<'a> {
         &self.values[id.0 as usize]
     }
 
-    /// The value that these keys lead to through nested dictionaries, from the root. Of equal keys the last counts, as
-    /// in Python.
+    /// Follows `keys` through nested dictionaries, from the root. As in Python, the last of equal keys counts.
     #[must_use]
     pub fn entry(&self, keys: &[&str]) -> Option<&Value<'a>> {
         keys.iter().try_fold(self.root(), |value, key| {

@@ -1,4 +1,4 @@
-//! From tokens back to videos.
+//! Decodes the tokens of a dataset to videos.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -8,44 +8,42 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use vidtok::{EncodedFile, StreamDecoder, Tokenizer, Work};
 use vidtok_core::{FrameSink, PixelAspect};
 use vidtok_data::{Destination, Ffmpeg, Notice, VideoWriter, WriteOptions, to_frames};
+use wildmatch::WildMatch;
 
-use crate::dataset::Dataset;
-use crate::dataset::entry::VideoEntry;
+use crate::budget;
+use crate::dataset::settings::Dataset;
 use crate::error::TokenizeError;
-use crate::run::budget;
-use crate::run::pattern::matches;
-use crate::shard::{Shard, Tokens};
+use crate::shard::reader::{Shard, Tokens, shards};
+use crate::storage::entry::VideoEntry;
 
-/// The shards of a dataset, in its folder.
-const SHARDS: &str = "shards";
-
-/// Which videos to bring back, and where to.
+/// What [`detokenize`] does.
 #[derive(Clone, Debug)]
 pub struct DetokenizeOptions {
     /// The folder of the dataset.
     pub data: PathBuf,
-    /// The folder for the videos: `KEY.mp4`.
+    /// The folder for the videos, which are named `KEY.mp4`.
     pub out: PathBuf,
-    /// Keys, or paths as they were in the folder of the videos; `*` stands for any characters, `?` for one. All videos if
-    /// there is none.
+    /// Patterns of keys or paths, where `*` matches any characters and `?` matches one. If empty, all videos are
+    /// decoded.
     pub only: Vec<String>,
-    /// What the work may take of memory, in bytes; on a GPU, beside the weights.
+    /// The memory limit in bytes; on a GPU, without the weights.
     pub max_memory: u64,
     /// How the videos are stored.
     pub write: WriteOptions,
-    /// Ends the work once it is set; the video at hand is given up.
+    /// Stops the work once it is set. The unfinished video is lost.
     pub stop: Arc<AtomicBool>,
 }
 
-/// Brings videos back from the finished shards of a dataset; returns how many. Their sound is lost.
+/// Decodes videos from the finished shards of a dataset, without sound, and returns their number. Each finished video
+/// and what was changed or lost in it are reported to `observe`.
 ///
 /// # Errors
-/// If the folder holds no dataset, or one of other weights, a shard is damaged, no video has such a name, a video cannot
-/// be written, or the work was stopped; videos that are restored by then stay.
+/// If the folder holds no dataset or one of other weights, a shard is damaged, a pattern matches no video, a video
+/// cannot be written, or the work was stopped. Videos that were restored before are kept.
 pub fn detokenize(
     tokenizer: &Tokenizer,
     options: &DetokenizeOptions,
-    tell: &mut dyn FnMut(&VideoEntry, &[Notice]),
+    observe: &mut dyn FnMut(&VideoEntry, &[Notice]),
 ) -> Result<u64, TokenizeError> {
     let dataset = Dataset::open(&options.data)?;
     if dataset.weights_sha256 != tokenizer.weights_sha256() {
@@ -56,64 +54,52 @@ pub fn detokenize(
             here: tokenizer.weights_sha256().to_owned(),
         });
     }
-    // Versions share names and shapes of weights.
+    // The weights alone do not determine this: all versions of a model share their names and shapes.
     let [there, here] = [dataset.model.model.causality, tokenizer.config().model.causality];
     if there != here {
         return Err(TokenizeError::setting("the model's causality", there, here));
     }
     let ffmpeg = Ffmpeg::locate()?;
-    let mut used = vec![false; options.only.len()];
+    let patterns: Vec<WildMatch> = options.only.iter().map(|pattern| WildMatch::new(pattern)).collect();
+    let mut used = vec![false; patterns.len()];
     let mut count = 0;
     for path in shards(&options.data, &dataset)? {
         let shard = Shard::open(&path, dataset.latent)?;
-        for (place, entry) in shard.videos().enumerate() {
+        for (index, entry) in shard.videos().enumerate() {
             let mut wanted = options.only.is_empty();
-            for (pattern, used) in options.only.iter().zip(&mut used) {
-                let called = matches(pattern, &entry.key) || matches(pattern, &entry.path);
-                (wanted, *used) = (wanted | called, *used | called);
+            for (pattern, used) in patterns.iter().zip(&mut used) {
+                let is_match = pattern.matches(&entry.key) || pattern.matches(&entry.path);
+                (wanted, *used) = (wanted | is_match, *used | is_match);
             }
             if !wanted {
                 continue;
             }
-            let notices = restore(tokenizer, &shard, place, entry, options, &ffmpeg)?;
+            let notices = restore(tokenizer, &shard, index, entry, options, &ffmpeg)?;
             count += 1;
-            tell(entry, &notices);
+            observe(entry, &notices);
         }
     }
     match options.only.iter().zip(used).find(|(_, used)| !used) {
-        Some((pattern, _)) => Err(TokenizeError::NoneCalled { path: options.data.clone(), pattern: pattern.clone() }),
+        Some((pattern, _)) => Err(TokenizeError::NoMatch { path: options.data.clone(), pattern: pattern.clone() }),
         None => Ok(count),
     }
 }
 
-/// The files of the finished shards in a dataset's folder, in order.
-///
-/// # Errors
-/// If the folder cannot be read.
-pub fn shards(folder: &Path, dataset: &Dataset) -> Result<Vec<PathBuf>, TokenizeError> {
-    let folder = folder.join(SHARDS);
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(TokenizeError::file(&folder))? {
-        let path = entry.map_err(TokenizeError::file(&folder))?.path();
-        if path.extension().is_some_and(|extension| extension == dataset.shards.extension()) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
+/// Decodes the video at `index` of a shard to a file.
 fn restore(
     tokenizer: &Tokenizer,
     shard: &Shard,
-    place: usize,
+    index: usize,
     entry: &VideoEntry,
     options: &DetokenizeOptions,
     ffmpeg: &Ffmpeg,
 ) -> Result<Vec<Notice>, TokenizeError> {
     let inside = |part| matches!(part, Component::Normal(_));
     if !Path::new(&entry.key).components().all(inside) {
-        return Err(TokenizeError::damaged(&shard.path, format!("the key {:?} leads out of the folder", entry.key)));
+        return Err(TokenizeError::damaged(
+            &shard.path,
+            format!("the key {:?} points outside the output folder", entry.key),
+        ));
     }
     let path = options.out.join(format!("{}.mp4", entry.key));
     if let Some(folder) = path.parent() {
@@ -133,7 +119,7 @@ fn restore(
         if options.stop.load(Ordering::Relaxed) {
             return Err(TokenizeError::Stopped);
         }
-        let (latent, indices) = match shard.tokens(place, start, chunk.min(t - start))? {
+        let (latent, indices) = match shard.tokens(index, start, chunk.min(t - start))? {
             Tokens::Indices(indices) => (None, Some(indices)),
             Tokens::Moments { mean, .. } => (Some(mean), None),
         };

@@ -1,4 +1,4 @@
-//! What can go wrong with a dataset of tokens.
+//! Errors about token datasets.
 
 use std::fmt::Display;
 use std::io;
@@ -8,64 +8,65 @@ use vidtok_core::VideoError;
 use vidtok_data::{DatasetError, LoadError};
 use vidtok_torch::TensorFileError;
 
-/// A dataset of tokens cannot be written or read. A single video that cannot be used is no such error: it is skipped.
+/// An error that prevents a token dataset from being written or read. A single video that cannot be used is skipped
+/// instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizeError {
-    /// A setting makes no sense.
+    /// A setting is invalid.
     #[error("{what}: expected {expected}, found {found}")]
     Setting {
-        /// What it belongs to.
+        /// The setting.
         what: &'static str,
-        /// What it must be.
+        /// The valid values.
         expected: String,
-        /// What it is.
+        /// Its value.
         found: String,
     },
-    /// The folder holds a dataset that is made in another way.
-    #[error("{}: holds a dataset with {what} = {there}, not {here}; take another folder", path.display())]
+    /// The folder holds a dataset with other settings.
+    #[error("{}: holds a dataset with {what} = {there}, not {here}; choose another folder", path.display())]
     OtherDataset {
         /// The folder.
         path: PathBuf,
-        /// What differs.
+        /// The setting that differs.
         what: String,
-        /// Its value there.
+        /// Its value in the folder.
         there: String,
-        /// Its value here.
+        /// Its value in this run.
         here: String,
     },
     /// The folder holds no dataset.
-    #[error("{}: holds no dataset of tokens (dataset.json): {problem}", path.display())]
+    #[error("{}: holds no token dataset (dataset.json): {problem}", path.display())]
     NoDataset {
         /// The folder.
         path: PathBuf,
         /// What is missing or wrong.
         problem: String,
     },
-    /// The dataset is of a model with other weights.
+    /// The dataset was made by a model with other weights.
     #[error(
-        "{}: was made by {model} with weights of sha256 {there}, not {here}; give the model that made it",
+        "{}: was made by {model} with weights of sha256 {there}, not {here}; use the model that made it",
         path.display()
     )]
     OtherWeights {
         /// The folder.
         path: PathBuf,
-        /// The model's name there.
+        /// The name of the dataset's model.
         model: String,
-        /// The hash there.
+        /// The SHA-256 of its weights.
         there: String,
-        /// The hash here.
+        /// The SHA-256 of this model's weights.
         here: String,
     },
     /// A table names a video outside its folder.
-    #[error("{}: is not in the folder {}; name videos by paths in it", path.display(), folder.display())]
+    #[error("{}: is not in the folder {}; list videos by paths inside it", path.display(), folder.display())]
     Outside {
         /// The video.
         path: PathBuf,
         /// The folder.
         folder: PathBuf,
     },
-    /// A file of the dataset is not what it must be.
+    /// A file of the dataset is damaged or has other contents than expected.
     #[error("{}: {problem}", path.display())]
     Damaged {
         /// The file.
@@ -73,30 +74,30 @@ pub enum TokenizeError {
         /// What is wrong.
         problem: String,
     },
-    /// No video is meant by a name.
-    #[error("{}: no video in it is called {pattern:?}", path.display())]
-    NoneCalled {
+    /// A pattern matches no video.
+    #[error("{}: no video matches {pattern:?}", path.display())]
+    NoMatch {
         /// The folder.
         path: PathBuf,
-        /// The name.
+        /// The pattern.
         pattern: String,
     },
-    /// The work was stopped from outside; what is done stays.
-    #[error("the work was stopped")]
+    /// The work was stopped; finished videos are kept.
+    #[error("stopped before all videos were finished")]
     Stopped,
-    /// The model refuses.
+    /// The model failed.
     #[error(transparent)]
     Model(#[from] vidtok::Error),
-    /// There is no list of videos.
+    /// The videos cannot be listed.
     #[error(transparent)]
     Videos(#[from] DatasetError),
-    /// Videos cannot be read for a reason that lies in none of them.
+    /// Videos cannot be read, for a reason that concerns none of them in particular.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// A video cannot be written.
     #[error(transparent)]
     Video(#[from] VideoError),
-    /// A file of tensors cannot be read or written.
+    /// A tensor file cannot be read or written.
     #[error(transparent)]
     TensorFile(#[from] TensorFileError),
     /// A file cannot be read or written.
@@ -104,7 +105,7 @@ pub enum TokenizeError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }

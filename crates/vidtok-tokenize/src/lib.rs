@@ -1,9 +1,9 @@
-//! Folders of videos as sharded datasets of tokens, for the training of generative models, and back.
+//! Tokenizes folders of videos into sharded datasets, for training generative models, and decodes them again.
 //!
-//! [`tokenize`] may run on any number of machines at once, be killed and started again; the shards are the same to the
-//! byte. `docs/TOKEN_DATASETS.md` describes the files for other readers.
+//! Any number of machines may run [`tokenize`] at once. It can be killed and restarted at any moment; the shards are
+//! equal to the byte. `docs/TOKEN_DATASETS.md` specifies the files for other readers.
 //!
-//! Indices are packed into as few bits as they need:
+//! Codebook indices are packed into as few bits as they need:
 //!
 //! ```
 //! use vidtok_tokenize::{Packer, bits_per_index, unpack};
@@ -16,17 +16,16 @@
 //! assert_eq!(unpack(&bytes, bits, 0, 3), [5, 262_143, 0]);
 //! ```
 //!
-//! A dataset is read shard by shard, each video a stretch of latent frames at a time:
+//! A dataset is read shard by shard, and each video in any range of latent frames:
 //!
 //! ```no_run
 //! use vidtok_tokenize::{Dataset, Shard, Tokens, shards};
 //!
-//! let folder = "tokens".as_ref();
-//! let dataset = Dataset::open(folder)?;
-//! for path in shards(folder, &dataset)? {
+//! let dataset = Dataset::open("tokens")?;
+//! for path in shards("tokens", &dataset)? {
 //!     let shard = Shard::open(&path, dataset.latent)?;
-//!     for (place, video) in shard.videos().enumerate() {
-//!         match shard.tokens(place, 0, video.tokens[0])? {
+//!     for (index, video) in shard.videos().enumerate() {
+//!         match shard.tokens(index, 0, video.tokens[0])? {
 //!             Tokens::Indices(indices) => println!("{}: {:?}", video.key, indices.size()), // [1, t, h, w]
 //!             Tokens::Moments { mean, .. } => println!("{}: {:?}", video.key, mean.size()), // [1, z, t, h, w]
 //!         }
@@ -34,19 +33,29 @@
 //! }
 //! # Ok::<(), vidtok_tokenize::TokenizeError>(())
 //! ```
+//!
+//! The modules build on each other in this order: `storage` (what is stored of a video), `dataset` (settings and
+//! folder), `shard` (files), `summary` (statistics and manifest), `run` (the work), `detokenize`.
 
+mod budget;
 mod dataset;
 mod detokenize;
 mod error;
+mod json;
 mod run;
 mod shard;
+mod storage;
+mod summary;
 
-pub use dataset::entry::{SourceEntry, VideoEntry};
-pub use dataset::manifest::{CodesSummary, LatentSummary, Manifest, ShardSummary};
-pub use dataset::statistics::{LatentSums, Totals};
-pub use dataset::{Dataset, Latent, NumberType, ShardFormat, TensorLayout};
-pub use detokenize::{DetokenizeOptions, detokenize, shards};
+pub use dataset::settings::Dataset;
+pub use detokenize::{DetokenizeOptions, detokenize};
 pub use error::TokenizeError;
-pub use run::{Meter, TokenizeOptions, TokenizeProgress, TokenizeSummary, tokenize};
-pub use shard::packing::{Packer, bits_per_index, packed_bytes, unpack};
-pub use shard::{Shard, Tokens};
+pub use run::options::TokenizeOptions;
+pub use run::progress::{Meter, TokenizeProgress, TokenizeSummary};
+pub use run::tokenize;
+pub use shard::reader::{Shard, Tokens, shards};
+pub use storage::entry::{SourceEntry, VideoEntry};
+pub use storage::latent::{Latent, NumberType, ShardFormat, TensorLayout};
+pub use storage::packing::{Packer, bits_per_index, packed_bytes, unpack};
+pub use summary::manifest::{CodesSummary, LatentSummary, Manifest, ShardSummary};
+pub use summary::statistics::{LatentSums, Totals};

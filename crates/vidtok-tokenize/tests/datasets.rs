@@ -1,4 +1,4 @@
-//! Datasets of tokens: what they hold, how they grow, what is refused.
+//! Token datasets: what they contain, how they grow, and which errors are reported.
 
 #![allow(clippy::unwrap_used)] // a failure here is what the test is for
 
@@ -68,15 +68,15 @@ fn shards_hold_exactly_what_the_model_encodes() {
 }
 
 #[test]
-fn a_stretch_of_a_video_is_read_as_the_whole() {
+fn a_range_of_latent_frames_is_read_as_part_of_the_whole() {
     let bench = Bench::new();
     for config in ["tiny_fsq", "tiny_kl"] {
         run(&model(config, "v1.0"), &bench.options(config, ShardFormat::Webdataset)).unwrap();
         let dataset = Dataset::open(&bench.path(config)).unwrap();
         for path in shards(&bench.path(config), &dataset).unwrap() {
             let shard = Shard::open(&path, dataset.latent).unwrap();
-            for (place, entry) in shard.videos().enumerate() {
-                let read = |start, count| match shard.tokens(place, start, count).unwrap() {
+            for (index, entry) in shard.videos().enumerate() {
+                let read = |start, count| match shard.tokens(index, start, count).unwrap() {
                     Tokens::Indices(indices) => vec![indices.unsqueeze(1)],
                     Tokens::Moments { mean, logvar } => vec![mean, logvar],
                 };
@@ -87,7 +87,7 @@ fn a_stretch_of_a_video_is_read_as_the_whole() {
                         assert!(part.equal(&whole.narrow(2, start, count)), "{} {start}", entry.key);
                     }
                 }
-                assert!(shard.tokens(place, t, 1).is_err() && shard.tokens(place, 0, t + 1).is_err());
+                assert!(shard.tokens(index, t, 1).is_err() && shard.tokens(index, 0, t + 1).is_err());
             }
         }
     }
@@ -107,13 +107,13 @@ fn the_manifest_adds_up_what_the_shards_hold() {
         assert_eq!((totals.videos, totals.frames, totals.tokens), (4, 36, tokens as u64));
         assert!((totals.seconds - 3.6).abs() < 1e-9);
         assert!((manifest.tokens_per_second - tokens as f64 / 3.6).abs() < 1e-6);
-        // Each video's last byte is filled up.
+        // Each video's last byte is padded.
         let stored = tokens as f64 * bits / 8.0;
         assert!((stored..stored + 4.0).contains(&(totals.token_bytes as f64)), "{stored} {}", totals.token_bytes);
         let sources: u64 =
             found.iter().map(|(entry, _)| bench.path("videos").join(&entry.path).metadata().unwrap().len()).sum();
         assert_eq!(totals.source_bytes, sources);
-        // Frames and sizes as the bench writes them.
+        // The frames and sizes of the bench's videos.
         let pixels = 9 * 16 * 24 + 17 * 31 + 20 * 16 * 16 + 6 * 20 * 16;
         assert_eq!(totals.source_pixels, pixels);
         assert!((manifest.source_bits_per_pixel - 8.0 * sources as f64 / pixels as f64).abs() < 1e-9);
@@ -154,7 +154,7 @@ fn the_manifest_adds_up_what_the_shards_hold() {
 }
 
 #[test]
-fn later_videos_are_tokenized_alone_and_finished_shards_stay() {
+fn new_videos_are_tokenized_into_new_shards_and_finished_shards_stay() {
     let bench = Bench::new();
     let tokenizer = model("tiny_fsq", "v1.0");
     let options = bench.options("tokens", ShardFormat::Webdataset);
@@ -167,14 +167,14 @@ fn later_videos_are_tokenized_alone_and_finished_shards_stay() {
     let after = files(&options.out.join("shards"));
     assert!(after.len() == 3 && before.iter().all(|(path, bytes)| after[path] == *bytes));
     assert_eq!(Manifest::open(&options.out).unwrap().totals.videos, 5);
-    // Nothing else is left of the work.
+    // No other files remain.
     let left: Vec<_> = files(&options.out).into_keys().filter(|path| path.starts_with("parts")).collect();
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(fs::read_dir(options.out.join("claims")).unwrap().count(), 1);
 }
 
 #[test]
-fn videos_that_cannot_be_used_are_listed_skipped_and_tried_again_once_they_have_changed() {
+fn unusable_videos_are_skipped_listed_and_retried_once_they_have_changed() {
     let bench = Bench::new();
     fs::write(bench.path("videos/bad.mp4"), "no video").unwrap();
     let tokenizer = model("tiny_fsq", "v1.0");
@@ -195,25 +195,25 @@ fn videos_that_cannot_be_used_are_listed_skipped_and_tried_again_once_they_have_
     assert_eq!((summary.meter.videos, summary.shards, skipped.len()), (1, 3, 0));
     options.retry = true;
     let (summary, skipped) = run(&tokenizer, &options).unwrap();
-    // A shard of nothing has no file.
+    // A shard without videos has no file.
     assert_eq!((summary.meter.videos, summary.finished, skipped.len()), (0, 4, 1));
     assert_eq!(summary.manifest.unwrap().shards[3].file, None);
     assert_eq!(contents(&options.out).iter().filter(|(entry, _)| entry.key == "bad").count(), 1);
 }
 
 #[test]
-fn names_that_are_not_utf8_are_listed_as_skipped_and_counted() {
+fn videos_whose_names_are_not_utf8_are_skipped_and_counted() {
     let bench = Bench::new();
     for name in [&b"videos/bad\xff.mkv"[..], b"videos/bad\xfe.mkv"] {
         fs::copy(bench.path("videos/a.mkv"), bench.folder.path().join(OsStr::from_bytes(name))).unwrap();
     }
     let tokenizer = model("tiny_fsq", "v1.0");
     let options = bench.options("tokens", ShardFormat::Safetensors);
-    for run_of in 1..=2 {
+    for run_number in 1..=2 {
         let (summary, skipped) = run(&tokenizer, &options).unwrap();
         let totals = summary.manifest.unwrap().totals;
         assert_eq!((totals.videos, totals.skipped), (4, 2));
-        assert_eq!(skipped.len(), if run_of == 1 { 2 } else { 0 });
+        assert_eq!(skipped.len(), if run_number == 1 { 2 } else { 0 });
         let lines = fs::read_to_string(options.out.join("skipped.jsonl")).unwrap();
         for name in [r"bad\\xff.mkv", r"bad\\xfe.mkv"] {
             assert_eq!(lines.matches(name).count(), 1, "{lines}");
@@ -223,7 +223,7 @@ fn names_that_are_not_utf8_are_listed_as_skipped_and_counted() {
 }
 
 #[test]
-fn a_folder_that_vanishes_ends_the_work_and_no_video_is_skipped() {
+fn a_folder_that_disappears_is_an_error_and_no_video_is_skipped() {
     let bench = Bench::new();
     let tokenizer = model("tiny_fsq", "v1.0");
     let whole = bench.options("whole", ShardFormat::Safetensors);
@@ -261,7 +261,7 @@ fn a_folder_that_vanishes_ends_the_work_and_no_video_is_skipped() {
 }
 
 #[test]
-fn a_folder_of_frames_has_the_tokens_of_the_video_and_its_own_rate() {
+fn a_folder_of_frames_has_the_tokens_of_the_video_and_the_requested_rate() {
     let bench = Bench::new();
     let (ffmpeg, frames) = (Ffmpeg::locate().unwrap(), to_frames(&clip(&bench, "videos/a.mkv")));
     fs::create_dir(bench.path("videos/frames")).unwrap();
@@ -288,7 +288,7 @@ fn a_folder_of_frames_has_the_tokens_of_the_video_and_its_own_rate() {
     let bytes: u64 =
         fs::read_dir(bench.path("videos/frames")).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
     assert_eq!(images.source.bytes, bytes);
-    // Another rate is another dataset; the folder alone is one too.
+    // Another rate needs another dataset. A single folder of frames can be a dataset too.
     let error = run(&tokenizer, &bench.options("tokens", ShardFormat::Safetensors)).unwrap_err().to_string();
     assert!(error.contains("frame_rate"), "{error}");
     let mut alone = bench.options("alone", ShardFormat::Safetensors);
@@ -298,7 +298,7 @@ fn a_folder_of_frames_has_the_tokens_of_the_video_and_its_own_rate() {
 }
 
 #[test]
-fn frames_are_picked_resized_and_cut_as_asked_for() {
+fn frames_are_sampled_resized_and_cropped_as_requested() {
     let bench = Bench::new();
     let tokenizer = model("tiny_kl", "v1.0");
     let mut options = bench.options("tokens", ShardFormat::Safetensors);
@@ -316,7 +316,7 @@ fn frames_are_picked_resized_and_cut_as_asked_for() {
 }
 
 #[test]
-fn other_settings_and_other_weights_are_refused_in_one_line_that_names_them() {
+fn other_settings_and_other_weights_are_refused_in_one_line() {
     let bench = Bench::new();
     let (tokenizer, other) = (model("tiny_kl", "v1.0"), model("tiny_kl", "v1.1"));
     let options = bench.options("tokens", ShardFormat::Safetensors);
@@ -363,7 +363,7 @@ fn other_settings_and_other_weights_are_refused_in_one_line_that_names_them() {
 }
 
 #[test]
-fn tokens_become_the_videos_that_the_model_decodes() {
+fn detokenize_writes_the_videos_that_the_model_decodes() {
     let bench = Bench::new();
     for (config, causality) in [("tiny_fsq", "v1.1"), ("tiny_kl", "noncausal")] {
         let tokenizer = model(config, causality);
@@ -381,7 +381,7 @@ fn tokens_become_the_videos_that_the_model_decodes() {
         for (video, back) in [("a", "a"), ("more/d.v2", "more/d_v2"), ("more/e", "more/e")] {
             let input = clip(&bench, &format!("videos/{video}.mkv"));
             let encoded = encode(&tokenizer, &input);
-            // As stored; codes stay what they are.
+            // The rounding of stored moments, which leaves codes unchanged.
             let latent = encoded.latent.to_kind(Kind::Half).to_kind(Kind::Float);
             let decoded = tokenizer.decode(&Encoded { latent, ..encoded }).unwrap();
             bench.write("expected.mp4", &to_frames(&decoded), VideoQuality::default());
@@ -396,7 +396,7 @@ fn tokens_become_the_videos_that_the_model_decodes() {
 }
 
 #[test]
-fn damaged_shards_are_errors_that_name_them() {
+fn errors_about_damaged_shards_name_the_file() {
     let bench = Bench::new();
     for format in FORMATS {
         let out = format!("{format:?}");
@@ -409,13 +409,13 @@ fn damaged_shards_are_errors_that_name_them() {
             let error = Shard::open(&path, dataset.latent).unwrap_err().to_string();
             assert!(error.contains("shard-000000") && !error.contains('\n'), "{length}: {error}");
         }
-        // The size of the first video.
-        let place = whole.windows(7).position(|bytes| bytes == b"[16,24]").unwrap();
+        // The size of the first video becomes negative.
+        let size = whole.windows(7).position(|bytes| bytes == b"[16,24]").unwrap();
         let mut negative = whole.clone();
-        negative[place + 1] = b'-';
+        negative[size + 1] = b'-';
         fs::write(&path, negative).unwrap();
         let error = Shard::open(&path, dataset.latent).unwrap_err().to_string();
-        assert!(error.contains("shard-000000") && error.contains("no video"), "{error}");
+        assert!(error.contains("shard-000000") && error.contains("are invalid"), "{error}");
         let other = vidtok_tokenize::Latent::Indices { codes: 512, bits: 9 };
         fs::write(&path, &whole).unwrap();
         assert!(Shard::open(&path, other).is_err());
@@ -423,7 +423,7 @@ fn damaged_shards_are_errors_that_name_them() {
 }
 
 #[test]
-fn pixels_keep_their_shape_and_odd_sizes_become_even_on_request() {
+fn pixels_keep_their_aspect_ratio_and_odd_sizes_become_even_on_request() {
     let bench = Bench::new();
     fs::remove_dir_all(bench.path("videos/more")).unwrap();
     let timeline = Timeline::even("10".parse().unwrap()).with_pixel_aspect("16:11".parse().unwrap());
@@ -440,10 +440,10 @@ fn pixels_keep_their_shape_and_odd_sizes_become_even_on_request() {
         let video = VideoReader::open(&ffmpeg, bench.path(video)).unwrap();
         (video.timeline().unwrap().pixel_aspect().to_string(), [video.info().height, video.info().width])
     };
-    // Matroska rounds the width that is shown.
+    // Matroska rounds the display width.
     assert_eq!(shapes[0].to_string(), shape("videos/a.mkv").0);
     assert!(!shapes[0].is_square() && shapes[1].is_square(), "{shapes:?}");
-    for (player_friendly, size, told) in [(false, [17, 31], 1), (true, [18, 32], 0)] {
+    for (player_friendly, size, count) in [(false, [17, 31], 1), (true, [18, 32], 0)] {
         let options = DetokenizeOptions {
             data: bench.path("tokens"),
             out: bench.path("back"),
@@ -454,7 +454,7 @@ fn pixels_keep_their_shape_and_odd_sizes_become_even_on_request() {
         };
         let mut notices = Vec::new();
         detokenize(&tokenizer, &options, &mut |_, new: &[Notice]| notices.extend_from_slice(new)).unwrap();
-        assert_eq!(notices, vec![Notice::FullChroma([17, 31]); told]);
+        assert_eq!(notices, vec![Notice::FullChroma([17, 31]); count]);
         assert_eq!(shape("back/a.mp4"), (shapes[0].to_string(), [16, 24]));
         assert_eq!(shape("back/b_c.mp4"), ("1:1".to_owned(), size));
     }

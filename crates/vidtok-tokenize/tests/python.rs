@@ -1,4 +1,4 @@
-//! The readers in docs/TOKEN_DATASETS.md, run by Python with numpy. Skipped where there is none.
+//! Runs the Python readers in docs/TOKEN_DATASETS.md. Skipped without Python and NumPy.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // a failure here is what the test is for
 
@@ -14,22 +14,22 @@ use tch::{Kind, Tensor};
 use vidtok_data::Preparation;
 use vidtok_tokenize::{NumberType, ShardFormat};
 
-/// Tells everything that the readers find.
-const TELL: &str = r#"
+/// Prints everything that the reader returns.
+const PRINT_ALL: &str = r#"
 found = []
 for entry, arrays in read_dataset(sys.argv[1]):
     found.append({"entry": entry, "arrays": {name: array.tolist() for name, array in arrays.items()}})
 print(json.dumps(found))
 "#;
 
-/// The Python blocks of the page, in order.
+/// The Python code blocks of the document, in order.
 fn snippets() -> Vec<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/TOKEN_DATASETS.md");
     let page = fs::read_to_string(page).unwrap();
     page.split("```python\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
-/// Python, unless it lacks one of the modules.
+/// Python, if it has all of these modules.
 fn python(modules: &str) -> Option<Command> {
     let program = std::env::var("VIDTOK_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let has_modules = Command::new(&program).args(["-c", &format!("import {modules}")]).output();
@@ -52,7 +52,7 @@ fn list(tensor: &Tensor) -> Value {
             _ => json!(tensor.double_value(&[])),
         };
     }
-    Value::Array((0..tensor.size()[0]).map(|place| list(&tensor.get(place))).collect())
+    Value::Array((0..tensor.size()[0]).map(|index| list(&tensor.get(index))).collect())
 }
 
 fn expected(folder: &Path) -> Value {
@@ -65,9 +65,9 @@ fn expected(folder: &Path) -> Value {
 }
 
 #[test]
-fn numpy_alone_reads_what_was_written() {
+fn the_numpy_reader_in_the_docs_reads_all_formats() {
     if python("numpy").is_none() {
-        return eprintln!("skipped, there is no Python with numpy: name one in VIDTOK_PYTHON");
+        return eprintln!("skipped: no Python with numpy; VIDTOK_PYTHON can name one");
     }
     let bench = Bench::new();
     let reader = snippets().remove(0);
@@ -83,20 +83,20 @@ fn numpy_alone_reads_what_was_written() {
         options.latents = latents;
         options.preparation = Preparation { shorter_side: Some(16), ..Preparation::default() };
         run(&model(config, "v1.0"), &options).unwrap();
-        let found = answer(python("numpy").unwrap(), bench.folder.path(), &(reader.clone() + TELL), &options.out);
+        let found = answer(python("numpy").unwrap(), bench.folder.path(), &(reader.clone() + PRINT_ALL), &options.out);
         assert_eq!(found, expected(&options.out), "{out}");
     }
 }
 
 #[test]
-fn the_packages_of_the_field_read_what_was_written() {
+fn the_safetensors_and_webdataset_packages_read_the_shards() {
     let bench = Bench::new();
     let all = snippets();
     for (modules, snippet, format) in
         [("numpy, safetensors", 1, ShardFormat::Safetensors), ("numpy, webdataset", 2, ShardFormat::Webdataset)]
     {
         let Some(python) = python(modules) else {
-            eprintln!("skipped, there is no Python with {modules}: name one in VIDTOK_PYTHON");
+            eprintln!("skipped: no Python with {modules}; VIDTOK_PYTHON can name one");
             continue;
         };
         let options = bench.options(&format!("{format:?}"), format);

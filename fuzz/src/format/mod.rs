@@ -1,4 +1,4 @@
-//! Formats as parts that can be changed each on its own, and put together again with right lengths and checksums.
+//! File formats as parts that are mutated separately, and joined with correct lengths and checksums.
 
 mod safetensors;
 mod tar;
@@ -8,18 +8,18 @@ pub(crate) use safetensors::{Entry, file as safetensors};
 pub(crate) use tar::file as tar;
 pub(crate) use zip::record as zip_record;
 
-/// What a file, or a part of one, is.
+/// The format of a file or of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Anything.
+    /// Arbitrary bytes.
     Bytes,
-    /// Lines of text with numbers.
+    /// Lines of text that contain numbers.
     Text,
-    /// A JSON value. Texts in it may be JSON too.
+    /// A JSON value, whose strings may themselves be JSON.
     Json,
-    /// A JSON value a line.
+    /// Lines that are JSON values.
     JsonLines,
-    /// A length, a header of JSON, and bytes.
+    /// A safetensors file: a length, a JSON header, and bytes.
     Safetensors,
     /// A zip archive.
     Zip,
@@ -42,7 +42,7 @@ impl Part {
 }
 
 impl Format {
-    /// The parts of a file; `None` if it has none, or is damaged.
+    /// The parts of a file; `None` if the format has no parts or the file is damaged.
     pub(crate) fn split(self, file: &[u8]) -> Option<Vec<Part>> {
         match self {
             Self::Bytes | Self::Text | Self::Json => None,
@@ -55,7 +55,7 @@ impl Format {
         }
     }
 
-    /// The file of these parts.
+    /// The file that consists of these parts.
     pub(crate) fn join(self, parts: &[Part]) -> Vec<u8> {
         match self {
             Self::Safetensors => safetensors::join(parts),
@@ -68,7 +68,7 @@ impl Format {
         }
     }
 
-    /// Makes checksums right after bytes were changed anywhere.
+    /// Corrects checksums after arbitrary bytes were changed.
     pub(crate) fn repair(self, file: &mut [u8]) {
         if self == Self::Tar {
             tar::repair(file);

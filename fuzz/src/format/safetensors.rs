@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Format, Part};
 
-/// A tensor of a file: name, number type, shape and bytes.
+/// The name, number type, shape and bytes of a tensor.
 pub(crate) type Entry<'a> = (&'a str, &'a str, &'a [u64], &'a [u8]);
 
 pub(super) fn split(file: &[u8]) -> Option<Vec<Part>> {
@@ -20,11 +20,11 @@ pub(super) fn join(parts: &[Part]) -> Vec<u8> {
     file
 }
 
-/// The file of these texts and tensors.
-pub(crate) fn file(texts: &[(&str, &str)], tensors: &[Entry<'_>]) -> Vec<u8> {
+/// A file with this metadata and these tensors.
+pub(crate) fn file(metadata: &[(&str, &str)], tensors: &[Entry<'_>]) -> Vec<u8> {
     let mut header = Map::new();
-    if !texts.is_empty() {
-        header.insert("__metadata__".into(), texts.iter().map(|&(key, text)| (key, Value::from(text))).collect());
+    if !metadata.is_empty() {
+        header.insert("__metadata__".into(), metadata.iter().map(|&(key, text)| (key, Value::from(text))).collect());
     }
     let mut data = Vec::new();
     for &(name, dtype, shape, bytes) in tensors {

@@ -1,15 +1,15 @@
-//! Tar archives, a block of header and the contents for each file.
+//! Tar archives: a header block and the contents for each member.
 
 use super::{Format, Part};
 
 const BLOCK: usize = 512;
-/// Where a header has the size of the contents, and its checksum, both octal.
+/// The positions of the contents' size and of the header's checksum, both octal.
 const SIZE: std::ops::Range<usize> = 124..136;
 const CHECKSUM: std::ops::Range<usize> = 148..156;
-/// Where it says what it is, and how this begins.
+/// The position and the start of the magic number.
 const MAGIC: (usize, &[u8]) = (257, b"ustar");
 
-/// Headers and contents in turn.
+/// Alternating headers and contents.
 pub(super) fn split(file: &[u8]) -> Option<Vec<Part>> {
     let (mut parts, mut rest) = (Vec::new(), file);
     while rest.first().is_some_and(|&byte| byte != 0) {
@@ -42,7 +42,7 @@ pub(super) fn join(parts: &[Part]) -> Vec<u8> {
     file
 }
 
-/// Makes the checksums of all headers right.
+/// Corrects the checksums of all headers.
 pub(super) fn repair(file: &mut [u8]) {
     let (magic, word) = MAGIC;
     for header in file.chunks_exact_mut(BLOCK).filter(|block| block[magic..].starts_with(word)) {
@@ -52,13 +52,13 @@ pub(super) fn repair(file: &mut [u8]) {
     }
 }
 
-/// The archive of these files.
+/// An archive with these files.
 pub(crate) fn file(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut parts = Vec::new();
     for (name, contents) in files {
         let mut header = ::tar::Header::new_gnu();
         header.set_mode(0o644);
-        // Names of seeds are short.
+        // This fails only for long names.
         let _ = header.set_path(name);
         parts.extend([Part::new(header.as_bytes().as_slice(), Format::Bytes), Part::new(*contents, Format::Bytes)]);
     }

@@ -1,4 +1,4 @@
-//! Checkpoints of PyTorch.
+//! PyTorch checkpoints.
 
 use vidtok::Weights;
 use vidtok::checkpoint::read_checkpoint;
@@ -9,27 +9,27 @@ use crate::{Format, Outcome, Target, scratch};
 
 pub(super) const TARGET: Target = Target { name: "checkpoint", format: Format::Zip, seeds, read };
 
-/// Written by `torch.save`.
+/// Files that `torch.save` wrote.
 pub(super) const FILES: [&[u8]; 3] = [
     include_bytes!("../../../crates/vidtok/src/files/checkpoint/testdata/types.pt"),
     include_bytes!("../../../crates/vidtok/src/files/checkpoint/testdata/lightning.ckpt"),
     include_bytes!("../../../crates/vidtok/src/files/checkpoint/testdata/lightning_protocol5.ckpt"),
 ];
 
-/// Bytes of tensors for each byte of the file: tensors may share memory, and repeat what they have.
-const BYTES_FOR_BYTE: usize = 8;
+/// The most bytes of tensors per byte of the file. Tensors may share memory, and strides of 0 repeat it.
+const TENSOR_BYTES_PER_BYTE: usize = 8;
 
 fn seeds() -> Vec<Vec<u8>> {
     FILES.map(<[u8]>::to_vec).into()
 }
 
-/// What is read can be written as safetensors.
+/// Checks that the tensors can be written as safetensors and read again.
 fn read(file: &[u8]) -> Outcome {
     scratch::with_file("a.ckpt", file, |path| {
         let read = read_checkpoint(path)?;
         assert!(!read.tensors.is_empty());
         let size = bytes_of_all(read.tensors.values());
-        assert!(size <= BYTES_FOR_BYTE * file.len(), "{size} bytes of tensors in a file of {}", file.len());
+        assert!(size <= TENSOR_BYTES_PER_BYTE * file.len(), "{size} bytes of tensors in a file of {}", file.len());
         let converted = path.with_extension("safetensors");
         write_tensors(&converted, read.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), [])?;
         let again = TensorFile::open(&converted)?.tensors()?;

@@ -48,7 +48,7 @@ data.size = [128, 128]
     [all.to_owned()].into_iter().chain(recipe).map(String::into_bytes).collect()
 }
 
-/// What is read comes back when it is written.
+/// Checks that a configuration that is read stays the same when it is written and read again.
 fn read_model(file: &[u8]) -> Outcome {
     let config = Config::parse(from_utf8(file)?).map_err(one_line)?;
     let text = config.to_toml()?;
@@ -56,14 +56,14 @@ fn read_model(file: &[u8]) -> Outcome {
     Ok(())
 }
 
-/// The reader of TOML draws the place in several lines, which are joined.
+/// Checks that the message has one line. The TOML reader's own messages have several.
 fn one_line<E: Display>(error: E) -> E {
     let message = error.to_string();
     assert_eq!(message.lines().count(), 1, "{message:?}");
     error
 }
 
-/// Each stage that is read comes back when it is written.
+/// Checks that each stage that is read stays the same when it is written and read again.
 fn read_training(file: &[u8]) -> Outcome {
     scratch::with_file("recipe.toml", file, |path| {
         let config = Config { train: Some(read_recipe(path).map_err(one_line)?), ..Config::parse(TINY)? };

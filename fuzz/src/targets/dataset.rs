@@ -1,4 +1,4 @@
-//! The settings of datasets of tokens.
+//! The settings of token datasets.
 
 use serde_json::json;
 use vidtok::Config;
@@ -28,10 +28,11 @@ fn seeds() -> Vec<Vec<u8>> {
     seed.map(|seed| seed.to_string().into_bytes()).into()
 }
 
-/// What is read comes back when it is written, and opens or refuses a shard.
+/// Checks that the settings stay the same when they are written and read again, and that shards opened with them are
+/// readable.
 fn read(file: &[u8]) -> Outcome {
     scratch::with_file("dataset.json", file, |path| {
-        let Some(folder) = path.parent() else { panic!("no folder") };
+        let Some(folder) = path.parent() else { panic!("the path has no folder") };
         let dataset = Dataset::open(folder)?;
         scratch::write(path, &serde_json::to_vec(&dataset)?);
         assert_eq!(Dataset::open(folder)?, dataset);
@@ -39,8 +40,8 @@ fn read(file: &[u8]) -> Outcome {
             let path = path.with_file_name("a.safetensors");
             scratch::write(&path, &seed);
             if let Ok(shard) = Shard::open(&path, dataset.latent) {
-                for (place, video) in shard.videos().enumerate() {
-                    shard.tokens(place, 0, video.tokens[0])?;
+                for (index, video) in shard.videos().enumerate() {
+                    shard.tokens(index, 0, video.tokens[0])?;
                 }
             }
         }

@@ -9,8 +9,8 @@ use crate::{Format, Outcome, Target, format, scratch};
 
 pub(super) const TARGET: Target = Target { name: "encoded_clip", format: Format::Safetensors, seeds, read };
 
-/// More numbers than this are not decoded, to save time.
-const MOST_NUMBERS: usize = 1 << 10;
+/// Larger latents are not decoded, to save time.
+const MAX_NUMBERS: usize = 1 << 10;
 
 fn seeds() -> Vec<Vec<u8>> {
     let floats: Vec<u8> = (0..4 * 2 * 3 * 4).flat_map(|i: i16| (f32::from(i) * 0.02).to_le_bytes()).collect();
@@ -25,7 +25,7 @@ fn seeds() -> Vec<Vec<u8>> {
         ("vidtok.padding", "front=1 bottom=0 right=1 back=0"),
         ("vidtok.window", "16 overlap=2"),
     ];
-    // A window that is longer than any clip.
+    // The window is longer than any clip.
     let whole = [("vidtok.window", "9223372036854775807 overlap=9223372036854775807")];
     let shape = &[1, 4, 2, 3, 4];
     vec![
@@ -36,7 +36,8 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// What is read comes back when it is written, and is decoded where it fits a model.
+/// Checks that a clip stays the same when it is written and read again, and that a model that accepts it decodes it to
+/// the expected size.
 fn read(file: &[u8]) -> Outcome {
     scratch::with_file("a.safetensors", file, |path| {
         let read = EncodedFile::read(path)?;
@@ -57,7 +58,7 @@ fn read(file: &[u8]) -> Outcome {
         with_models(|models| {
             let mut outcomes = models.map(|model| {
                 let encoded = model.read_encoded(&read)?;
-                if encoded.latent.numel() > MOST_NUMBERS {
+                if encoded.latent.numel() > MAX_NUMBERS {
                     return Ok(());
                 }
                 let [b, _, t, h, w] = encoded.latent.size()[..] else { panic!("{:?}", encoded.latent) };
@@ -66,7 +67,7 @@ fn read(file: &[u8]) -> Outcome {
                 assert_eq!(model.decode(&encoded)?.size(), [&[b, 3][..], &clip].concat());
                 Ok(())
             });
-            // Each refuses what is of another kind.
+            // Each model refuses clips of other models.
             outcomes.sort_by_key(Result::is_err);
             let [best, ..] = outcomes;
             best

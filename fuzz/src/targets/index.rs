@@ -1,4 +1,4 @@
-//! What is known of videos.
+//! Indices of videos.
 
 use vidtok_data::{Library, LibraryOptions};
 
@@ -11,7 +11,7 @@ fn seeds() -> Vec<Vec<u8>> {
     vec![format!("{line}\n{}\n", line.replace("/a.mp4", "/b.mp4")).into_bytes()]
 }
 
-/// Whatever stands in the file, it is opened, and nothing of it is lost.
+/// Checks that any file can be opened as an index, and that its contents are kept.
 fn read(file: &[u8]) -> Outcome {
     scratch::with_file("index.jsonl", file, |path| {
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! Files of a JSON value a line.
+//! Files whose lines are JSON values.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ fn seeds() -> Vec<Vec<u8>> {
     vec![b"{\"path\": \"a.mp4\", \"reason\": \"too short\"}\n[1, 2.5, null]\n\nno json\n{\"a\": {\"b\": [".to_vec()]
 }
 
-/// Nothing that was there is lost or changed by a line that is appended.
+/// Checks that appending a line keeps all previous contents.
 fn read(file: &[u8]) -> Outcome {
     scratch::with_file("a.jsonl", file, |path| {
         let (lines, before) = open(path)?;

@@ -1,4 +1,4 @@
-//! One reader a file.
+//! The targets, one reader per file.
 
 mod checkpoint;
 mod config;
@@ -14,7 +14,7 @@ mod tiny;
 
 use crate::Target;
 
-/// All readers.
+/// All targets.
 pub const TARGETS: [Target; 12] = [
     pickle::TARGET,
     checkpoint::TARGET,

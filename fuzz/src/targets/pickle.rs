@@ -1,4 +1,4 @@
-//! Python's pickles.
+//! Python pickles.
 
 use vidtok_pickle::{Pickle, Value};
 
@@ -7,7 +7,7 @@ use crate::{Format, Outcome, Target, format};
 
 pub(super) const TARGET: Target = Target { name: "pickle", format: Format::Bytes, seeds, read };
 
-/// What `pickle.dumps` makes of `{"a": [1, (2.5, None)], 3: b"\x00"}` in protocol 4.
+/// `pickle.dumps({"a": [1, (2.5, None)], 3: b"\x00"}, protocol=4)`.
 const SMALL: &[u8] = b"\x80\x04\x95\x1f\x00\x00\x00\x00\x00\x00\x00}\x94(\x8c\x01a\x94]\x94(K\x01G@\x04\x00\x00\x00\x00\x00\x00N\x86\x94eK\x03C\x01\x00\x94u.";
 
 fn seeds() -> Vec<Vec<u8>> {
@@ -15,15 +15,16 @@ fn seeds() -> Vec<Vec<u8>> {
     of_checkpoints.chain([SMALL.to_vec()]).collect()
 }
 
+/// Checks that all values that are read can be described.
 fn read(file: &[u8]) -> Outcome {
     let pickle = Pickle::parse(file)?;
     let root = pickle.root();
-    let inside = match root {
+    let elements = match root {
         Value::List(items) | Value::Tuple(items) => items.clone(),
         Value::Dict(pairs) => pairs.iter().flat_map(|&(key, value)| [key, value]).collect(),
         _ => Vec::new(),
     };
-    for value in inside.into_iter().map(|id| pickle.get(id)).chain([root]) {
+    for value in elements.into_iter().map(|id| pickle.get(id)).chain([root]) {
         assert!(!value.describe().is_empty());
         if let Value::Array(array) = value {
             assert_eq!(array.strides().len(), array.shape.len());

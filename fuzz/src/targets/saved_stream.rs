@@ -1,4 +1,4 @@
-//! Streams that were saved between two chunks.
+//! Streams that are saved between two chunks.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::{Format, Outcome, Target, scratch};
 pub(super) const TARGET: Target = Target { name: "saved_stream", format: Format::Safetensors, seeds, read };
 
 const NAME: &str = "a.safetensors";
-/// Of the clips.
+/// The height and width of clips.
 const SIZE: i64 = 8;
 
-/// Streams of a causal model and of one that takes windows, of encoders and decoders, in whole frames and in strips.
+/// Encoders and decoders of a causal model, in whole frames and in strips, and of a model with windows.
 fn seeds() -> Vec<Vec<u8>> {
     with_models(|[causal, _, windowed]| {
         let window = Some(Window { frames: 4, overlap: 2 });
@@ -34,13 +34,13 @@ fn seeds() -> Vec<Vec<u8>> {
     })
 }
 
-/// The file that `save` writes, its header in order.
+/// The file that `save` writes, with a sorted header.
 fn saved(save: impl FnOnce(&Path) -> Result<(), Error>) -> Vec<u8> {
     let file = scratch::with_path(NAME, |path| match save(path) {
         Ok(()) => scratch::read(path),
         Err(error) => panic!("{error}"),
     });
-    let Some(mut parts) = TARGET.format.split(&file) else { panic!("no safetensors file") };
+    let Some(mut parts) = TARGET.format.split(&file) else { panic!("not a safetensors file") };
     match serde_json::from_slice::<serde_json::Value>(&parts[0].bytes) {
         Ok(header) => parts[0].bytes = header.to_string().into_bytes(),
         Err(error) => panic!("{error}"),
@@ -56,12 +56,13 @@ fn latent(t: i64) -> Tensor {
     clip(t, 4).slice(3, 0, SIZE / 2, 1).slice(4, 0, SIZE / 2, 1)
 }
 
-/// A stream that is restored can be saved, goes on, and ends: with frames or with errors.
+/// Checks that a restored stream can be saved, and that it and its copy continue in the same way, with frames or with
+/// an error.
 fn read(file: &[u8]) -> Outcome {
     with_models(|[causal, _, windowed]| {
         scratch::with_file(NAME, file, |path| {
-            let of = |model| encoder(model, path).or_else(|_| decoder(model, path));
-            of(causal).or_else(|_| of(windowed))
+            let check = |model| encoder(model, path).or_else(|_| decoder(model, path));
+            check(causal).or_else(|_| check(windowed))
         })
     })
 }
@@ -76,7 +77,7 @@ fn encoder(model: &Tokenizer, path: &Path) -> Outcome {
     let same = again.push(&clip(2, 3));
     assert_eq!(pushed.is_ok(), same.is_ok());
     if pushed.is_ok() {
-        // The rest of the clip may be any number of frames.
+        // This may fail, since the file determines the number of remaining frames.
         let _ = encoder.push(&clip(5, 3)).and(encoder.finish());
     }
     Ok(())

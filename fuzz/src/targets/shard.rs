@@ -1,4 +1,4 @@
-//! Shards of datasets of tokens.
+//! Shards of token datasets.
 
 use serde_json::json;
 use tch::Kind;
@@ -20,12 +20,12 @@ pub(super) const WEBDATASET: Target =
 const BITS: u32 = 9;
 const INDICES: Latent = Latent::Indices { codes: 512, bits: BITS };
 const MOMENTS: Latent = Latent::Moments { channels: 4, dtype: NumberType::F16 };
-/// Videos of more tokens are not decoded, to save time.
-const MOST_TOKENS: i64 = 128;
+/// Videos with more tokens are not decoded, to save time.
+const MAX_TOKENS: i64 = 128;
 /// Latent frames, rows and columns of the seeds' videos.
 const TOKENS: [u64; 3] = [2, 3, 4];
 
-/// What a shard says of a video.
+/// The entry of a video.
 fn entry(key: &str, bits: Option<u32>) -> serde_json::Value {
     let mut entry = json!({
         "key": key, "path": format!("{key}.mp4"), "tokens": TOKENS, "frames": 3, "size": [6, 7], "fps": "30000/1001",
@@ -38,7 +38,7 @@ fn entry(key: &str, bits: Option<u32>) -> serde_json::Value {
     entry
 }
 
-/// Indices as they are stored.
+/// Packed indices.
 fn packed() -> Vec<u8> {
     let mut packer = Packer::new(BITS);
     let mut bytes = packer.push((0..24).map(|i| i * 21));
@@ -82,19 +82,19 @@ fn webdataset_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// All tokens of a shard that is opened can be read, and fit their type, and no others can. A tiny model decodes them, or
-/// says why not.
+/// Checks that all tokens of a shard can be read and are in range, that others cannot be read, and that a tiny model
+/// decodes them or refuses them.
 fn read(name: &str, file: &[u8]) -> Outcome {
     scratch::with_file(name, file, |path| {
         let outcomes = [INDICES, MOMENTS].map(|latent| {
             let shard = Shard::open(path, latent)?;
-            for (place, video) in shard.videos().enumerate() {
+            for (index, video) in shard.videos().enumerate() {
                 let [t, h, w] = video.tokens;
-                assert!(shard.tokens(place, 0, t + 1).is_err() && shard.tokens(place, t, 1).is_err());
+                assert!(shard.tokens(index, 0, t + 1).is_err() && shard.tokens(index, t, 1).is_err());
                 if t == 0 {
                     continue;
                 }
-                match shard.tokens(place, 0, t)? {
+                match shard.tokens(index, 0, t)? {
                     Tokens::Indices(indices) => {
                         let all: Vec<i32> = Vec::try_from(indices.flatten(0, -1))?;
                         assert!(all.iter().all(|index| (0..1 << BITS).contains(index)));
@@ -104,8 +104,8 @@ fn read(name: &str, file: &[u8]) -> Outcome {
                         assert_eq!((mean.size(), logvar.size()), (vec![1, 4, t, h, w], vec![1, 4, t, h, w]));
                     }
                 }
-                if t * h * w <= MOST_TOKENS {
-                    decode(&shard, place, video, latent == INDICES)?;
+                if t * h * w <= MAX_TOKENS {
+                    decode(&shard, index, video, latent == INDICES)?;
                 }
             }
             Ok(())
@@ -115,14 +115,14 @@ fn read(name: &str, file: &[u8]) -> Outcome {
     })
 }
 
-/// Decodes a video a latent frame at a time.
-fn decode(shard: &Shard, place: usize, video: &VideoEntry, is_discrete: bool) -> Outcome {
+/// Decodes a video one latent frame at a time.
+fn decode(shard: &Shard, index: usize, video: &VideoEntry, is_discrete: bool) -> Outcome {
     with_models(|[continuous, discrete, _]| {
         let model = if is_discrete { discrete } else { continuous };
         let t = video.tokens[0];
         let mut decoder = StreamDecoder::new(model, t, video.padding, video.window);
         for start in 0..t {
-            let latent = match shard.tokens(place, start, 1)? {
+            let latent = match shard.tokens(index, start, 1)? {
                 Tokens::Indices(indices) => model.quantizer().indices_to_codes(&indices),
                 Tokens::Moments { mean, .. } => Some(mean.to_kind(Kind::Float)),
             };

@@ -7,7 +7,7 @@ use crate::{Format, Outcome, Target, format, scratch};
 
 pub(super) const TARGET: Target = Target { name: "tensor_file", format: Format::Safetensors, seeds, read };
 
-/// Every number type, a scalar, and an empty tensor.
+/// Files with every number type, a scalar and an empty tensor.
 fn seeds() -> Vec<Vec<u8>> {
     let numbers: Vec<u8> = (0..48).map(|i| i * 5).collect();
     let types =
@@ -22,7 +22,7 @@ fn seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// What is read comes back when it is written.
+/// Checks that tensors stay the same when they are written and read again.
 fn read(file: &[u8]) -> Outcome {
     scratch::with_file("a.safetensors", file, |path| {
         let read = TensorFile::open(path)?;
@@ -45,14 +45,14 @@ fn read(file: &[u8]) -> Outcome {
     })
 }
 
-/// The numbers of a tensor as they lie in memory; NaN equals NaN there.
+/// The bytes of a tensor in memory order, in which NaN equals NaN.
 pub(super) fn bytes(tensor: &Tensor) -> Vec<u8> {
     let mut bytes = vec![0; bytes_of_all([tensor])];
     tensor.to_device(Device::Cpu).contiguous().copy_data_u8(&mut bytes, tensor.numel());
     bytes
 }
 
-/// Bytes that these take, each on its own.
+/// The total size of the tensors in bytes, without sharing.
 pub(super) fn bytes_of_all<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> usize {
     tensors.into_iter().map(|tensor| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum()
 }

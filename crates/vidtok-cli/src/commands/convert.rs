@@ -1,15 +1,14 @@
-//! `vidtok convert`: a checkpoint as a one-file model.
+//! `vidtok convert`: converts a checkpoint to a one-file model.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use tch::Device;
 use vidtok::{Config, Tokenizer, Weights};
 
 use crate::args::{Dtype, read_weights};
-use crate::io::clip::check_writable;
+use crate::io::output::check_tensor_output;
 use crate::terminal::progress;
 
 /// Arguments of `vidtok convert`.
@@ -18,23 +17,23 @@ pub(crate) struct ConvertArgs {
     /// Configuration of the checkpoint; not needed for a one-file model
     #[arg(long, value_name = "TOML")]
     config: Option<PathBuf>,
-    /// Set a value of the configuration, such as model.ch=32
+    /// Override a value of the configuration, such as model.ch=32
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Take the averaged weights (model_ema.*)
+    /// Convert the averaged weights (model_ema.*)
     #[arg(long, requires = "config")]
     ema: bool,
-    /// Number type to store
+    /// Number type of the stored weights
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     dtype: Dtype,
     /// Checkpoint: .ckpt, .pt or .safetensors
     input: PathBuf,
-    /// The one-file model to write (.safetensors)
+    /// One-file model to write (.safetensors)
     output: PathBuf,
 }
 
 pub(crate) fn run(arguments: &ConvertArgs) -> anyhow::Result<()> {
-    check_tensor_name(&arguments.output)?;
+    check_tensor_output(&arguments.output)?;
     let (config, weights) = match &arguments.config {
         Some(path) => {
             let config = Config::load(path, &arguments.overrides)?;
@@ -44,7 +43,8 @@ pub(crate) fn run(arguments: &ConvertArgs) -> anyhow::Result<()> {
         None => {
             let weights = Weights::read(&arguments.input)?;
             let config = weights.config().cloned();
-            let config = config.context("the file has no configuration inside: give --config TOML")?;
+            let config = config
+                .with_context(|| format!("{}: holds no configuration; give --config TOML", weights.path().display()))?;
             (config.with_overrides(&arguments.overrides)?, weights)
         }
     };
@@ -57,12 +57,4 @@ pub(crate) fn run(arguments: &ConvertArgs) -> anyhow::Result<()> {
     let origin = format!("converted from {name}{averaged}");
     progress::during("writing the model", || tokenizer.save(&arguments.output, &origin))?;
     Ok(())
-}
-
-/// Models and encoded clips are safetensors, and are told by that name when they are read; the file must be writable.
-pub(crate) fn check_tensor_name(path: &Path) -> anyhow::Result<()> {
-    if path.extension() != Some(OsStr::new("safetensors")) {
-        bail!("{}: this is written as .safetensors, so its name must end so", path.display());
-    }
-    check_writable(path)
 }

@@ -1,4 +1,4 @@
-//! `vidtok decode`: a latent or tokens to a video.
+//! `vidtok decode`: decodes a latent or tokens to a video.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use vidtok::{EncodedFile, StreamDecoder, Work};
 use vidtok_core::FrameRate;
 use vidtok_data::Timeline;
 
-use crate::args::{ComputeArgs, MemoryArgs, ModelArgs, parse_rate};
-use crate::io::clip::{Output, WriteArgs};
-use crate::io::pipeline::Writing;
+use crate::args::{ComputeArgs, MemoryArgs, ModelArgs, WriteArgs, parse_rate};
+use crate::io::output::Output;
+use crate::io::pipeline::WriteBehind;
 use crate::io::standard::with_input;
-use crate::process::signals::{NOTHING_WRITTEN, end_on_signals};
+use crate::process::signals::{NOTHING_WRITTEN, stop_promptly};
 use crate::terminal::progress;
 
 /// Arguments of `vidtok decode`.
@@ -26,18 +26,18 @@ pub(crate) struct DecodeArgs {
     memory: MemoryArgs,
     #[command(flatten)]
     write: WriteArgs,
-    /// Frames per second of the video; the source's without it
+    /// Frames per second of the video; by default those of the source
     #[arg(long, value_parser = parse_rate)]
     fps: Option<FrameRate>,
-    /// Encoded clip (of `vidtok encode`); - for standard input
+    /// Encoded clip (written by `vidtok encode`); - for standard input
     input: PathBuf,
-    /// Video file to write, or .safetensors for a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard output: a
-    /// video (Matroska) if its frame rate is known, else the tensor
+    /// Video file to write, or .safetensors for a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard output, as
+    /// a video (Matroska) if its frame rate is known and as a tensor otherwise
     output: PathBuf,
 }
 
 pub(crate) fn run(arguments: &DecodeArgs) -> anyhow::Result<()> {
-    end_on_signals(NOTHING_WRITTEN)?;
+    stop_promptly(NOTHING_WRITTEN)?;
     with_input(&arguments.input, |input| decode(arguments, input.path()))
 }
 
@@ -49,8 +49,8 @@ fn decode(arguments: &DecodeArgs, input: &Path) -> anyhow::Result<()> {
     let output = Output::new(&arguments.output, timeline, arguments.write.options())?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     if file.weights_sha256.as_deref().is_some_and(|sha256| sha256 != tokenizer.weights_sha256()) {
-        let encoder = file.model.as_deref().unwrap_or("another model");
-        eprintln!("warning: the clip was encoded by {encoder} with other weights than these");
+        let encoder = file.model.as_deref().unwrap_or("an unnamed model");
+        eprintln!("warning: the clip was encoded with different weights, by {encoder}");
     }
     let encoded = tokenizer.read_encoded(&file).with_context(|| input.display().to_string())?;
     let latent = &encoded.latent;
@@ -58,10 +58,10 @@ fn decode(arguments: &DecodeArgs, input: &Path) -> anyhow::Result<()> {
     let model = &tokenizer.config().model;
     let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
     let clip = [size[2] * f_t, size[3] * f_s, size[4] * f_s];
-    let plan = arguments.memory.plan(&tokenizer, Work::Decode, clip, encoded.window, output.bytes(clip))?;
+    let plan = arguments.memory.plan(&tokenizer, Work::Decode, clip, encoded.window, output.peak_bytes(clip))?;
     let chunk = (plan.frames / f_t).max(1);
     let mut decoder = StreamDecoder::new(&tokenizer, size[2], encoded.padding, encoded.window).planned(&plan);
-    let mut output = Writing::start(output)?;
+    let mut output = WriteBehind::start(output)?;
     let bar = progress::bar(size[2] as u64, "latent frames");
     for start in (0..size[2]).step_by(chunk as usize) {
         let length = chunk.min(size[2] - start);

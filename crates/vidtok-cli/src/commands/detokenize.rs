@@ -1,14 +1,13 @@
-//! `vidtok detokenize`: a dataset of tokens back to videos.
+//! `vidtok detokenize`: decodes a token dataset to videos.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use vidtok_tokenize::{DetokenizeOptions, detokenize};
 
-use crate::args::{ComputeArgs, ModelArgs, parse_bytes};
-use crate::io::clip::WriteArgs;
-use crate::process::signals::end_on_signals;
-use crate::terminal::notices::Notices;
+use crate::args::{ComputeArgs, ModelArgs, WriteArgs, parse_bytes};
+use crate::process::signals::stop_promptly;
+use crate::terminal::notices::FirstNotices;
 use crate::terminal::progress;
 
 /// Arguments of `vidtok detokenize`.
@@ -18,16 +17,16 @@ pub(crate) struct DetokenizeArgs {
     model: ModelArgs,
     #[command(flatten)]
     compute: ComputeArgs,
-    /// Folder of a dataset (of `vidtok tokenize`)
+    /// Folder of the dataset (written by `vidtok tokenize`)
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Folder for the videos: KEY.mp4
+    /// Folder for the videos, KEY.mp4 each
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Only the videos of this key or path; * stands for any characters, ? for one; may be given again
+    /// Decode only videos with this key or path, where * matches any characters and ? matches one; may be repeated
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// The most memory to hold, such as 2GiB
+    /// Memory limit, such as 2GiB
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = parse_bytes)]
     max_memory: u64,
     #[command(flatten)]
@@ -35,7 +34,7 @@ pub(crate) struct DetokenizeArgs {
 }
 
 pub(crate) fn run(arguments: &DetokenizeArgs) -> anyhow::Result<()> {
-    let stop = end_on_signals("videos that are restored stay; the same command starts anew")?;
+    let stop = stop_promptly("restored videos are kept; run the same command to start again")?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     let options = DetokenizeOptions {
         data: arguments.data.clone(),
@@ -46,9 +45,9 @@ pub(crate) fn run(arguments: &DetokenizeArgs) -> anyhow::Result<()> {
         stop,
     };
     let spinner = progress::spinner("restoring videos");
-    let mut notices = Notices::default();
+    let mut notices = FirstNotices::default();
     let count = detokenize(&tokenizer, &options, &mut |video, new| {
-        progress::say(&spinner, &format!("restored {}", video.key));
+        progress::set_message(&spinner, &format!("restored {}", video.key));
         let lines = new.iter().filter_map(|notice| notices.line(&video.key, notice));
         lines.for_each(|line| spinner.suspend(|| eprintln!("{line}")));
     })?;

@@ -1,4 +1,4 @@
-//! `vidtok encode`: a video to its latent or tokens.
+//! `vidtok encode`: encodes a video to its latent or tokens.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,12 @@ use clap::Args;
 use vidtok::{EncodeOptions, Encoded, EncodedFile, StreamEncoder, Tokenizer, Work};
 use vidtok_data::Timeline;
 
-use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
-use crate::io::clip::{Clip, FrameArgs};
-use crate::io::pipeline::Reading;
+use crate::args::{ComputeArgs, FrameArgs, MemoryArgs, ModelArgs};
+use crate::io::clip::Clip;
+use crate::io::output::check_tensor_output;
+use crate::io::pipeline::ReadAhead;
 use crate::io::standard::{Input, is_standard, with_input, write_file};
-use crate::process::signals::{NOTHING_WRITTEN, end_on_signals};
+use crate::process::signals::{NOTHING_WRITTEN, stop_promptly};
 use crate::terminal::progress;
 
 /// Arguments of `vidtok encode`.
@@ -24,19 +25,21 @@ pub(crate) struct EncodeArgs {
     memory: MemoryArgs,
     #[command(flatten)]
     frames: FrameArgs,
-    /// Draw a continuous latent with this seed; its mean without it
+    /// Sample the continuous latent with this seed; by default it is the mean
     #[arg(long)]
     seed: Option<u64>,
-    /// Video file, folder of frames (PNG, JPEG) or image, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard input
+    /// Video file, folder of frames (PNG, JPEG), image, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1,
+    /// 1];
+    /// - for standard input
     input: PathBuf,
-    /// The encoded clip to write (.safetensors); - for standard output
+    /// Encoded clip to write (.safetensors); - for standard output
     output: PathBuf,
 }
 
 pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
-    end_on_signals(NOTHING_WRITTEN)?;
+    stop_promptly(NOTHING_WRITTEN)?;
     if !is_standard(&arguments.output) {
-        crate::commands::convert::check_tensor_name(&arguments.output)?;
+        check_tensor_output(&arguments.output)?;
     }
     let tokenizer = arguments.model.load(&arguments.compute)?;
     with_input(&arguments.input, |input| encode(arguments, &tokenizer, input))
@@ -45,14 +48,14 @@ pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
 fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
     let mut clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
     clip.print_notices(input);
-    clip.read_within(arguments.memory.for_source_frames());
+    clip.limit_source_bytes(arguments.memory.for_source_frames());
     let ([t, h, w], timeline, pixel_aspect) = (clip.size(), clip.timeline().cloned(), clip.pixel_aspect());
     let options = EncodeOptions { seed: arguments.seed, window: clip.window() };
-    let plan = arguments.memory.plan(tokenizer, Work::Encode, [t, h, w], options.window, clip.reading_bytes())?;
+    let plan = arguments.memory.plan(tokenizer, Work::Encode, [t, h, w], options.window, clip.source_bytes())?;
     let mut encoder = StreamEncoder::new(tokenizer, [t, h, w], options).planned(&plan);
     let mut parts = Vec::new();
     let bar = progress::bar(t as u64, "frames");
-    for frames in Reading::start(clip, plan.frames)? {
+    for frames in ReadAhead::start(clip, plan.frames)? {
         let frames = frames?;
         parts.extend(encoder.push(&frames)?);
         bar.inc(frames.size()[2] as u64);

@@ -1,4 +1,4 @@
-//! `vidtok evaluate`: tokenizers and other codecs over a folder of videos, with a stamped protocol.
+//! `vidtok evaluate`: evaluates tokenizers and other codecs on a folder of videos, under a recorded protocol.
 
 use std::path::{Path, PathBuf};
 
@@ -13,78 +13,78 @@ use vidtok_eval::{
     TorchScript, Unmeasured, evaluate,
 };
 
-use crate::args::{ComputeArgs, RATES, parse_rate};
-use crate::io::clip::ReadArgs;
-use crate::process::ending::Ending;
-use crate::process::signals::end_on_signals;
-use crate::terminal::notices::Notices;
+use crate::args::{ComputeArgs, RATES, ReadArgs, parse_rate};
+use crate::process::exit::Exit;
+use crate::process::signals::stop_promptly;
+use crate::terminal::notices::FirstNotices;
 use crate::terminal::progress;
 
-/// The status of an evaluation that is written but not of all videos that were asked for.
+/// The exit status of an evaluation that is complete except for some of the requested videos.
 const INCOMPLETE: u8 = 3;
-/// The page, in the folder of the results.
+/// The report, in the folder of the results.
 const PAGE: &str = "report.html";
 
-/// Arguments of `vidtok evaluate`. Status 3: all is written, but videos that were asked for were left out.
+/// Arguments of `vidtok evaluate`. Exits with status 3 if the results are written but do not cover all requested
+/// videos.
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {
     /// One-file model
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// What to compare with: a model file, identity, jpeg:QUALITY, h264:KILOBITSk, down:TIMExSPACE or
-    /// torchscript:ENCODER,DECODER; any number of them
+    /// Codec to compare with: a model file, identity, jpeg:QUALITY, h264:KILOBITSk, down:TIMExSPACE or
+    /// torchscript:ENCODER,DECODER; may be repeated
     #[arg(long, value_name = "CODEC")]
     compare: Vec<CodecSpec>,
     #[command(flatten)]
     compute: ComputeArgs,
-    /// Folder of videos, and of folders of frames (PNG, JPEG)
+    /// Folder of videos and of folders of frames (PNG, JPEG)
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// CSV with a column `videos`, paths in the folder; all videos of the folder without it
+    /// CSV with a column `videos` of paths in the folder; by default all videos of the folder
     #[arg(long, value_name = "CSV")]
     meta: Option<PathBuf>,
-    /// Folder for the results; what is done there is not done again
+    /// Folder for the results; finished measurements in it are reused
     #[arg(long, value_name = "DIR", default_value = "evaluation")]
     out: PathBuf,
     #[command(flatten)]
     read: ReadArgs,
-    /// Take those frames that come close to this many a second; 0 takes all
+    /// Sample videos at about this many frames per second; 0 keeps all frames
     #[arg(long, default_value_t = 30.0, value_parser = parse_fps)]
     fps: f64,
-    /// Images of a folder of frames that are shown in a second; 25 without it
+    /// Frames per second of folders of frames; 25 by default
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     frame_rate: Option<FrameRate>,
-    /// Resize the shorter side to this height and cut to the middle
+    /// Resize the shorter side to this, and centre-crop to this height
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(i64).range(1..=16384))]
     height: i64,
-    /// Width of the middle
+    /// Centre-crop to this width
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(i64).range(1..=16384))]
     width: i64,
-    /// Code videos whole instead of in windows
+    /// Encode each video as a whole instead of in windows
     #[arg(long)]
     long: bool,
-    /// Take at most so many frames of each video
+    /// Use at most this many frames of each video
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     max_frames: Option<u64>,
-    /// What to measure: psnr, ssim, ms_ssim, lpips_vgg, lpips_alex, fvd, flicker, seam
+    /// Metrics: psnr, ssim, ms_ssim, lpips_vgg, lpips_alex, fvd, flicker, seam
     #[arg(long, value_delimiter = ',', default_values_t = MetricKind::DEFAULT.map(|kind| kind.key().to_owned()))]
     metrics: Vec<String>,
-    /// Windows that are coded at once
+    /// Windows per batch
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024))]
     batch: u64,
-    /// Keep no videos for the page
+    /// Leave out the videos of the report
     #[arg(long)]
     no_players: bool,
 }
 
-/// 0 or frames per second.
+/// Parses 0 or a number of frames per second.
 fn parse_fps(text: &str) -> Result<f64, String> {
     let fps = text.parse().ok().filter(|fps| *fps == 0.0 || RATES.contains(fps));
     fps.ok_or_else(|| format!("expected 0 or a rate from {} to {}", RATES.start(), RATES.end()))
 }
 
 pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
-    let stop = end_on_signals("what is measured stays, and the same command goes on")?;
+    let stop = stop_promptly("finished measurements are kept; run the same command to continue")?;
     let device = arguments.compute.prepare()?;
     let protocol = protocol(arguments)?;
     let VideoList { root, videos, left_out } = match &arguments.meta {
@@ -105,11 +105,11 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
         stop,
     };
     let bar = progress::bar((videos.len() * codecs.len()) as u64, "videos");
-    let (mut started, mut notices) = (false, Notices::default());
+    let (mut started, mut notices) = (false, FirstNotices::default());
     let evaluation = evaluate(&codecs, &root, &videos, &protocol, device, &options, &mut |event| match event {
         EvaluationProgress::Video { codec, video } => {
             bar.inc(u64::from(std::mem::replace(&mut started, true)));
-            progress::say(&bar, &format!("{codec}: {video}"));
+            progress::set_message(&bar, &format!("{codec}: {video}"));
         }
         EvaluationProgress::Frames(_) => bar.tick(),
         EvaluationProgress::Notice { video, notice } => {
@@ -126,8 +126,8 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
     evaluation.page(&arguments.out)?.save(arguments.out.join(PAGE))?;
     print(&evaluation, &arguments.out);
     let (measured, asked) = (evaluation.measured, evaluation.asked);
-    let line = Some(format!("warning: all numbers are of {measured} videos, not of the {asked} asked for"));
-    ensure!(evaluation.is_complete(), Ending { status: INCOMPLETE, line });
+    let line = Some(format!("warning: all results are for {measured} of the {asked} requested videos"));
+    ensure!(evaluation.is_complete(), Exit { status: INCOMPLETE, line });
     Ok(())
 }
 
@@ -179,7 +179,7 @@ fn print(evaluation: &Evaluation, out: &Path) {
         println!("{:width$} {} {bits:>10} {time:>10.1}", codec.name, cells.join(" "));
         if let Some(codes) = &codec.codebook {
             println!(
-                "{:width$} {} of {} codes in {} tokens, {:.2} bits of entropy",
+                "{:width$} {} of {} codes used in {} tokens, entropy {:.2} bits",
                 "", codes.used, codes.size, codes.tokens, codes.entropy_bits
             );
         }

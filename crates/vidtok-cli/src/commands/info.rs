@@ -1,4 +1,4 @@
-//! `vidtok info`: what a model is.
+//! `vidtok info`: describes a model.
 
 use clap::Args;
 use vidtok::{Config, Tokenizer, Weights};
@@ -51,7 +51,7 @@ fn print_weights(config: Config, weights: Weights) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// 157451663 as 157,451,663.
+/// The number with its digits in groups of three, such as 157,451,663.
 fn grouped(number: i64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =

@@ -1,32 +1,33 @@
-//! `vidtok init`: a model with random weights.
+//! `vidtok init`: creates a model with random weights.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use vidtok::{Config, Tokenizer};
 
+use crate::io::output::check_tensor_output;
 use crate::terminal::progress;
 
 /// Arguments of `vidtok init`.
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
-    /// Configuration
+    /// Configuration of the model
     #[arg(long, value_name = "TOML")]
     config: PathBuf,
-    /// Set a value of the configuration, such as model.ch=32
+    /// Override a value of the configuration, such as model.ch=32
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Seed of the weights
+    /// Seed of the random weights
     #[arg(long, default_value_t = 0)]
     seed: i64,
-    /// The one-file model to write (.safetensors)
+    /// One-file model to write (.safetensors)
     output: PathBuf,
 }
 
 pub(crate) fn run(arguments: &InitArgs) -> anyhow::Result<()> {
     let config = Config::load(&arguments.config, &arguments.overrides)?;
-    crate::commands::convert::check_tensor_name(&arguments.output)?;
-    progress::during("making the model", || {
+    check_tensor_output(&arguments.output)?;
+    progress::during("creating the model", || {
         let tokenizer = Tokenizer::init(config, arguments.seed, tch::Device::Cpu)?;
         tokenizer.save(&arguments.output, &format!("random weights, seed {}", arguments.seed))
     })?;

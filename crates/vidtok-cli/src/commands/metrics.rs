@@ -1,4 +1,4 @@
-//! `vidtok metrics`: two videos, or two folders of them, beside each other.
+//! `vidtok metrics`: compares two videos, or two folders of videos.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,44 +9,43 @@ use vidtok_core::FrameSource;
 use vidtok_data::{Ffmpeg, InputOptions, InputReader, Reach, VideoList, find_videos, to_model_range, to_unit_range};
 use vidtok_eval::{InstrumentSet, Measured, MetricKind};
 
-use crate::args::THREADS;
-use crate::io::clip::ReadArgs;
-use crate::process::signals::end_on_signals;
-use crate::terminal::notices::Notices;
+use crate::args::{ReadArgs, THREADS, prepare};
+use crate::process::signals::stop_promptly;
+use crate::terminal::notices::FirstNotices;
 use crate::terminal::progress;
 
-/// Frames that are read and measured at a time: a sample of FVD.
+/// Frames in a chunk: one sample for FVD.
 const WINDOW: usize = 16;
 
 /// Arguments of `vidtok metrics`.
 #[derive(Debug, Args)]
 pub(crate) struct MetricsArgs {
-    /// What to measure: psnr, ssim, ms_ssim, lpips_vgg, lpips_alex, fvd, flicker, seam (at every 16th frame)
+    /// Metrics: psnr, ssim, ms_ssim, lpips_vgg, lpips_alex, fvd, flicker, seam (at every 16th frame)
     #[arg(long, value_delimiter = ',', default_values_t = ["psnr", "ssim"].map(str::to_owned))]
     metrics: Vec<String>,
     #[command(flatten)]
     read: ReadArgs,
-    /// CPU threads; all cores without it
+    /// CPU threads; all cores by default
     #[arg(long, value_parser = clap::value_parser!(i32).range(THREADS))]
     threads: Option<i32>,
     /// Video, image or folder of frames (PNG, JPEG), or folder of videos
     a: PathBuf,
-    /// The same after something was done to it: a video of the same size and length, or a folder with the same names
+    /// The processed version: a video of the same size and length, or a folder with the same file names
     b: PathBuf,
 }
 
 pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
-    end_on_signals("nothing was measured to the end; the same command starts anew")?;
+    stop_promptly("no result is complete; run the same command to start again")?;
     let device = tch::Device::Cpu;
-    crate::args::prepare(device, arguments.threads)?;
+    prepare(device, arguments.threads)?;
     let kinds = arguments.metrics.iter().map(|text| text.parse::<MetricKind>()).collect::<Result<Vec<_>, _>>()?;
     let pairs = pairs(&arguments.a, &arguments.b)?;
     let instruments = InstrumentSet::load(&kinds, device)?;
     let ffmpeg = Ffmpeg::locate()?;
-    // Nothing here depends on the rate of frames.
+    // No metric depends on the frame rate.
     let input = InputOptions { reach: Reach::once(), read: arguments.read.options(), ..InputOptions::default() };
     let bar = progress::bar(pairs.len() as u64, "videos");
-    let (mut all, mut notices) = (Measured::default(), Notices::default());
+    let (mut all, mut notices) = (Measured::default(), FirstNotices::default());
     for (a, b) in &pairs {
         let mut readers = [InputReader::open(&ffmpeg, a, &input)?, InputReader::open(&ffmpeg, b, &input)?];
         for reader in &readers {
@@ -59,16 +58,18 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
             format!("{} frames of {}x{}", info.frames, info.width, info.height)
         };
         let [first, second] = [describe(&readers[0]), describe(&readers[1])];
-        ensure!(first == second, "{} has {first}, {} has {second}", a.display(), b.display());
+        ensure!(first == second, "{} has {first}, but {} has {second}", a.display(), b.display());
         let mut video = instruments.start();
         while let Some(x) = readers[0].next_frames(WINDOW)? {
-            let y = readers[1].next_frames(x.size()[0] as usize)?.context("the second video ends early")?;
+            let y = readers[1]
+                .next_frames(x.size()[0] as usize)?
+                .with_context(|| format!("{}: ends early", b.display()))?;
             let [x, y] = [x, y].map(|frames| to_unit_range(&to_model_range(&frames)));
             video.update(&x, &y, None)?;
         }
         let video = video.finish();
         if let Some((kind, value)) = video.not_finite() {
-            bail!("{} and {}: {} is {value}, which is no result", a.display(), b.display(), kind.key());
+            bail!("{} and {}: {} is {value}; expected a finite number", a.display(), b.display(), kind.key());
         }
         all.add(&video);
         bar.inc(1);
@@ -78,7 +79,7 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
     for kind in kinds {
         match all.value(kind) {
             Some(value) if value.is_finite() => lines.push(format!("{:<13} {value:.6}", kind.label())),
-            Some(value) => bail!("{} is {value}, which is no result", kind.key()),
+            Some(value) => bail!("{} is {value}; expected a finite number", kind.key()),
             None => bail!("{}: {}", kind.key(), all.lacks(kind)),
         }
     }
@@ -86,7 +87,7 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The videos that belong together.
+/// The pairs of videos to compare.
 fn pairs(a: &Path, b: &Path) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
     match (folder_of_videos(a)?, folder_of_videos(b)?) {
         (None, None) => Ok(vec![(a.to_owned(), b.to_owned())]),
@@ -97,12 +98,12 @@ fn pairs(a: &Path, b: &Path) -> anyhow::Result<Vec<(PathBuf, PathBuf)>> {
             }
             Ok(in_a.iter().map(|name| (a.join(name), b.join(name))).collect())
         }
-        (Some(_), None) => bail!("{} is a folder of videos and {} is none", a.display(), b.display()),
-        (None, Some(_)) => bail!("{} is a folder of videos and {} is none", b.display(), a.display()),
+        (Some(_), None) => bail!("{} is a folder of videos, but {} is not", a.display(), b.display()),
+        (None, Some(_)) => bail!("{} is a folder of videos, but {} is not", b.display(), a.display()),
     }
 }
 
-/// The names of the videos in a folder; `None` for a video, also where its frames are images in a folder.
+/// The relative paths of the videos in a folder; `None` for a single video or a folder of frames.
 fn folder_of_videos(path: &Path) -> anyhow::Result<Option<BTreeSet<PathBuf>>> {
     if !path.is_dir() {
         return Ok(None);

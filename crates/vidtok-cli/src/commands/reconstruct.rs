@@ -1,4 +1,4 @@
-//! `vidtok reconstruct`: encode and decode, to see what is lost.
+//! `vidtok reconstruct`: encodes and decodes a video to see what is lost.
 
 use std::path::PathBuf;
 
@@ -9,11 +9,12 @@ use vidtok_core::{Metric, Reconstructed};
 use vidtok_data::to_unit_range;
 use vidtok_metrics::Psnr;
 
-use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
-use crate::io::clip::{Clip, FrameArgs, Output, WriteArgs};
-use crate::io::pipeline::{Reading, Writing};
-use crate::io::standard::{Input, print_beside, with_input};
-use crate::process::signals::{NOTHING_WRITTEN, end_on_signals};
+use crate::args::{ComputeArgs, FrameArgs, MemoryArgs, ModelArgs, WriteArgs};
+use crate::io::clip::Clip;
+use crate::io::output::Output;
+use crate::io::pipeline::{ReadAhead, WriteBehind};
+use crate::io::standard::{Input, print_result, with_input};
+use crate::process::signals::{NOTHING_WRITTEN, stop_promptly};
 use crate::terminal::progress;
 
 /// Arguments of `vidtok reconstruct`.
@@ -29,18 +30,21 @@ pub(crate) struct ReconstructArgs {
     frames: FrameArgs,
     #[command(flatten)]
     write: WriteArgs,
-    /// Put the input on the left of its reconstruction
+    /// Show the input to the left of its reconstruction
     #[arg(long)]
     side_by_side: bool,
-    /// Video file, folder of frames (PNG, JPEG) or image, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1, 1]; - for standard input
+    /// Video file, folder of frames (PNG, JPEG), image, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1,
+    /// 1];
+    /// - for standard input
     input: PathBuf,
     /// Video file to write, with the sound, timing and pixel shape of the input, or .safetensors for a tensor "video"
-    /// [b, 3, t, h, w] in [-1, 1]; - for standard output: a video (Matroska) if its frame rate is known, else the tensor
+    /// [b, 3, t, h, w] in [-1, 1]; - for standard output, as a video (Matroska) if its frame rate is known and as a
+    /// tensor otherwise
     output: PathBuf,
 }
 
 pub(crate) fn run(arguments: &ReconstructArgs) -> anyhow::Result<()> {
-    end_on_signals(NOTHING_WRITTEN)?;
+    stop_promptly(NOTHING_WRITTEN)?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     with_input(&arguments.input, |input| reconstruct(arguments, &tokenizer, input))
 }
@@ -48,17 +52,17 @@ pub(crate) fn run(arguments: &ReconstructArgs) -> anyhow::Result<()> {
 fn reconstruct(arguments: &ReconstructArgs, tokenizer: &Tokenizer, input: &Input) -> anyhow::Result<()> {
     let mut clip = progress::during("reading the clip", || Clip::open(input, &arguments.frames))?;
     clip.print_notices(input);
-    clip.read_within(arguments.memory.for_source_frames());
+    clip.limit_source_bytes(arguments.memory.for_source_frames());
     let output = Output::new(&arguments.output, clip.timeline().cloned(), arguments.write.options())?;
     let [t, h, w] = clip.size();
     let sides = if arguments.side_by_side { 2 } else { 1 };
-    let beside = clip.reading_bytes() + output.bytes([t, h, sides * w]);
-    let mut output = Writing::start(output)?;
-    let plan = arguments.memory.plan(tokenizer, Work::Reconstruct, [t, h, w], clip.window(), beside)?;
+    let buffers = clip.source_bytes() + output.peak_bytes([t, h, sides * w]);
+    let mut output = WriteBehind::start(output)?;
+    let plan = arguments.memory.plan(tokenizer, Work::Reconstruct, [t, h, w], clip.window(), buffers)?;
     let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], clip.window()).planned(&plan);
     let mut psnr = Psnr::default();
     let bar = progress::bar(t as u64, "frames");
-    let mut take = |pair: Option<Reconstructed>| -> anyhow::Result<()> {
+    let mut write = |pair: Option<Reconstructed>| -> anyhow::Result<()> {
         let Some(Reconstructed { input, reconstruction, .. }) = pair else { return Ok(()) };
         let input = input.to_device(reconstruction.device());
         psnr.update(&to_unit_range(&input), &to_unit_range(&reconstruction))?;
@@ -68,13 +72,13 @@ fn reconstruct(arguments: &ReconstructArgs, tokenizer: &Tokenizer, input: &Input
             false => output.write(reconstruction),
         }
     };
-    for frames in Reading::start(clip, plan.frames)? {
-        take(stream.push(&frames?)?)?;
+    for frames in ReadAhead::start(clip, plan.frames)? {
+        write(stream.push(&frames?)?)?;
     }
     bar.finish_and_clear();
     output.finish()?;
     if let Some(psnr) = psnr.value() {
-        print_beside(&arguments.output, &format!("{t} frames of {w}x{h}, PSNR {psnr:.2} dB"))?;
+        print_result(&arguments.output, &format!("{t} frames of {w}x{h}, PSNR {psnr:.2} dB"))?;
     }
     Ok(())
 }

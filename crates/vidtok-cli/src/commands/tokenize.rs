@@ -1,4 +1,4 @@
-//! `vidtok tokenize`: a folder of videos to a sharded dataset of tokens.
+//! `vidtok tokenize`: tokenizes a folder of videos into a sharded dataset.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use vidtok_tokenize::{
     Manifest, Meter, NumberType, ShardFormat, TokenizeOptions, TokenizeProgress, TokenizeSummary, tokenize,
 };
 
-use crate::args::{ComputeArgs, ModelArgs, PROCESSES, parse_bytes, parse_rate};
-use crate::io::clip::ReadArgs;
+use crate::args::{ComputeArgs, ModelArgs, PROCESSES, ReadArgs, parse_bytes, parse_rate};
 use crate::process::launcher;
-use crate::process::signals::end_on_signals;
-use crate::terminal::notices::Notices;
+use crate::process::rank::launched;
+use crate::process::signals::stop_promptly;
+use crate::terminal::notices::FirstNotices;
 use crate::terminal::progress;
 
-/// How often progress is printed where there is no terminal.
-const EVERY: Duration = Duration::from_secs(10);
+/// How often progress is printed if standard error is not a terminal.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Arguments of `vidtok tokenize`.
 #[derive(Debug, Args)]
@@ -29,45 +29,45 @@ pub(crate) struct TokenizeArgs {
     model: ModelArgs,
     #[command(flatten)]
     compute: ComputeArgs,
-    /// Folder of videos and of folders of frames (PNG, JPEG), or CSV with a column `videos` of paths in its folder
+    /// Folder of videos and of folders of frames (PNG, JPEG), or CSV with a column `videos` of paths relative to it
     #[arg(long, value_name = "DIR|CSV")]
     data: PathBuf,
-    /// Folder for the dataset; what is done there is not done again
+    /// Folder for the dataset; videos that are finished there are not tokenized again
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Take those frames that come close to this many a second; all without it
+    /// Sample videos at about this many frames per second; by default all frames are kept
     #[arg(long, value_parser = parse_rate)]
     fps: Option<FrameRate>,
-    /// Images of a folder of frames that are shown in a second
+    /// Frames per second of folders of frames
     #[arg(long, value_name = "RATE", default_value_t = InputOptions::FRAME_RATE, value_parser = parse_rate)]
     frame_rate: FrameRate,
-    /// Resize the shorter side to this; as it is without it
+    /// Resize the shorter side to this; by default the size is kept
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(i64).range(1..=16384))]
     size: Option<i64>,
-    /// Cut this height and width out of the middle; one number for both
+    /// Centre-crop to this height and width; one number for both
     #[arg(long, value_name = "H,W", value_parser = parse_crop)]
     crop: Option<[i64; 2]>,
     #[command(flatten)]
     read: ReadArgs,
-    /// Files of the shards
+    /// File format of the shards
     #[arg(long, value_enum, default_value_t = Format::Safetensors)]
     format: Format,
-    /// Number type of the means and log-variances of a continuous model; indices are packed
+    /// Number type of a continuous model's means and log-variances; indices are always packed
     #[arg(long, value_enum, default_value_t = Latents::F16)]
     latents: Latents,
-    /// Videos of a shard, which is also what workers share the work by
+    /// Videos per shard; a shard is also the unit of work of a process
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=50_000))]
     shard_videos: u64,
-    /// The most memory to hold, such as 2GiB; other values change nothing but the rounding of the last bits
+    /// Memory limit, such as 2GiB; it may change the rounding of the last bits, nothing else
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = parse_bytes)]
     max_memory: u64,
     /// Threads that decode videos ahead of the networks
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=64))]
     decoders: u64,
-    /// Share the work among so many processes on this machine
+    /// Split the work among this many processes on this machine
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(PROCESSES))]
     nproc: Option<u32>,
-    /// Try again the videos that could not be used, although they have not changed
+    /// Retry videos that could not be used, although they have not changed
     #[arg(long)]
     retry: bool,
 }
@@ -84,7 +84,7 @@ enum Latents {
     Bf16,
 }
 
-/// "256,320" or "256".
+/// Parses "256,320" or "256".
 fn parse_crop(text: &str) -> Result<[i64; 2], String> {
     let (height, width) = text.split_once(',').unwrap_or((text, text));
     let side = |text: &str| text.trim().parse().ok().filter(|side| (1..=16384).contains(side));
@@ -95,13 +95,13 @@ fn parse_crop(text: &str) -> Result<[i64; 2], String> {
 }
 
 pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
-    let launch = launcher::launched()?;
+    let launch = launched()?;
     if let Some(processes) = arguments.nproc {
-        ensure!(launch.is_none(), "--nproc starts processes; this one was started as one of several already");
+        ensure!(launch.is_none(), "--nproc: this process was itself started by a launcher (RANK is set)");
         return launcher::start(processes as usize);
     }
-    let (rank, workers) = launch.map_or((0, 1), |launch| (launch.rank, launch.world_size));
-    let stop = end_on_signals("videos that are done stay, and the same command goes on")?;
+    let (rank, world_size) = launch.map_or((0, 1), |launch| (launch.rank, launch.world_size));
+    let stop = stop_promptly("finished videos are kept; run the same command to continue")?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
     let sample_fps = arguments.fps.map(FrameRate::as_f64);
     let options = TokenizeOptions {
@@ -131,41 +131,46 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
         decoders: arguments.decoders as usize,
         retry: arguments.retry,
         rank,
-        workers,
+        world_size,
         stop,
     };
-    let mut display = Display { bar: ProgressBar::hidden(), said: Instant::now(), notices: Notices::default() };
+    let mut display =
+        TokenizeDisplay { bar: ProgressBar::hidden(), reported: Instant::now(), notices: FirstNotices::default() };
     let summary = tokenize(&tokenizer, &options, &mut |event| display.show(&event))?;
     display.bar.finish_and_clear();
     print(&summary);
     ensure!(summary.manifest.is_some() || !summary.stopped, "stopped");
-    ensure!(summary.manifest.as_ref().is_none_or(|manifest| manifest.totals.videos > 0), "no video could be used");
+    ensure!(
+        summary.manifest.as_ref().is_none_or(|manifest| manifest.totals.videos > 0),
+        "{}: no video could be used",
+        arguments.data.display()
+    );
     Ok(())
 }
 
-/// Shows a run on the terminal, or says how it goes from time to time.
-struct Display {
+/// Shows progress in a bar, or prints it at intervals if there is no terminal.
+struct TokenizeDisplay {
     bar: ProgressBar,
-    said: Instant,
-    notices: Notices,
+    reported: Instant,
+    notices: FirstNotices,
 }
 
-impl Display {
+impl TokenizeDisplay {
     fn show(&mut self, event: &TokenizeProgress<'_>) {
         match event {
             TokenizeProgress::LeftOut(left_out) => println!("{left_out}"),
-            TokenizeProgress::Started { videos, done } => {
-                println!("{videos} videos, {done} of them done");
+            TokenizeProgress::Started { videos, finished } => {
+                println!("{videos} videos, {finished} already finished");
                 self.bar = progress::bar(*videos as u64, "videos");
-                self.bar.set_position(*done as u64);
+                self.bar.set_position(*finished as u64);
                 self.bar.reset_eta();
             }
             TokenizeProgress::Video { path, meter } => {
                 self.bar.inc(1);
-                progress::say(&self.bar, &describe(meter));
-                if self.bar.is_hidden() && self.said.elapsed() >= EVERY {
+                progress::set_message(&self.bar, &describe(meter));
+                if self.bar.is_hidden() && self.reported.elapsed() >= REPORT_INTERVAL {
                     println!("{} of {} videos  {}  {path}", self.bar.position(), self.bar_length(), describe(meter));
-                    self.said = Instant::now();
+                    self.reported = Instant::now();
                 }
             }
             TokenizeProgress::Notice { path, notice } => {
@@ -187,7 +192,7 @@ impl Display {
 }
 
 fn describe(meter: &Meter) -> String {
-    format!("{:.1} frames/s  waiting {:.0} %", meter.frames_per_second(), 100.0 * meter.waiting_share())
+    format!("{:.1} frames/s  waiting {:.0} %", meter.frames_per_second(), 100.0 * meter.waiting_fraction())
 }
 
 fn print(summary: &TokenizeSummary) {
@@ -206,8 +211,7 @@ fn print_manifest(manifest: &Manifest) {
         totals.videos, totals.skipped, totals.frames, totals.seconds, totals.tokens
     );
     println!(
-        "storage        {:.1} tokens a second, {:.4} bits per pixel ({:.4} in the videos' files), {} bytes: {:.3} of the \
-         videos' files",
+        "storage        {:.1} tokens/s, {:.4} bits per pixel (video files: {:.4}), {} bytes ({:.3} of the video files)",
         manifest.tokens_per_second,
         manifest.bits_per_pixel,
         manifest.source_bits_per_pixel,
@@ -216,7 +220,7 @@ fn print_manifest(manifest: &Manifest) {
     );
     if let Some(codes) = &manifest.codes {
         println!(
-            "codes          {} of {} used, {:.2} bits of entropy, perplexity {:.0}",
+            "codes          {} of {} used, entropy {:.2} bits, perplexity {:.0}",
             codes.used, codes.size, codes.entropy_bits, codes.perplexity
         );
     }

@@ -1,4 +1,4 @@
-//! `vidtok train`: trains a model.
+//! `vidtok train`: trains a model, or resumes a run.
 
 use std::path::PathBuf;
 
@@ -10,9 +10,10 @@ use vidtok_core::ProcessGroup;
 use vidtok_torch::C10dProcessGroup;
 use vidtok_train::{Observer, RunOptions, Scores, StageSummary, Start, StepReport, TrainingPlan, Validation};
 
-use crate::args::{PROCESSES, THREADS, parse_device};
+use crate::args::{PROCESSES, THREADS, parse_device, prepare};
 use crate::process::launcher;
-use crate::process::signals::{self, stop_on_signals};
+use crate::process::rank::launched;
+use crate::process::signals::{stop_gracefully, stopped_exit};
 use crate::terminal::progress;
 
 /// Arguments of `vidtok train`.
@@ -21,64 +22,64 @@ pub(crate) struct TrainArgs {
     /// Configuration of the model, with a [train] table unless there is a --recipe
     #[arg(long, value_name = "TOML", required_unless_present = "resume")]
     config: Option<PathBuf>,
-    /// File with a [train] table that takes the place of the configuration's, such as configs/recipes/two_stage.toml
+    /// File with a [train] table that replaces the configuration's, such as configs/recipes/two_stage.toml
     #[arg(long, value_name = "TOML", conflicts_with = "resume")]
     recipe: Option<PathBuf>,
-    /// Train on the videos of this folder, or of a CSV with a column `videos` of paths in its folder, in place of those that
-    /// the configuration names
+    /// Train on the videos of this folder, or of a CSV with a column `videos` of paths relative to it, instead of those
+    /// in the configuration
     #[arg(long, value_name = "DIR|CSV", conflicts_with = "resume")]
     data: Option<PathBuf>,
     /// Start from these weights: .ckpt, .pt or .safetensors
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     init_from: Option<PathBuf>,
-    /// Go on with the run in this folder; --set train.steps=N has it take more steps than it was to, or fewer
+    /// Resume the run in this folder; --set train.steps=N changes its number of steps
     #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
     resume: Option<PathBuf>,
-    /// Print the resolved configuration, counts and an estimate of memory, draw one batch, and train nothing
+    /// Print the resolved configuration, parameter counts and estimated memory, save an image of one batch, and exit
     #[arg(long, conflicts_with = "resume")]
     dry_run: bool,
-    /// Set a value of the configuration, such as train.steps=100
+    /// Override a value of the configuration, such as train.steps=100
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Folder in which the run's folder is made
+    /// Folder in which the run's folder is created
     #[arg(long, value_name = "FOLDER", default_value = "runs")]
     out: PathBuf,
-    /// Device: cpu, cuda or cuda:N; of several processes each has the GPU of its LOCAL_RANK
+    /// Device: cpu, cuda or cuda:N; with several processes, each uses the GPU of its LOCAL_RANK
     #[arg(long, default_value = "cpu", value_parser = parse_device)]
     device: tch::Device,
-    /// Share the run among so many processes on this machine; each has its part of every batch
+    /// Train with this many processes on this machine; each computes an equal part of every batch
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(PROCESSES), conflicts_with = "dry_run")]
     nproc: Option<u32>,
-    /// CPU threads of each process; without it all cores, or with --nproc an equal part of them
+    /// CPU threads of each process; by default all cores, divided equally among --nproc processes
     #[arg(long, value_parser = clap::value_parser!(i32).range(THREADS))]
     threads: Option<i32>,
 }
 
 pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
-    let launch = launcher::launched()?;
+    let launch = launched()?;
     if let Some(processes) = arguments.nproc {
-        ensure!(launch.is_none(), "--nproc starts processes; this one was started as one of several already");
-        // What is wrong is said once, not by each.
+        ensure!(launch.is_none(), "--nproc: this process was itself started by a launcher (RANK is set)");
+        // Errors of the configuration are reported once, not by each process.
         match &arguments.resume {
             Some(folder) => vidtok_train::check_resume(folder, &arguments.overrides, processes as usize)?,
             None => drop(vidtok_train::check_processes(&arguments.config()?, processes as usize)?),
         }
         return launcher::start(processes as usize);
     }
-    // Each process of a machine has a GPU of its own, unless it is shown one only.
+    // Each process of a machine uses its own GPU, unless only one is visible to it.
     let device = match (&launch, arguments.device) {
         (Some(launch), tch::Device::Cuda(_)) if tch::Cuda::device_count() > 1 => tch::Device::Cuda(launch.local_rank),
         (_, device) => device,
     };
-    crate::args::prepare(device, arguments.threads)?;
+    prepare(device, arguments.threads)?;
     if arguments.dry_run {
         return dry_run(arguments);
     }
     let group = launch.map(|launch| C10dProcessGroup::connect(&launch, device)).transpose()?;
-    let stop = stop_on_signals()?;
+    let stop = stop_gracefully()?;
     let leads = group.as_ref().is_none_or(|group| group.rank() == 0);
     let options = RunOptions { device, stop, group };
-    let mut display = Display::new();
+    let mut display = TrainDisplay::new();
     let summary = match &arguments.resume {
         Some(folder) => vidtok_train::resume(folder, &arguments.overrides, &options, &mut display)?,
         None => vidtok_train::train(&arguments.config()?, &arguments.out, &options, &mut display)?,
@@ -86,8 +87,8 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     display.bar.finish_and_clear();
     let folder = summary.folder.display();
     if summary.stopped {
-        let line = leads.then(|| format!("stopped; to go on: vidtok train --resume {folder}"));
-        return Err(signals::stopped(line).into());
+        let line = leads.then(|| format!("stopped; to continue: vidtok train --resume {folder}"));
+        return Err(stopped_exit(line).into());
     }
     if !leads {
         return Ok(());
@@ -98,13 +99,13 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     if summary.ended_before {
         let of_stage = summary.stages.last().and_then(|last| last.stage.as_ref());
         let of_stage = of_stage.map_or_else(String::new, |name| format!("stages.{name}."));
-        println!("finished       before; for more steps: vidtok train --resume {folder} --set train.{of_stage}steps=N");
+        println!("already done   for more steps: vidtok train --resume {folder} --set train.{of_stage}steps=N");
     }
     Ok(())
 }
 
 impl TrainArgs {
-    /// The configuration with everything that the other arguments change in it.
+    /// The configuration with all changes that the other arguments make.
     fn config(&self) -> anyhow::Result<Config> {
         let path = self.config.as_ref().context("give --config TOML or --resume FOLDER")?;
         let mut config = Config::load(path, &[])?;
@@ -123,7 +124,7 @@ impl TrainArgs {
 
 fn dry_run(arguments: &TrainArgs) -> anyhow::Result<()> {
     let config = arguments.config()?;
-    let mut display = Display::new();
+    let mut display = TrainDisplay::new();
     let plan = TrainingPlan::make(&config, &arguments.out, &mut display)?;
     display.bar.finish_and_clear();
     config.to_toml()?.lines().for_each(|line| println!("{line}"));
@@ -139,7 +140,7 @@ fn dry_run(arguments: &TrainArgs) -> anyhow::Result<()> {
         for (what, bytes) in stage.memory.parts() {
             println!("memory         {:>8.0} MB {what}", bytes as f64 / 1e6);
         }
-        println!("memory         {:>8.0} MB in all, about", stage.memory.total() as f64 / 1e6);
+        println!("memory         {:>8.0} MB in total (estimate)", stage.memory.total() as f64 / 1e6);
         println!("one batch      {}", stage.picture.display());
     }
     Ok(())
@@ -149,13 +150,13 @@ fn print_stage(summary: &StageSummary) {
     if let Some(stage) = &summary.stage {
         println!("stage          {stage}");
     }
-    for (when, quality) in [("before", &summary.before), ("after", &summary.after), ("averaged", &summary.after_ema)] {
-        if let Some(quality) = quality {
-            println!("held-out       {} {when}", describe(quality));
+    for (when, scores) in [("before", &summary.before), ("after", &summary.after), ("averaged", &summary.after_ema)] {
+        if let Some(scores) = scores {
+            println!("held-out       {} {when}", describe(scores));
         }
     }
     if summary.skipped > 0 {
-        println!("skipped        {} steps with numbers that were not finite", summary.skipped);
+        println!("skipped        {} steps whose loss or gradient was not finite", summary.skipped);
     }
     println!("model          {}", summary.model.display());
     println!("pictures       {} (input above reconstruction)", summary.pictures.display());
@@ -163,44 +164,47 @@ fn print_stage(summary: &StageSummary) {
     println!("video          {} (input | reconstruction)", summary.video.display());
 }
 
-/// The numbers of a measured model on one line.
-fn describe(quality: &Scores) -> String {
-    let mut text = format!("PSNR {:.2} dB", quality.psnr);
-    if let Some(ssim) = quality.ssim {
+/// The scores on one line.
+fn describe(scores: &Scores) -> String {
+    let mut text = format!("PSNR {:.2} dB", scores.psnr);
+    if let Some(ssim) = scores.ssim {
         text += &format!("  SSIM {ssim:.4}");
     }
-    if let Some(lpips) = quality.lpips {
+    if let Some(lpips) = scores.lpips {
         text += &format!("  LPIPS {lpips:.4}");
     }
-    if let (Some(codes), Some(tokens)) = (quality.codes, quality.tokens) {
-        text += &format!("  {codes} codes in {tokens} tokens");
+    if let (Some(codes), Some(tokens)) = (scores.codes, scores.tokens) {
+        text += &format!("  {codes} codes used in {tokens} tokens");
     }
     text
 }
 
-/// Shows a run on the terminal.
-struct Display {
+/// Shows a training run on the terminal.
+struct TrainDisplay {
     bar: ProgressBar,
     clips: u64,
     skipped: u64,
 }
 
-impl Display {
+impl TrainDisplay {
     fn new() -> Self {
         Self { bar: ProgressBar::hidden(), clips: 0, skipped: 0 }
     }
 
     /// Prints a line above the bar.
-    fn say(&self, line: &str) {
+    fn print(&self, line: &str) {
         self.bar.suspend(|| println!("{line}"));
     }
 }
 
-impl Observer for Display {
+impl Observer for TrainDisplay {
     fn started(&mut self, start: &Start) {
         self.bar.finish_and_clear();
         if start.stand_in {
-            eprintln!("warning: the folder of videos does not exist; training on {} procedural scenes", start.videos);
+            eprintln!(
+                "warning: the folder of videos does not exist; training on {} generated scenes instead",
+                start.videos
+            );
         }
         let Start { videos, parameters, steps, clips, processes, .. } = start;
         if let Some(stage) = &start.stage {
@@ -212,7 +216,7 @@ impl Observer for Display {
         }
         println!("folder         {}", start.folder.display());
         if start.step > 0 {
-            println!("goes on        after {} steps", start.step);
+            println!("resumes        after {} steps", start.step);
         }
         self.bar = progress::bar(*steps, "steps");
         self.bar.set_position(start.step);
@@ -231,16 +235,16 @@ impl Observer for Display {
         if self.skipped > 0 {
             line += &format!("  {} skipped", self.skipped);
         }
-        progress::say(&self.bar, &format!("{line}  {clips:.1} clips/s"));
+        progress::set_message(&self.bar, &format!("{line}  {clips:.1} clips/s"));
         if self.bar.is_hidden() && (report.step + 1).is_multiple_of(50) {
             println!("step {:5}  {line}  waiting {:.0} %", report.step + 1, waiting * 100.0);
         }
     }
 
     fn validated(&mut self, validation: &Validation) {
-        self.say(&format!("step {:5}  held-out {}", validation.step, describe(&validation.model)));
+        self.print(&format!("step {:5}  held-out {}", validation.step, describe(&validation.model)));
         if let Some(ema) = &validation.ema {
-            self.say(&format!("            averaged {}", describe(ema)));
+            self.print(&format!("            averaged {}", describe(ema)));
         }
     }
 

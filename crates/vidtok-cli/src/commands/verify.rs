@@ -1,4 +1,4 @@
-//! `vidtok verify`: chunks and strips beside the whole clip.
+//! `vidtok verify`: compares chunks and strips with the whole clip.
 
 use std::path::PathBuf;
 
@@ -8,16 +8,16 @@ use tch::{Kind, Tensor};
 use vidtok::{EncodeOptions, Encoded, StreamDecoder, StreamEncoder, Tokenizer};
 use vidtok_data::{Scene, to_model_range};
 
-use crate::args::{ComputeArgs, ModelArgs};
-use crate::io::clip::{Clip, FrameArgs};
+use crate::args::{ComputeArgs, FrameArgs, ModelArgs};
+use crate::io::clip::Clip;
 use crate::io::standard::with_input;
 use crate::terminal::progress;
 
-/// Differences that rounding makes: of latents and frames of about 1.
+/// The largest difference that rounding may cause in latents and frames, whose values are around 1.
 const TOLERANCE: f64 = 1e-5;
 
-/// The share of codes that rounding may change.
-const FEW_CODES: f64 = 1e-3;
+/// The fraction of codes that rounding may change.
+const CODE_TOLERANCE: f64 = 1e-3;
 
 /// Arguments of `vidtok verify`.
 #[derive(Debug, Args)]
@@ -28,10 +28,10 @@ pub(crate) struct VerifyArgs {
     compute: ComputeArgs,
     #[command(flatten)]
     frames: FrameArgs,
-    /// Take so many frames from the start; the whole must fit into memory at once
+    /// Use at most this many frames from the start; they must fit into memory at once
     #[arg(long, default_value_t = 33, value_parser = clap::value_parser!(i64).range(1..=100_000))]
     max_frames: i64,
-    /// Video file, or .safetensors with a tensor "video"; a made-up scene of 96x128 without it
+    /// Video file, or .safetensors with a tensor "video"; by default a generated scene of 96x128
     input: Option<PathBuf>,
 }
 
@@ -42,43 +42,45 @@ pub(crate) fn run(arguments: &VerifyArgs) -> anyhow::Result<()> {
     let [t, h, w] = [size[2], size[3], size[4]];
     let model = &tokenizer.config().model;
     let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
-    // Chunks of a model that is not causal are joined to windows first.
+    // A non-causal model gathers its input into windows, regardless of the chunks.
     let chunks: Vec<i64> = match model.causality.is_causal() {
         true => [1, f_t, 2 * f_t + 1, t].into_iter().filter(|&chunk| chunk <= t).collect(),
         false => vec![t],
     };
     let strips = [None, Some(h / 2), Some(h / 4), Some(f_s)];
-    let cuts: Vec<(i64, Option<i64>)> =
+    let splits: Vec<(i64, Option<i64>)> =
         strips.iter().flat_map(|&rows| chunks.iter().map(move |&chunk| (chunk, rows))).skip(1).collect();
-    let bar = progress::bar(1 + cuts.len() as u64, "plans");
+    let bar = progress::bar(1 + splits.len() as u64, "runs");
     let whole = tokenizer.encode(&video, EncodeOptions::default())?;
     let frames = tokenizer.decode(&whole)?;
     bar.inc(1);
-    // A latent that lies on the border of two codes may become either.
+    // A latent between two codes may be rounded to either.
     let is_discrete = tokenizer.quantizer().codebook_size().is_some();
     let latent_name = if is_discrete { "codes" } else { "latent" };
-    println!("{t} frames of {w}x{h}; largest difference to the whole clip (of codes: the share that differs)");
-    println!("{:>14} {:>13} {latent_name:>9} {:>9}", "frames a chunk", "rows a strip", "frames");
+    println!("{t} frames of {w}x{h}; largest difference from the whole clip (for codes, the fraction that differ)");
+    println!("{:>14} {:>13} {latent_name:>9} {:>9}", "frames/chunk", "rows/strip", "frames");
     let mut agrees = true;
-    for (chunk, rows) in cuts {
+    for (chunk, rows) in splits {
         let encoded = encode(&tokenizer, &video, chunk, rows)?;
-        let off = (&encoded.latent - &whole.latent).abs();
-        let off =
-            if is_discrete { off.amax([1], false).gt(0.0).to_kind(Kind::Float).mean(Kind::Float) } else { off.max() };
-        let latent = off.double_value(&[]);
+        let difference = (&encoded.latent - &whole.latent).abs();
+        let difference = match is_discrete {
+            true => difference.amax([1], false).gt(0.0).to_kind(Kind::Float).mean(Kind::Float),
+            false => difference.max(),
+        };
+        let latent = difference.double_value(&[]);
         let frames = (decode(&tokenizer, &whole, chunk, rows)? - &frames).abs().max().double_value(&[]);
         let rows = rows.map_or_else(|| "all".to_owned(), |rows| rows.max(f_s).to_string());
         bar.suspend(|| println!("{chunk:>14} {rows:>13} {latent:>9.1e} {frames:>9.1e}"));
-        // What is no number counts too.
-        agrees &= frames <= TOLERANCE && latent <= if is_discrete { FEW_CODES } else { TOLERANCE };
+        // NaN fails these comparisons.
+        agrees &= frames <= TOLERANCE && latent <= if is_discrete { CODE_TOLERANCE } else { TOLERANCE };
         bar.inc(1);
     }
     bar.finish_and_clear();
-    ensure!(agrees || tokenizer.kind() != Kind::Float, "they differ by more than rounding does");
+    ensure!(agrees || tokenizer.kind() != Kind::Float, "results differ by more than rounding");
     Ok(())
 }
 
-/// `[1, 3, t, h, w]` in [-1, 1].
+/// The first frames of the input, `[1, 3, t, h, w]` in [-1, 1].
 fn clip(arguments: &VerifyArgs) -> anyhow::Result<Tensor> {
     let Some(path) = &arguments.input else {
         let times: Vec<f64> = (0..arguments.max_frames).map(|frame| frame as f64 / 30.0).collect();
@@ -88,9 +90,9 @@ fn clip(arguments: &VerifyArgs) -> anyhow::Result<Tensor> {
         let mut clip = Clip::open(input, &arguments.frames)?;
         clip.print_notices(input);
         let mut parts: Vec<Tensor> = Vec::new();
-        let mut left = arguments.max_frames;
-        while let (1.., Some(frames)) = (left, clip.next(left)?) {
-            left -= frames.size()[2];
+        let mut remaining = arguments.max_frames;
+        while let (1.., Some(frames)) = (remaining, clip.next(remaining)?) {
+            remaining -= frames.size()[2];
             parts.push(frames);
         }
         Ok(Tensor::cat(&parts, 2))

@@ -1,7 +1,7 @@
-//! Reading, computing and writing at the same time: one thread reads ahead of the networks, one writes behind them.
+//! Reading, computing and writing at the same time: one thread reads ahead of the networks, another writes behind them.
 //!
-//! Few chunks wait between them, so the slowest sets the pace and memory stays bounded. Dropping either end stops its
-//! thread; a panic of libtorch goes on where the thread is waited for.
+//! Short queues connect them, so that the slowest sets the pace and memory stays bounded. Dropping either end stops its
+//! thread. A panic in a thread, such as libtorch's, resumes in the thread that joins it.
 
 use std::panic;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,24 +10,25 @@ use std::thread::{Builder, JoinHandle};
 use anyhow::{Context, bail};
 use tch::Tensor;
 
-use crate::io::clip::{Clip, Output};
+use crate::io::clip::Clip;
+use crate::io::output::Output;
 use crate::process::signals;
 
-/// Chunks that wait on either side.
-const WAITING: usize = 2;
+/// The length of either queue, in chunks.
+const QUEUE: usize = 2;
 
-/// The chunks of a clip, `[b, 3, t, h, w]` in [-1, 1]; nothing follows an error.
-pub(crate) struct Reading {
+/// The chunks of a clip, `[b, 3, t, h, w]` in [-1, 1], read by another thread. An error is the last item.
+pub(crate) struct ReadAhead {
     chunks: Option<Receiver<anyhow::Result<Tensor>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Reading {
-    /// Starts to read at most `most` frames at a time.
-    pub(crate) fn start(mut clip: Clip, most: i64) -> anyhow::Result<Self> {
-        let (sender, chunks) = sync_channel(WAITING);
+impl ReadAhead {
+    /// Starts the thread, which reads chunks of at most `max_frames` frames.
+    pub(crate) fn start(mut clip: Clip, max_frames: i64) -> anyhow::Result<Self> {
+        let (sender, chunks) = sync_channel(QUEUE);
         let read = move || {
-            while let Some(chunk) = clip.next(most).transpose() {
+            while let Some(chunk) = clip.next(max_frames).transpose() {
                 let failed = chunk.is_err();
                 if sender.send(chunk).is_err() || failed {
                     break;
@@ -39,7 +40,7 @@ impl Reading {
     }
 }
 
-impl Iterator for Reading {
+impl Iterator for ReadAhead {
     type Item = anyhow::Result<Tensor>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -55,22 +56,22 @@ impl Iterator for Reading {
     }
 }
 
-impl Drop for Reading {
+impl Drop for ReadAhead {
     fn drop(&mut self) {
-        self.chunks = None; // else the thread may wait for room
+        self.chunks = None; // or the thread might wait for room in the queue
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-/// An output that is written on its own thread.
-pub(crate) struct Writing {
+/// An output that another thread writes.
+pub(crate) struct WriteBehind {
     chunks: Option<SyncSender<Tensor>>,
     thread: Option<JoinHandle<anyhow::Result<Output>>>,
 }
 
-impl Writing {
+impl WriteBehind {
     pub(crate) fn start(mut output: Output) -> anyhow::Result<Self> {
-        let (chunks, receiver) = sync_channel::<Tensor>(WAITING);
+        let (chunks, receiver) = sync_channel::<Tensor>(QUEUE);
         let write = move || {
             for frames in receiver {
                 output.write(&frames)?;
@@ -81,21 +82,21 @@ impl Writing {
         Ok(Self { chunks: Some(chunks), thread: Some(thread) })
     }
 
-    /// Appends frames `[b, 3, t, h, w]` in [-1, 1]. An error may be that of frames before.
+    /// Appends frames `[b, 3, t, h, w]` in [-1, 1]. An error may concern earlier frames.
     pub(crate) fn write(&mut self, frames: Tensor) -> anyhow::Result<()> {
         signals::check()?;
         match self.chunks.as_ref().map(|chunks| chunks.send(frames)) {
             Some(Ok(())) => Ok(()),
-            _ => self.end().map(drop),
+            _ => self.join().map(drop),
         }
     }
 
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {
-        self.end()?.finish()
+        self.join()?.finish()
     }
 
-    /// Waits until all is written.
-    fn end(&mut self) -> anyhow::Result<Output> {
+    /// Waits until everything is written.
+    fn join(&mut self) -> anyhow::Result<Output> {
         self.chunks = None;
         match self.thread.take() {
             Some(thread) => join(thread),
@@ -104,7 +105,7 @@ impl Writing {
     }
 }
 
-impl Drop for Writing {
+impl Drop for WriteBehind {
     fn drop(&mut self) {
         self.chunks = None;
         let _ = self.thread.take().map(JoinHandle::join);
@@ -124,7 +125,7 @@ mod tests {
     use vidtok_torch::{TensorFile, write_tensors};
 
     use super::*;
-    use crate::io::clip::FrameArgs;
+    use crate::args::FrameArgs;
     use crate::io::standard::with_input;
 
     fn clip(folder: &Path, frames: i64) -> Clip {
@@ -136,11 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn chunks_pass_both_threads_in_order() {
+    fn chunks_pass_through_both_threads_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.safetensors");
-        let mut writing = Writing::start(Output::new(&path, None, WriteOptions::default()).unwrap()).unwrap();
-        for chunk in Reading::start(clip(folder.path(), 50), 3).unwrap() {
+        let mut writing = WriteBehind::start(Output::new(&path, None, WriteOptions::default()).unwrap()).unwrap();
+        for chunk in ReadAhead::start(clip(folder.path(), 50), 3).unwrap() {
             writing.write(chunk.unwrap()).unwrap();
         }
         writing.finish().unwrap();
@@ -149,23 +150,24 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_is_dropped_early_stops_its_thread_and_leaves_nothing() {
+    fn dropping_a_pipeline_early_stops_its_threads_and_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.safetensors");
-        let mut reading = Reading::start(clip(folder.path(), 50), 1).unwrap();
-        let mut writing = Writing::start(Output::new(&path, None, WriteOptions::default()).unwrap()).unwrap();
+        let mut reading = ReadAhead::start(clip(folder.path(), 50), 1).unwrap();
+        let mut writing = WriteBehind::start(Output::new(&path, None, WriteOptions::default()).unwrap()).unwrap();
         writing.write(reading.next().unwrap().unwrap()).unwrap();
         drop((reading, writing)); // waits for both threads
         assert!(!path.exists());
     }
 
     #[test]
-    fn what_stops_the_writer_is_told_to_who_writes() {
+    fn an_error_of_the_writing_thread_is_returned_by_write() {
         let folder = tempfile::tempdir().unwrap();
         let timeline = vidtok_data::Timeline::even("5".parse().unwrap());
-        let mut writing =
-            Writing::start(Output::new(&folder.path().join("a.doc"), Some(timeline), WriteOptions::default()).unwrap())
-                .unwrap();
+        let mut writing = WriteBehind::start(
+            Output::new(&folder.path().join("a.doc"), Some(timeline), WriteOptions::default()).unwrap(),
+        )
+        .unwrap();
         let frame = Tensor::zeros([1, 3, 1, 2, 2], (Kind::Float, Device::Cpu));
         let failed = (0..100).find_map(|_| writing.write(frame.shallow_clone()).err()).unwrap();
         assert!(failed.to_string().contains("a.doc"), "{failed}");

@@ -1,62 +1,87 @@
-//! Several processes of this program on this machine, each told its place as torchrun tells it.
+//! Starts several processes of this program on this machine, with torchrun's environment variables.
 
 use std::env;
+use std::ffi::OsStr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 use std::thread::{available_parallelism, sleep};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
-use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use vidtok_core::Launch;
 
-use crate::process::ending::Ending;
-use crate::process::signals::{self, stop_on_signals};
+use crate::process::exit::Exit;
+use crate::process::rank::child_mark;
+use crate::process::signals::{self, CONTINUE};
 
-/// Tells processes that [`start`] has started who that is.
-const CHILD: &str = "VIDTOK_LAUNCHED";
-/// libtorch's and OpenMP's number of threads.
+/// The number of threads of libtorch and OpenMP.
 const THREADS: &str = "OMP_NUM_THREADS";
-/// How long the others may take to notice that one is gone.
+/// How long the other processes may take to notice that one has failed.
 const GRACE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 
-/// This process's place among others, if it was started as one of several.
-pub(crate) fn launched() -> anyhow::Result<Option<Launch>> {
-    if let Ok(launcher) = env::var(CHILD) {
-        // However the launcher ends, nothing of it stays.
-        set_parent_process_death_signal(Some(Signal::TERM)).context("cannot follow the launcher")?;
-        ensure!(getppid().is_some_and(|parent| parent.to_string() == launcher), "the launcher is gone");
-    }
-    Ok(Launch::from_env()?)
-}
+/// A started process and its rank.
+type RankedChild = (usize, Child);
 
-/// Whether [`start`] has started this process.
-pub(crate) fn is_child() -> bool {
-    env::var_os(CHILD).is_some()
-}
-
-/// Whether this process speaks for all that were started together.
-pub(crate) fn leads() -> bool {
-    !matches!(Launch::from_env(), Ok(Some(launch)) if launch.rank > 0)
-}
-
-/// Starts `count` processes with this one's arguments, but for `--nproc`, and waits for their end. Their errors are theirs
-/// to say; signals go to all of them, and if one was stopped by a signal, all are, and this one ends as it did.
+/// Starts `count` processes with this one's arguments except `--nproc`, and waits until all have exited.
+///
+/// Each process reports its own errors. Signals are passed on to all processes. If one process was stopped by a signal,
+/// all are stopped, and this one exits with the same status.
 pub(crate) fn start(count: usize) -> anyhow::Result<()> {
-    let stop = stop_on_signals()?;
+    let stop = signals::stop_gracefully()?;
+    let mut running = spawn(count)?;
+    // Whether the processes were asked to stop, whether rank 0 has reported it, and the exit status of a stopped
+    // process.
+    let (mut asked, mut explained, mut stopped) = (false, false, None);
+    while !running.is_empty() {
+        if stop.load(Ordering::Relaxed) && !asked {
+            let signal = signals::received().and_then(Signal::from_named_raw).unwrap_or(Signal::TERM);
+            send(&running, signal);
+            asked = true;
+        }
+        let Some((rank, status)) = take_exited(&mut running)? else {
+            sleep(POLL);
+            continue;
+        };
+        let handled = status.code().and_then(signals::stop_status);
+        // A process that was asked to stop before it had installed its handlers dies of the signal.
+        let died = status.signal().filter(|_| asked).map(|signal| signals::exit_status(signal).into());
+        if let Some(status) = handled.or(died.and_then(signals::stop_status)) {
+            explained |= rank == 0 && handled.is_some();
+            // The others stop too, and may take their time to save their state.
+            if !std::mem::replace(&mut asked, true) {
+                send(&running, Signal::TERM);
+            }
+            stopped = Some(status);
+            continue;
+        }
+        if !status.success() {
+            let others = wait_or_kill(running);
+            // A killed process is the cause, even if another one noticed and exited first.
+            let mut all = std::iter::once((rank, status)).chain(others);
+            let (rank, status) = all.find(|(_, status)| status.signal().is_some()).unwrap_or((rank, status));
+            bail!("process {rank} of {count} {}; the other processes were stopped", describe(status));
+        }
+    }
+    let Some(status) = stopped else { return Ok(()) };
+    let line = (!explained).then(|| signals::stop_line(i32::from(status) - 128, CONTINUE));
+    Err(Exit { status, line }.into())
+}
+
+fn spawn(count: usize) -> anyhow::Result<Vec<RankedChild>> {
     let program = env::current_exe().context("cannot find this program")?;
     let arguments = without_nproc(env::args_os());
     let threads = available_parallelism().map_or(1, |cores| (cores.get() / count).max(1));
     let mut running = Vec::new();
     for launch in Launch::locals(count).context("cannot listen on this machine")? {
         let mut command = Command::new(&program);
-        command.args(&arguments).envs(launch.variables()).env(CHILD, process::id().to_string());
+        command.args(&arguments).envs(launch.variables()).envs([child_mark()]);
         if env::var_os(THREADS).is_none() {
             command.env(THREADS, threads.to_string());
         }
-        // A group of its own: the terminal's signals come through us, once.
+        // In its own process group, a child receives the terminal's signals once, through this process.
         command.stdin(Stdio::null()).process_group(0);
         if launch.rank > 0 {
             command.stdout(Stdio::null());
@@ -64,53 +89,19 @@ pub(crate) fn start(count: usize) -> anyhow::Result<()> {
         match command.spawn() {
             Ok(child) => running.push((launch.rank, child)),
             Err(error) => {
-                tell(&running, Signal::KILL);
-                end(running);
+                send(&running, Signal::KILL);
+                wait_or_kill(running);
                 return Err(error).context(format!("cannot start process {}", launch.rank));
             }
         }
     }
-    let (mut told, mut said, mut stopped) = (false, false, None);
-    while !running.is_empty() {
-        if stop.load(Ordering::Relaxed) && !told {
-            let signal = signals::received().and_then(Signal::from_named_raw).unwrap_or(Signal::TERM);
-            tell(&running, signal);
-            told = true;
-        }
-        let Some(first) = take_ended(&mut running)? else {
-            sleep(POLL);
-            continue;
-        };
-        let by_itself = first.1.code().and_then(signals::stop_status);
-        // It may have been told before it could hear.
-        let at_once = first.1.signal().filter(|_| told).map(signals::status);
-        if let Some(status) = by_itself.or(at_once.and_then(|status| signals::stop_status(status.into()))) {
-            said |= first.0 == 0 && by_itself.is_some();
-            // The others stop, too, and may take their time to save what they have.
-            if !std::mem::replace(&mut told, true) {
-                tell(&running, Signal::TERM);
-            }
-            stopped = Some(status);
-            continue;
-        }
-        if !first.1.success() {
-            let others = end(running);
-            // Who was killed is the cause, even if another was quicker to notice and end.
-            let all = || std::iter::once(&first).chain(&others);
-            let (rank, status) = all().find(|(_, status)| status.signal().is_some()).unwrap_or(&first);
-            bail!("process {rank} of {count} {}; the others have ended with it", how(*status));
-        }
-    }
-    let Some(status) = stopped else { return Ok(()) };
-    // The first process says so itself, unless it was told before it could hear.
-    let line = (!said).then(|| signals::stopped_by(i32::from(status) - 128, "the same command goes on"));
-    Err(Ending { status, line }.into())
+    Ok(running)
 }
 
 /// Arguments without the program's name and `--nproc N` or `--nproc=N`.
-fn without_nproc<T: AsRef<std::ffi::OsStr>>(arguments: impl Iterator<Item = T>) -> Vec<T> {
+fn without_nproc<T: AsRef<OsStr>>(arguments: impl Iterator<Item = T>) -> Vec<T> {
     let mut value_follows = false;
-    let mut kept = Vec::new();
+    let mut remaining = Vec::new();
     for argument in arguments.skip(1) {
         let text = argument.as_ref();
         if std::mem::take(&mut value_follows) {
@@ -118,38 +109,39 @@ fn without_nproc<T: AsRef<std::ffi::OsStr>>(arguments: impl Iterator<Item = T>) 
         }
         value_follows = text == "--nproc";
         if !value_follows && !text.as_encoded_bytes().starts_with(b"--nproc=") {
-            kept.push(argument);
+            remaining.push(argument);
         }
     }
-    kept
+    remaining
 }
 
-/// A process that has ended.
-fn take_ended(running: &mut Vec<(usize, Child)>) -> anyhow::Result<Option<(usize, ExitStatus)>> {
-    for place in 0..running.len() {
-        if let Some(status) = running[place].1.try_wait().context("cannot wait for a process")? {
-            return Ok(Some((running.remove(place).0, status)));
+/// Removes a process that has exited from `running`; `None` if all still run.
+fn take_exited(running: &mut Vec<RankedChild>) -> anyhow::Result<Option<(usize, ExitStatus)>> {
+    for index in 0..running.len() {
+        if let Some(status) = running[index].1.try_wait().context("cannot wait for a process")? {
+            return Ok(Some((running.remove(index).0, status)));
         }
     }
     Ok(None)
 }
 
-fn tell(running: &[(usize, Child)], signal: Signal) {
+fn send(running: &[RankedChild], signal: Signal) {
     for (_, child) in running {
         if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-            // One that has just ended needs no telling.
+            // This fails only for a process that has just exited.
             let _ = kill_process(pid, signal);
         }
     }
 }
 
-/// Waits until all notice that one is gone, and then no longer; gives how those ended that did so themselves.
-fn end(mut running: Vec<(usize, Child)>) -> Vec<(usize, ExitStatus)> {
+/// Waits for the processes to exit and kills those that still run after [`GRACE`]. Returns the statuses of those that
+/// exited.
+fn wait_or_kill(mut running: Vec<RankedChild>) -> Vec<(usize, ExitStatus)> {
     let start = Instant::now();
-    let mut ended = Vec::new();
+    let mut exited = Vec::new();
     while !running.is_empty() && start.elapsed() < GRACE {
-        match take_ended(&mut running) {
-            Ok(Some(one)) => ended.push(one),
+        match take_exited(&mut running) {
+            Ok(Some(one)) => exited.push(one),
             _ => sleep(POLL),
         }
     }
@@ -157,14 +149,14 @@ fn end(mut running: Vec<(usize, Child)>) -> Vec<(usize, ExitStatus)> {
         let _ = child.kill();
         let _ = child.wait();
     }
-    ended
+    exited
 }
 
-fn how(status: ExitStatus) -> String {
+fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
-        (Some(code), _) => format!("has failed with status {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => "has ended".to_owned(),
+        (Some(code), _) => format!("failed with status {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "exited".to_owned(),
     }
 }
 
@@ -173,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processes_get_all_arguments_but_their_number() {
+    fn children_get_all_arguments_except_nproc() {
         let all = ["vidtok", "train", "--nproc", "3", "--config", "a", "--nproc=2", "--set", "x=--nproc"];
         assert_eq!(without_nproc(all.into_iter()), ["train", "--config", "a", "--set", "x=--nproc"]);
     }

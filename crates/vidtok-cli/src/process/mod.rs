@@ -1,5 +1,6 @@
-//! Processes, signals and exit statuses.
+//! Exit statuses, signals, and several processes of one command.
 
-pub(crate) mod ending;
+pub(crate) mod exit;
 pub(crate) mod launcher;
+pub(crate) mod rank;
 pub(crate) mod signals;

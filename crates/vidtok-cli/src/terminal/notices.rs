@@ -1,4 +1,4 @@
-//! Lines about what is lost or changed of a video on its way, on standard error.
+//! Notes on standard error about what a conversion changes or loses in a video.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -6,32 +6,32 @@ use std::mem::{Discriminant, discriminant};
 
 use vidtok_data::Notice;
 
-/// Prints what is to be known of one video.
+/// Prints the notices of one video.
 pub(crate) fn print(video: impl Display, notices: &[Notice]) {
     for notice in notices {
         eprintln!("{}", line(&video, notice));
     }
 }
 
-/// Of many videos, says each kind of thing with the first one only.
+/// Limits notices about many videos to the first of each kind.
 #[derive(Debug, Default)]
-pub(crate) struct Notices {
-    said: HashSet<Discriminant<Notice>>,
+pub(crate) struct FirstNotices {
+    seen: HashSet<Discriminant<Notice>>,
 }
 
-impl Notices {
-    /// The line to print, the first time.
+impl FirstNotices {
+    /// The line to print; `None` if there was already a notice of this kind.
     pub(crate) fn line(&mut self, video: impl Display, notice: &Notice) -> Option<String> {
-        let is_new = self.said.insert(discriminant(notice));
-        is_new.then(|| format!("{} (said of the first such video only)", line(video, notice)))
+        let is_new = self.seen.insert(discriminant(notice));
+        is_new.then(|| format!("{} (reported for the first such video only)", line(video, notice)))
     }
 }
 
 fn line(video: impl Display, notice: &Notice) -> String {
     let advice = match notice {
-        Notice::ToneMapped(_) => "; --hdr keep takes its signal as it is",
-        Notice::Interlaced => "; --deinterlace makes whole frames of them",
-        Notice::FullChroma(_) => "; --player-friendly makes the size even",
+        Notice::ToneMapped(_) => "; use --hdr keep to keep its signal as it is",
+        Notice::Interlaced => "; use --deinterlace to make whole frames of them",
+        Notice::FullChroma(_) => "; use --player-friendly to make the size even",
         _ => "",
     };
     format!("note: {video}: {notice}{advice}")
@@ -44,8 +44,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_is_said_once_with_the_first_video() {
-        let mut notices = Notices::default();
+    fn each_kind_of_notice_is_reported_for_its_first_video_only() {
+        let mut notices = FirstNotices::default();
         let first = notices.line("a.mp4", &Notice::ToneMapped(HdrTransfer::Pq)).unwrap();
         assert!(first.contains("a.mp4") && first.contains("--hdr keep"), "{first}");
         assert_eq!(notices.line("b.mp4", &Notice::ToneMapped(HdrTransfer::Hlg)), None);

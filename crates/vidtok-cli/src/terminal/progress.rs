@@ -1,14 +1,15 @@
-//! Progress bars; hidden where there is no terminal.
+//! Progress bars and spinners, which are hidden when standard error is not a terminal.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::terminal::printable;
+use crate::terminal::printable::printable;
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// A bar over `length` steps of `unit`, such as frames. It ticks on its own, so it shows before the first step is done.
+/// A bar over `length` steps of `unit`, such as frames. It ticks by itself, so that it is visible before the first step
+/// ends.
 pub(crate) fn bar(length: u64, unit: &str) -> ProgressBar {
     let template =
         format!("{{elapsed_precise}} [{{bar:30}}] {{pos}}/{{len}} {unit} ({{per_sec}}, ETA {{eta}}) {{msg}}");
@@ -18,16 +19,16 @@ pub(crate) fn bar(length: u64, unit: &str) -> ProgressBar {
     bar
 }
 
-/// A spinner that says `what` takes a while.
+/// A spinner labelled with the work that is in progress.
 pub(crate) fn spinner(what: &str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what.to_owned());
     spinner.enable_steady_tick(TICK);
     spinner
 }
 
-/// Shows a message beside a bar.
-#[allow(clippy::disallowed_methods)] // This is what they are disallowed for.
-pub(crate) fn say(bar: &ProgressBar, message: &str) {
+/// Shows a message next to a bar.
+#[allow(clippy::disallowed_methods)] // every other caller must come here, for `printable`
+pub(crate) fn set_message(bar: &ProgressBar, message: &str) {
     bar.set_message(printable(message));
 }
 

@@ -1,4 +1,4 @@
-//! A folder with a small model, and the program to run in it.
+//! A folder with a small model, in which the program runs.
 
 #![allow(clippy::unwrap_used, dead_code)] // a failure is what tests are for; not every test needs all of it
 
@@ -14,7 +14,7 @@ use vidtok_data::{Ffmpeg, Scene, VideoQuality, VideoReader, VideoWriter};
 pub(crate) const KL: &str = "tiny_kl";
 pub(crate) const FSQ: &str = "tiny_fsq";
 
-/// A folder with a small configuration, `tiny.toml`, and a model of it.
+/// A folder with a small configuration, `tiny.toml`, and its model, `model.safetensors`.
 pub(crate) struct Bench {
     pub(crate) folder: TempDir,
 }
@@ -41,7 +41,7 @@ impl Bench {
         command
     }
 
-    /// Names of all files, hidden ones too.
+    /// Names of all files, including hidden ones.
     pub(crate) fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -49,7 +49,7 @@ impl Bench {
         names
     }
 
-    /// Writes a video of a made-up scene.
+    /// Writes a video of a generated scene.
     pub(crate) fn video(&self, name: &str, frames: usize, size: [i64; 2], rate: &str) -> PathBuf {
         let path = self.path(name);
         let rate: FrameRate = rate.parse().unwrap();
@@ -61,7 +61,7 @@ impl Bench {
         path
     }
 
-    /// Runs ffmpeg itself on files of the folder.
+    /// Runs ffmpeg in the folder, and returns its standard output.
     pub(crate) fn ffmpeg(&self, arguments: &str) -> String {
         let mut command = std::process::Command::new(Ffmpeg::locate().unwrap().program());
         command.args(["-v", "error", "-nostdin", "-y"]).args(arguments.split(' ')).current_dir(self.folder.path());
@@ -70,7 +70,7 @@ impl Bench {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Two seconds of frames that last 60 and 40 ms in turn, with sound.
+    /// Writes a video of two seconds whose frames last 60 and 40 ms in turn, with sound.
     pub(crate) fn uneven(&self, name: &str) {
         self.ffmpeg(&format!(
             "-f lavfi -i testsrc=size=48x32:rate=25:d=1.6 -f lavfi -i sine=beep_factor=4:d=2 -fps_mode passthrough \
@@ -78,7 +78,7 @@ impl Bench {
         ));
     }
 
-    /// Packets of a stream: ticks of 1 ms from the start of the file, and checksum; in the order of time.
+    /// The time in ms and the checksum of each packet of a stream, in the order of time.
     pub(crate) fn packets(&self, name: &str, stream: &str) -> Vec<(i64, String)> {
         let listing = self.ffmpeg(&format!("-i {name} -map 0:{stream} -c copy -f framecrc pipe:1"));
         let tick = listing.lines().find_map(|line| line.strip_prefix("#tb 0: ")).unwrap().split_once('/').unwrap();
@@ -92,6 +92,7 @@ impl Bench {
         packets
     }
 
+    /// The times of all video frames, in ms.
     pub(crate) fn times(&self, name: &str) -> Vec<i64> {
         self.packets(name, "V:0").into_iter().map(|(time, _)| time).collect()
     }
@@ -106,16 +107,16 @@ impl Bench {
         VideoReader::open(&Ffmpeg::locate().unwrap(), self.path(name)).unwrap().info().clone()
     }
 
-    /// The command fails with one line that names all of `words`, and changes no file.
+    /// Checks that the command fails with one line that contains all of `words`, and changes no file.
     pub(crate) fn refuses(&self, arguments: &[&str], words: &[&str]) {
         let before = self.files();
         let output = self.vidtok(arguments).assert().code(1).get_output().clone();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
-        assert!(said.starts_with("error: "), "{said}");
-        assert!(!said.contains("libtorch failed") && !said.contains("internal error"), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(printed.lines().count(), 1, "{arguments:?}: {printed}");
+        assert!(printed.starts_with("error: "), "{printed}");
+        assert!(!printed.contains("libtorch failed") && !printed.contains("internal error"), "{printed}");
         for word in words {
-            assert!(said.contains(word), "{arguments:?}: {said:?} does not say {word:?}");
+            assert!(printed.contains(word), "{arguments:?}: {printed:?} does not contain {word:?}");
         }
         assert_eq!(self.files(), before, "{arguments:?}");
     }

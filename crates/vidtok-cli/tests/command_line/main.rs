@@ -1,4 +1,4 @@
-//! The `vidtok` program from outside.
+//! The `vidtok` program as its users run it.
 
 #![allow(clippy::unwrap_used)] // a failure here is what the test is for
 
@@ -9,21 +9,21 @@ use vidtok_torch::{TensorFile, write_tensors};
 
 #[path = "../bench/mod.rs"]
 mod bench;
-mod picture;
+mod pixels;
 mod stops;
 mod videos;
 
 use bench::{Bench, FSQ, KL, random_video, repository, vidtok};
 
 #[test]
-fn info_counts_the_published_models_parameters() {
+fn info_counts_the_parameters_of_a_published_model() {
     let config = repository("configs/vidtok_kl_causal_488_4chn.toml");
     let output = vidtok(&["info", "--config", &config]).assert().success().get_output().clone();
     assert!(String::from_utf8(output.stdout).unwrap().contains("157,451,663"));
 }
 
 #[test]
-fn tensors_are_encoded_and_decoded_to_their_own_shape() {
+fn a_decoded_tensor_has_the_shape_of_the_input() {
     for (causality, quantizer, tensor) in
         [("v1.0", KL, "latent"), ("v1.1", FSQ, "indices"), ("noncausal", FSQ, "indices")]
     {
@@ -48,7 +48,7 @@ fn tensors_are_encoded_and_decoded_to_their_own_shape() {
 }
 
 #[test]
-fn a_converted_model_says_where_it_came_from_and_gives_the_same_numbers() {
+fn a_converted_model_records_its_origin_and_computes_the_same_latent() {
     let bench = Bench::new("v1.0", KL);
     bench.vidtok(&["convert", "model.safetensors", "half.safetensors", "--dtype", "f16"]).assert().success();
     let output = bench.vidtok(&["info", "--model", "half.safetensors"]).assert().success().get_output().clone();
@@ -62,7 +62,7 @@ fn a_converted_model_says_where_it_came_from_and_gives_the_same_numbers() {
 }
 
 #[test]
-fn training_leaves_a_model_a_log_and_pictures() {
+fn training_writes_a_model_a_log_and_images() {
     let bench = Bench::new("v1.0", KL);
     bench.vidtok(&["train", "--config", "tiny.toml"]).assert().success();
     let run = bench.path("runs/tiny_kl");
@@ -118,7 +118,7 @@ fn damaged_and_foreign_inputs_are_refused_in_one_line() {
 }
 
 #[test]
-fn encoded_clips_that_make_no_sense_are_refused_in_one_line() {
+fn invalid_encoded_clips_are_refused_in_one_line() {
     let bench = Bench::new("v1.0", FSQ);
     let int = |value: i64, shape: &[i64]| Tensor::full(shape, value, (Kind::Int, Device::Cpu));
     let wrong = [
@@ -139,7 +139,7 @@ fn encoded_clips_that_make_no_sense_are_refused_in_one_line() {
 }
 
 #[test]
-fn outputs_that_cannot_be_written_are_refused_before_the_work() {
+fn outputs_that_cannot_be_written_are_refused_before_any_work() {
     let bench = Bench::new("v1.0", KL);
     write_tensors(&bench.path("x.safetensors"), [("video", &random_video([1, 3, 3, 8, 8]))], []).unwrap();
     for command in ["encode", "reconstruct"] {
@@ -150,7 +150,7 @@ fn outputs_that_cannot_be_written_are_refused_before_the_work() {
 }
 
 #[test]
-fn a_tensor_becomes_a_video_of_the_rate_asked_for() {
+fn a_tensor_is_written_as_a_video_with_the_requested_rate() {
     let bench = Bench::new("v1.0", KL);
     write_tensors(&bench.path("x.safetensors"), [("video", &random_video([1, 3, 5, 16, 16]))], []).unwrap();
     let arguments = ["reconstruct", "--model", "model.safetensors", "--fps", "5", "x.safetensors", "y.mp4"];
@@ -160,7 +160,7 @@ fn a_tensor_becomes_a_video_of_the_rate_asked_for() {
 }
 
 #[test]
-fn wrong_configurations_are_refused_in_one_line() {
+fn invalid_configurations_are_refused_in_one_line() {
     let bench = Bench::new("v1.0", KL);
     let good = fs::read_to_string(bench.path("tiny.toml")).unwrap();
     fs::write(bench.path("unknown.toml"), good.replace("ch = 8", "ch = 8\nchannels = 8")).unwrap();
@@ -180,14 +180,14 @@ fn wrong_configurations_are_refused_in_one_line() {
 }
 
 #[test]
-fn wrong_usage_ends_with_status_two() {
+fn wrong_usage_exits_with_status_two() {
     for arguments in [&["encode"][..], &["encode", "--device", "gpu", "a", "b"], &["fly"], &["info"]] {
         vidtok(arguments).assert().code(2);
     }
 }
 
 #[test]
-fn pixels_of_another_range_are_refused_or_doubted_in_one_line() {
+fn pixels_outside_the_expected_range_are_refused_or_warned_about_in_one_line() {
     let bench = Bench::new("v1.0", KL);
     let unit = Tensor::rand([1, 3, 3, 8, 8], (Kind::Float, Device::Cpu));
     for (name, video) in [("unit", &unit), ("bytes", &(&unit * 255.0)), ("nan", &(&unit * f64::NAN))] {
@@ -197,14 +197,14 @@ fn pixels_of_another_range_are_refused_or_doubted_in_one_line() {
     bench.refuses(&["reconstruct", "--model", "model.safetensors", "bytes.safetensors", "z.safetensors"], &bytes);
     let nan = ["nan.safetensors", "found NaN or infinity"];
     bench.refuses(&["encode", "--model", "model.safetensors", "nan.safetensors", "z.safetensors"], &nan);
-    let mut doubted = bench.vidtok(&["encode", "--model", "model.safetensors", "unit.safetensors", "z.safetensors"]);
-    let said = String::from_utf8(doubted.assert().success().get_output().stderr.clone()).unwrap();
-    assert!(said.starts_with("warning: unit.safetensors: all values are in [0, 1]"), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    let mut warned = bench.vidtok(&["encode", "--model", "model.safetensors", "unit.safetensors", "z.safetensors"]);
+    let printed = String::from_utf8(warned.assert().success().get_output().stderr.clone()).unwrap();
+    assert!(printed.starts_with("warning: unit.safetensors: all values are in [0, 1]"), "{printed}");
+    assert_eq!(printed.lines().count(), 1, "{printed}");
 }
 
 #[test]
-fn wrapped_checkpoints_are_converted_and_a_nan_in_one_is_named() {
+fn wrapper_prefixes_are_removed_from_checkpoints_and_nan_parameters_are_named() {
     let bench = Bench::new("v1.0", KL);
     let tensors = TensorFile::open(&bench.path("model.safetensors")).unwrap().tensors().unwrap();
     let names: Vec<String> = tensors.keys().map(|key| format!("module._orig_mod.{key}")).collect();
@@ -216,16 +216,19 @@ fn wrapped_checkpoints_are_converted_and_a_nan_in_one_is_named() {
     write("wrapped.safetensors", &values);
     let convert = |file| ["convert", "--config", "tiny.toml", file, "out.safetensors"];
     let output = bench.vidtok(&convert("wrapped.safetensors")).assert().success().get_output().clone();
-    let said = String::from_utf8(output.stderr).unwrap();
-    let expected = format!("was left out of {} keys", names.len());
-    assert!(said.starts_with("wrapped.safetensors: \"module.\"") && said.contains(&expected), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    let expected = format!("from {} keys", names.len());
+    assert!(
+        printed.starts_with("wrapped.safetensors: removed the prefix \"module.\"") && printed.contains(&expected),
+        "{printed}"
+    );
     let converted = TensorFile::open(&bench.path("out.safetensors")).unwrap().tensors().unwrap();
     assert!(tensors.keys().eq(converted.keys()) && tensors.iter().all(|(key, value)| converted[key].equal(value)));
 
     fs::remove_file(bench.path("out.safetensors")).unwrap();
     let faulty = values[0] * f64::NAN;
     values[0] = &faulty;
-    // Without the wrappers, of which a line would be said.
+    // Without the prefixes, so that no line reports them.
     let named = tensors.keys().map(String::as_str).zip(values.iter().copied());
     write_tensors(&bench.path("nan.safetensors"), named, []).unwrap();
     let first = tensors.keys().next().unwrap();
@@ -233,7 +236,7 @@ fn wrapped_checkpoints_are_converted_and_a_nan_in_one_is_named() {
 }
 
 #[test]
-fn two_videos_and_two_folders_are_measured() {
+fn metrics_compare_two_videos_or_two_folders() {
     let bench = Bench::new("v1.0", KL);
     for folder in ["a", "b"] {
         fs::create_dir(bench.path(folder)).unwrap();
@@ -242,9 +245,9 @@ fn two_videos_and_two_folders_are_measured() {
     bench.video("small.mp4", 4, [8, 48], "25");
     bench.video("short.mp4", 19, [32, 48], "25");
     for pair in [["a/x.mp4", "b/x.mp4"], ["a", "b"]] {
-        let said = bench.vidtok(&["metrics", pair[0], pair[1], "--metrics", "psnr,ssim,seam"]).assert().success();
-        let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
-        let values: Vec<&str> = said.split_whitespace().collect();
+        let printed = bench.vidtok(&["metrics", pair[0], pair[1], "--metrics", "psnr,ssim,seam"]).assert().success();
+        let printed = String::from_utf8(printed.get_output().stdout.clone()).unwrap();
+        let values: Vec<&str> = printed.split_whitespace().collect();
         assert_eq!(values, ["PSNR", "80.000000", "SSIM", "1.000000", "Seam", "1.000000"]);
     }
     bench.refuses(&["metrics", "a/x.mp4", "short.mp4"], &["20 frames of 48x32", "19 frames of 48x32"]);
@@ -258,7 +261,7 @@ fn two_videos_and_two_folders_are_measured() {
 }
 
 #[test]
-fn a_model_is_evaluated_beside_baselines() {
+fn an_evaluation_compares_a_model_with_baselines_and_reports_unreadable_videos() {
     let bench = Bench::new("v1.0", FSQ);
     fs::create_dir(bench.path("data")).unwrap();
     bench.video("data/x.mp4", 20, [32, 48], "30");
@@ -266,25 +269,28 @@ fn a_model_is_evaluated_beside_baselines() {
         let fixed = ["evaluate", "--data", "data", "--height", "32", "--width", "32", "--metrics", "psnr,flicker,seam"];
         bench.vidtok(&[&fixed[..], more].concat())
     };
-    let said = evaluate(&["--model", "model.safetensors", "--compare", "jpeg:50"]).assert().success();
-    let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
-    assert!(said.contains("tiny_fsq") && said.contains("jpeg:50") && said.contains("codes in"), "{said}");
+    let printed = evaluate(&["--model", "model.safetensors", "--compare", "jpeg:50"]).assert().success();
+    let printed = String::from_utf8(printed.get_output().stdout.clone()).unwrap();
+    assert!(
+        printed.contains("tiny_fsq") && printed.contains("jpeg:50") && printed.contains("codes used in"),
+        "{printed}"
+    );
     for file in ["evaluation.json", "videos.csv", "report.html"] {
         assert!(bench.path("evaluation").join(file).is_file(), "{file}");
     }
     let json = fs::read_to_string(bench.path("evaluation/evaluation.json")).unwrap();
     assert!(json.contains("weights_sha256") && json.contains("\"window\": 17"));
-    // One that cannot be read, whose name would clear the screen.
+    // A video that cannot be read, whose name would clear the screen.
     fs::write(bench.path("data/bad\u{1b}[2J.mp4"), "no video").unwrap();
     let output =
         evaluate(&["--model", "model.safetensors", "--compare", "jpeg:50"]).assert().code(3).get_output().clone();
-    let [said, complained] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert!(
-        said.contains("only 1 of 2 videos were measured") && said.contains("not measured: bad\\u{1b}[2J.mp4: "),
-        "{said}"
+        stdout.contains("only 1 of 2 videos were measured") && stdout.contains("not measured: bad\\u{1b}[2J.mp4: "),
+        "{stdout}"
     );
-    assert!(complained.ends_with("warning: all numbers are of 1 videos, not of the 2 asked for\n"), "{complained}");
-    assert!(!said.contains('\u{1b}') && !complained.contains('\u{1b}'), "{complained}");
+    assert!(stderr.ends_with("warning: all results are for 1 of the 2 requested videos\n"), "{stderr}");
+    assert!(!stdout.contains('\u{1b}') && !stderr.contains('\u{1b}'), "{stderr}");
     let json = fs::read_to_string(bench.path("evaluation/evaluation.json")).unwrap();
     assert!(json.contains("\"asked\": 2") && json.contains("\"measured\": 1"), "{json}");
     for (more, word) in
@@ -296,8 +302,8 @@ fn a_model_is_evaluated_beside_baselines() {
     }
 }
 
-/// Puts what is no number into a weight of the decoder.
-fn spoil_decoder(bench: &Bench) {
+/// Sets a parameter of the decoder to NaN.
+fn put_nan_into_decoder(bench: &Bench) {
     let path = bench.path("model.safetensors");
     let file = TensorFile::open(&path).unwrap();
     let tensors = file.tensors().unwrap();
@@ -308,9 +314,9 @@ fn spoil_decoder(bench: &Bench) {
 }
 
 #[test]
-fn a_decoder_that_gives_no_numbers_fails_every_command_in_one_line_and_leaves_no_result() {
+fn a_decoder_that_returns_nan_fails_every_command_in_one_line_without_a_result() {
     let bench = Bench::new("v1.0", KL);
-    spoil_decoder(&bench);
+    put_nan_into_decoder(&bench);
     let model = ["--model", "model.safetensors"];
     fs::create_dir(bench.path("data")).unwrap();
     bench.video("data/x.mp4", 9, [16, 16], "30");
@@ -325,17 +331,17 @@ fn a_decoder_that_gives_no_numbers_fails_every_command_in_one_line_and_leaves_no
     let detokenize = ["--data", "tokens", "--out", "back"];
     for (command, arguments) in [("evaluate", &evaluate[..]), ("detokenize", &detokenize)] {
         let output = bench.vidtok(&[&[command], &model[..], arguments].concat()).assert().code(1).get_output().clone();
-        let said = String::from_utf8(output.stderr).unwrap();
-        // An evaluation names each video that it leaves out, and ends with an error if none is left.
-        let error = said.lines().find(|line| line.starts_with("error: "));
-        assert!(error.is_some_and(|line| line.contains(word)), "{command}: {said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        // An evaluation reports each video that it leaves out, and fails if none remains.
+        let error = printed.lines().find(|line| line.starts_with("error: "));
+        assert!(error.is_some_and(|line| line.contains(word)), "{command}: {printed}");
     }
     assert!(!bench.path("evaluation/evaluation.json").exists());
     assert_eq!(fs::read_dir(bench.path("back")).unwrap().count(), 0);
 }
 
 #[test]
-fn everything_goes_through_standard_input_and_output() {
+fn clips_pass_through_standard_input_and_output() {
     let bench = Bench::new("v1.0", FSQ);
     bench.uneven("in.mp4");
     let pipe = |arguments: &[&str], input: &str| {
@@ -352,8 +358,8 @@ fn everything_goes_through_standard_input_and_output() {
     let save = |name: &str, bytes: &[u8]| fs::write(bench.path(name), bytes).unwrap();
     let tensor = |name: &str, tensor: &str| TensorFile::open(&bench.path(name)).unwrap().tensor(tensor).unwrap();
 
-    let (encoded, said) = pipe(&["encode", "-", "-"], "in.mp4");
-    assert_eq!(said, "");
+    let (encoded, printed) = pipe(&["encode", "-", "-"], "in.mp4");
+    assert_eq!(printed, "");
     save("piped.safetensors", &encoded);
     file(&["encode", "in.mp4"], "z.safetensors");
     assert!(tensor("piped.safetensors", "indices").equal(&tensor("z.safetensors", "indices")));
@@ -363,8 +369,8 @@ fn everything_goes_through_standard_input_and_output() {
     file(&["decode", "z.safetensors"], "y.mkv");
     assert!(bench.frames("piped.mkv").equal(&bench.frames("y.mkv")));
 
-    let (reconstructed, said) = pipe(&["reconstruct", "-", "-"], "in.mp4");
-    assert!(said.starts_with("40 frames of 48x32, PSNR") && said.lines().count() == 1, "{said}");
+    let (reconstructed, printed) = pipe(&["reconstruct", "-", "-"], "in.mp4");
+    assert!(printed.starts_with("40 frames of 48x32, PSNR") && printed.lines().count() == 1, "{printed}");
     save("piped.mkv", &reconstructed);
     file(&["reconstruct", "in.mp4"], "r.mkv");
     assert!(bench.frames("piped.mkv").equal(&bench.frames("r.mkv")));
@@ -380,7 +386,7 @@ fn everything_goes_through_standard_input_and_output() {
 }
 
 #[test]
-fn what_is_wrong_with_standard_input_is_said_of_standard_input() {
+fn errors_about_standard_input_name_standard_input() {
     let bench = Bench::new("v1.0", KL);
     for (command, input, word) in [
         ("encode", "This is no video.\n", "cannot decode"),
@@ -389,8 +395,8 @@ fn what_is_wrong_with_standard_input_is_said_of_standard_input() {
     ] {
         let arguments = [command, "--model", "model.safetensors", "-", "-"];
         let output = bench.vidtok(&arguments).write_stdin(input).assert().code(1).get_output().clone();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.starts_with("error: standard input: ") && said.contains(word), "{said}");
-        assert!(said.lines().count() == 1 && !said.contains("/proc/") && output.stdout.is_empty(), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert!(printed.starts_with("error: standard input: ") && printed.contains(word), "{printed}");
+        assert!(printed.lines().count() == 1 && !printed.contains("/proc/") && output.stdout.is_empty(), "{printed}");
     }
 }

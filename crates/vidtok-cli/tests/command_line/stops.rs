@@ -1,4 +1,4 @@
-//! Commands that are ended from outside.
+//! Commands that are killed or stopped by signals.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use vidtok_torch::write_tensors;
 
 use crate::bench::{Bench, FSQ, KL, random_video};
 
-/// A program that answers as ffmpeg does, and otherwise does this.
+/// A program that reports ffmpeg's version and otherwise runs `script`, where `$real` is ffmpeg.
 fn false_ffmpeg(bench: &Bench, script: &str) -> PathBuf {
     let path = bench.path("ffmpeg.sh");
     let program = Ffmpeg::locate().unwrap().program().display().to_string();
@@ -24,7 +24,7 @@ fn false_ffmpeg(bench: &Bench, script: &str) -> PathBuf {
 }
 
 #[test]
-fn a_killed_decoder_ends_an_evaluation_without_results_and_the_same_command_goes_on() {
+fn a_killed_decoder_fails_an_evaluation_which_the_same_command_completes() {
     let bench = Bench::new("v1.0", FSQ);
     fs::create_dir(bench.path("data")).unwrap();
     for name in ["data/a.mp4", "data/b.mp4"] {
@@ -36,8 +36,8 @@ fn a_killed_decoder_ends_an_evaluation_without_results_and_the_same_command_goes
         bench.vidtok(&[&arguments[..], &["--height", "32", "--width", "32"]].concat())
     };
     let output = evaluate().env("VIDTOK_FFMPEG", ffmpeg).assert().code(1).get_output().clone();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("error: ") && said.contains("SIGKILL") && said.lines().count() == 1, "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(printed.starts_with("error: ") && printed.contains("SIGKILL") && printed.lines().count() == 1, "{printed}");
     assert!(!bench.path("evaluation/evaluation.json").exists());
     evaluate().assert().success();
     let json = fs::read_to_string(bench.path("evaluation/evaluation.json")).unwrap();
@@ -48,7 +48,7 @@ fn signal(name: &str, child: &Child) {
     assert!(std::process::Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
-/// Waits until something holds, which fails if it does not for long.
+/// Waits until `holds` returns true, for a minute at most.
 fn wait_until(holds: impl Fn() -> bool) {
     let begin = Instant::now();
     while !holds() {
@@ -58,23 +58,23 @@ fn wait_until(holds: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_signal_ends_commands_that_wait_for_ffmpeg_with_a_status_and_a_line_and_leaves_nothing() {
+fn a_signal_stops_commands_that_wait_for_ffmpeg_and_leaves_no_files() {
     let bench = Bench::new("v1.0", FSQ);
     fs::create_dir(bench.path("data")).unwrap();
     bench.video("data/a.mp4", 5, [32, 32], "30");
-    // Each stalls under a number of its own.
+    // It stalls, after it has written its process id.
     let ffmpeg = false_ffmpeg(&bench, "echo $$ > \"$STARTED\"; exec sleep 600");
     let model = ["--model", "model.safetensors"];
     let commands: [(&[&str], &str); 4] = [
-        (&["encode", model[0], model[1], "data/a.mp4", "z.safetensors"], "starts anew"),
-        (&["reconstruct", model[0], model[1], "data/a.mp4", "-"], "starts anew"),
-        (&["evaluate", "--compare", "identity", "--metrics", "psnr", "--data", "data"], "goes on"),
-        (&["tokenize", model[0], model[1], "--data", "data", "--out", "tokens"], "goes on"),
+        (&["encode", model[0], model[1], "data/a.mp4", "z.safetensors"], "start again"),
+        (&["reconstruct", model[0], model[1], "data/a.mp4", "-"], "start again"),
+        (&["evaluate", "--compare", "identity", "--metrics", "psnr", "--data", "data"], "to continue"),
+        (&["tokenize", model[0], model[1], "--data", "data", "--out", "tokens"], "to continue"),
     ];
     let before = bench.files();
-    for (place, (arguments, go_on)) in commands.into_iter().enumerate() {
-        let (name, status) = [("INT", 130), ("TERM", 143)][place % 2];
-        let started = bench.path(&format!("started{place}"));
+    for (index, (arguments, advice)) in commands.into_iter().enumerate() {
+        let (name, status) = [("INT", 130), ("TERM", 143)][index % 2];
+        let started = bench.path(&format!("started{index}"));
         let child = std::process::Command::new(env!("CARGO_BIN_EXE_vidtok"))
             .args(arguments)
             .current_dir(bench.folder.path())
@@ -88,10 +88,10 @@ fn a_signal_ends_commands_that_wait_for_ffmpeg_with_a_status_and_a_line_and_leav
         wait_until(|| stalled().is_some());
         signal(&format!("-{name}"), &child);
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
-        assert!(said.starts_with(&format!("stopped by SIG{name}; ")) && said.contains(go_on), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {printed}");
+        assert!(printed.starts_with(&format!("stopped by SIG{name}; ")) && printed.contains(advice), "{printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
         wait_until(|| !Path::new(&format!("/proc/{}", stalled().unwrap())).exists());
         fs::remove_file(started).unwrap();
     }
@@ -111,11 +111,11 @@ fn a_signal_ends_commands_that_wait_for_ffmpeg_with_a_status_and_a_line_and_leav
 }
 
 #[test]
-fn a_signal_ends_a_command_that_cannot_be_interrupted() {
+fn a_signal_stops_a_command_that_is_blocked() {
     let bench = Bench::new("v1.0", KL);
     fs::create_dir(bench.path("tmp")).unwrap();
     write_tensors(&bench.path("x.safetensors"), [("video", &random_video([1, 3, 9, 96, 96]))], []).unwrap();
-    // Nobody takes what it writes, which is more than a pipe holds.
+    // It blocks because nobody reads its output, which is larger than the pipe's buffer.
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_vidtok"))
         .args(["encode", "--model", "model.safetensors", "x.safetensors", "-"])
         .current_dir(bench.folder.path())
@@ -127,14 +127,17 @@ fn a_signal_ends_a_command_that_cannot_be_interrupted() {
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     signal("-TERM", &child);
     assert_eq!(child.wait().unwrap().code(), Some(143));
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert!(said.starts_with("stopped by SIGTERM; nothing was written") && said.lines().count() == 1, "{said}");
+    let mut printed = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert!(
+        printed.starts_with("stopped by SIGTERM; nothing was written") && printed.lines().count() == 1,
+        "{printed}"
+    );
     assert_eq!(fs::read_dir(bench.path("tmp")).unwrap().count(), 0);
 }
 
 #[test]
-fn a_closed_pipe_ends_the_work_in_one_line() {
+fn a_closed_pipe_is_an_error_in_one_line() {
     let bench = Bench::new("v1.0", KL);
     bench.video("in.mp4", 60, [48, 64], "25");
     bench.vidtok(&["encode", "--model", "model.safetensors", "in.mp4", "z.safetensors"]).assert().success();
@@ -148,14 +151,17 @@ fn a_closed_pipe_ends_the_work_in_one_line() {
             .unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
-        assert!(said.starts_with("error: standard output: ") && said.lines().count() == 1, "{command}: {said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command}: {printed}");
+        assert!(
+            printed.starts_with("error: standard output: ") && printed.lines().count() == 1,
+            "{command}: {printed}"
+        );
     }
 }
 
 #[test]
-fn a_killed_run_leaves_nothing_under_the_final_name() {
+fn a_killed_command_leaves_no_file_under_the_final_name() {
     let bench = Bench::new("v1.0", KL);
     bench.video("in.mp4", 200, [96, 128], "25");
     let before = bench.files();
@@ -166,7 +172,7 @@ fn a_killed_run_leaves_nothing_under_the_final_name() {
         .spawn()
         .unwrap();
     let partial = |name: &String| name.starts_with(".partial-");
-    // Empty until the encoder has written: then the work is in full swing.
+    // The file is empty until the encoder has written something.
     let writing = || {
         bench
             .files()
@@ -177,7 +183,7 @@ fn a_killed_run_leaves_nothing_under_the_final_name() {
     while !writing() && child.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+    assert!(child.try_wait().unwrap().is_none(), "it finished before it could be killed");
     child.kill().unwrap();
     child.wait().unwrap();
     let left: Vec<String> = bench.files().into_iter().filter(|name| !partial(name)).collect();

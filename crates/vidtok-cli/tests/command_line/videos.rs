@@ -1,4 +1,4 @@
-//! What the commands keep of videos, whatever kind they are.
+//! What the commands preserve of many kinds of video.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ fn videos_keep_their_frames_rate_and_size() {
 }
 
 #[test]
-fn size_rate_and_side_by_side_are_as_asked_for() {
+fn size_rate_and_side_by_side_are_as_requested() {
     let bench = Bench::new("v1.0", KL);
     bench.video("in.mp4", 20, [48, 64], "30");
     let wanted = ["--height", "24", "--width", "20", "--fps", "10", "--side-by-side"];
@@ -31,7 +31,7 @@ fn size_rate_and_side_by_side_are_as_asked_for() {
 }
 
 #[test]
-fn audio_and_uneven_times_stay_with_a_reconstruction() {
+fn a_reconstruction_keeps_sound_and_uneven_frame_times() {
     let bench = Bench::new("v1.1", KL);
     bench.uneven("in.mp4");
     let source = bench.times("in.mp4");
@@ -43,7 +43,7 @@ fn audio_and_uneven_times_stay_with_a_reconstruction() {
     reconstruct(&["in.mp4", "out.mp4"]);
     assert_eq!(bench.times("out.mp4"), source);
     assert_eq!(bench.packets("out.mp4", "a"), bench.packets("in.mp4", "a"));
-    // Every second frame at its time; the sound is untouched.
+    // Every second frame keeps its time, and the sound is unchanged.
     reconstruct(&["--fps", "10", "in.mp4", "half.mp4"]);
     assert_eq!(bench.times("half.mp4"), source.iter().copied().step_by(2).collect::<Vec<_>>());
     assert_eq!(bench.packets("half.mp4", "a"), bench.packets("in.mp4", "a"));
@@ -65,7 +65,7 @@ fn audio_and_uneven_times_stay_with_a_reconstruction() {
 }
 
 #[test]
-fn encoded_clips_and_token_datasets_play_back_at_their_own_pace() {
+fn encoded_clips_and_token_datasets_keep_their_frame_times() {
     let bench = Bench::new("v1.1", KL);
     fs::create_dir(bench.path("videos")).unwrap();
     bench.uneven("videos/in.mp4");
@@ -83,7 +83,7 @@ fn encoded_clips_and_token_datasets_play_back_at_their_own_pace() {
     run(&["decode", "--fps", "20"], &["z.safetensors", "out.mp4"]);
     assert_eq!(bench.times("out.mp4"), (0..40).map(|n| n * 50).collect::<Vec<_>>());
 
-    // Every second frame comes after 100 ms.
+    // Every second frame is shown after 100 ms.
     run(&["encode", "--fps", "10"], &[source, "z.safetensors"]);
     assert_eq!((metadata("vidtok.frame_times"), metadata("vidtok.fps")), (None, Some("10".to_owned())));
     assert_eq!(metadata("vidtok.frames"), Some("20".to_owned()));
@@ -93,7 +93,7 @@ fn encoded_clips_and_token_datasets_play_back_at_their_own_pace() {
 }
 
 #[test]
-fn turned_and_odd_sized_videos_are_reconstructed_as_they_are_shown() {
+fn rotated_and_odd_sized_videos_are_reconstructed_as_they_are_shown() {
     let bench = Bench::new("v1.0", KL);
     bench.video("plain.mp4", 6, [34, 50], "25");
     bench.ffmpeg("-display_rotation 90 -i plain.mp4 -c copy turned.mp4");
@@ -110,7 +110,7 @@ fn turned_and_odd_sized_videos_are_reconstructed_as_they_are_shown() {
 }
 
 #[test]
-fn a_folder_of_frames_is_an_input_wherever_a_video_is() {
+fn a_folder_of_frames_is_accepted_wherever_a_video_is() {
     let bench = Bench::new("v1.0", KL);
     fs::create_dir_all(bench.path("data/frames")).unwrap();
     bench.ffmpeg("-f lavfi -i testsrc2=s=48x32:r=10:d=0.9 -c:v ffv1 -pix_fmt gbrp video.mkv");
@@ -139,13 +139,13 @@ fn a_folder_of_frames_is_an_input_wherever_a_video_is() {
     for pair in
         [["data/frames", "video.mkv"], ["data/frames", "data/frames"], ["data", "data"], ["first.png", "first.png"]]
     {
-        let said = bench.vidtok(&[&metrics[..], &pair[..]].concat()).assert().success().get_output().clone();
-        assert!(String::from_utf8(said.stdout).unwrap().contains("80.000000"), "{pair:?}");
+        let printed = bench.vidtok(&[&metrics[..], &pair[..]].concat()).assert().success().get_output().clone();
+        assert!(String::from_utf8(printed.stdout).unwrap().contains("80.000000"), "{pair:?}");
     }
     let evaluate = ["evaluate", "--compare", "identity", "--data", "data", "--height", "32", "--width", "32"];
-    let said = bench.vidtok(&[&evaluate[..], &["--metrics", "psnr", "--no-players"]].concat()).assert().success();
-    let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
-    assert!(said.contains("left out: 1 file (.txt 1)") && said.contains("80.00"), "{said}");
+    let printed = bench.vidtok(&[&evaluate[..], &["--metrics", "psnr", "--no-players"]].concat()).assert().success();
+    let printed = String::from_utf8(printed.get_output().stdout.clone()).unwrap();
+    assert!(printed.contains("left out: 1 file (.txt 1)") && printed.contains("80.00"), "{printed}");
     fs::write(bench.path("data/frames/000004.png"), "no image").unwrap();
     bench.ffmpeg("-i video.mkv -vf scale=24:16 -frames:v 1 data/small.png");
     bench.refuses(

@@ -1,4 +1,4 @@
-//! A folder with a configuration of a tiny model and its training, and the program to run in it.
+//! A folder with the configuration of a tiny model and its training, in which the program runs.
 
 #![allow(clippy::unwrap_used, dead_code)] // a failure is what tests are for; not every test needs all of it
 
@@ -16,7 +16,7 @@ pub(crate) struct TrainingBench {
 }
 
 impl TrainingBench {
-    /// The tiny continuous model, with this in the place of its training.
+    /// The tiny continuous model, with `train` as its training configuration.
     pub(crate) fn new(train: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/tiny_kl.toml");
@@ -37,12 +37,12 @@ impl TrainingBench {
         command
     }
 
-    /// Runs to the end; gives what was said on both streams.
+    /// Runs to the end, and returns standard output and standard error.
     pub(crate) fn finish(&self, arguments: &[&str]) -> (String, String) {
         finished(&self.train(arguments).output().unwrap())
     }
 
-    /// Starts a run below `out`, and waits until it has this file.
+    /// Starts a run in `out`, and waits until `file` exists in its folder.
     pub(crate) fn start(&self, out: &str, arguments: &[&str], file: &str) -> Child {
         let mut child = self.train(&[&["--config", "tiny.toml", "--out", out], arguments].concat()).spawn().unwrap();
         let file = self.path(out).join("tiny_kl").join(file);
@@ -51,24 +51,24 @@ impl TrainingBench {
     }
 }
 
-/// Waits until something holds of a run, which must not end before.
+/// Waits until `holds` returns true; the run must not end before that.
 pub(crate) fn wait_until(child: &mut Child, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
         let has_ended = child.try_wait().unwrap().is_some() && !holds();
         if has_ended || start.elapsed() > Duration::from_secs(120) {
             child.kill().unwrap();
-            let mut complained = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut complained).unwrap();
-            panic!("the run has ended, or does not go on: {complained}");
+            let mut stderr = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+            panic!("the run has ended, or makes no progress: {stderr}");
         }
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// What a successful run has said on both streams.
+/// Standard output and standard error of a successful run.
 pub(crate) fn finished(output: &Output) -> (String, String) {
-    let [said, complained] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    assert!(output.status.success(), "{complained}");
-    (said, complained)
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{stderr}");
+    (stdout, stderr)
 }

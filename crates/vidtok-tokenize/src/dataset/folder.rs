@@ -1,12 +1,12 @@
-//! Where everything stands in the folder of a dataset.
+//! The paths of a dataset's files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use vidtok_core::Claim;
 
-use crate::dataset::ShardFormat;
 use crate::error::TokenizeError;
+use crate::storage::latent::ShardFormat;
 
 /// The folder of a dataset.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ impl Folder {
         Self { root: root.to_owned() }
     }
 
-    /// Makes what is missing of it.
+    /// Creates the folders that do not exist yet.
     pub(crate) fn create(root: &Path) -> Result<Self, TokenizeError> {
         let folder = Self::at(root);
         for part in ["claims", "parts", "shards", "statistics"] {
@@ -29,7 +29,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Waits until nobody else changes what all share: the settings, the list of videos and the manifest.
+    /// Waits for the lock on the files that all workers share: the settings, the lists of videos and the manifest.
     pub(crate) fn lock(&self) -> Result<Claim, TokenizeError> {
         let path = self.root.join("claims/dataset.lock");
         Claim::wait(&path).map_err(TokenizeError::file(path))
@@ -63,12 +63,17 @@ impl Folder {
         self.root.join(format!("claims/shard-{shard:06}.lock"))
     }
 
-    /// What is done of a shard that is in work.
+    /// The folder of finished videos of a shard that is not finished.
     pub(crate) fn parts(&self, shard: usize) -> PathBuf {
         self.root.join(format!("parts/shard-{shard:06}"))
     }
 
-    /// A shard's file, relative to the folder.
+    /// The folder of finished shards.
+    pub(crate) fn shards(&self) -> PathBuf {
+        self.root.join("shards")
+    }
+
+    /// The path of a shard's file relative to the folder.
     pub(crate) fn shard_name(shard: usize, format: ShardFormat) -> String {
         format!("shards/shard-{shard:06}.{}", format.extension())
     }
@@ -77,7 +82,7 @@ impl Folder {
         self.root.join(Self::shard_name(shard, format))
     }
 
-    /// A shard is finished when this file is there.
+    /// The statistics of a shard. The shard is finished when this file exists.
     pub(crate) fn statistics(&self, shard: usize) -> PathBuf {
         self.root.join(format!("statistics/shard-{shard:06}.safetensors"))
     }

@@ -1,4 +1,4 @@
-//! What is done of a shard in work: a file a video, from which a run that was stopped goes on.
+//! The finished videos of an unfinished shard, one file each, from which a stopped run continues.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -8,37 +8,39 @@ use tch::{Device, Kind, Tensor};
 use tempfile::TempPath;
 use vidtok_core::{Quantized, temporary_beside, write_atomically};
 
-use crate::dataset::entry::VideoEntry;
-use crate::dataset::{Dataset, Latent, TensorLayout, to_json};
+use crate::dataset::settings::Dataset;
 use crate::error::TokenizeError;
-use crate::run::work_list::SkippedVideo;
-use crate::shard::packing::Packer;
+use crate::json;
+use crate::run::skipped::SkippedVideo;
 use crate::shard::safetensors::header;
+use crate::storage::entry::VideoEntry;
+use crate::storage::latent::{Latent, TensorLayout};
+use crate::storage::packing::Packer;
 
-/// Where the video at a place of a shard is kept once it is done.
-pub(crate) fn done(folder: &Path, place: usize) -> PathBuf {
-    folder.join(format!("{place:06}.safetensors"))
+/// The file of the shard's video at `index`, which exists once the video is finished.
+pub(super) fn tokens_path(folder: &Path, index: usize) -> PathBuf {
+    folder.join(format!("{index:06}.safetensors"))
 }
 
-/// Where it is said why a video is left out.
-fn skipped(folder: &Path, place: usize) -> PathBuf {
-    folder.join(format!("{place:06}.skipped.json"))
+/// The file that states why the video at `index` is skipped.
+fn skipped_path(folder: &Path, index: usize) -> PathBuf {
+    folder.join(format!("{index:06}.skipped.json"))
 }
 
-/// Whether nothing is left to do for the video at a place.
-pub(crate) fn is_done(folder: &Path, place: usize) -> bool {
-    done(folder, place).exists() || skipped(folder, place).exists()
+/// Whether the video at `index` is finished or skipped.
+pub(super) fn is_finished(folder: &Path, index: usize) -> bool {
+    tokens_path(folder, index).exists() || skipped_path(folder, index).exists()
 }
 
-/// Leaves a video out of its shard, for good.
-pub(crate) fn skip(folder: &Path, place: usize, video: &SkippedVideo) -> Result<(), TokenizeError> {
-    let (path, text) = (skipped(folder, place), to_json(video)?);
+/// Records that the video at `index` is skipped.
+pub(super) fn skip(folder: &Path, index: usize, video: &SkippedVideo) -> Result<(), TokenizeError> {
+    let (path, text) = (skipped_path(folder, index), json::pretty(video)?);
     write_atomically(&path, |temporary| fs::write(temporary, &text)).map_err(TokenizeError::file(path))
 }
 
-/// Why the video at a place was left out, if it was.
-pub(crate) fn read_skipped(folder: &Path, place: usize) -> Result<Option<SkippedVideo>, TokenizeError> {
-    let path = skipped(folder, place);
+/// The record of the video at `index` if it is skipped.
+pub(super) fn read_skipped(folder: &Path, index: usize) -> Result<Option<SkippedVideo>, TokenizeError> {
+    let path = skipped_path(folder, index);
     if !path.exists() {
         return Ok(None);
     }
@@ -46,24 +48,25 @@ pub(crate) fn read_skipped(folder: &Path, place: usize) -> Result<Option<Skipped
     serde_json::from_slice(&text).map(Some).map_err(|error| TokenizeError::damaged(&path, error))
 }
 
-/// A video's tokens on their way into a file. Memory does not grow with the video: each chunk goes to its place at once.
+/// Writes the tokens of one video. Each chunk is written at once, so that memory does not grow with the video.
 #[derive(Debug)]
-pub(crate) struct PartWriter {
+pub(super) struct PartWriter {
     path: PathBuf,
     temporary: TempPath,
     file: File,
     latent: Latent,
     tokens: [i64; 3],
-    /// Where each tensor begins.
+    /// The offset of each tensor in the file.
     starts: Vec<u64>,
     packer: Packer,
+    /// Bytes of packed indices that were written.
     packed: u64,
     /// Latent frames that were written.
     frames: i64,
 }
 
 impl PartWriter {
-    pub(crate) fn create(path: PathBuf, dataset: &Dataset, entry: &VideoEntry) -> Result<Self, TokenizeError> {
+    pub(super) fn create(path: PathBuf, dataset: &Dataset, entry: &VideoEntry) -> Result<Self, TokenizeError> {
         let header = header(dataset, std::slice::from_ref(entry))?;
         let temporary = temporary_beside(&path).map_err(TokenizeError::file(&path))?;
         let open = || {
@@ -72,15 +75,15 @@ impl PartWriter {
             Ok(file)
         };
         let file = open().map_err(TokenizeError::file(&path))?;
-        let place = |next: &mut u64, layout: &TensorLayout| Some(std::mem::replace(next, *next + layout.bytes()));
-        let starts = dataset.latent.layouts(entry.tokens).iter().scan(header.len() as u64, place).collect();
+        let advance = |next: &mut u64, layout: &TensorLayout| Some(std::mem::replace(next, *next + layout.bytes()));
+        let starts = dataset.latent.layouts(entry.tokens).iter().scan(header.len() as u64, advance).collect();
         let packer = Packer::new(dataset.latent.bits().unwrap_or(1));
         let (latent, tokens) = (dataset.latent, entry.tokens);
         Ok(Self { path, temporary, file, latent, tokens, starts, packer, packed: 0, frames: 0 })
     }
 
-    /// Appends latent frames.
-    pub(crate) fn push(&mut self, quantized: &Quantized) -> Result<(), TokenizeError> {
+    /// Appends the latent frames of a chunk.
+    pub(super) fn push(&mut self, quantized: &Quantized) -> Result<(), TokenizeError> {
         let [t, h, w] = self.tokens;
         let count = quantized.latent.size()[2];
         if count > t - self.frames {
@@ -95,7 +98,7 @@ impl PartWriter {
                 self.packed += packed.len() as u64;
             }
             (Latent::Moments { channels, dtype }, _, Some(logvar)) => {
-                for (place, tensor) in [&quantized.latent, logvar].into_iter().enumerate() {
+                for (index, tensor) in [&quantized.latent, logvar].into_iter().enumerate() {
                     let tensor = tensor.to_kind(dtype.kind());
                     if tensor.isfinite().all().to_kind(Kind::Int64).int64_value(&[]) == 0 {
                         return Err(vidtok::Error::NotFinite.into());
@@ -105,7 +108,7 @@ impl PartWriter {
                     let length = (count.unsigned_abs() * frame) as usize;
                     for (channel, bytes) in (0..channels).zip(bytes.chunks(length.max(1))) {
                         let first = (channel * t + self.frames).unsigned_abs() * frame;
-                        self.write(self.starts[place] + first, bytes)?;
+                        self.write(self.starts[index] + first, bytes)?;
                     }
                 }
             }
@@ -115,8 +118,8 @@ impl PartWriter {
         Ok(())
     }
 
-    /// Gives the file its name: the video is done.
-    pub(crate) fn commit(self) -> Result<(), TokenizeError> {
+    /// Gives the file its final name, which marks the video as finished.
+    pub(super) fn commit(self) -> Result<(), TokenizeError> {
         if self.frames != self.tokens[0] {
             return Err(self.wrong(self.frames));
         }
@@ -136,7 +139,7 @@ impl PartWriter {
     }
 }
 
-/// The numbers of a tensor, as they stand in memory.
+/// The bytes of a tensor in memory order.
 fn bytes(tensor: &Tensor) -> Vec<u8> {
     let tensor = tensor.to_device(Device::Cpu).contiguous();
     let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];

@@ -1,4 +1,4 @@
-//! A folder with videos, and small models to tokenize them with.
+//! A folder with videos, and small models that tokenize them.
 
 #![allow(clippy::unwrap_used, dead_code)] // a failure is what tests are for; not every test needs all of it
 
@@ -21,7 +21,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// With videos of several sizes and lengths in `videos`, some in a folder of it.
+    /// Videos of several sizes and lengths in `videos`, some in a subfolder.
     pub(crate) fn new() -> Self {
         let bench = Self { folder: tempfile::tempdir().unwrap() };
         fs::create_dir_all(bench.path("videos/more")).unwrap();
@@ -40,13 +40,13 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    /// Writes a lossless video of a made-up scene, another one for each number of frames.
+    /// Writes a lossless video of a generated scene, a different one for each number of frames.
     pub(crate) fn video(&self, name: &str, frames: usize, size: [i64; 2]) {
         let times: Vec<f64> = (0..frames).map(|i| i as f64 / 10.0).collect();
         self.write(name, &Scene::new(frames as u64).frames(&times, size), VideoQuality::Lossless);
     }
 
-    /// Writes a video of frames uint8 `[t, h, w, 3]`, ten a second.
+    /// Writes a video of frames uint8 `[t, h, w, 3]` at 10 fps.
     pub(crate) fn write(&self, name: &str, frames: &Tensor, quality: VideoQuality) {
         let (size, rate) = ([frames.size()[1], frames.size()[2]], FrameRate::new(10, 1).unwrap());
         let ffmpeg = Ffmpeg::locate().unwrap();
@@ -67,7 +67,7 @@ impl Bench {
             decoders: 2,
             retry: false,
             rank: 0,
-            workers: 1,
+            world_size: 1,
             stop: std::sync::Arc::default(),
         }
     }
@@ -80,7 +80,7 @@ pub(crate) fn model(config: &str, causality: &str) -> Tokenizer {
     Tokenizer::init(Config::load(&path, &overrides).unwrap(), 0, Device::Cpu).unwrap()
 }
 
-/// Tokenizes; gives the videos that were skipped, with the reasons.
+/// Tokenizes, and returns the summary and the reason for each skipped video.
 pub(crate) fn run(
     tokenizer: &Tokenizer,
     options: &TokenizeOptions,
@@ -94,14 +94,14 @@ pub(crate) fn run(
     Ok((summary, skipped))
 }
 
-/// All videos of a dataset with their tensors as the files hold them: int32 `[t, h, w]`, or float `[z, t, h, w]`.
+/// All videos of a dataset with their tensors: int32 `[t, h, w]`, or floats `[z, t, h, w]`.
 pub(crate) fn contents(folder: &Path) -> Vec<(VideoEntry, BTreeMap<&'static str, Tensor>)> {
     let dataset = Dataset::open(folder).unwrap();
     let mut all = Vec::new();
     for path in shards(folder, &dataset).unwrap() {
         let shard = Shard::open(&path, dataset.latent).unwrap();
-        for (place, entry) in shard.videos().enumerate() {
-            let tensors = match shard.tokens(place, 0, entry.tokens[0]).unwrap() {
+        for (index, entry) in shard.videos().enumerate() {
+            let tensors = match shard.tokens(index, 0, entry.tokens[0]).unwrap() {
                 Tokens::Indices(indices) => vec![("indices", indices)],
                 Tokens::Moments { mean, logvar } => vec![("mean", mean), ("logvar", logvar)],
             };
@@ -112,7 +112,7 @@ pub(crate) fn contents(folder: &Path) -> Vec<(VideoEntry, BTreeMap<&'static str,
     all
 }
 
-/// Bytes of all files below a folder, by their paths in it.
+/// The bytes of all files in a folder and its subfolders, by relative path.
 pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];

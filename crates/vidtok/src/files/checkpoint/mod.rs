@@ -295,7 +295,7 @@ mod tests {
     fn a_hostile_file_is_refused_by_name() {
         let message = read_checkpoint(&file("hostile.ckpt")).unwrap_err().to_string();
         assert!(message.ends_with(
-            "hostile.ckpt: record hostile/data.pkl: it calls posix.system, which makes no plain data (nothing was \
+            "hostile.ckpt: record hostile/data.pkl: calls posix.system, which is not allowed (nothing was \
              executed), at byte 106"
         ));
     }

@@ -1,4 +1,4 @@
-//! What a finished dataset holds, in `manifest.json`: where it comes from, its shards, its size and its statistics.
+//! The summary of a finished dataset, in `manifest.json`: its settings, shards, size and statistics.
 
 use std::fs;
 use std::path::Path;
@@ -7,98 +7,100 @@ use serde::{Deserialize, Serialize};
 use vidtok_core::{Quantizer, write_atomically};
 
 use crate::dataset::folder::Folder;
-use crate::dataset::statistics::{LatentSums, Statistics, Totals, write_histogram};
-use crate::dataset::{Dataset, Latent, to_json};
+use crate::dataset::settings::Dataset;
 use crate::error::TokenizeError;
-use crate::run::work_list::WorkList;
+use crate::json;
+use crate::storage::latent::Latent;
+use crate::summary::statistics::{LatentSums, Statistics, Totals, write_histogram};
 
-/// A finished dataset.
+/// The summary of a finished dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The settings.
     pub dataset: Dataset,
-    /// What is counted of all videos.
+    /// Counts and sums over all videos.
     pub totals: Totals,
-    /// Latent positions for each second of video.
+    /// Latent positions per second of video.
     pub tokens_per_second: f64,
-    /// Bits of the tokens' tensors for each pixel of the frames that were tokenized.
+    /// Bits of the stored tensors per pixel of the tokenized frames.
     pub bits_per_pixel: f64,
-    /// Bits of the videos' files, with their sound, for each pixel of their own frames: what their codecs need.
+    /// Bits of the video files, including sound, per pixel of their own frames.
     pub source_bits_per_pixel: f64,
-    /// Bytes of the tokens' tensors for each byte of the videos' files.
+    /// Bytes of the stored tensors per byte of the video files.
     pub bytes_per_source_byte: f64,
-    /// The latent that the decoder reads, channel by channel.
+    /// Mean and standard deviation of the decoder's input.
     pub latent: LatentSummary,
-    /// Only for indices.
+    /// The use of the codebook; `None` for moments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codes: Option<CodesSummary>,
-    /// All shards in order; those without a readable video have no file.
+    /// All shards in order. A shard without a readable video has no file.
     pub shards: Vec<ShardSummary>,
 }
 
-/// Mean and standard deviation of each channel over all positions: of the stored means, or of the codes.
+/// Mean and standard deviation of each channel over all positions, of the stored means or of the codes' latents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LatentSummary {
-    /// The means.
+    /// The mean of each channel.
     pub mean: Vec<f64>,
-    /// The standard deviations.
+    /// The standard deviation of each channel.
     pub std: Vec<f64>,
 }
 
-/// How the codebook is used.
+/// The use of the codebook.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CodesSummary {
-    /// Number of codes.
+    /// The size of the codebook.
     pub size: i64,
-    /// Different codes that came.
+    /// The number of distinct codes in the dataset.
     pub used: usize,
     /// The entropy of the codes in bits.
     pub entropy_bits: f64,
-    /// 2 to the power of that: so many codes that come equally often would have this entropy.
+    /// 2 to the power of the entropy: the number of equally frequent codes with the same entropy.
     pub perplexity: f64,
-    /// How often each came, in the folder: `codes` int32 `[n]` and `counts` int64 `[n]`.
+    /// The file with the count of each code, relative to the folder: `codes` int32 `[n]` and `counts` int64 `[n]`.
     pub histogram: String,
 }
 
-/// A shard.
+/// The file and the size of a shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShardSummary {
-    /// Its file in the folder; `None` if it has no videos.
+    /// The file, relative to the folder; `None` if the shard has no videos.
     pub file: Option<String>,
-    /// Videos in it.
+    /// The number of videos.
     pub videos: u64,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub bytes: u64,
 }
 
 impl Manifest {
-    /// The manifest in a folder.
+    /// Reads the manifest of the dataset in `folder`.
     ///
     /// # Errors
-    /// If there is none, as before all shards are finished.
-    pub fn open(folder: &Path) -> Result<Self, TokenizeError> {
-        let path = Folder::at(folder).manifest();
+    /// If the folder has no manifest, as is the case until all shards are finished, or a damaged one.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, TokenizeError> {
+        let path = Folder::at(folder.as_ref()).manifest();
         let text = fs::read(&path).map_err(TokenizeError::file(&path))?;
         serde_json::from_slice(&text).map_err(|error| TokenizeError::damaged(&path, error))
     }
 
-    /// Adds up the statistics of all shards, which must be finished, and writes the result. The folder's lock must be
-    /// held.
+    /// Adds up the statistics of all shards and writes the manifest.
+    ///
+    /// The shards must be finished, and the caller must hold the folder's lock.
     pub(crate) fn write(
         folder: &Folder,
         dataset: &Dataset,
-        list: &WorkList,
+        all_shards: &[usize],
         quantizer: &dyn Quantizer,
     ) -> Result<Self, TokenizeError> {
-        if let Some(written) = Self::open(folder.root()).ok().filter(|known| known.shards.len() == list.shards.len()) {
+        if let Some(written) = Self::open(folder.root()).ok().filter(|known| known.shards.len() == all_shards.len()) {
             return Ok(written);
         }
         let mut all = Statistics::default();
-        let mut shards = Vec::with_capacity(list.shards.len());
-        for listed in &list.shards {
-            let one = Statistics::read(&folder.statistics(listed.shard))?;
+        let mut shards = Vec::with_capacity(all_shards.len());
+        for &shard in all_shards {
+            let one = Statistics::read(&folder.statistics(shard))?;
             let Totals { videos, shard_bytes, .. } = one.totals;
-            let file = (videos > 0).then(|| Folder::shard_name(listed.shard, dataset.shards));
+            let file = (videos > 0).then(|| Folder::shard_name(shard, dataset.shards));
             shards.push(ShardSummary { file, videos, bytes: shard_bytes });
             all.merge(&one);
         }
@@ -115,7 +117,7 @@ impl Manifest {
             }
         };
         let (mean, std) = latent.mean_and_std();
-        // Of nothing all is 0.
+        // In an empty dataset, all ratios are 0.
         let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
         let manifest = Self {
             dataset: dataset.clone(),
@@ -128,7 +130,7 @@ impl Manifest {
             totals,
             shards,
         };
-        let (path, text) = (folder.manifest(), to_json(&manifest)?);
+        let (path, text) = (folder.manifest(), json::pretty(&manifest)?);
         write_atomically(&path, |temporary| fs::write(temporary, &text)).map_err(TokenizeError::file(path))?;
         Ok(manifest)
     }

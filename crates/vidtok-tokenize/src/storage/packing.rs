@@ -1,42 +1,43 @@
-//! Codebook indices in no more bits than they need.
+//! Codebook indices in as few bits as they need.
 //!
-//! Index i of width k takes the bits i*k to i*k + k - 1 of the stream; bit n of the stream is bit n % 8 of byte n / 8,
-//! counted from the lowest, and the lowest bit of an index comes first. The last byte is filled up with zeros. This is
-//! numpy's `packbits(..., bitorder="little")`.
+//! Index i of width k takes the bits i*k to i*k + k - 1 of the stream, its lowest bit first. Bit n of the stream is bit
+//! n % 8 of byte n / 8, counted from the lowest. The last byte is padded with zeros. This is NumPy's `packbits(...,
+//! bitorder="little")`.
 
 /// The widest index, in bits: indices are below 2^31.
-const WIDEST: u32 = 31;
+const MAX_BITS: u32 = 31;
 
-/// Bits that an index of a codebook of so many codes takes, from 1 to 31.
+/// The bits per index of a codebook with this many codes, from 1 to 31.
 #[must_use]
 pub fn bits_per_index(codes: i64) -> u32 {
     let largest = (codes - 1).max(1).unsigned_abs();
-    (u64::BITS - largest.leading_zeros()).clamp(1, WIDEST)
+    (u64::BITS - largest.leading_zeros()).clamp(1, MAX_BITS)
 }
 
-/// Bytes that this many indices of `bits` bits take; where these cannot be counted, more than any file has.
+/// The bytes that this many indices of `bits` bits take; on overflow, a number that is larger than any file.
 #[must_use]
 pub fn packed_bytes(count: u64, bits: u32) -> u64 {
     count.saturating_mul(bits.into()).div_ceil(8)
 }
 
-/// Packs indices that come piece by piece.
+/// Packs a stream of indices.
 #[derive(Clone, Debug)]
 pub struct Packer {
     bits: u32,
-    /// Bits that fill no byte yet.
+    /// Bits that do not fill a byte yet.
     pending: u64,
+    /// The number of those bits.
     filled: u32,
 }
 
 impl Packer {
-    /// For indices of `bits` bits, from 1 to 31.
+    /// A packer for indices of `bits` bits, from 1 to 31.
     #[must_use]
     pub fn new(bits: u32) -> Self {
-        Self { bits: bits.clamp(1, WIDEST), pending: 0, filled: 0 }
+        Self { bits: bits.clamp(1, MAX_BITS), pending: 0, filled: 0 }
     }
 
-    /// The bytes that are full after these indices. Bits above the width are dropped.
+    /// Appends indices, and returns the bytes that are now complete. Bits of an index above the width are dropped.
     #[must_use]
     pub fn push(&mut self, indices: impl IntoIterator<Item = u32>) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -53,18 +54,18 @@ impl Packer {
         bytes
     }
 
-    /// The last byte, if one is not full.
+    /// Returns the last byte, padded with zeros, if there are bits that do not fill one.
     #[must_use]
     pub fn finish(self) -> Option<u8> {
         (self.filled > 0).then_some((self.pending & 0xff) as u8)
     }
 }
 
-/// `count` indices of `bits` bits (1 to 31), of which the first begins at bit `start` of `bytes`. What lies behind the
-/// end is 0.
+/// Unpacks `count` indices of `bits` bits (1 to 31), the first of which begins at bit `start` of `bytes`. Bits past the
+/// end are 0.
 #[must_use]
 pub fn unpack(bytes: &[u8], bits: u32, start: u64, count: usize) -> Vec<u32> {
-    let bits = bits.clamp(1, WIDEST);
+    let bits = bits.clamp(1, MAX_BITS);
     let mut source = bytes.iter().skip((start / 8) as usize);
     let mut next = || u64::from(source.next().copied().unwrap_or(0));
     let skipped = (start % 8) as u32;
@@ -87,7 +88,7 @@ pub fn unpack(bytes: &[u8], bits: u32, start: u64, count: usize) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    /// Indices that look random, all below 2^bits, the largest and the smallest among them.
+    /// Pseudorandom indices below 2^bits, including the largest and the smallest.
     fn indices(bits: u32, count: usize) -> Vec<u32> {
         let mut state = u64::from(bits);
         let mut next = || {
@@ -101,22 +102,22 @@ mod tests {
         all
     }
 
-    fn pack(indices: &[u32], bits: u32, piece: usize) -> Vec<u8> {
+    fn pack(indices: &[u32], bits: u32, chunk: usize) -> Vec<u8> {
         let mut packer = Packer::new(bits);
         let mut bytes: Vec<u8> =
-            indices.chunks(piece.max(1)).flat_map(|piece| packer.push(piece.iter().copied())).collect();
+            indices.chunks(chunk.max(1)).flat_map(|chunk| packer.push(chunk.iter().copied())).collect();
         bytes.extend(packer.finish());
         bytes
     }
 
     #[test]
-    fn indices_of_any_width_come_back_from_any_place_whatever_the_pieces() {
+    fn indices_packed_in_any_chunks_are_unpacked_from_any_start() {
         for bits in 1..=31 {
             for count in [0, 1, 2, 7, 8, 9, 64, 133] {
                 let indices = indices(bits, count);
                 let bytes = pack(&indices, bits, 1000);
                 assert_eq!(bytes.len() as u64, packed_bytes(count as u64, bits));
-                assert!([1, 3, 10].iter().all(|&piece| pack(&indices, bits, piece) == bytes), "{bits} {count}");
+                assert!([1, 3, 10].iter().all(|&chunk| pack(&indices, bits, chunk) == bytes), "{bits} {count}");
                 for start in [0, 1, 5, count / 2] {
                     let rest = indices.get(start..).unwrap_or_default();
                     let found = unpack(&bytes, bits, start as u64 * u64::from(bits), rest.len());
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn widths_are_those_of_the_largest_index() {
+    fn the_width_is_that_of_the_largest_index() {
         let widths = [(2, 1), (3, 2), (4, 2), (4096, 12), (4097, 13), (32_768, 15), (262_144, 18), (i64::MAX, 31)];
         for (codes, bits) in widths {
             assert_eq!(bits_per_index(codes), bits, "{codes}");

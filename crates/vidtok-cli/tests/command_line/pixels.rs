@@ -1,57 +1,57 @@
-//! What becomes of the shape, the colours and the size of pictures.
+//! The shape and colours of pixels and the size of frames, through the commands.
 
 use tch::{Device, Kind, Tensor};
 use vidtok_torch::write_tensors;
 
 use super::bench::{Bench, FSQ};
 
-/// What the command says on standard error.
-fn said(bench: &Bench, arguments: &[&str]) -> String {
+/// Standard error of a successful command.
+fn stderr(bench: &Bench, arguments: &[&str]) -> String {
     String::from_utf8(bench.vidtok(arguments).assert().success().get_output().stderr.clone()).unwrap()
 }
 
-/// The shape of pixels and the size, after rotation.
-fn picture(bench: &Bench, name: &str) -> [String; 2] {
+/// The pixel aspect ratio and the size of a video, after rotation.
+fn aspect_and_size(bench: &Bench, name: &str) -> [String; 2] {
     let listing = bench.ffmpeg(&format!("-i {name} -map 0:V:0 -frames:v 1 -f framecrc pipe:1"));
     ["#sar 0: ", "#dimensions 0: "].map(|key| listing.lines().find_map(|line| line.strip_prefix(key)).unwrap().into())
 }
 
 #[test]
-fn pixels_keep_their_shape_through_all_commands() {
+fn pixels_keep_their_aspect_ratio_through_all_commands() {
     let bench = Bench::new("v1.1", FSQ);
     bench.ffmpeg("-f lavfi -i testsrc=s=32x24:r=25:d=0.2 -vf setsar=16/11 wide.mp4");
     bench.ffmpeg("-display_rotation 90 -i wide.mp4 -c copy turned.mp4");
     let model = ["--model", "model.safetensors", "--threads", "1"];
-    let run = |arguments: &[&str]| said(&bench, &[&arguments[..1], &model, &arguments[1..]].concat());
+    let run = |arguments: &[&str]| stderr(&bench, &[&arguments[..1], &model, &arguments[1..]].concat());
     for (input, shape, size) in [("wide.mp4", "16/11", "32x24"), ("turned.mp4", "11/16", "24x32")] {
         run(&["reconstruct", input, "a.mp4"]);
-        assert_eq!(picture(&bench, "a.mp4"), [shape, size]);
+        assert_eq!(aspect_and_size(&bench, "a.mp4"), [shape, size]);
         run(&["encode", input, "a.safetensors"]);
         run(&["decode", "a.safetensors", "b.mp4"]);
-        assert_eq!(picture(&bench, "b.mp4"), [shape, size]);
+        assert_eq!(aspect_and_size(&bench, "b.mp4"), [shape, size]);
     }
-    // Cutting and resizing both sides alike change no pixel's shape.
+    // Cropping, and resizing both sides by the same factor, keep the aspect ratio.
     run(&["reconstruct", "--height", "16", "--width", "16", "wide.mp4", "c.mp4"]);
-    assert_eq!(picture(&bench, "c.mp4"), ["16/11", "16x16"]);
+    assert_eq!(aspect_and_size(&bench, "c.mp4"), ["16/11", "16x16"]);
 }
 
 #[test]
-fn odd_sizes_are_told_in_one_line_and_made_even_on_request() {
+fn odd_sizes_are_reported_in_one_line_and_made_even_on_request() {
     let bench = Bench::new("v1.1", FSQ);
     bench.video("in.mkv", 3, [24, 32], "25");
     let model = ["reconstruct", "--model", "model.safetensors", "--threads", "1", "--width", "31", "--height", "24"];
-    let run = |rest: &[&str]| said(&bench, &[&model, rest].concat());
-    let notes = |said: &str| said.lines().filter(|line| line.starts_with("note: ")).count();
-    let told = run(&["in.mkv", "a.mp4"]);
-    assert!(notes(&told) == 1 && told.contains("31x24") && told.contains("--player-friendly"), "{told}");
-    // Nothing is said of square pixels.
-    assert_eq!(picture(&bench, "a.mp4"), ["0/1", "31x24"]);
-    let told = run(&["--player-friendly", "in.mkv", "b.mp4"]);
-    assert_eq!((notes(&told), picture(&bench, "b.mp4")), (0, ["0/1", "32x24"].map(String::from)), "{told}");
+    let run = |rest: &[&str]| stderr(&bench, &[&model, rest].concat());
+    let notes = |printed: &str| printed.lines().filter(|line| line.starts_with("note: ")).count();
+    let output = run(&["in.mkv", "a.mp4"]);
+    assert!(notes(&output) == 1 && output.contains("31x24") && output.contains("--player-friendly"), "{output}");
+    // Square pixels are stored without an aspect ratio.
+    assert_eq!(aspect_and_size(&bench, "a.mp4"), ["0/1", "31x24"]);
+    let output = run(&["--player-friendly", "in.mkv", "b.mp4"]);
+    assert_eq!((notes(&output), aspect_and_size(&bench, "b.mp4")), (0, ["0/1", "32x24"].map(String::from)), "{output}");
 }
 
 #[test]
-fn high_dynamic_range_and_fields_are_told_in_one_line_and_read_as_asked_for() {
+fn high_dynamic_range_and_interlacing_are_reported_in_one_line_and_read_as_requested() {
     let bench = Bench::new("v1.1", FSQ);
     std::fs::create_dir(bench.path("videos")).unwrap();
     let tags = "setparams=colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv:field_mode=tff";
@@ -60,10 +60,10 @@ fn high_dynamic_range_and_fields_are_told_in_one_line_and_read_as_asked_for() {
         bench.ffmpeg(&format!("-f lavfi -i {white} -vf {tags} -c:v ffv1 videos/{name}.mkv"));
     }
     let model = ["--model", "model.safetensors", "--threads", "1"];
-    let run = |arguments: &[&str]| said(&bench, &[&arguments[..1], &model, &arguments[1..]].concat());
-    let notes = |said: &str| {
-        let notes: Vec<&str> = said.lines().filter(|line| line.starts_with("note: ")).collect();
-        assert!(notes.iter().all(|line| line.contains("one.mkv")), "{said}");
+    let run = |arguments: &[&str]| stderr(&bench, &[&arguments[..1], &model, &arguments[1..]].concat());
+    let notes = |printed: &str| {
+        let notes: Vec<&str> = printed.lines().filter(|line| line.starts_with("note: ")).collect();
+        assert!(notes.iter().all(|line| line.contains("one.mkv")), "{printed}");
         let about = |what: &str| notes.iter().filter(|line| line.contains(what)).count();
         [about("tone-mapped"), about("interlaced"), notes.len()]
     };
@@ -75,7 +75,7 @@ fn high_dynamic_range_and_fields_are_told_in_one_line_and_read_as_asked_for() {
         let size = ["--height", "24", "--width", "24", "--metrics", "psnr", "--no-players"];
         let evaluate = [&["evaluate"], read, &size, &["--data", "videos", "--out", &results]].concat();
         assert_eq!(
-            notes(&said(&bench, &[&evaluate[..], &["--compare", "identity", "--threads", "1"]].concat())),
+            notes(&stderr(&bench, &[&evaluate[..], &["--compare", "identity", "--threads", "1"]].concat())),
             expected
         );
     }
@@ -83,7 +83,7 @@ fn high_dynamic_range_and_fields_are_told_in_one_line_and_read_as_asked_for() {
         std::fs::read(bench.path("map.safetensors")).unwrap(),
         std::fs::read(bench.path("keep.safetensors")).unwrap()
     );
-    // A dataset goes on as it was begun.
+    // A dataset cannot be continued with other settings.
     bench.refuses(
         &["tokenize", "--model", "model.safetensors", "--hdr", "keep", "--data", "videos", "--out", "map-tokens"],
         &["map-tokens", "reading.hdr", "cut to 8 bits"],
@@ -91,7 +91,7 @@ fn high_dynamic_range_and_fields_are_told_in_one_line_and_read_as_asked_for() {
 }
 
 #[test]
-fn a_shape_of_pixels_that_is_none_is_refused_in_one_line() {
+fn an_invalid_pixel_aspect_ratio_is_refused_in_one_line() {
     let bench = Bench::new("v1.1", FSQ);
     let indices = Tensor::zeros([1, 1, 2, 2], (Kind::Int, Device::Cpu));
     let metadata = [("vidtok.fps", "25".to_owned()), ("vidtok.pixel_aspect", "16:0".to_owned())];

@@ -1,27 +1,33 @@
-//! Sums over the videos of a shard, in a small file beside it; the manifest adds them up.
+//! Sums over the videos of a shard, in a small file of their own. The manifest adds them up.
 //!
-//! They are taken of what is stored, in the order of the videos, so they depend on nothing else.
+//! They are computed from the stored tensors in the order of the videos, and depend on nothing else.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use vidtok_core::{Quantizer, tensor_from_bytes};
 use vidtok_metrics::CodebookUse;
 use vidtok_torch::{TensorFile, write_tensors};
 
-use crate::dataset::{Latent, TensorLayout};
 use crate::error::TokenizeError;
-use crate::shard::Shard;
-use crate::shard::packing::unpack;
+use crate::json;
+use crate::shard::reader::Shard;
+use crate::shard::stored::StoredVideo;
+use crate::storage::latent::{Latent, TensorLayout};
+use crate::storage::packing::unpack;
 
 const STATISTICS: &str = "vidtok.statistics";
 const CODES: &str = "codes";
 const COUNTS: &str = "counts";
-/// Numbers that are read at a time; a multiple of 8, so that indices of any width end with a byte.
+/// The numbers that are read at a time: a multiple of 8, so that a block of indices of any width ends at a byte.
 const BLOCK: u64 = 1 << 17;
 
-/// What is counted of videos.
+/// Files whose counts are held at once.
+const BATCH: usize = 64;
+
+/// Counts and sums over videos.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Videos that were tokenized.
@@ -30,30 +36,30 @@ pub struct Totals {
     pub skipped: u64,
     /// Frames that were tokenized.
     pub frames: u64,
-    /// Their pixels.
+    /// Pixels of the tokenized frames.
     pub pixels: u64,
-    /// How long they are shown, in seconds.
+    /// The duration of the tokenized frames in seconds.
     pub seconds: f64,
     /// Latent positions.
     pub tokens: u64,
-    /// Bytes of the tokens' tensors.
+    /// Bytes of the stored tensors.
     pub token_bytes: u64,
-    /// Bytes of the shards' files.
+    /// Bytes of the shard files.
     pub shard_bytes: u64,
-    /// Bytes of the videos' files.
+    /// Bytes of the video files.
     pub source_bytes: u64,
-    /// Pixels of all their frames, at their own size and rate.
+    /// Pixels of all frames in the video files, before sampling and resizing.
     pub source_pixels: u64,
 }
 
-/// Sums of a latent's channels.
+/// Sums over the channels of a latent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LatentSums {
-    /// Positions.
+    /// The number of latent positions.
     pub count: u64,
     /// The sum of each channel.
     pub sum: Vec<f64>,
-    /// The sum of each channel's squares.
+    /// The sum of the squares of each channel.
     pub squares: Vec<f64>,
 }
 
@@ -61,17 +67,44 @@ pub struct LatentSums {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Statistics {
     pub(crate) totals: Totals,
-    /// Of the means; only for moments.
+    /// Sums of the stored means; empty for indices.
     pub(crate) latent: LatentSums,
-    /// Only for indices.
+    /// The use of the codebook; empty for moments.
     pub(crate) codes: CodebookUse,
 }
 
-/// Of a shard's statistics all but the codes.
+/// The part of the statistics that is stored as JSON: all except the codes.
 #[derive(Serialize, Deserialize)]
 struct Sums {
     totals: Totals,
     latent: LatentSums,
+}
+
+impl Totals {
+    fn add(&mut self, video: &StoredVideo) {
+        let entry = &video.entry;
+        self.videos += 1;
+        self.frames += entry.frames.unsigned_abs();
+        self.pixels += entry.pixels();
+        self.seconds += entry.seconds();
+        self.tokens += entry.positions();
+        self.token_bytes += video.tensors.iter().map(|(layout, _)| layout.bytes()).sum::<u64>();
+        self.source_bytes += entry.source.bytes;
+        self.source_pixels += entry.source.pixels();
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.videos += other.videos;
+        self.skipped += other.skipped;
+        self.frames += other.frames;
+        self.pixels += other.pixels;
+        self.seconds += other.seconds;
+        self.tokens += other.tokens;
+        self.token_bytes += other.token_bytes;
+        self.shard_bytes += other.shard_bytes;
+        self.source_bytes += other.source_bytes;
+        self.source_pixels += other.source_pixels;
+    }
 }
 
 impl LatentSums {
@@ -81,9 +114,9 @@ impl LatentSums {
     }
 
     fn add(&mut self, channel: usize, values: &[f64], weight: impl Fn(usize) -> f64) {
-        for (place, value) in values.iter().enumerate() {
-            self.sum[channel] += weight(place) * value;
-            self.squares[channel] += weight(place) * value * value;
+        for (index, value) in values.iter().enumerate() {
+            self.sum[channel] += weight(index) * value;
+            self.squares[channel] += weight(index) * value * value;
         }
     }
 
@@ -94,7 +127,7 @@ impl LatentSums {
         self.squares.iter_mut().zip(&other.squares).for_each(|(all, sum)| *all += sum);
     }
 
-    /// Mean and standard deviation of each channel; of nothing there are none.
+    /// The mean and the standard deviation of each channel; empty if there are no positions.
     #[must_use]
     pub fn mean_and_std(&self) -> (Vec<f64>, Vec<f64>) {
         let count = self.count as f64;
@@ -106,7 +139,7 @@ impl LatentSums {
         moments.unzip()
     }
 
-    /// The sums over the codes' latents, each as often as it came.
+    /// The sums over the latents of all codes, each weighted by its count.
     pub(crate) fn of_codes(codes: &CodebookUse, quantizer: &dyn Quantizer) -> Self {
         let mut sums = Self { count: codes.total(), ..Self::default() };
         let counts: Vec<(i64, u64)> = codes.counts().collect();
@@ -119,7 +152,7 @@ impl LatentSums {
             sums.resize(channels as usize);
             for channel in 0..channels {
                 let values = doubles(&latents.select(1, channel).flatten(0, -1));
-                sums.add(channel as usize, &values, |place| block[place].1 as f64);
+                sums.add(channel as usize, &values, |index| block[index].1 as f64);
             }
         }
         sums
@@ -127,32 +160,52 @@ impl LatentSums {
 }
 
 impl Statistics {
-    /// Adds the videos of a part, of which `latent` is stored.
-    pub(crate) fn add(&mut self, part: &Shard, latent: Latent) -> Result<(), TokenizeError> {
-        for video in part.stored() {
-            let entry = &video.entry;
-            let totals = &mut self.totals;
-            totals.videos += 1;
-            totals.frames += entry.frames.unsigned_abs();
-            totals.pixels += entry.pixels();
-            totals.seconds += entry.seconds();
-            totals.tokens += entry.positions();
-            totals.token_bytes += video.tensors.iter().map(|(layout, _)| layout.bytes()).sum::<u64>();
-            totals.source_bytes += entry.source.bytes;
-            totals.source_pixels += entry.source.pixels();
-            let Some((layout, start)) = video.tensors.first() else { continue };
-            match latent {
-                Latent::Indices { bits, .. } => self.count(part, *start, entry.positions(), bits)?,
-                Latent::Moments { channels, .. } => {
-                    self.latent.resize(channels as usize);
-                    self.latent.count += entry.positions();
-                    self.sum(part, layout, *start, entry.positions())?;
+    /// The statistics of the videos in `parts`, one file each.
+    pub(crate) fn of_parts(parts: &[PathBuf], latent: Latent) -> Result<Self, TokenizeError> {
+        let mut all = Self::default();
+        match latent {
+            // Counts are exact in any order, so the files are read in parallel.
+            Latent::Indices { bits, .. } => {
+                let of_part = |path: &PathBuf| Self::of_indices(&Shard::open(path, latent)?, bits);
+                for batch in parts.chunks(BATCH) {
+                    let each: Vec<Self> = batch.par_iter().map(of_part).collect::<Result<_, _>>()?;
+                    each.iter().for_each(|one| all.merge(one));
                 }
+            }
+            // Floating-point sums depend on their order, and libtorch has its own threads.
+            Latent::Moments { channels, .. } => {
+                for path in parts {
+                    all.latent.resize(channels as usize);
+                    all.add_moments(&Shard::open(path, latent)?)?;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn of_indices(part: &Shard, bits: u32) -> Result<Self, TokenizeError> {
+        let mut one = Self::default();
+        for video in part.stored() {
+            one.totals.add(video);
+            if let Some((_, start)) = video.tensors.first() {
+                one.count(part, *start, video.entry.positions(), bits)?;
+            }
+        }
+        Ok(one)
+    }
+
+    fn add_moments(&mut self, part: &Shard) -> Result<(), TokenizeError> {
+        for video in part.stored() {
+            self.totals.add(video);
+            if let Some((layout, start)) = video.tensors.first() {
+                self.latent.count += video.entry.positions();
+                self.sum(part, layout, *start, video.entry.positions())?;
             }
         }
         Ok(())
     }
 
+    /// Counts the packed indices that begin at `start`.
     fn count(&mut self, part: &Shard, start: u64, positions: u64, bits: u32) -> Result<(), TokenizeError> {
         for first in (0..positions).step_by(BLOCK as usize) {
             let count = BLOCK.min(positions - first);
@@ -166,13 +219,14 @@ impl Statistics {
         Ok(())
     }
 
+    /// Adds the channels of the tensor that begins at `start`.
     fn sum(&mut self, part: &Shard, layout: &TensorLayout, start: u64, positions: u64) -> Result<(), TokenizeError> {
         let bytes = layout.dtype.bytes();
         for channel in 0..self.latent.sum.len() {
             for first in (0..positions).step_by(BLOCK as usize) {
                 let count = BLOCK.min(positions - first);
-                let place = channel as u64 * positions + first;
-                let block = part.bytes(start + place * bytes, count * bytes)?;
+                let offset = channel as u64 * positions + first;
+                let block = part.bytes(start + offset * bytes, count * bytes)?;
                 let values = tensor_from_bytes(&block, &[count as i64], layout.dtype.kind());
                 let values = values.map_err(|error| TokenizeError::damaged(&part.path, error))?;
                 self.latent.add(channel, &doubles(&values), |_| 1.0);
@@ -182,25 +236,14 @@ impl Statistics {
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
-        let (all, one) = (&mut self.totals, &other.totals);
-        all.videos += one.videos;
-        all.skipped += one.skipped;
-        all.frames += one.frames;
-        all.pixels += one.pixels;
-        all.seconds += one.seconds;
-        all.tokens += one.tokens;
-        all.token_bytes += one.token_bytes;
-        all.shard_bytes += one.shard_bytes;
-        all.source_bytes += one.source_bytes;
-        all.source_pixels += one.source_pixels;
+        self.totals.merge(&other.totals);
         self.latent.merge(&other.latent);
         self.codes.merge(&other.codes);
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), TokenizeError> {
         let sums = Sums { totals: self.totals.clone(), latent: self.latent.clone() };
-        let sums = serde_json::to_string(&sums);
-        let sums = sums.map_err(|error| TokenizeError::setting("statistics", "finite numbers", error))?;
+        let sums = json::compact(&sums)?;
         let [codes, counts] = histogram(&self.codes);
         write_tensors(path, [(CODES, &codes), (COUNTS, &counts)], [(STATISTICS, sums)])?;
         Ok(())
@@ -221,7 +264,7 @@ impl Statistics {
     }
 }
 
-/// Writes how often each code came: `codes` int32 `[n]`, ascending, and `counts` int64 `[n]`.
+/// Writes the count of each code: `codes` int32 `[n]`, ascending, and `counts` int64 `[n]`.
 pub(crate) fn write_histogram(path: &Path, codes: &CodebookUse) -> Result<(), TokenizeError> {
     let [codes, counts] = histogram(codes);
     write_tensors(path, [(CODES, &codes), (COUNTS, &counts)], [])?;
@@ -233,7 +276,7 @@ fn histogram(codes: &CodebookUse) -> [Tensor; 2] {
     [Tensor::from_slice(&codes), Tensor::from_slice(&counts)]
 }
 
-/// The numbers of a tensor `[n]`.
+/// The numbers of a tensor `[n]` as doubles.
 fn doubles(tensor: &Tensor) -> Vec<f64> {
     Vec::try_from(tensor.to_kind(Kind::Double).to_device(tch::Device::Cpu).contiguous()).unwrap_or_default()
 }
@@ -243,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statistics_survive_their_file_and_add_up() {
+    fn statistics_are_restored_from_their_file_and_add_up() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
         let mut one = Statistics { codes: CodebookUse::from_counts([(3, 2), (262_143, 5)]), ..Statistics::default() };
@@ -261,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latent_of_codes_is_weighted_by_how_often_they_came() {
+    fn the_latent_sums_of_codes_are_weighted_by_their_counts() {
         use vidtok_quant::{Fsq, FsqConfig};
         let fsq = Fsq::new(&FsqConfig::new([2, 2])).unwrap();
         // Codes 0 and 3 are (-1, -1) and (0, 0).

@@ -15,7 +15,8 @@ const SYSTEM: &str = "/usr/lib/libtorch.so";
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/locate.rs");
-    for name in ["LIBTORCH", "LIBTORCH_USE_PYTORCH", "LIBTORCH_INCLUDE", "LIBTORCH_LIB", "LIBTORCH_BYPASS_VERSION_CHECK"]
+    for name in
+        ["LIBTORCH", "LIBTORCH_USE_PYTORCH", "LIBTORCH_INCLUDE", "LIBTORCH_LIB", "LIBTORCH_BYPASS_VERSION_CHECK"]
     {
         println!("cargo::rerun-if-env-changed={name}");
     }
@@ -25,7 +26,8 @@ fn main() {
         return;
     }
     // The build's target folder lies in the project that is built, this crate's sources maybe in a checkout of VidTok.
-    let starts: Vec<_> = ["OUT_DIR", "CARGO_MANIFEST_DIR"].into_iter().filter_map(env::var_os).map(PathBuf::from).collect();
+    let starts: Vec<_> =
+        ["OUT_DIR", "CARGO_MANIFEST_DIR"].into_iter().filter_map(env::var_os).map(PathBuf::from).collect();
     if let Err(advice) = locate::check(|name| env::var_os(name), || locate::candidates(&starts)) {
         println!("cargo::error={advice}");
     }

@@ -69,7 +69,8 @@ fn listing(folder: &Path) -> Result<String> {
     };
     let mut listing = String::new();
     for link in all_between(&page("all.html")?, "<li><a href=\"", "\"") {
-        let (modules, file) = link.rsplit_once('/').map_or((String::new(), link), |(m, f)| (m.replace('/', "::") + "::", f));
+        let (modules, file) =
+            link.rsplit_once('/').map_or((String::new(), link), |(m, f)| (m.replace('/', "::") + "::", f));
         let (kind, name) = file.trim_end_matches(".html").split_once('.').with_context(|| link.to_owned())?;
         writeln!(listing, "{kind} {modules}{name}")?;
         for line in interface(&page(link)?) {
@@ -110,7 +111,9 @@ fn plain(html: &str) -> String {
         text.extend(pieces.next());
         text.extend(pieces.filter_map(|piece| piece.split_once('>')).map(|(_, text)| text));
     }
-    for (entity, character) in [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&nbsp;", " "), ("&amp;", "&")] {
+    for (entity, character) in
+        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&nbsp;", " "), ("&amp;", "&")]
+    {
         text = text.replace(entity, character);
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -26,7 +26,8 @@ fn main() {
 const PRINTED: &str = "[1, 2, 4, 4]";
 
 /// Variables by which a build would find libtorch without the project's own lines.
-const UNSET: [&str; 6] = ["LIBTORCH", "LIBTORCH_USE_PYTORCH", "LD_LIBRARY_PATH", "RUSTFLAGS", "VIDTOK_DEPS", "CARGO_MANIFEST_DIR"];
+const UNSET: [&str; 6] =
+    ["LIBTORCH", "LIBTORCH_USE_PYTORCH", "LD_LIBRARY_PATH", "RUSTFLAGS", "VIDTOK_DEPS", "CARGO_MANIFEST_DIR"];
 
 /// Sets up, makes the project in a temporary folder, and builds and runs it.
 pub(crate) fn command(workspace: &Workspace) -> Result<ExitCode> {
@@ -53,8 +54,10 @@ pub(crate) fn command(workspace: &Workspace) -> Result<ExitCode> {
     ensure!(build.status().context("cannot start cargo")?.success(), "the outside project does not build");
 
     let mut program = Command::new(workspace.root().join("target/debug").join(NAME));
-    UNSET.into_iter().for_each(|name| drop(program.env_remove(name)));
-    let output = program.current_dir(project).output().context("cannot start the outside project's program")?;
+    let output = without_variables(&mut program)
+        .current_dir(project)
+        .output()
+        .context("cannot start the outside project's program")?;
     let [printed, errors] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).trim().to_owned());
     ensure!(printed == PRINTED, "the outside project's program printed {printed:?}, expected {PRINTED:?}; {errors}");
     eprintln!("outside: builds and runs");
@@ -90,6 +93,10 @@ fn lines(libtorch: &Path) -> String {
 fn cargo(workspace: &Workspace, project: &Path) -> Command {
     let mut cargo = workspace.cargo();
     cargo.current_dir(project);
-    UNSET.into_iter().for_each(|name| drop(cargo.env_remove(name)));
+    without_variables(&mut cargo);
     cargo
+}
+
+fn without_variables(command: &mut Command) -> &mut Command {
+    UNSET.into_iter().fold(command, |command, name| command.env_remove(name))
 }

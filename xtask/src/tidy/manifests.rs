@@ -114,7 +114,8 @@ mod tests {
             kind: kind.map(String::from),
             path: path.clone(),
         };
-        let package = |name: &str, dependencies| Package { name: name.to_owned(), manifest_path: String::new(), dependencies };
+        let package =
+            |name: &str, dependencies| Package { name: name.to_owned(), manifest_path: String::new(), dependencies };
         let packages = vec![package(name, vec![dependency(req)]), package("vidtok-fuzz", vec![dependency("^1")])];
         let packages = if path.is_some() { packages.into_iter().take(1).collect() } else { packages };
         violations(&Metadata { packages }).into_iter().map(|violation| violation.message).collect()

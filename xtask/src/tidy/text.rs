@@ -11,8 +11,12 @@ const MAX_LINES: usize = 600;
 const FOLDERS: [&str; 4] = [concat!("/ho", "me"), concat!("/ro", "ot"), concat!("/wo", "rk"), concat!("/Us", "ers")];
 /// Packages come through cargo and pip, whose settings name the index: a host in the code would pass by mirrors and
 /// proxies.
-const HOSTS: [&str; 4] =
-    [concat!("pypi", ".org"), concat!("python", "hosted.org"), concat!("crates", ".io"), concat!("download.", "pytorch.org")];
+const HOSTS: [&str; 4] = [
+    concat!("pypi", ".org"),
+    concat!("python", "hosted.org"),
+    concat!("crates", ".io"),
+    concat!("download.", "pytorch.org"),
+];
 
 /// Written by cargo, which names its registry in it.
 const LOCK_FILE: &str = "Cargo.lock";

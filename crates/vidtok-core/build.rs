@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 fn main() -> std::io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    let (Some(lib), Some(out)) = (std::env::var_os("DEP_TCH_LIBTORCH_LIB"), std::env::var_os("OUT_DIR")) else {
+    let (Some(lib), Some(out)) = (vidtok_libtorch::libraries(), std::env::var_os("OUT_DIR")) else {
         return Ok(());
     };
     let link = PathBuf::from(out).join("libtorch");

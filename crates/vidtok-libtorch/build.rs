@@ -1,7 +1,7 @@
 //! Stops a build that has no libtorch with one line that says what to do.
 //!
-//! torch-sys needs `LIBTORCH` in its environment, which no dependency can set for it. This script depends on nothing, so
-//! it runs before torch-sys's and can speak first.
+//! torch-sys needs `LIBTORCH` in its environment, which no dependency can set for it. This script depends on nothing and
+//! more crates depend on it, so cargo runs it before torch-sys's, whose message has a backtrace.
 
 use std::env;
 use std::path::{Path, PathBuf};

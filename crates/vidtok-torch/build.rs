@@ -28,7 +28,7 @@ fn main() {
     for variable in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI", SANITIZE] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
-    let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
+    let Some(lib) = vidtok_libtorch::libraries() else {
         // docs.rs has no libtorch and links nothing.
         if env::var_os("DOCS_RS").is_none() {
             println!("cargo::error=torch-sys reports no libtorch; set LIBTORCH to its folder");

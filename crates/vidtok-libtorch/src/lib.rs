@@ -13,8 +13,25 @@
 //! states both lines with the folder it found. The second line lets programs find libtorch when they are started without
 //! cargo.
 //!
+//! The build scripts of the crates that link to libtorch ask [`libraries`] where it is.
+//!
+//! ```
+//! // Outside of a build script that runs after torch-sys's the answer is unknown.
+//! assert_eq!(vidtok_libtorch::libraries(), None);
+//! ```
+//!
 //! The feature `download` turns the check off, for projects that let torch-sys download libtorch (`download-libtorch`
 //! of `tch`).
 
 #[cfg(test)]
 mod locate;
+
+use std::env;
+use std::path::PathBuf;
+
+/// The folder of the libraries that torch-sys links to, in the build script of a crate that depends on torch-sys; `None`
+/// elsewhere, and where torch-sys links to nothing (`doc-only`).
+#[must_use]
+pub fn libraries() -> Option<PathBuf> {
+    env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from)
+}

@@ -1,13 +1,4 @@
-"""Metrics of Python packages on frames that are given, printed as a line of JSON.
-
-`cargo xtask agree` starts it after the program of ours that writes the frames and measures them too
-(benches/examples/agreement.rs):
-
-    python packages.py FRAMES.safetensors
-"""
-
-import json
-import sys
+"""The metrics of Python packages on the frames that benches/examples/agreement.rs writes and measures too."""
 
 import jax
 import numpy as np
@@ -18,7 +9,7 @@ from pytorch_msssim import ms_ssim, ssim
 from safetensors.numpy import load_file
 
 SIDE = 224
-# Frames at the beginning of a clip that the measures of images see, and the lengths of clips that I3D sees also.
+# The number of leading frames for image metrics, and the further clip lengths for I3D. agreement.rs has the same values.
 IMAGES = 4
 LENGTHS = (9, 10, 16)
 
@@ -41,7 +32,7 @@ def features(i3d, clips):
 
 
 def load_i3d():
-    """Today's flax takes the statistics of batch norms along one axis; the package has them along the last of five."""
+    """Current flax expects the statistics of batch norms along one axis; the package stores five, the last one in use."""
     i3d = I3DWrapper(replicate=False)
     statistics = jax.tree.map(lambda values: np.ravel(values), i3d.variables["batch_stats"])
     i3d.variables = {"params": i3d.variables["params"], "batch_stats": statistics}
@@ -49,14 +40,15 @@ def load_i3d():
 
 
 def frechet(x, y):
-    """From the samples themselves: no covariance, and no root but that of singular values."""
+    """Computed from the samples: needs no covariance and no matrix root, only singular values."""
     x, y = x.astype(np.float64), y.astype(np.float64)
     apart = np.square(x.mean(0) - y.mean(0)).sum()
     x, y = ((side - side.mean(0)) / np.sqrt(len(side) - 1) for side in (x, y))
     return apart + np.square(x).sum() + np.square(y).sum() - 2 * np.linalg.svd(x @ y.T, compute_uv=False).sum()
 
 
-def main(path):
+def measure(path):
+    """The values of each metric, by its name."""
     frames = load_file(path)
     clips = [frames["target"], frames["reconstruction"]]
     found = {}
@@ -76,8 +68,4 @@ def main(path):
     images = [torch.from_numpy(np.moveaxis(side, -1, 1).copy()) / 2 + 0.5 for side in images]
     found["SSIM"] = numbers(ssim(*images, data_range=1.0, size_average=False))
     found["MS-SSIM"] = numbers(ms_ssim(*images, data_range=1.0, size_average=False))
-    print(json.dumps({"numbers": found}))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    return found

@@ -1,4 +1,4 @@
-"""Weights and inputs that follow from their names, the same numbers as those of the crate vidtok-golden.
+"""Weights and inputs that are functions of their names: the same numbers as those of the crate vidtok-golden.
 
 Element i of the tensor `name` comes from the splitmix64 mix (Steele, Lea, Flood 2014) of crc32(name) * 2^32 + i: its
 upper 24 bits, as a float32 in [-1, 1).
@@ -50,6 +50,6 @@ def fill(model):
     with torch.no_grad():
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             if isinstance(tensor, torch.nn.Parameter) or name.endswith(("running_mean", "running_var")):
-                # torch.compile puts this into the names of what it wraps.
+                # torch.compile adds this to the names of the modules it wraps.
                 published = name.replace("_orig_mod.", "")
                 tensor.copy_(torch.from_numpy(weight(published, tuple(tensor.shape))))

@@ -1,7 +1,7 @@
-"""A measurement of the VidTok of Hugging Face's diffusers, printed as a line of JSON.
+"""Measures the VidTok of Hugging Face's diffusers and prints a line of JSON.
 
-`cargo xtask peer ... --diffusers` starts it, in turn with reference.py, whose arguments it takes. Parameters have the
-reference's names there, so that the formula's weights are the same. diffusers is not in requirements.txt.
+`cargo xtask peer ... --diffusers` starts it, in turn with reference.py, with the same arguments. diffusers keeps the
+reference's parameter names, so the formula weights are the same. diffusers is not in requirements.txt.
 """
 
 import torch
@@ -12,12 +12,12 @@ import formula
 import measuring
 import passes
 
-# Of what a configuration says of the networks, the part that diffusers knows.
+# The options of the networks that diffusers has.
 KNOWN = ("ch", "ch_mult", "z_channels", "double_z", "num_res_blocks", "spatial_ds", "spatial_us", "tempo_ds", "tempo_us")
 
 
 class HuggingFace:
-    """The model of diffusers as a tokenizer of passes.py."""
+    """The model of diffusers in the form that passes.py expects."""
 
     def __init__(self, arguments):
         config = OmegaConf.to_container(measuring.read_config(arguments), resolve=True)["model"]["params"]
@@ -33,7 +33,7 @@ class HuggingFace:
         self.factors = [2 ** len(model.encoder.tempo_ds), 2 ** len(model.encoder.spatial_ds)]
 
     def encode(self, video):
-        # As the model's own `forward` does before it encodes.
+        # The model's own `forward` pads in the same way before it encodes.
         copies = self.factors[0] - 1
         video = torch.nn.functional.pad(video, (0, 0, 0, 0, copies, 0), mode="replicate")
         found = self.model.encode(video)

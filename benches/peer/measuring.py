@@ -1,4 +1,4 @@
-"""What the programs of this folder share: arguments, time, memory, and a line of JSON as the result."""
+"""Shared by the measuring programs of this folder: arguments, time, memory, and the result as a line of JSON."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 
 def run(description, works):
-    """Does the work that the command line names, of functions of the arguments, and prints what it tells."""
+    """Calls the function of the work that the command line names with the arguments, and prints its result."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("work", choices=works)
     parser.add_argument("--reference", type=Path, required=True, help="a clone of microsoft/VidTok")
@@ -26,17 +26,17 @@ def run(description, works):
         result = works[arguments.work](arguments)
     except Exception as error:
         traceback.print_exc()
-        # The last line is what a table of several programs says.
+        # compare.py shows the last line in its table.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         sys.exit(": ".join([type(error).__name__, *lines[:1]]))
     print(json.dumps(result))
 
 
 def read_config(arguments):
-    """The clone's configuration, narrowed to `--ch`."""
+    """The clone's configuration with `--ch` base channels."""
     paths = list((arguments.reference / "configs").rglob(f"{arguments.config}.yaml"))
     if len(paths) != 1:
-        sys.exit(f"{arguments.reference}: {len(paths)} configurations are called {arguments.config}")
+        sys.exit(f"{arguments.reference}: found {len(paths)} configurations {arguments.config}, expected 1")
     config = OmegaConf.load(paths[0])
     # The decoder's parameters refer to the encoder's.
     OmegaConf.update(config, "model.params.encoder_config.params.ch", arguments.ch)
@@ -44,7 +44,7 @@ def read_config(arguments):
 
 
 def time_repeats(repeats, work):
-    """Seconds of each repeat."""
+    """The seconds of each repeat."""
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -54,17 +54,17 @@ def time_repeats(repeats, work):
 
 
 def memory_before_work():
-    """What the process holds now, in MiB; the system forgets what it held before."""
+    """The process's resident memory in MiB. Resets the peak."""
     Path("/proc/self/clear_refs").write_text("5")
     return memory("VmRSS")
 
 
 def memory_peak():
-    """The most that the process held since then, in MiB."""
+    """The peak of resident memory since the reset, in MiB."""
     return memory("VmHWM")
 
 
 def memory(field):
-    """A line of what Linux tells about this process, in MiB."""
+    """A field of /proc/self/status, in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))

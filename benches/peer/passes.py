@@ -1,8 +1,8 @@
-"""Passes without gradients through a tokenizer of whatever package: encode, decode, or one after the other.
+"""Passes without gradients through the tokenizer of any package: encode, decode, or both.
 
-A tokenizer has `encode(video)`, which gives a latent and its indices (`None` for a continuous latent), and
-`decode(latent)` and `decode_indices(indices)`, which give the video. It tells its `codes` (`None` for a continuous
-latent), the `channels` of its latent, and over how many frames and pixels a latent position stands (`factors`).
+A tokenizer has `encode(video)`, which returns a latent and its indices (`None` for a continuous latent), and
+`decode(latent)` and `decode_indices(indices)`, which return the video. Its attributes are `codes` (`None` for a continuous
+latent), `channels` (of the latent), and `factors` (frames and pixels of a latent position).
 """
 
 import torch
@@ -10,12 +10,12 @@ import torch
 import formula
 from measuring import memory_before_work, memory_peak, time_repeats
 
-# Of a tensor that both sides compute, so many values are compared.
+# The number of values that are compared of a tensor.
 SAMPLES = 32
 
 
 def works(make):
-    """The works of a program, whose `make` gives a tokenizer for its arguments."""
+    """The works of a program; `make` returns its tokenizer for the arguments."""
     return {work: lambda arguments, work=work: measure(work, make(arguments), arguments) for work in PASSES}
 
 
@@ -41,7 +41,7 @@ def input_video(_, arguments):
 
 
 def input_latent(tokenizer, arguments):
-    """A latent of the size that the video would have, or indices."""
+    """A latent, or indices, of the size that the video would have."""
     time, space = tokenizer.factors
     size = (-(-arguments.frames // time), arguments.size // space, arguments.size // space)
     if tokenizer.codes is None:
@@ -56,13 +56,13 @@ PASSES = {"encode": (encode, input_video), "decode": (decode, input_latent), "en
 
 @torch.no_grad()
 def measure(work, tokenizer, arguments):
-    """A first pass for what it gives, the others for their time."""
+    """The first pass is for its result, the others are timed."""
     run, make_input = PASSES[work]
     given = make_input(tokenizer, arguments)
     base = memory_before_work()
     found = run(tokenizer, given)
     indices = found.pop("indices", torch.empty(0)).flatten().tolist()
-    # Version 1.1 also gives the copies that it puts before the first frame.
+    # Version 1.1 also returns the copies that it puts before the first frame.
     first = {name: summary(tensor[:, :, -arguments.frames :]) for name, tensor in found.items()}
     del found
     seconds = time_repeats(arguments.steps, lambda: run(tokenizer, given))
@@ -70,7 +70,7 @@ def measure(work, tokenizer, arguments):
 
 
 def summary(tensor):
-    """The mean, the mean of absolute values, and values at even distances from the first to the last."""
+    """The mean, the mean of absolute values, and evenly spaced values from the first to the last."""
     values = tensor.flatten()
     positions = [i * (len(values) - 1) // (SAMPLES - 1) for i in range(SAMPLES)]
     return [values.mean().item(), values.abs().mean().item(), *values[positions].tolist()]

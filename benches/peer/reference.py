@@ -1,13 +1,13 @@
-"""A measurement of the reference, microsoft/VidTok, that is taken in a process of its own and printed as a line of JSON.
+"""Measures the reference, microsoft/VidTok, in a process of its own and prints a line of JSON.
 
-`cargo xtask peer` starts it, in turn with the program of ours that does the same (benches/examples/peer.rs):
+`cargo xtask peer` starts it, in turn with our program that does the same (benches/examples/peer):
 
     python reference.py train-step --reference CLONE --config NAME --ch 32 --frames 17 --size 64 --batch 1 --steps 3 \
         --threads 2
 
-The clone's own code runs, of which only this is changed: weights follow from their names instead of being downloaded,
-KL gives the mean, the discriminator begins at once, and Lightning's trainer is replaced by the few things that the
-training step asks of it. With --compile the networks are compiled, by the switch that the reference has for it.
+It runs the clone's own code with these changes: weights come from a formula instead of a download, KL returns the mean,
+the discriminator starts at once, and the parts of Lightning's trainer that a training step uses are replaced. --compile
+turns on the reference's own switch for torch.compile.
 """
 
 import sys
@@ -21,7 +21,7 @@ import formula
 import measuring
 import passes
 
-# The reference's names of what a training step logs, and ours.
+# The reference's names of the logged numbers of a training step, and ours.
 LOGGED = {
     "total_loss": "loss",
     "nll_loss": "nll",
@@ -40,7 +40,7 @@ LOGGED = {
 
 
 class Trainer:
-    """What a training step asks of Lightning's trainer: optimizers, backward, and the number of updates so far."""
+    """The parts of Lightning's trainer that a training step uses: optimizers, backward, and the number of updates."""
 
     def __init__(self, optimizers):
         self.optimizers = optimizers
@@ -57,9 +57,9 @@ class Trainer:
 
 def build(arguments):
     """The clone's model of that name with formula weights, in float32."""
-    import lightning.pytorch  # noqa: F401  Before the modules that it may use itself are replaced.
+    import lightning.pytorch  # noqa: F401  It may use the modules that are replaced below.
 
-    # Only for printing and for downloading, of which nothing is wanted here.
+    # The reference uses these for printing and downloading only.
     rich = ModuleType("rich")
     rich.print = lambda *_, **__: None
     sys.modules.update(rich=rich, requests=ModuleType("requests"))
@@ -79,7 +79,7 @@ def build(arguments):
 
 
 def deterministic_config(arguments):
-    """The clone's configuration with nothing random in a step."""
+    """The clone's configuration without randomness in a step."""
     config = measuring.read_config(arguments)
     OmegaConf.update(config, "model.params.loss_config.params.disc_start", 0)
     OmegaConf.update(config, "model.params.compile_model", arguments.compile, force_add=True)
@@ -89,7 +89,7 @@ def deterministic_config(arguments):
 
 
 class Reference:
-    """The clone's model as a tokenizer of passes.py."""
+    """The clone's model in the form that passes.py expects."""
 
     def __init__(self, arguments):
         self.model = build(arguments).eval()
@@ -111,7 +111,7 @@ class Reference:
 
 
 def train_step(arguments):
-    """Whole training steps: the first one for its losses, the others for their time."""
+    """Whole training steps: the first one is for its losses, the others are timed."""
     model = build(arguments)
     shape = (arguments.batch, 3, arguments.frames, arguments.size, arguments.size)
     batch = {model.input_key: torch.from_numpy(formula.unit("input", shape)) * 0.8}
@@ -120,7 +120,7 @@ def train_step(arguments):
     model.log_dict = lambda values, **_: logged.append({name: float(value.detach()) for name, value in values.items()})
 
     base = measuring.memory_before_work()
-    # PyTorch's optimizers make their state in the first step, so all that belongs to them is measured.
+    # PyTorch's optimizers allocate their state in the first step, so the peak includes it.
     optimizers, _ = model.configure_optimizers()
     model.trainer = Trainer(optimizers)
     model.training_step(batch, 0)

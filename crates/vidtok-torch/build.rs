@@ -1,4 +1,4 @@
-//! Compiles `src/shim` against the libtorch that torch-sys links.
+//! Compiles `src/shim` against the libtorch that torch-sys links to.
 
 use std::env;
 use std::path::PathBuf;
@@ -18,27 +18,31 @@ const SOURCES: [&str; 12] = [
     "process_group",
 ];
 
-/// `address` compiles the shim so that tests find reads and writes out of bounds and undefined behaviour (docs/STYLE.md).
+/// The variable that compiles the shim with sanitizers: `address` finds accesses out of bounds and undefined behaviour
+/// (docs/STYLE.md).
 const SANITIZE: &str = "VIDTOK_SANITIZE";
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=src/shim");
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/shim");
     for variable in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI", SANITIZE] {
-        println!("cargo:rerun-if-env-changed={variable}");
+        println!("cargo::rerun-if-env-changed={variable}");
     }
-    let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
-        println!("cargo:error=torch-sys does not say where libtorch is; set LIBTORCH to its folder");
+    let Some(lib) = vidtok_libtorch::libraries() else {
+        // docs.rs has no libtorch and links nothing.
+        if env::var_os("DOCS_RS").is_none() {
+            println!("cargo::error=torch-sys reports no libtorch; set LIBTORCH to its folder");
+        }
         return;
     };
-    // torch-sys takes headers from beside the libraries too, unless this variable names another place.
+    // As torch-sys does: headers are beside the libraries, unless this variable names another folder.
     let root = env::var_os("LIBTORCH_INCLUDE").map_or_else(|| lib.join(".."), PathBuf::from);
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
     let mut build = cc::Build::new();
     build
         .cpp(true)
         .std("c++17")
-        // libtorch's headers are full of them.
+        // libtorch's headers cause many.
         .warnings(false)
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .include(root.join("include"))
@@ -47,43 +51,43 @@ fn main() {
         .define("USE_DISTRIBUTED", None)
         .define("USE_C10D", None)
         .define("USE_C10D_GLOO", None)
-        // Kernels are written as loops for the compiler to turn into vectors, in tests too.
+        // Kernels are plain loops that the compiler vectorises, which tests need too.
         .opt_level(3)
         .flag_if_supported("-fno-math-errno")
         .flag_if_supported("-fno-trapping-math")
-        // Vectors pass between inlined functions only.
+        // Only inlined functions pass vectors to each other.
         .flag_if_supported("-Wno-psabi");
-    // With NVIDIA's headers, as `cargo xtask setup --cuda` lays them out, processes can train on GPUs together.
+    // NCCL needs NVIDIA's headers, which `cargo xtask setup --cuda` puts there.
     let cuda = root.join("cuda-include");
     let nccl = cuda.join("nccl.h");
-    // Another libtorch may come to the same place. What is missing is not named: cargo would take it for changed each time.
+    // Another libtorch may replace this one. Missing files are not named: cargo would see them as changed each time.
     for file in [lib.join("libc10.so"), nccl.clone()] {
         if file.is_file() {
-            println!("cargo:rerun-if-changed={}", file.display());
+            println!("cargo::rerun-if-changed={}", file.display());
         }
     }
     if nccl.is_file() {
         build.define("USE_C10D_NCCL", None).include(&cuda).include(cuda.join("cccl"));
     }
-    // libtorch's loops run in parallel only where they are compiled with OpenMP, and its OpenMP is GNU's.
+    // libtorch's parallel loops are templates, parallel only if compiled with OpenMP; libtorch's own is GNU's.
     if build.get_compiler().is_like_gnu() {
         build.flag("-fopenmp");
-        println!("cargo:rustc-link-lib=gomp");
+        println!("cargo::rustc-link-lib=gomp");
     } else {
         build.flag_if_supported("-fopenmp-simd");
     }
     match env::var(SANITIZE).as_deref() {
         Ok("address") => {
-            // libtorch's own types are not all visible to the check of types.
+            // The vptr check needs type information that libtorch does not export.
             for flag in ["-fsanitize=address,undefined", "-fno-sanitize=vptr", "-fno-sanitize-recover=all", "-g1"] {
                 build.flag(flag);
             }
             for library in ["asan", "ubsan"] {
-                println!("cargo:rustc-link-lib=dylib={library}");
+                println!("cargo::rustc-link-lib=dylib={library}");
             }
         }
         Ok("") | Err(_) => {}
-        Ok(other) => println!("cargo:error={SANITIZE}={other:?}: expected address"),
+        Ok(other) => println!("cargo::error={SANITIZE}={other:?}: expected address"),
     }
     build.files(SOURCES.map(|name| format!("src/shim/{name}.cpp"))).compile("vidtok_shim");
 }

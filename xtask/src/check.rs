@@ -5,24 +5,20 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::workspace::{Workspace, exit_code, run};
-use crate::{setup, tidy};
+use crate::{api, outside, setup, tidy};
 
 /// Runs the steps, the quick ones first, up to the first that fails.
 pub(crate) fn command(workspace: &Workspace) -> Result<ExitCode> {
     let cargo = |args: &[&str]| Ok(exit_code(run(workspace.cargo().args(args))?));
-    let doc = || {
-        let mut doc = workspace.cargo();
-        doc.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
-        Ok(exit_code(run(&mut doc)?))
-    };
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
 
-    let steps: [(&str, &dyn Fn() -> Result<ExitCode>); 5] = [
+    let steps: [(&str, &dyn Fn() -> Result<ExitCode>); 6] = [
         ("fmt", &|| cargo(&["fmt", "--all", "--check"])),
         ("tidy", &|| tidy::command(workspace)),
         ("setup", &|| setup::run(workspace).map(|()| ExitCode::SUCCESS)),
         ("clippy", &|| cargo(&clippy)),
-        ("doc", &doc),
+        ("doc", &|| api::command(workspace, true)),
+        ("outside", &|| outside::command(workspace)),
     ];
     for (name, step) in steps {
         eprintln!("check: {name}");

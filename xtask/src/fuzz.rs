@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: a fuzz target with libFuzzer, for as long as one likes.
+//! `cargo xtask fuzz`: runs a fuzz target under libFuzzer.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -11,18 +11,18 @@ use clap::Args;
 use crate::setup;
 use crate::workspace::{Workspace, exit_code, run};
 
-/// Compiles the crates of this workspace so that libFuzzer sees what is run in them.
+/// The compiler wrapper that instruments the crates of this workspace for libFuzzer.
 const COMPILER: &str = "fuzz/rustc.sh";
-/// Where a target's corpus and findings are kept, in a folder for each.
+/// The folder of the targets' corpora and findings.
 const FOLDER: &str = "target/fuzz";
-/// Bytes of the longest file that is made; the longest seeds have 8 thousand.
+/// The largest file that is generated, in bytes; the largest seeds have 8 thousand.
 const LONGEST: &str = "-max_len=20000";
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// The target: a name in docs/TESTING.md
     target: String,
-    /// Passed to libFuzzer: -max_total_time=600, -help=1, or a file, to read it once
+    /// Passed to libFuzzer: -max_total_time=600, -help=1, or a file to read once
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<OsString>,
 }
@@ -46,14 +46,14 @@ pub(crate) fn command(workspace: &Workspace, options: &Options) -> Result<ExitCo
     Ok(exit_code(run(&mut fuzz)?))
 }
 
-/// Where libFuzzer puts what it has found.
+/// The option that says where libFuzzer puts its findings.
 fn artifacts(folder: &Path) -> OsString {
     let mut option = OsString::from("-artifact_prefix=");
     option.push(folder.join(""));
     option
 }
 
-/// Whether libFuzzer is given a file or a folder: it is an option otherwise.
+/// Whether the arguments of libFuzzer name a file or a folder beside options.
 fn names_a_file(args: &[OsString]) -> bool {
     args.iter().any(|arg| !OsStr::as_encoded_bytes(arg).starts_with(b"-"))
 }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_of_the_user_are_read_instead_of_the_corpus() {
+    fn files_of_the_user_replace_the_corpus() {
         let args = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
         assert!(!names_a_file(&args(&["-max_total_time=600", "-jobs=2"])));
         assert!(names_a_file(&args(&["-runs=1", "found/crash-1"])));

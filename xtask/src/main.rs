@@ -1,13 +1,14 @@
 //! Set-up and developer commands: `cargo xtask COMMAND`.
 //!
-//! This crate knows nothing of libtorch, so that it builds in seconds on a bare machine and can fetch it.
+//! This crate does not depend on libtorch, so it builds in seconds on a bare machine and can fetch libtorch there.
 #![allow(clippy::print_stderr, reason = "a command line program reports there")]
 
-mod agree;
+mod api;
 mod bench;
 mod check;
 mod fuzz;
-mod peer;
+mod outside;
+mod scripts;
 mod setup;
 mod test;
 mod tidy;
@@ -31,13 +32,13 @@ struct Cli {
 enum Command {
     /// Fetch what is missing into .deps: libtorch, an ffmpeg program, sample clips, weights of metrics
     ///
-    /// LIBTORCH names a libtorch of your own, VIDTOK_FFMPEG an ffmpeg program.
+    /// Set LIBTORCH or VIDTOK_FFMPEG to use your own libtorch or ffmpeg.
     Setup {
         /// Fetch libtorch with CUDA and its libraries (several gigabytes)
         #[arg(long)]
         cuda: bool,
     },
-    /// Fetch the weights of metrics (LPIPS, I3D) alone, into .deps/assets
+    /// Fetch only the weights of metrics (LPIPS, I3D), into .deps/assets
     Assets,
     /// Set up, build in release and train configs/quickstart.toml
     Train {
@@ -51,18 +52,32 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Set up and run the benches; print their times beside those of an earlier run
+    /// Set up and run the criterion benches
     Bench(bench::Options),
-    /// Measure our programs against the reference, microsoft/VidTok, in turn
+    /// Set up and measure our programs beside the reference, microsoft/VidTok
+    #[command(disable_help_flag = true)]
     Peer {
-        #[command(subcommand)]
-        work: peer::Work,
+        /// Passed to benches/peer/compare.py, which explains them under --help
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
     },
-    /// Compare our metrics with those of Python packages, on real clips
-    Agree(agree::Options),
-    /// Set up and fuzz a reader of files, led by coverage, until it is stopped or something is found
+    /// Set up and compare our metrics with Python packages on real clips
+    Agree {
+        /// A Python with the packages of benches/agreement/requirements.txt
+        #[arg(long)]
+        python: OsString,
+    },
+    /// Set up and fuzz a file reader, guided by coverage, until it is stopped or finds a failure
     Fuzz(fuzz::Options),
-    /// Format, project rules, clippy and documentation, all with warnings denied
+    /// Set up, then build and run a project outside the repository that depends on one crate
+    Outside,
+    /// Write the public interface of each crate to docs/api, or check that what is there is current
+    Api {
+        /// Change nothing; fail if a listing is not current
+        #[arg(long)]
+        check: bool,
+    },
+    /// Format, project rules, public interface, clippy, documentation and an outside project, with warnings denied
     Check,
     /// The project's own rules only
     Tidy,
@@ -77,9 +92,11 @@ fn main() -> ExitCode {
         Command::Train { args } => train::command(&workspace, &args),
         Command::Test { args } => test::command(&workspace, &as_typed(args)),
         Command::Bench(options) => bench::command(&workspace, &options),
-        Command::Peer { work } => peer::command(&workspace, &work),
-        Command::Agree(options) => agree::command(&workspace, &options),
+        Command::Peer { args } => scripts::peer(&workspace, &args),
+        Command::Agree { python } => scripts::agree(&workspace, &python),
         Command::Fuzz(options) => fuzz::command(&workspace, &options),
+        Command::Outside => outside::command(&workspace),
+        Command::Api { check } => api::command(&workspace, check),
         Command::Check => check::command(&workspace),
         Command::Tidy => tidy::command(&workspace),
     };
@@ -89,7 +106,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Gives back a `--` right after the command, which clap takes away and `cargo test` needs.
+/// Restores a `--` right after the command, which clap removes and `cargo test` needs.
 fn as_typed(mut args: Vec<OsString>) -> Vec<OsString> {
     if std::env::args_os().nth(2).is_some_and(|arg| arg == "--") {
         args.insert(0, "--".into());

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test of the workspace, on a machine that may have nothing yet.
+//! `cargo xtask test`: all tests of the workspace, also on a machine that has nothing yet.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -2,7 +2,6 @@
 
 mod links;
 mod manifests;
-mod rust;
 mod text;
 
 use std::collections::BTreeSet;
@@ -15,10 +14,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace::Workspace;
 
-/// No file may be larger: the history keeps every version of it for ever.
+/// No file may be larger: the history keeps every version of it for good.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// A broken rule and where.
+/// A broken rule and its place.
 #[derive(Debug, PartialEq, Eq)]
 struct Violation {
     path: String,
@@ -38,9 +37,10 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Prints each violation on a line; fails if there is one.
+/// Prints each violation on a line, and fails if any was found.
 pub(crate) fn command(workspace: &Workspace) -> Result<ExitCode> {
-    let violations = check(workspace.root())?;
+    let mut violations = check(workspace.root())?;
+    violations.extend(manifests::check(workspace)?);
     for violation in &violations {
         eprintln!("{violation}");
     }
@@ -55,19 +55,14 @@ fn check(root: &Path) -> Result<Vec<Violation>> {
         if bytes.len() as u64 > MAX_BYTES {
             violations.push(Violation::new(path, 1, "is larger than 1 MiB"));
         }
-        // The rest is about text.
+        // The other rules are about text.
         let Ok(text) = String::from_utf8(bytes) else { continue };
         if text.contains('\0') {
             continue;
         }
         violations.extend(text::check(path, &text));
-        match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
-            "rs" => violations.extend(rust::check(path, &text)),
-            "md" => violations.extend(links::check(path, &text, &files)),
-            _ => {}
-        }
-        if path.ends_with("/Cargo.toml") {
-            violations.extend(manifests::check(path, &text));
+        if path.ends_with(".md") {
+            violations.extend(links::check(path, &text, &files));
         }
     }
     Ok(violations)
@@ -79,7 +74,7 @@ fn files(root: &Path) -> Result<BTreeSet<String>> {
     git.args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]).current_dir(root);
     let output = git.output().context("cannot start git")?;
     if !output.status.success() {
-        bail!("git lists no files: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("git ls-files: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let paths = String::from_utf8(output.stdout).context("a file name is not UTF-8")?;
     // A file that is deleted but not yet committed is listed too; a link is not followed.

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::setup;
 use crate::workspace::{Workspace, exit_code, run};
 
-/// How libgomp's threads wait for work.
+/// The variable that says how libgomp's threads wait for work.
 const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
 const QUICKSTART: &str = "configs/quickstart.toml";
 
@@ -21,7 +21,7 @@ pub(crate) fn command(workspace: &Workspace, args: &[OsString]) -> Result<ExitCo
     }
     let mut train = workspace.cargo();
     train.args(["run", "--quiet", "--release", "--package", "vidtok-cli", "--", "train"]);
-    // Nothing runs beside it: threads that spin are quicker. (.cargo/config.toml is for tests beside each other.)
+    // Nothing runs beside the training, so threads may spin; .cargo/config.toml is for tests beside each other.
     if std::env::var_os(WAIT_POLICY).is_none_or(|policy| policy == "passive") {
         train.env(WAIT_POLICY, "active");
     }

@@ -1,4 +1,4 @@
-//! Where the repository is, and how programs are started in it.
+//! The repository's folders, and how programs are started in it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
@@ -24,12 +24,12 @@ impl Workspace {
         &self.root
     }
 
-    /// The git-ignored folder that set-up fills.
+    /// The folder that set-up fills; git ignores it.
     pub(crate) fn deps(&self) -> PathBuf {
         self.root.join(".deps")
     }
 
-    /// Where builds find libtorch, unless LIBTORCH tells them otherwise.
+    /// The libtorch of builds, unless LIBTORCH names another.
     pub(crate) fn libtorch(&self) -> PathBuf {
         self.deps().join("libtorch")
     }
@@ -43,7 +43,7 @@ impl Workspace {
     }
 }
 
-/// The program that a bare `name` starts.
+/// The program on PATH that a bare `name` starts.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
 
@@ -53,7 +53,7 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
         .find(|program| program.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0))
 }
 
-/// Runs a command on our own standard streams to its end.
+/// Runs a command to its end on our own standard streams.
 pub(crate) fn run(command: &mut Command) -> Result<ExitStatus> {
     command.status().with_context(|| format!("cannot start {}", command.get_program().display()))
 }

@@ -6,48 +6,29 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use flate2::read::GzDecoder;
-use indicatif::ProgressBar;
 use zip::ZipArchive;
 
-use super::progress;
+const NOTHING: &str = "it holds none of the expected files";
 
-const NOTHING: &str = "it has none of the files looked for";
-
-/// Writes each member that `place` gives a path under `dest`.
-pub(crate) fn unpack_zip(
-    file: &Path,
-    dest: &Path,
-    place: impl Fn(&str) -> Option<PathBuf>,
-    bar: &ProgressBar,
-) -> Result<()> {
+/// Writes each member that `place` maps to a path under `dest`.
+pub(crate) fn unpack_zip(file: &Path, dest: &Path, place: impl Fn(&str) -> Option<PathBuf>) -> Result<()> {
     let mut archive = ZipArchive::new(BufReader::new(File::open(file)?))?;
-    let mut members = Vec::new();
-    let mut size = 0;
+    let mut found = false;
     for index in 0..archive.len() {
-        let member = archive.by_index_raw(index)?;
-        if let Some(path) = place(&member.name()?).filter(|_| member.is_file()) {
-            size += member.size();
-            members.push((index, dest.join(path)));
+        let mut member = archive.by_index(index)?;
+        let path = place(&member.name()?);
+        if let Some(path) = path.filter(|_| member.is_file()) {
+            write(&mut member, &dest.join(path))?;
+            found = true;
         }
     }
-    ensure!(!members.is_empty(), NOTHING);
-    progress::set_size(bar, size);
-    for (index, path) in members {
-        write(&mut bar.wrap_read(archive.by_index(index)?), &path)?;
-    }
+    ensure!(found, NOTHING);
     Ok(())
 }
 
-/// The same; the archive's one top folder is no part of the members' names.
-pub(crate) fn unpack_tar_gz(
-    file: &Path,
-    dest: &Path,
-    place: impl Fn(&str) -> Option<PathBuf>,
-    bar: &ProgressBar,
-) -> Result<()> {
-    let file = File::open(file)?;
-    progress::set_size(bar, file.metadata()?.len());
-    let mut archive = tar::Archive::new(GzDecoder::new(bar.wrap_read(BufReader::new(file))));
+/// Does the same for a gzipped tar archive. Its one top folder is not part of the names that `place` gets.
+pub(crate) fn unpack_tar_gz(file: &Path, dest: &Path, place: impl Fn(&str) -> Option<PathBuf>) -> Result<()> {
+    let mut archive = tar::Archive::new(GzDecoder::new(BufReader::new(File::open(file)?)));
     let mut found = false;
     for member in archive.entries()? {
         let mut member = member?;
@@ -91,10 +72,10 @@ mod tests {
 
         let dest = temp.path().join("dest");
         let place = |member: &str| (member == "a/weights.ckpt").then(|| PathBuf::from("weights"));
-        unpack_tar_gz(&file, &dest, place, &ProgressBar::hidden())?;
+        unpack_tar_gz(&file, &dest, place)?;
         assert_eq!(fs::read_to_string(dest.join("weights"))?, "numbers");
         assert_eq!(fs::read_dir(&dest)?.count(), 1);
-        let nothing = unpack_tar_gz(&file, &dest, |_| None, &ProgressBar::hidden());
+        let nothing = unpack_tar_gz(&file, &dest, |_| None);
         assert_eq!(format!("{:#}", nothing.unwrap_err()), NOTHING);
         Ok(())
     }

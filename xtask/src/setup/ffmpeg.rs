@@ -1,5 +1,5 @@
-//! The ffmpeg program: VIDTOK_FFMPEG, else the one on PATH, else a static one from PyPI. The video backend looks for
-//! it in the same order.
+//! The ffmpeg program: VIDTOK_FFMPEG, else the one on PATH, else a static one from PyPI. The video backend searches in
+//! the same order.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -13,10 +13,10 @@ use super::store::Store;
 use crate::workspace::on_path;
 
 const WHEEL: &str = "imageio-ffmpeg";
-/// How the program's path in the wheel begins.
+/// The beginning of the program's path in the wheel.
 const MEMBER: &str = "imageio_ffmpeg/binaries/ffmpeg-";
 
-/// Fetches the program if the user has none, and says which one is used.
+/// Fetches the program if the user has none, and returns the path of the one in use.
 pub(crate) fn install(store: &Store) -> Result<String> {
     let own = std::env::var_os("VIDTOK_FFMPEG").filter(|program| !program.is_empty());
     let program = match own.map(PathBuf::from).or_else(|| on_path("ffmpeg")) {
@@ -28,7 +28,7 @@ pub(crate) fn install(store: &Store) -> Result<String> {
     };
     let output = Command::new(&program).arg("-version").output();
     let works = output.as_ref().is_ok_and(|output| output.status.success());
-    ensure!(works, "{} does not run as ffmpeg; VIDTOK_FFMPEG can name another", program.display());
+    ensure!(works, "{} does not run as ffmpeg; set VIDTOK_FFMPEG to one that does", program.display());
     Ok(program.display().to_string())
 }
 

@@ -1,6 +1,6 @@
-//! libtorch 2.11.0: the user's own, or cut out of the torch wheel of PyPI, which holds the headers and libraries.
+//! libtorch 2.11.0: the user's own, or the headers and libraries in the torch wheel of PyPI.
 //!
-//! `.deps/libtorch` is a link to the one in use, and every build refers to that link.
+//! `.deps/libtorch` is a link to the one in use; every build refers to that link.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,18 +13,18 @@ use super::package::{self, Package};
 use super::store::Store;
 use crate::workspace::{Workspace, run};
 
-/// What tch 0.24 is written for.
+/// The version that tch 0.24 is written for.
 const VERSION: &str = "2.11.0";
 
 /// The folders in `.deps` of the two builds that set-up makes.
 const CPU: &str = "libtorch-cpu";
 const CUDA: &str = "libtorch-cuda";
 
-/// The torch wheel is a CUDA build, so that even its CPU library wants the first two.
+/// The torch wheel is a CUDA build: even its CPU library needs the first two packages.
 const CPU_WHEELS: [&str; 3] = ["nvidia-cuda-runtime", "nvidia-cuda-cupti", "torch"];
 const CPU_LIBRARIES: [&str; 5] = ["libc10.so", "libtorch_cpu.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13"];
 
-/// What libtorch_cuda.so wants besides, and its headers.
+/// What libtorch_cuda.so needs besides, and its headers.
 const CUDA_WHEELS: [&str; 15] = [
     "nvidia-cublas",
     "nvidia-cuda-nvrtc",
@@ -43,13 +43,13 @@ const CUDA_WHEELS: [&str; 15] = [
     "nvidia-cuda-cccl",
 ];
 
-/// Where NVIDIA's headers lie in a CUDA build, apart from torch's.
+/// The folder of NVIDIA's headers in a CUDA build, apart from torch's.
 const CUDA_HEADERS: &str = "cuda-include";
 
-/// Makes `.deps/libtorch` a libtorch that fits, and says which.
+/// Makes `.deps/libtorch` a libtorch of the right version, and says which.
 ///
-/// LIBTORCH and `cuda` choose. Without them the earlier choice holds, so that a plain set-up later on does not swap a
-/// CUDA build for a CPU one.
+/// LIBTORCH and `cuda` choose. Without them the earlier choice holds, so that a plain set-up does not replace a CUDA
+/// build by a CPU one.
 pub(crate) fn install(workspace: &Workspace, store: &Store, cuda: bool) -> Result<String> {
     let link = workspace.libtorch();
     let earlier = fs::read_link(&link).ok();
@@ -68,7 +68,7 @@ pub(crate) fn install(workspace: &Workspace, store: &Store, cuda: bool) -> Resul
     Ok(format!("{VERSION}, {}", fs::canonicalize(&link)?.display()))
 }
 
-/// The libtorch that the user named. Cargo's configuration sets LIBTORCH to our own link when the user did not.
+/// The libtorch that the user named. Where the user names none, cargo's configuration sets LIBTORCH to our own link.
 fn own_libtorch(link: &Path) -> Option<PathBuf> {
     let own = PathBuf::from(std::env::var_os("LIBTORCH").filter(|value| !value.is_empty())?);
     let folder = |path: &Path| path.parent().and_then(|parent| fs::canonicalize(parent).ok());
@@ -76,11 +76,11 @@ fn own_libtorch(link: &Path) -> Option<PathBuf> {
     (!is_link).then_some(own)
 }
 
-/// Whether a folder holds the right libtorch: headers of our version and the libraries to link.
+/// Checks that a folder holds the right libtorch: headers of our version and the libraries to link.
 fn check(dir: &Path) -> Result<()> {
     let header = dir.join("include/torch/headeronly/version.h");
     let text = fs::read_to_string(&header)
-        .with_context(|| format!("{} holds no libtorch {VERSION}: {}", dir.display(), header.display()))?;
+        .with_context(|| format!("{} holds no libtorch {VERSION}: cannot read {}", dir.display(), header.display()))?;
     let number = |part: &str| {
         let define = format!("#define TORCH_VERSION_{part} ");
         text.lines().find_map(|line| line.strip_prefix(&define)).unwrap_or("?").trim()
@@ -94,13 +94,13 @@ fn check(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Points the link elsewhere, at one stroke.
+/// Points the link elsewhere, atomically.
 fn point(workspace: &Workspace, link: &Path, target: &Path) -> Result<()> {
     let earlier = fs::read_link(link).ok();
     if earlier.as_deref() == Some(target) {
         return Ok(());
     }
-    ensure!(earlier.is_some() || !link.exists(), "{} is in the way, remove it", link.display());
+    ensure!(earlier.is_some() || !link.exists(), "{} is not a link of set-up; remove it", link.display());
     let new = link.with_extension("new");
     match fs::remove_file(&new) {
         Err(error) if error.kind() != ErrorKind::NotFound => bail!("cannot remove {}: {error}", new.display()),
@@ -110,7 +110,7 @@ fn point(workspace: &Workspace, link: &Path, target: &Path) -> Result<()> {
         .and_then(|()| fs::rename(&new, link))
         .with_context(|| format!("cannot make {}", link.display()))?;
     if earlier.is_some() {
-        // Cargo sees the same path as before and would keep what was built for the other libtorch.
+        // Cargo sees the same path as before, so it would keep what was built for the other libtorch.
         for profile in ["dev", "release"] {
             run(workspace.cargo().args(["clean", "--quiet", "--package", "torch-sys", "--profile", profile]))?;
         }
@@ -118,7 +118,7 @@ fn point(workspace: &Workspace, link: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lays out a CPU build: of the torch wheel's libraries only those that run without a GPU.
+/// Lays out a CPU build: only those of the torch wheel's libraries that run without a GPU.
 fn cut_cpu(store: &Store, dir: &Path) -> Result<()> {
     for name in CPU_WHEELS {
         fetch(name)?.unpack(store, dir, |member| {
@@ -127,12 +127,12 @@ fn cut_cpu(store: &Store, dir: &Path) -> Result<()> {
             })
         })?;
     }
-    // The wheel's own libtorch.so is empty but for its need of the CUDA libraries.
+    // The wheel's own libtorch.so holds nothing but its dependencies, the CUDA libraries among them.
     fs::write(dir.join("lib/libtorch.so"), "INPUT(libtorch_cpu.so)\n")?;
     finish(dir)
 }
 
-/// Lays out a CUDA build: all libraries in one folder, where each finds the others ($ORIGIN is in their run paths).
+/// Lays out a CUDA build: all libraries in one folder, where they find each other ($ORIGIN is in their run paths).
 fn cut_cuda(store: &Store, dir: &Path) -> Result<()> {
     for name in CPU_WHEELS.iter().chain(&CUDA_WHEELS) {
         fetch(name)?.unpack(store, dir, |member| place(member).or_else(|| place_cuda_header(member)))?;
@@ -148,7 +148,7 @@ fn fetch(name: &str) -> Result<Package> {
     Package::pinned(name)
 }
 
-/// Where a member of a wheel goes: torch's headers to `include`, shared libraries to `lib`, the rest nowhere.
+/// Maps a member of a wheel to its path: torch's headers to `include`, shared libraries to `lib`, the rest to nothing.
 fn place(member: &str) -> Option<PathBuf> {
     if let Some(header) = member.strip_prefix("torch/include/") {
         return Some(Path::new("include").join(header));
@@ -158,13 +158,13 @@ fn place(member: &str) -> Option<PathBuf> {
     library.then(|| Path::new("lib").join(name))
 }
 
-/// NVIDIA's headers go to one folder, whichever wheel they come in.
+/// Maps NVIDIA's headers to one folder, whichever wheel they come in.
 fn place_cuda_header(member: &str) -> Option<PathBuf> {
     let (package, header) = member.strip_prefix("nvidia/")?.split_once("/include/")?;
     (!package.contains('/')).then(|| Path::new(CUDA_HEADERS).join(header))
 }
 
-/// torch-sys compares its version with this file.
+/// Writes the file with which torch-sys checks the version.
 fn finish(dir: &Path) -> Result<()> {
     fs::write(dir.join("build-version"), format!("{VERSION}\n")).context("cannot write build-version")
 }
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_and_libraries_of_a_wheel_find_their_place() {
+    fn headers_and_libraries_of_a_wheel_go_to_their_folders() {
         let to = |member| place(member).map(|path| path.display().to_string());
         assert_eq!(to("torch/include/c10/core/Device.h").as_deref(), Some("include/c10/core/Device.h"));
         assert_eq!(to("nvidia/cudnn/lib/libcudnn.so.9").as_deref(), Some("lib/libcudnn.so.9"));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_libtorch_of_the_right_version_passes() -> Result<()> {
+    fn only_a_complete_libtorch_of_the_right_version_passes() -> Result<()> {
         let temp = tempfile::tempdir()?;
         let header = temp.path().join("include/torch/headeronly/version.h");
         let write_version = |minor| {

@@ -1,4 +1,4 @@
-//! The `.deps` folder: one set-up at a time, and parts that are either whole or absent.
+//! The `.deps` folder: one set-up at a time, and parts that are either complete or absent.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// Lies in each part and says what it was made from.
+/// A file in each part that says what the part was made from.
 const STAMP: &str = ".stamp";
 
 /// The `.deps` folder, locked for this process.
@@ -16,7 +16,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Makes the folder if need be and waits until no other set-up works in it.
+    /// Makes the folder where it is missing, and waits until no other set-up works in it.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let path = dir.join(".lock");
@@ -24,7 +24,7 @@ impl Store {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                eprintln!("waiting for another set-up to end");
+                eprintln!("waiting for another set-up to finish");
                 lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
             }
             Err(TryLockError::Error(error)) => bail!("cannot lock {}: {error}", path.display()),
@@ -32,15 +32,15 @@ impl Store {
         Ok(Self { dir: dir.to_path_buf(), _lock: lock })
     }
 
-    /// Where downloads wait until the part that they are for is whole.
+    /// The folder of downloads, which are kept until the part that they are for is complete.
     pub(crate) fn downloads(&self) -> Result<PathBuf> {
         let dir = self.dir.join("downloads");
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         Ok(dir)
     }
 
-    /// Makes sure that folder `name` is what `stamp` says: if it is not, `fill` fills an empty folder, which then
-    /// takes its place.
+    /// Makes sure that the folder `name` is what `stamp` says: if it is not, `fill` fills an empty folder that replaces
+    /// it.
     pub(crate) fn part(&self, name: &str, stamp: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let part = self.dir.join(name);
         if has_stamp(&part.join(STAMP), stamp) {
@@ -54,8 +54,8 @@ impl Store {
         Ok(part)
     }
 
-    /// Makes sure that these files in folder `name`, which may hold others too, are what `stamp` says: if they are
-    /// not, `fill` makes them in an empty folder, from which they are taken over.
+    /// Makes sure that these files in the folder `name`, which may hold others, are what `stamp` says: if they are not,
+    /// `fill` makes them in an empty folder, from which they are moved.
     pub(crate) fn files<const N: usize>(
         &self,
         name: &str,
@@ -80,7 +80,7 @@ impl Store {
         Ok(paths)
     }
 
-    /// A folder that `fill` filled to the end.
+    /// A temporary folder that `fill` has filled completely.
     fn stage(&self, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let staging = self.dir.join(".staging");
         remove_dir(&staging)?;
@@ -102,7 +102,7 @@ fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).with_context(|| format!("cannot make {}", to.display()))
 }
 
-/// Removes a folder with all that is in it; none is fine.
+/// Removes a folder with its contents; a missing one is no error.
 fn remove_dir(dir: &Path) -> Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -131,18 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_was_not_filled_to_the_end_is_absent() -> Result<()> {
+    fn a_part_whose_filling_failed_is_absent() -> Result<()> {
         let temp = tempfile::tempdir()?;
         let store = Store::open(temp.path())?;
         let broken = store.part("part", "1", |dir| {
             fs::write(dir.join("half"), "")?;
-            bail!("out of luck")
+            bail!("interrupted")
         });
         assert!(broken.is_err());
         assert!(!temp.path().join("part").exists());
 
         let part = store.part("part", "1", |_| Ok(()))?;
-        assert!(!part.join("half").exists(), "what an earlier try left must not count");
+        assert!(!part.join("half").exists(), "files of an earlier attempt must not remain");
         Ok(())
     }
 
@@ -165,7 +165,7 @@ mod tests {
         assert!(dir.join("neighbour").exists() && !dir.join("raw").exists());
 
         fs::remove_file(&path)?;
-        assert!(store.files("assets", ["a"], "2", |_| bail!("out of luck")).is_err());
+        assert!(store.files("assets", ["a"], "2", |_| bail!("interrupted")).is_err());
         store.files("assets", ["a"], "2", fill("two"))?;
         assert_eq!(fs::read_to_string(&path)?, "two");
         Ok(())

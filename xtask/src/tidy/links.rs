@@ -1,4 +1,4 @@
-//! Relative links of Markdown files lead somewhere.
+//! Relative links in Markdown files lead to a file or folder of the project.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ pub(super) fn check(path: &str, text: &str, files: &BTreeSet<String>) -> Vec<Vio
     for (number, line) in (1..).zip(text.lines()) {
         let mark = ["```", "~~~"].into_iter().find(|mark| line.trim_start().starts_with(mark));
         if fence.is_some() || mark.is_some() {
-            // A code block; it ends with the mark that it started with.
+            // A code block ends with the mark that it began with.
             fence = match (fence, mark) {
                 (Some(open), Some(mark)) if open == mark => None,
                 (Some(open), _) => Some(open),
@@ -23,7 +23,7 @@ pub(super) fn check(path: &str, text: &str, files: &BTreeSet<String>) -> Vec<Vio
             let file = target.split('#').next().unwrap_or_default();
             let elsewhere = file.is_empty() || file.contains("://") || file.starts_with("mailto:");
             if !elsewhere && !resolve(folder, file).is_some_and(|file| exists(&file, files)) {
-                violations.push(Violation::new(path, number, format!("the link {target} leads nowhere")));
+                violations.push(Violation::new(path, number, format!("broken link: {target}")));
             }
         }
     }
@@ -35,7 +35,7 @@ fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect::<Vec<_>>().join("`")
 }
 
-/// What `[text](target "title")` and `[name]: target` point to.
+/// The targets of `[text](target "title")` and `[name]: target`.
 fn targets(line: &str) -> Vec<String> {
     let inline = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let definition = line.strip_prefix('[').and_then(|rest| rest.split_once("]: ")).map(|(_, target)| target);
@@ -46,7 +46,7 @@ fn targets(line: &str) -> Vec<String> {
         .collect()
 }
 
-/// The path from the root that `target` means in `folder`; None if it leads out of the repository.
+/// The path from the root that `target` means in `folder`; `None` if it leads out of the repository.
 fn resolve(folder: &str, target: &str) -> Option<String> {
     if target.starts_with('/') {
         return None;
@@ -89,16 +89,16 @@ mod tests {
     }
 
     #[test]
-    fn links_to_nothing_are_found() {
-        let expected = ["1: the link docs/NONE.md leads nowhere", "2: the link img leads nowhere"];
+    fn broken_links_are_found() {
+        let expected = ["1: broken link: docs/NONE.md", "2: broken link: img"];
         assert_eq!(broken("README.md", "[a](docs/NONE.md#x)\n[b]: img\n").len(), 2);
         assert_eq!(broken("README.md", "[a](docs/NONE.md)\n[b]: img\n"), expected);
         assert_eq!(broken("README.md", "[a](../x.md) [b](/docs/STYLE.md)\n").len(), 2, "outside the repository");
     }
 
     #[test]
-    fn code_holds_no_links() {
+    fn code_contains_no_links() {
         let text = "`[a](x)` and `b`\n```rust\na[0](x)\n~~~\n[a](x)\n```\n[real](x)\n";
-        assert_eq!(broken("README.md", text), ["7: the link x leads nowhere"]);
+        assert_eq!(broken("README.md", text), ["7: broken link: x"]);
     }
 }

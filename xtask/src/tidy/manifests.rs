@@ -1,15 +1,20 @@
-//! Rules for the manifests of the crates: versions stand in the root, lints are the workspace's, and a crate depends
-//! only on those below it.
+//! Rules for the crates: each depends only on those below it, and one version of a library serves all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 
 use super::Violation;
+use crate::workspace::Workspace;
 
 /// Each crate with those right below it. What these stand on is below it too.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("vidtok-pickle", &[]),
-    ("vidtok-core", &[]),
+    ("vidtok-libtorch", &[]),
+    ("vidtok-core", &["vidtok-libtorch"]),
     ("vidtok-torch", &["vidtok-core"]),
+    ("vidtok-optim", &["vidtok-torch"]),
     ("vidtok-arch", &["vidtok-torch"]),
     ("vidtok-quant", &["vidtok-torch"]),
     ("vidtok-metrics", &["vidtok-torch"]),
@@ -18,7 +23,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("vidtok", &["vidtok-arch", "vidtok-quant", "vidtok-pickle"]),
     ("vidtok-report", &["vidtok-data"]),
     ("vidtok-eval", &["vidtok", "vidtok-metrics", "vidtok-report"]),
-    ("vidtok-train", &["vidtok", "vidtok-loss", "vidtok-report"]),
+    ("vidtok-train", &["vidtok", "vidtok-optim", "vidtok-loss", "vidtok-report"]),
     ("vidtok-tokenize", &["vidtok", "vidtok-metrics", "vidtok-data"]),
     ("vidtok-cli", &["vidtok-eval", "vidtok-train", "vidtok-tokenize"]),
     ("vidtok-benches", &["vidtok-train"]),
@@ -27,125 +32,115 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("xtask", &["vidtok-pickle"]),
 ];
 
-/// Reference numbers: for tests, and below nothing.
+/// Reference numbers: a development dependency only.
 const TEST_ONLY: &str = "vidtok-golden";
+/// Cargo's word for a dependency of tests, examples and benches.
+const DEV: Option<&str> = Some("dev");
 
-pub(super) fn check(path: &str, text: &str) -> Vec<Violation> {
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    req: String,
+    kind: Option<String>,
+    path: Option<String>,
+}
+
+/// Asks cargo for the manifests and checks them.
+pub(super) fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
+    let output = cargo.output().context("cannot start cargo")?;
+    ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+    Ok(violations(&metadata))
+}
+
+fn violations(metadata: &Metadata) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let name = package_name(text).unwrap_or_default();
-    let below = below(name);
-    if below.is_none() {
-        violations.push(Violation::new(path, 1, format!("{name} has no place in xtask's table of layers")));
-    }
-    let below = below.unwrap_or_default();
-
-    let mut section = "";
-    let mut has_lints = false;
-    for (number, line) in (1..).zip(text.lines().map(str::trim)) {
-        let mut violation = |message: String| violations.push(Violation::new(path, number, message));
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        if let Some(header) = line.strip_prefix('[') {
-            section = header.trim_end_matches(']');
-            if section.contains("dependencies.") {
-                violation("write each dependency on a line of its own".into());
-            }
-            continue;
-        }
-        let from_workspace = without_spaces(line).contains("workspace=true");
-        if section == "lints" {
-            has_lints |= from_workspace;
-        } else if section == "package" && key(line) == "version" && !from_workspace {
-            violation("the version belongs into the root manifest".into());
-        } else if section.ends_with("dependencies") {
-            let dependency = key(line);
-            if !from_workspace {
-                violation(format!("{dependency} must come from the root manifest (workspace = true)"));
-            }
-            let ours = LAYERS.iter().any(|(known, _)| *known == dependency);
-            let in_tests = section.ends_with("dev-dependencies") && dependency == TEST_ONLY;
-            if ours && !in_tests && !below.contains(dependency) {
+    let mut versions = BTreeMap::new();
+    for Package { name, manifest_path, dependencies } in &metadata.packages {
+        let mut violation = |message: String| violations.push(Violation::new(manifest_path, 1, message));
+        let below = below(name).unwrap_or_else(|| {
+            violation(format!("{name} is missing in xtask's table of layers (tidy/manifests.rs)"));
+            BTreeSet::new()
+        });
+        for Dependency { name: dependency, req, kind, path } in dependencies {
+            let kind = kind.as_deref();
+            let in_tests = kind == DEV && dependency == TEST_ONLY;
+            if path.is_some() && !in_tests && !below.contains(dependency.as_str()) {
                 violation(format!("{dependency} is not below {name}"));
             }
-            if name == "xtask" && ["tch", "torch-sys"].contains(&dependency) {
+            if name == "xtask" && ["tch", "torch-sys"].contains(&dependency.as_str()) {
                 violation("xtask must build without libtorch".into());
             }
+            if *versions.entry(dependency).or_insert(req) != req {
+                violation(format!("{dependency} {req}: take it from the workspace's manifest (workspace = true)"));
+            }
         }
-    }
-    if !has_lints {
-        violations.push(Violation::new(path, 1, "lacks [lints] workspace = true"));
     }
     violations
 }
 
-/// All crates that `name` may depend on; None for a crate that is not in the table.
+/// All crates that `name` may depend on; none for a crate that is not in the table.
 fn below(name: &str) -> Option<BTreeSet<&'static str>> {
     let (_, direct) = LAYERS.iter().find(|(known, _)| *known == name)?;
     let deeper = direct.iter().filter_map(|next| below(next)).flatten();
     Some(direct.iter().copied().chain(deeper).collect())
 }
 
-fn package_name(text: &str) -> Option<&str> {
-    text.lines().find(|line| key(line.trim()) == "name")?.split('"').nth(1)
-}
-
-/// The first part of the key that a line sets.
-fn key(line: &str) -> &str {
-    line.split(['.', '=', ' ']).next().unwrap_or_default().trim_matches('"')
-}
-
-fn without_spaces(line: &str) -> String {
-    line.split_whitespace().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn messages(name: &str, rest: &str) -> Vec<String> {
-        let text = format!("[package]\nname = \"{name}\"\nversion.workspace = true\n[lints]\nworkspace = true\n{rest}");
-        let all = check("crates/a/Cargo.toml", &text);
-        all.iter().map(|violation| format!("{}: {}", violation.line, violation.message)).collect()
-    }
-
-    #[test]
-    fn a_clean_manifest_passes() {
-        let rest = "[dependencies]\nvidtok-core.workspace = true\ntch = { workspace = true, features = [\"x\"] }\n\
-                    [dev-dependencies]\nvidtok-golden.workspace = true\n[[bin]]\nname = \"b\"\npath = \"src/main.rs\"\n";
-        assert!(messages("vidtok", rest).is_empty(), "{:?}", messages("vidtok", rest));
-    }
-
-    #[test]
-    fn versions_stand_in_the_root_only() {
-        let rest = "[dependencies]\nserde = \"1\"\n[build-dependencies]\ncc = { version = \"1\" }\n";
-        let expected =
-            ["serde", "cc"].map(|name| format!("{name} must come from the root manifest (workspace = true)"));
-        assert_eq!(messages("vidtok", rest), [format!("7: {}", expected[0]), format!("9: {}", expected[1])]);
-
-        let own = "[package]\nname = \"vidtok\"\nversion = \"1.0.0\"\n[lints]\nworkspace = true\n";
-        assert_eq!(check("a", own), [Violation::new("a", 3, "the version belongs into the root manifest")]);
-        assert_eq!(messages("vidtok", "[dependencies.serde]\nworkspace = true\n").len(), 1);
-    }
-
-    #[test]
-    fn lints_are_the_workspaces() {
-        let expected = [Violation::new("a", 1, "lacks [lints] workspace = true")];
-        assert_eq!(check("a", "[package]\nname = \"vidtok\"\n"), expected);
+    /// The messages for a crate with one dependency: its name, version and kind.
+    fn messages(name: &str, dependency: [&str; 2], kind: Option<&str>) -> Vec<String> {
+        let [dependency, req] = dependency;
+        let path = (req == "^0.1.0").then(|| "crates".to_owned());
+        let dependency = |req: &str| Dependency {
+            name: dependency.to_owned(),
+            req: req.to_owned(),
+            kind: kind.map(String::from),
+            path: path.clone(),
+        };
+        let package =
+            |name: &str, dependencies| Package { name: name.to_owned(), manifest_path: String::new(), dependencies };
+        let packages = vec![package(name, vec![dependency(req)]), package("vidtok-fuzz", vec![dependency("^1")])];
+        let packages = if path.is_some() { packages.into_iter().take(1).collect() } else { packages };
+        violations(&Metadata { packages }).into_iter().map(|violation| violation.message).collect()
     }
 
     #[test]
     fn a_crate_depends_only_on_those_below() {
-        let dependency = |name: &str| format!("[dependencies]\n{name}.workspace = true\n");
+        let ours = |name| [name, "^0.1.0"];
         for (name, fine) in
             [("vidtok-train", "vidtok-core"), ("vidtok-loss", "vidtok-metrics"), ("vidtok", "vidtok-arch")]
         {
-            assert!(messages(name, &dependency(fine)).is_empty(), "{name} on {fine}");
+            assert!(messages(name, ours(fine), None).is_empty(), "{name} on {fine}");
         }
-        for (name, wrong) in [("vidtok-core", "vidtok"), ("vidtok-data", "vidtok-torch"), ("vidtok", "vidtok-golden")] {
-            assert_eq!(messages(name, &dependency(wrong)), [format!("7: {wrong} is not below {name}")]);
+        for (name, wrong) in [("vidtok-core", "vidtok"), ("vidtok-data", "vidtok-torch"), ("vidtok", TEST_ONLY)] {
+            assert_eq!(messages(name, ours(wrong), None), [format!("{wrong} is not below {name}")]);
         }
-        assert_eq!(messages("vidtok-other", ""), ["1: vidtok-other has no place in xtask's table of layers"]);
-        assert_eq!(messages("xtask", &dependency("tch")), ["7: xtask must build without libtorch"]);
+        assert!(messages("vidtok", ours(TEST_ONLY), DEV).is_empty());
+        assert!(messages("vidtok-other", ["serde", "^1"], None)[0].starts_with("vidtok-other is missing"));
+        assert_eq!(messages("xtask", ["tch", "^1"], None), ["xtask must build without libtorch"]);
+    }
+
+    #[test]
+    fn all_crates_take_one_version_of_a_library() {
+        assert!(messages("vidtok", ["serde", "^1"], None).is_empty());
+        let found = messages("vidtok", ["serde", "^2"], None);
+        assert_eq!(found, ["serde ^1: take it from the workspace's manifest (workspace = true)"]);
     }
 }

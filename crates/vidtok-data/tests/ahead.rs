@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSink};
 use vidtok_data::{
-    DecodeAhead, Ffmpeg, LoadError, Preparation, PreparedVideo, Scene, VideoQuality, VideoWriter, unusable,
+    DecodeAhead, Ffmpeg, LoadError, Preparation, PreparedVideo, Scene, VideoQuality, VideoWriter, video_fault,
 };
 
 fn write(path: &Path, frames: usize, size: [i64; 2]) {
@@ -47,7 +47,7 @@ fn videos_come_in_the_order_asked_for_with_the_frames_that_they_have() {
             assert_eq!(video.path(), path);
             if place == 4 {
                 let Err(LoadError::Video(error)) = video.next(3) else { panic!("{}", path.display()) };
-                assert!(unusable(&error).is_some(), "{error}");
+                assert!(video_fault(&error).is_some(), "{error}");
                 continue;
             }
             if place == 3 {

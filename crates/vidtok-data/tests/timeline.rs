@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod picture;
+mod pixels;
 
 use std::process::Command;
 
@@ -58,14 +58,14 @@ fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
 }
 
 /// Writes every `stride`-th frame of one video to another.
-fn retell(folder: &TempDir, from: &str, to: &str, stride: usize) {
+fn with_timeline(folder: &TempDir, from: &str, to: &str, stride: usize) {
     let ffmpeg = Ffmpeg::locate().unwrap();
     let mut reader = VideoReader::open(&ffmpeg, folder.path().join(from)).unwrap();
     let taken = Sampling::Every(stride as u64).apply(reader.info(), None).unwrap();
     let timeline = reader.timeline().unwrap().with_frames(&taken);
     let size = [reader.info().height, reader.info().width];
     let destination = Destination::File(folder.path().join(to));
-    let mut writer = VideoWriter::retell(&ffmpeg, destination, size, &timeline, VideoQuality::default()).unwrap();
+    let mut writer = VideoWriter::with_timeline(&ffmpeg, destination, size, &timeline, VideoQuality::default()).unwrap();
     for index in 0.. {
         let Some(frame) = reader.next_frames(1).unwrap() else { break };
         if index % stride == 0 {
@@ -97,14 +97,14 @@ fn uneven_frames_keep_their_times_to_the_formats_unit() {
     let folder = TempDir::new().unwrap();
     let expected = uneven(&folder, "in.mp4", "-an");
     for (name, unit) in [("a.mp4", 1e-9), ("a.mov", 1e-9), ("a.mkv", 0.0006), ("a.webm", 0.0006), ("a.gif", 0.00501)] {
-        retell(&folder, "in.mp4", name, 1);
+        with_timeline(&folder, "in.mp4", name, 1);
         assert_close(&times(&folder, name), &expected, unit, name);
     }
-    retell(&folder, "in.mp4", "second.mp4", 2);
+    with_timeline(&folder, "in.mp4", "second.mp4", 2);
     let every_second: Vec<f64> = expected.iter().copied().step_by(2).collect();
     assert_close(&times(&folder, "second.mp4"), &every_second, 1e-9, "every second frame");
     // A constant rate that ends with the last frame.
-    retell(&folder, "in.mp4", "a.avi", 1);
+    with_timeline(&folder, "in.mp4", "a.avi", 1);
     assert_eq!(VideoReader::open(&Ffmpeg::locate().unwrap(), folder.path().join("a.avi")).unwrap().info().frames, 25);
     assert!((times(&folder, "a.avi").last().unwrap() - expected[24]).abs() < 0.01);
 }
@@ -114,7 +114,7 @@ fn steady_videos_stay_steady_whatever_their_container_rounds() {
     let folder = TempDir::new().unwrap();
     run(&folder, "-f lavfi -i testsrc=size=48x32:rate=30000/1001:d=3 -f lavfi -i sine=d=3 in.mkv");
     for (name, stride, rate) in [("a.mp4", 1, (30000, 1001)), ("b.mp4", 2, (15000, 1001))] {
-        retell(&folder, "in.mkv", name, stride);
+        with_timeline(&folder, "in.mkv", name, stride);
         let again = VideoReader::open(&Ffmpeg::locate().unwrap(), folder.path().join(name)).unwrap();
         assert!(again.timeline().unwrap().is_even());
         assert_eq!(Some(again.info().frame_rate), FrameRate::new(rate.0, rate.1));
@@ -127,7 +127,7 @@ fn sound_is_copied_where_the_format_holds_it() {
     let folder = TempDir::new().unwrap();
     uneven(&folder, "in.mp4", "-c:a aac -metadata:s:a language=fin");
     for name in ["a.mp4", "a.mov", "a.mkv"] {
-        retell(&folder, "in.mp4", name, 1);
+        with_timeline(&folder, "in.mp4", name, 1);
         let (before, after) = (packets(&folder, "in.mp4", "a:0"), packets(&folder, name, "a:0"));
         assert!(before.len() > 100);
         assert!(before.iter().map(|(_, sum)| sum).eq(after.iter().map(|(_, sum)| sum)), "{name}: other packets");
@@ -136,7 +136,7 @@ fn sound_is_copied_where_the_format_holds_it() {
         let far = before.iter().zip(&after).find(|(a, b)| (b.0 - a.0 - moved).abs() > 0.0011);
         assert!(far.is_none(), "{name}: {far:?}, frames moved by {moved}");
     }
-    retell(&folder, "in.mp4", "a.gif", 1);
+    with_timeline(&folder, "in.mp4", "a.gif", 1);
     assert_eq!(times(&folder, "a.gif").len(), 25);
 }
 
@@ -149,7 +149,7 @@ fn other_sound_is_encoded_anew_and_stays_in_time() {
          -map 0 -map 1 -map 2 -c:a:0 flac -c:a:1 ac3 -filter:a:1 aformat=channel_layouts=5.1(side) in.mkv",
     );
     for name in ["a.mp4", "a.webm", "a.avi", "a.mov", "a.mkv"] {
-        retell(&folder, "in.mkv", name, 2);
+        with_timeline(&folder, "in.mkv", name, 2);
         for track in [0, 1] {
             let (before, after) = (loudness(&folder, "in.mkv", track), loudness(&folder, name, track));
             assert!(after.len().abs_diff(before.len()) <= 10, "{name}: {} for {}", after.len(), before.len());
@@ -197,7 +197,7 @@ fn what_lies_between_the_start_of_frames_and_of_sound_stays() {
             assert!((before - about).abs() < 0.03, "{source}: {before}");
             // AAC, which QuickTime gets, begins with 1024 samples that are dropped.
             for (name, unit) in [("a.mkv", 0.0015), ("a.mov", 0.024)] {
-                retell(&folder, source, name, 1);
+                with_timeline(&folder, source, name, 1);
                 let after = gap(&folder, name);
                 assert!((after - before).abs() < unit, "{name} of {source}: {after} for {before}");
                 let step: Vec<f64> = times(&folder, name).windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -206,7 +206,7 @@ fn what_lies_between_the_start_of_frames_and_of_sound_stays() {
         }
     }
     // AVI fills the time before the second frame with the first one.
-    retell(&folder, "sound-first.mkv", "a.avi", 1);
+    with_timeline(&folder, "sound-first.mkv", "a.avi", 1);
     assert!((times(&folder, "a.avi")[1] - 0.55).abs() < 0.04);
 }
 

@@ -11,8 +11,7 @@ use tch::{Kind, Tensor};
 use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoError, VideoInfo};
 use vidtok_data::{
-    Ffmpeg, Preparation, PreparedVideo, Scene, VideoQuality, VideoReader, VideoWriter, Window, evaluation_windows, fit,
-    save_png, unusable,
+    Ffmpeg, Preparation, PreparedVideo, Sampling, Scene, VideoQuality, VideoReader, VideoWriter, fit, video_fault,
 };
 
 fn ffmpeg() -> Ffmpeg {
@@ -344,7 +343,7 @@ fn only_what_ffmpeg_says_of_the_input_blames_the_video() {
         let error = VideoReader::open(&ffmpeg, &path).unwrap_err();
         let message = error.to_string();
         assert!(message.contains(telling) && message.contains("a.mp4") && !message.contains('\n'), "{message}");
-        assert_eq!(unusable(&error).is_some(), blames, "{script}: {message}");
+        assert_eq!(video_fault(&error).is_some(), blames, "{script}: {message}");
     }
     let muxer =
         "echo '[rawvideo @ 0x1] [error] invalid, non monotonically increasing dts to muxer in stream 0: 1 >= 1' >&2";
@@ -378,18 +377,6 @@ fn strange_names_are_read_and_written() {
         assert!(read(&path).1 == frames, "{name}");
         assert!(open(&path).frames_at(&[2]).unwrap().get(0) == frames.get(2), "{name}");
     }
-}
-
-#[test]
-fn pictures_come_back_exactly() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("a%d.png");
-    let frame = moving(1, [33, 47]).get(0);
-    save_png(&ffmpeg(), &path, &frame).unwrap();
-    assert_eq!(files(&folder), 1);
-    let renamed = folder.path().join("a.png");
-    fs::rename(&path, &renamed).unwrap();
-    assert!(read(&renamed).1.get(0) == frame);
 }
 
 #[test]
@@ -443,9 +430,12 @@ fn evaluation_reads_in_order_what_the_rule_says() {
         let stride = sample_fps.map_or(1.0, |fps| 60.0 / fps);
         assert!((video.frame_rate().as_f64() - 60.0 / stride).abs() < 1e-9);
         let taken = max_frames.map_or(41, |frames| (frames as f64 * stride) as u64);
-        for Window { indices, real } in evaluation_windows(taken, 60.0, sample_fps, Some(17)) {
-            let (window, found) = video.next_window(17).unwrap().unwrap();
-            assert_eq!(found, real);
+        let sampled = Sampling::of(reader.info(), sample_fps).within(0..taken);
+        for chunk in sampled.chunks(17) {
+            let mut indices: Vec<u64> = chunk.iter().map(|&index| index as u64).collect();
+            indices.resize(17, indices[indices.len() - 1]);
+            let (window, real) = video.next_window(17).unwrap().unwrap();
+            assert_eq!(real, chunk.len());
             assert!(window.equal(&fit(&reader.frames_at(&indices).unwrap(), [16, 16])), "{sample_fps:?} {indices:?}");
         }
         assert!(video.next_window(17).unwrap().is_none());

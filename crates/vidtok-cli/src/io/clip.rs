@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use vidtok::{PixelRange, Window};
 use vidtok_core::{FrameRate, FrameSink, FrameSource, PixelAspect, temporary_beside};
 use vidtok_data::{
-    Destination, Ffmpeg, Hdr, InputOptions, InputReader, Notice, Reach, ReadOptions, Sampling, Timeline, VideoWriter,
+    Destination, Ffmpeg, Hdr, InputOptions, InputReader, Notice, RetryPolicy, ReadOptions, Sampling, Timeline, VideoWriter,
     WriteOptions, cover, to_frames, to_model_range,
 };
 use vidtok_torch::{TensorFile, write_tensors};
@@ -140,7 +140,7 @@ impl Clip {
 
     fn open_video(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
         let (frame_rate, read) = (arguments.frame_rate, arguments.read.options());
-        let input = InputOptions { frame_rate, reach: Reach::once(), read };
+        let input = InputOptions { frame_rate, retry: RetryPolicy::once(), read };
         let reader = InputReader::open(&Ffmpeg::locate()?, path, &input)?;
         let notices = reader.notices();
         let info = reader.info().clone();
@@ -312,7 +312,7 @@ impl Output {
                             true => Destination::StandardOutput,
                             false => Destination::File(self.path.clone()),
                         };
-                        let writer = VideoWriter::retell(&ffmpeg, destination, size, timeline, self.options)?;
+                        let writer = VideoWriter::with_timeline(&ffmpeg, destination, size, timeline, self.options)?;
                         self.notices = writer.notices();
                         sink.insert(Box::new(writer))
                     }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use vidtok_core::{FrameSource, WorldRank};
 use vidtok_data::{
     ClipSet, ClipSpec, FrameFolder, HeldOut, InputOptions, Library, LibraryOptions, LoadError, Loader, LoaderOptions,
-    Quarantined, Reach, Source,
+    Quarantined, RetryPolicy, Source,
 };
 
 use super::files::{counting, countings, ffmpeg, ffmpeg_after, library, numbers, open, spec, videos, write};
@@ -30,7 +30,7 @@ fn mixed(folder: &TempDir) -> (Vec<PathBuf>, Vec<(usize, &'static str)>) {
         (1, "cannot decode"),
         (3, "cannot decode"),
         (4, "No such file"),
-        (5, "resized to [36, 24] (height, width) it is smaller than the crop of [16, 30]"),
+        (5, "resized to [36, 24] (height, width), smaller than the crop of [16, 30]"),
         (6, "cannot decode: the file is empty"),
     ];
     (paths, reasons)
@@ -42,7 +42,7 @@ fn wide() -> ClipSpec {
 }
 
 fn load(set: &Arc<ClipSet>, first_step: u64, workers: usize, count: usize) -> Vec<(Vec<String>, Vec<i64>)> {
-    let options = LoaderOptions { batch: 3, share: WorldRank::SINGLE, seed: 8, first_step, workers, prefetch: 2 };
+    let options = LoaderOptions { batch: 3, rank: WorldRank::SINGLE, seed: 8, first_step, workers, prefetch: 2 };
     let batches = Loader::start(Arc::clone(set), options).unwrap().take(count).map(Result::unwrap);
     batches.map(|batch| (batch.names, numbers(&batch.clips))).collect()
 }
@@ -132,7 +132,7 @@ fn when_no_video_can_be_read_the_first_reason_is_told() {
     let set = Arc::new(open(&paths, spec(3)));
     telling(set.batch(0, 0, 2).unwrap_err());
     telling(set.first_clips(2).unwrap_err());
-    let options = LoaderOptions { batch: 2, share: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 3, prefetch: 1 };
+    let options = LoaderOptions { batch: 2, rank: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 3, prefetch: 1 };
     for result in Loader::start(set, options).unwrap().take(5) {
         telling(result.unwrap_err());
     }
@@ -142,8 +142,8 @@ fn when_no_video_can_be_read_the_first_reason_is_told() {
 
 /// Without pauses.
 fn at_once(root: &Path) -> InputOptions {
-    let reach = Reach { root: Some(root.to_owned()), pauses: vec![Duration::ZERO; 2] };
-    InputOptions { reach, ..InputOptions::default() }
+    let retry = RetryPolicy { root: Some(root.to_owned()), pauses: vec![Duration::ZERO; 2] };
+    InputOptions { retry, ..InputOptions::default() }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use vidtok::{EncodeOptions, StreamEncoder, Tokenizer, Work};
 use vidtok_core::{Claim, remove_partial, temporary_beside};
 use vidtok_data::{
     AheadInfo, AheadVideo, DecodeAhead, Ffmpeg, LeftOut, LoadError, Notice, Preparation, VideoList, list_videos,
-    unusable,
+    video_fault,
 };
 
 use crate::dataset::entry::{SourceEntry, VideoEntry};
@@ -225,7 +225,7 @@ enum Fault {
 impl<E: Into<TokenizeError>> From<E> for Fault {
     fn from(error: E) -> Self {
         match error.into() {
-            TokenizeError::Load(LoadError::Video(error)) => match unusable(&error) {
+            TokenizeError::Load(LoadError::Video(error)) => match video_fault(&error) {
                 Some(reason) => Self::Unusable(reason),
                 None => Self::Elsewhere(error.into()),
             },

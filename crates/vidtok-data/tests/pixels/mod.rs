@@ -12,7 +12,7 @@ use vidtok_data::{
     VideoQuality, VideoReader, VideoWriter, WriteOptions,
 };
 
-use super::{retell, run};
+use super::{with_timeline, run};
 
 fn open(folder: &TempDir, name: &str, options: ReadOptions) -> VideoReader {
     VideoReader::open_with(&Ffmpeg::locate().unwrap(), folder.path().join(name), options).unwrap()
@@ -55,19 +55,19 @@ fn pixels_keep_their_shape_in_every_container_also_when_they_are_turned() {
     };
     // Needs more than the two digits that the filter keeps by itself.
     wide("1919/1917");
-    retell(&folder, "in.mp4", "a.mp4", 1);
+    with_timeline(&folder, "in.mp4", "a.mp4", 1);
     assert_eq!(aspect(&folder, "a.mp4"), "1919/1917");
     wide("16/11");
     turn(&folder, "in.mp4", "turned.mp4");
     for to in ["a.mp4", "a.mov", "a.avi"] {
-        retell(&folder, "in.mp4", to, 1);
+        with_timeline(&folder, "in.mp4", to, 1);
         assert_eq!(aspect(&folder, to), "16/11", "{to}");
-        retell(&folder, "turned.mp4", to, 1);
+        with_timeline(&folder, "turned.mp4", to, 1);
         assert_eq!(aspect(&folder, to), "11/16", "{to}, turned");
     }
     // These round the width that is shown.
     for to in ["a.mkv", "a.webm", "a.gif"] {
-        retell(&folder, "in.mp4", to, 1);
+        with_timeline(&folder, "in.mp4", to, 1);
         let (wide, high) = open(&folder, to, ReadOptions::default()).timeline().unwrap().pixel_aspect().ratio();
         assert!((f64::from(wide) / f64::from(high) - 16.0 / 11.0).abs() < 0.015, "{to}: {wide}:{high}");
     }
@@ -79,7 +79,7 @@ fn pixels_of_lossless_videos_keep_their_shape_too() {
     let timeline = Timeline::even("25".parse().unwrap()).with_pixel_aspect("11:16".parse().unwrap());
     for name in ["a.mp4", "a.webm"] {
         let (ffmpeg, file) = (Ffmpeg::locate().unwrap(), Destination::File(folder.path().join(name)));
-        let mut writer = VideoWriter::retell(&ffmpeg, file, [48, 176], &timeline, VideoQuality::Lossless).unwrap();
+        let mut writer = VideoWriter::with_timeline(&ffmpeg, file, [48, 176], &timeline, VideoQuality::Lossless).unwrap();
         writer.write(&Tensor::zeros([1, 48, 176, 3], (Kind::Uint8, tch::Device::Cpu))).unwrap();
         Box::new(writer).finish().unwrap();
         assert_eq!(aspect(&folder, name), "11/16", "{name}");

@@ -65,7 +65,8 @@ fn with_timeline(folder: &TempDir, from: &str, to: &str, stride: usize) {
     let timeline = reader.timeline().unwrap().with_frames(&taken);
     let size = [reader.info().height, reader.info().width];
     let destination = Destination::File(folder.path().join(to));
-    let mut writer = VideoWriter::with_timeline(&ffmpeg, destination, size, &timeline, VideoQuality::default()).unwrap();
+    let mut writer =
+        VideoWriter::with_timeline(&ffmpeg, destination, size, &timeline, VideoQuality::default()).unwrap();
     for index in 0.. {
         let Some(frame) = reader.next_frames(1).unwrap() else { break };
         if index % stride == 0 {

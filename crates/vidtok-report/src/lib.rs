@@ -36,12 +36,12 @@ mod curves;
 mod error;
 mod events;
 mod grid;
-mod png;
 mod page;
+mod png;
 
 pub use curves::{Curves, Panel, Series};
 pub use error::ReportError;
 pub use events::EventWriter;
 pub use grid::{GridRow, GridSize, difference, grid};
-pub use png::{encode_png, save_png};
 pub use page::{EvaluationPage, PageMetric, PageModel, PageVideo};
+pub use png::{encode_png, save_png};

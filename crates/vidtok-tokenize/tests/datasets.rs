@@ -239,7 +239,7 @@ fn a_folder_that_vanishes_ends_the_work_and_no_video_is_skipped() {
     for drive in ["gone", "empty"] {
         let mut options = bench.options(drive, ShardFormat::Safetensors);
         (options.shard_videos, options.decoders) = (1, 1);
-        options.preparation.input.reach.pauses = vec![Duration::ZERO; 2];
+        options.preparation.input.retry.pauses = vec![Duration::ZERO; 2];
         let (videos, away) = (bench.path("videos"), bench.path("away"));
         let ended = tokenize(&tokenizer, &options, &mut |event| match event {
             TokenizeProgress::Video { path: "a.mkv", .. } => {
@@ -437,7 +437,8 @@ fn pixels_keep_their_shape_and_odd_sizes_become_even_on_request() {
     let timeline = Timeline::even("10".parse().unwrap()).with_pixel_aspect("16:11".parse().unwrap());
     let (ffmpeg, wide) = (Ffmpeg::locate().unwrap(), bench.path("videos/a.mkv"));
     let mut writer =
-        VideoWriter::with_timeline(&ffmpeg, Destination::File(wide), [16, 24], &timeline, VideoQuality::Lossless).unwrap();
+        VideoWriter::with_timeline(&ffmpeg, Destination::File(wide), [16, 24], &timeline, VideoQuality::Lossless)
+            .unwrap();
     writer.write(&Tensor::zeros([2, 16, 24, 3], (Kind::Uint8, Device::Cpu))).unwrap();
     Box::new(writer).finish().unwrap();
 

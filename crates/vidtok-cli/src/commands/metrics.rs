@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use vidtok_core::FrameSource;
-use vidtok_data::{Ffmpeg, InputOptions, InputReader, RetryPolicy, VideoList, find_videos, to_model_range, to_unit_range};
+use vidtok_data::{
+    Ffmpeg, InputOptions, InputReader, RetryPolicy, VideoList, find_videos, to_model_range, to_unit_range,
+};
 use vidtok_eval::{InstrumentSet, Measured, MetricKind};
 
 use crate::args::THREADS;

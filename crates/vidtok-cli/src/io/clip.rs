@@ -8,8 +8,8 @@ use tch::{Kind, Tensor};
 use vidtok::{PixelRange, Window};
 use vidtok_core::{FrameRate, FrameSink, FrameSource, PixelAspect, temporary_beside};
 use vidtok_data::{
-    Destination, Ffmpeg, Hdr, InputOptions, InputReader, Notice, RetryPolicy, ReadOptions, Sampling, Timeline, VideoWriter,
-    WriteOptions, cover, to_frames, to_model_range,
+    Destination, Ffmpeg, Hdr, InputOptions, InputReader, Notice, ReadOptions, RetryPolicy, Sampling, Timeline,
+    VideoWriter, WriteOptions, cover, to_frames, to_model_range,
 };
 use vidtok_torch::{TensorFile, write_tensors};
 

@@ -165,13 +165,7 @@ impl ClipSet {
     }
 
     /// The clips at these positions of the batch, or [`LoadError::Stopped`] after `stop`.
-    pub(crate) fn part(
-        &self,
-        stop: &Stop,
-        seed: u64,
-        step: u64,
-        positions: Range<usize>,
-    ) -> Result<Batch, LoadError> {
+    pub(crate) fn part(&self, stop: &Stop, seed: u64, step: u64, positions: Range<usize>) -> Result<Batch, LoadError> {
         let mut clips = Clips::default();
         for position in positions {
             self.random_clip(stop, [seed, step, position as u64], &mut clips)?;

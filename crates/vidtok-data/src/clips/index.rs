@@ -88,8 +88,7 @@ impl Index {
     ) -> Result<(VideoInfo, StreamFormat), ClipError> {
         let io_error = |source| VideoError::Io { path: path.to_owned(), source };
         // Taken before probing: should the file change meanwhile, the next run probes again.
-        let stamp =
-            options.retry.run(path, || ffmpeg.stop().is_stopped(), || FileStamp::at(path).map_err(io_error))?;
+        let stamp = options.retry.run(path, || ffmpeg.stop().is_stopped(), || FileStamp::at(path).map_err(io_error))?;
         let video = InputReader::open(ffmpeg, path, options)?;
         let (info, format) = (video.info().clone(), video.format().clone());
         if let Some(path) = key(path) {

@@ -16,9 +16,9 @@ use crate::clips::procedural::Scene;
 use crate::clips::quarantine::ClipError;
 use crate::error::LoadError;
 use crate::ffmpeg::locate::Ffmpeg;
-use crate::ffmpeg::stream_format::StreamFormat;
-use crate::ffmpeg::stop::Stop;
 use crate::ffmpeg::notice::Notice;
+use crate::ffmpeg::stop::Stop;
+use crate::ffmpeg::stream_format::StreamFormat;
 use crate::input::path_text::path_text;
 use crate::input::{InputOptions, InputReader};
 use crate::transform::{resize_frames, resized_size};
@@ -228,7 +228,12 @@ impl Video {
     }
 
     /// All frames, decoded on first use; `None` if the budget has no room for them.
-    fn cached(&self, facts: &Facts, budget: &Arc<CacheBudget>, stop: &Stop) -> Result<Option<Arc<CachedFrames>>, ClipError> {
+    fn cached(
+        &self,
+        facts: &Facts,
+        budget: &Arc<CacheBudget>,
+        stop: &Stop,
+    ) -> Result<Option<Arc<CachedFrames>>, ClipError> {
         let mut state = self.state();
         if state.facts.as_ref().is_some_and(|known| known != facts) {
             return Err(ClipError::Outdated);
@@ -299,7 +304,13 @@ fn append(pixels: &mut Vec<u8>, frames: &Tensor) {
 }
 
 /// Appends a region whose frames are at these positions among `frames`.
-fn append_region(pixels: &mut Vec<u8>, frames: &[u8], facts: &Facts, region: &ClipRegion, positions: impl Iterator<Item = u64>) {
+fn append_region(
+    pixels: &mut Vec<u8>,
+    frames: &[u8],
+    facts: &Facts,
+    region: &ClipRegion,
+    positions: impl Iterator<Item = u64>,
+) {
     let ([top, left], [height, width]) = (region.offset, region.size);
     for position in positions.take(region.indices.len()) {
         for row in top..top + height {

@@ -178,7 +178,8 @@ impl FrameSource for VideoReader {
         if wanted == indices {
             return Ok(frames);
         }
-        let positions: Vec<_> = indices.iter().map(|index| wanted.partition_point(|frame| frame < index) as i64).collect();
+        let positions: Vec<_> =
+            indices.iter().map(|index| wanted.partition_point(|frame| frame < index) as i64).collect();
         Ok(frames.index_select(0, &Tensor::from_slice(&positions)))
     }
 }

@@ -241,7 +241,11 @@ mod tests {
         for untagged in
             ["yuv420p, 64x576", "yuv422p10le(tv), 64x576 [SAR 1:1 DAR 4:3]", "nv12(unknown/bt709/bt709), 64x576"]
         {
-            assert_eq!(plain(untagged), StreamFormat { untagged_rows: Some(576), ..StreamFormat::default() }, "{untagged}");
+            assert_eq!(
+                plain(untagged),
+                StreamFormat { untagged_rows: Some(576), ..StreamFormat::default() },
+                "{untagged}"
+            );
         }
     }
 

@@ -18,7 +18,7 @@ use crate::ffmpeg::process::Process;
 use crate::ffmpeg::sound::Sound;
 use crate::ffmpeg::source_file::{NO_CONNECTIONS, file_url, frame_bytes};
 use crate::ffmpeg::timeline::Timeline;
-use crate::ffmpeg::write_options::{VideoQuality, WriteOptions};
+use crate::ffmpeg::write_options::WriteOptions;
 
 /// The destination of a video.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,7 +226,8 @@ impl FrameSink for VideoWriter {
             frame.copy_data_u8(&mut pixels, frame.numel());
             match &self.times {
                 Some(times) => {
-                    let untimed = || encode_error(&self.path, format!("the timeline has no time for frame {}", self.frames));
+                    let untimed =
+                        || encode_error(&self.path, format!("the timeline has no time for frame {}", self.frames));
                     let tick = times.get(self.frames).ok_or_else(untimed)?;
                     self.send(&ivf::frame(tick, &pixels))?;
                 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::input::extensions::{is_image, is_video};
-use crate::input::list_error::DatasetError;
 use crate::input::left_out::LeftOut;
+use crate::input::list_error::DatasetError;
 use crate::parallel::map;
 
 /// The videos below `folder`, in no particular order, and the other files.
@@ -23,7 +23,8 @@ pub(crate) fn videos(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut), DatasetEr
             false => files.images.iter().for_each(|image| left_out.add(image)),
         }
         videos.append(&mut files.videos);
-        left_out.add_all(&files);
+        files.others.iter().for_each(|file| left_out.add(file));
+        left_out.add_hidden(files.hidden);
     })?;
     Ok((videos, left_out))
 }
@@ -34,7 +35,8 @@ pub(crate) fn images(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut), DatasetEr
     walk(folder, |_, mut files| {
         images.append(&mut files.images);
         files.videos.iter().for_each(|video| left_out.add(video));
-        left_out.add_all(&files);
+        files.others.iter().for_each(|file| left_out.add(file));
+        left_out.add_hidden(files.hidden);
     })?;
     Ok((images, left_out))
 }

@@ -29,12 +29,13 @@ impl LeftOut {
         self.count() == 0
     }
 
-    fn add_all(&mut self, files: &Files) {
-        files.others.iter().for_each(|file| self.add(file));
-        self.hidden += files.hidden;
+    /// Counts hidden files and folders.
+    pub(super) fn add_hidden(&mut self, count: usize) {
+        self.hidden += count;
     }
 
-    fn add(&mut self, path: &Path) {
+    /// Counts a file by its extension.
+    pub(super) fn add(&mut self, path: &Path) {
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         let name = match extension {
             None => "without extension".to_owned(),

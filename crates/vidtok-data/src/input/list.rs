@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::input::find;
-use crate::input::list_error::DatasetError;
 use crate::input::left_out::LeftOut;
+use crate::input::list_error::DatasetError;
 
 /// The column with the videos' paths.
 const COLUMN: &str = "videos";

@@ -5,11 +5,11 @@ pub(crate) mod fault;
 pub(crate) mod file_stamp;
 mod find;
 pub(crate) mod frame_folder;
+pub(crate) mod left_out;
 pub(crate) mod list;
 pub(crate) mod list_error;
 pub(crate) mod path_text;
 pub(crate) mod retry;
-pub(crate) mod left_out;
 
 use std::path::{Path, PathBuf};
 
@@ -17,13 +17,13 @@ use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 
 use crate::ffmpeg::locate::Ffmpeg;
-use crate::ffmpeg::stream_format::StreamFormat;
+use crate::ffmpeg::notice::Notice;
+use crate::ffmpeg::read_options::ReadOptions;
 use crate::ffmpeg::reader::VideoReader;
+use crate::ffmpeg::stream_format::StreamFormat;
 use crate::ffmpeg::timeline::Timeline;
 use crate::input::frame_folder::FrameFolder;
-use crate::ffmpeg::notice::Notice;
 use crate::input::retry::RetryPolicy;
-use crate::ffmpeg::read_options::ReadOptions;
 
 /// How inputs are opened.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,7 +12,7 @@ use vidtok_data::{
     VideoQuality, VideoReader, VideoWriter, WriteOptions,
 };
 
-use super::{with_timeline, run};
+use super::{run, with_timeline};
 
 fn open(folder: &TempDir, name: &str, options: ReadOptions) -> VideoReader {
     VideoReader::open_with(&Ffmpeg::locate().unwrap(), folder.path().join(name), options).unwrap()
@@ -79,7 +79,8 @@ fn pixels_of_lossless_videos_keep_their_shape_too() {
     let timeline = Timeline::even("25".parse().unwrap()).with_pixel_aspect("11:16".parse().unwrap());
     for name in ["a.mp4", "a.webm"] {
         let (ffmpeg, file) = (Ffmpeg::locate().unwrap(), Destination::File(folder.path().join(name)));
-        let mut writer = VideoWriter::with_timeline(&ffmpeg, file, [48, 176], &timeline, VideoQuality::Lossless).unwrap();
+        let mut writer =
+            VideoWriter::with_timeline(&ffmpeg, file, [48, 176], &timeline, VideoQuality::Lossless).unwrap();
         writer.write(&Tensor::zeros([1, 48, 176, 3], (Kind::Uint8, tch::Device::Cpu))).unwrap();
         Box::new(writer).finish().unwrap();
         assert_eq!(aspect(&folder, name), "11/16", "{name}");

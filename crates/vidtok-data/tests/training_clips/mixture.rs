@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use vidtok_data::{ClipSet, ClipSpec, HeldOut, LoadError, Mixture, Source};
 
-use super::files::{countings, ffmpeg, library, open, save_png, spec};
+use super::files::{ffmpeg, library, open, save_png, spec};
 
 fn scenes(frames: usize, seed: u64) -> Arc<ClipSet> {
     let tiny = ClipSpec { size: [4, 4], shorter_side: 4, ..spec(frames) };
@@ -50,7 +50,8 @@ fn sets_are_chosen_in_proportion_to_their_weights() {
     // 200 plus or minus four standard deviations.
     assert!((151..=249).contains(&images), "{images}");
     assert!(!frames.contains(&3));
-    let again = |step: usize| mixture.choose(3, step as u64).batch(3, step as u64, 2).unwrap().clips.size()[2] == frames[step];
+    let again =
+        |step: usize| mixture.choose(3, step as u64).batch(3, step as u64, 2).unwrap().clips.size()[2] == frames[step];
     assert!((700..720).all(again), "the choice depends on more than seed and step");
 }
 

@@ -94,7 +94,7 @@ pub fn evaluate(
     let reading = ffmpeg.reading(protocol.read);
     let stamp = Stamp { protocol, reading: &reading };
     let mut preparation = protocol.preparation();
-    preparation.input.reach = preparation.input.reach.within(root);
+    preparation.input.retry = preparation.input.retry.within(root);
     let run =
         Run { protocol, stamp, preparation, device, options, instruments: &instruments, weights: &weights, ffmpeg };
     run.claim_folder()?;

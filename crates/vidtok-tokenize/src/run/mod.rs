@@ -192,7 +192,7 @@ pub fn tokenize(
     drop(lock);
 
     let mut preparation = options.preparation.clone();
-    preparation.input.reach = preparation.input.reach.within(&root);
+    preparation.input.retry = preparation.input.retry.within(&root);
     let mut ahead = DecodeAhead::start(&ffmpeg, &preparation, options.decoders)?;
     let meter = Meter::start();
     let mut worker = Worker { tokenizer, options, dataset, folder, root, meter, tell };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vidtok_core::FrameRate;
-use vidtok_data::{InputOptions, RetryPolicy, ReadOptions};
+use vidtok_data::{InputOptions, ReadOptions, RetryPolicy};
 
 use crate::config::wrong;
 use crate::error::TrainError;

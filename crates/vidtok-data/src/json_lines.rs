@@ -1,7 +1,7 @@
 //! Files of JSON lines: one value per line, which several processes may append to.
 //!
-//! Each line is appended by a single write, so lines of several writers do not mix. Readers skip lines that are not valid
-//! JSON, such as one that a crash cut short.
+//! Each line is appended by a single write, so lines of several writers do not mix. Readers skip lines that are not
+//! valid JSON, such as one that a crash cut short.
 //!
 //! These files lie in data folders, which may come from others. Hence only regular files are opened, links are not
 //! followed, and a line of any length takes bounded memory.

@@ -4,7 +4,8 @@
 //! **One number of threads sizes both pools.** rayon's global pool has as many threads as libtorch's intra-op pool,
 //! which `--threads` sets. Inside a rayon task libtorch computes on one thread, so that N tasks occupy N cores and not
 //! N times N. Threads that wait for a child process (loaders, decoders, probes) are plain threads: they hand frames to
-//! the pool and wait for the results. ffmpeg chooses its own number of decoder threads; they mostly wait for a full pipe.
+//! the pool and wait for the results. ffmpeg chooses its own number of decoder threads; they mostly wait for a full
+//! pipe.
 //!
 //! Results never depend on the number of threads: a task is one frame or one file, and results keep their order.
 

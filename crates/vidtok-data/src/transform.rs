@@ -68,8 +68,8 @@ pub fn center_offset(size: [i64; 2], crop: [i64; 2]) -> [i64; 2] {
     [offset(0), offset(1)]
 }
 
-/// The published preparation of a clip, uint8 `[t, h, w, 3]` to float `[1, 3, t, height, width]` in [-1, 1]: resizes the
-/// shorter side to `size[0]` and crops the centre `size` (`[height, width]`).
+/// The published preparation of a clip, uint8 `[t, h, w, 3]` to float `[1, 3, t, height, width]` in [-1, 1]: resizes
+/// the shorter side to `size[0]` and crops the centre `size` (`[height, width]`).
 pub fn fit(frames: &Tensor, size: [i64; 2]) -> Tensor {
     prepare(frames, Some(size[0]), Some(size))
 }

@@ -1,8 +1,8 @@
 //! Clips from a list of videos.
 //!
 //! A training clip depends on the seed, the step, its position in the batch and the videos alone. It is drawn in
-//! attempts: each chooses a video from the whole list with its own random numbers, and if that video cannot be used, the
-//! next attempt follows. So it does not matter when or by which process a bad video was first met, and a run that
+//! attempts: each chooses a video from the whole list with its own random numbers, and if that video cannot be used,
+//! the next attempt follows. So it does not matter when or by which process a bad video was first met, and a run that
 //! resumes at step n needs no stored state.
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,10 +1,10 @@
 //! Descriptions of video files, so that each video is probed only once.
 //!
 //! An exact frame count requires decoding all frames. The index keeps it in a file with one readable line per video:
-//! `{"path":"/clips/a.mp4","size":5120,"mtime_ns":...,"picture":{},"frames":250,"fps":"30000/1001","width":..,
-//! "height":..}`, where `picture` holds the unusual properties of its pixels. A video whose size or modification time has
-//! changed is probed again; of several lines for one video, the last counts. Only good videos are listed, since the cause
-//! of an error may be gone in the next run.
+//! `{"path":"/clips/a.mp4","size":5120,"mtime_ns":..,"picture":{},"frames":250,"fps":"25","width":..,"height":..}`,
+//! where `picture` holds the unusual properties of its pixels. A video whose size or modification time has changed is
+//! probed again; of several lines for one video, the last counts. Only good videos are listed, since the cause of an
+//! error may be gone in the next run.
 //!
 //! The file may come with the data, so it is not trusted: impossible values are skipped, and a video that contradicts
 //! its line is probed again before it is quarantined.

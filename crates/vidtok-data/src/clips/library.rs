@@ -21,7 +21,8 @@ pub struct LibraryOptions {
     pub cache_bytes: u64,
 }
 
-/// The descriptions of videos, the quarantine, and the frame cache that the [`ClipSet`](crate::ClipSet)s of a run share.
+/// The descriptions of videos, the quarantine, and the frame cache that the [`ClipSet`](crate::ClipSet)s of a run
+/// share.
 #[derive(Debug)]
 pub struct Library {
     pub(crate) index: Index,

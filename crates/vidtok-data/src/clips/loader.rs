@@ -1,7 +1,7 @@
 //! Batches for the coming steps, prepared on background threads.
 //!
-//! Each of n threads prepares every n-th batch and waits once it has a few ready. A batch depends on its step alone, so a
-//! run sees the same clips with any number of threads.
+//! Each of n threads prepares every n-th batch and waits once it has a few ready. A batch depends on its step alone, so
+//! a run sees the same clips with any number of threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -138,15 +138,15 @@ impl Scene {
         let pixel = 1.0 / height.max(1) as f32;
         let time = time as f32;
         let view = self.camera.at(time);
-        let places: Vec<_> = self.shapes.iter().map(|shape| shape.at(time)).collect();
+        let transforms: Vec<_> = self.shapes.iter().map(|shape| shape.at(time)).collect();
         let mut pixels = Vec::with_capacity((height * width * 3).max(0) as usize);
         for y in 0..height {
             for x in 0..width {
                 let at = [(x as f32 + 0.5) * pixel - 0.5 * width as f32 * pixel, (y as f32 + 0.5) * pixel - 0.5];
                 let mut color = self.ground.color(view.world(at));
                 let seen = view.steady(at);
-                for (shape, place) in self.shapes.iter().zip(&places) {
-                    shape.paint(&mut color, seen, place, pixel);
+                for (shape, transform) in self.shapes.iter().zip(&transforms) {
+                    shape.paint(&mut color, seen, transform, pixel);
                 }
                 // Vignetting: darker towards the corners.
                 let vignette = 1.0 - 0.25 * (at[0] * at[0] + at[1] * at[1]);

@@ -30,7 +30,7 @@ const SCENE_FRAMES: u64 = 150;
 /// Frames per second of a procedural video.
 const SCENE_RATE: FrameRate = match FrameRate::new(25, 1) {
     Some(rate) => rate,
-    None => panic!("no rate"),
+    None => unreachable!(),
 };
 
 /// A video of a list.

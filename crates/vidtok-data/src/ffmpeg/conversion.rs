@@ -1,7 +1,7 @@
 //! The filters between a decoder and 8-bit RGB frames.
 //!
-//! They process frames one by one (deinterlacing also uses the neighbours), so a frame has the same pixels however it is
-//! reached.
+//! They process frames one by one (deinterlacing also uses the neighbours), so a frame has the same pixels however it
+//! is reached.
 
 use crate::ffmpeg::locate::Ffmpeg;
 use crate::ffmpeg::notice::Notice;
@@ -41,8 +41,9 @@ impl Conversion {
     }
 }
 
-/// The size for the filter `scale`. A frame of an unexpected size shrinks to one pixel, so that the output is too short:
-/// the recorded description may be wrong, and frames must not be distorted silently. Only the first frame decides.
+/// The size for the filter `scale`. A frame of an unexpected size shrinks to one pixel, so that the output is too
+/// short: the recorded description may be wrong, and frames must not be distorted silently. Only the first frame
+/// decides.
 fn expected([width, height]: [i64; 2]) -> String {
     let side = |side| format!("'if(eq(iw,{width})*eq(ih,{height}),{side},1)'");
     format!("{}:{}", side(width), side(height))

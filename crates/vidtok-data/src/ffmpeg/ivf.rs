@@ -1,5 +1,5 @@
-//! IVF, the simplest container with frame times that ffmpeg reads from a pipe: a header, and 12 bytes before each frame.
-//! Its only raw pixel format is RGBA.
+//! IVF, the simplest container with frame times that ffmpeg reads from a pipe: a header, and 12 bytes before each
+//! frame. Its only raw pixel format is RGBA.
 
 use crate::ffmpeg::pace::Ticks;
 

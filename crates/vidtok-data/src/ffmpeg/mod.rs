@@ -1,7 +1,7 @@
 //! Video in and out through an ffmpeg program that runs as a child process.
 //!
-//! A separate process costs one copy of the pixels through a pipe and buys isolation: a decoder that crashes on a broken
-//! file cannot take the trainer with it, and nothing has to be linked.
+//! A separate process costs one copy of the pixels through a pipe and buys isolation: a decoder that crashes on a
+//! broken file cannot take the trainer with it, and nothing has to be linked.
 //!
 //! Imports run downwards in this order: `writer`, `reader`; `probe`, `conversion`; `process`; `locate`; and the values
 //! below them (`timeline`, `sound`, `container`, `pace`, `stream_format`, `tone_mapper`, `messages`, `stop`).

@@ -1,7 +1,7 @@
 //! Probing a video: its size as shown, frame rate, number of frames, and their times.
 //!
-//! Neither the header nor the number of packets is exact (edit lists, hidden frames, truncated files), so the whole video
-//! is decoded once, without converting or copying pixels. This also finds damage.
+//! Neither the header nor the number of packets is exact (edit lists, hidden frames, truncated files), so the whole
+//! video is decoded once, without converting or copying pixels. This also finds damage.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -167,8 +167,8 @@ fn uneven_times(stored: &Times, rate: FrameRate) -> Option<FrameTimes> {
     (!times.are_steady(rate)).then_some(times)
 }
 
-/// Whether no frame was lost despite a demuxer's warning: the video has a frame for each packet, and each gap in time ends
-/// with a key frame, as after a pause or where two recordings were joined.
+/// Whether no frame was lost despite a demuxer's warning: the video has a frame for each packet, and each gap in time
+/// ends with a key frame, as after a pause or where two recordings were joined.
 fn is_complete(ffmpeg: &Ffmpeg, path: &Path, stored: &Times) -> Result<bool, VideoError> {
     let mut command = ffmpeg.command("warning");
     command.args(input_options()).arg("-i").arg(file_url(path)).args(["-map", "0:V:0", "-c", "copy"]);
@@ -207,8 +207,8 @@ fn pair(text: &str, separator: char) -> Option<(u32, u32)> {
     a.parse().ok().zip(b.parse().ok())
 }
 
-/// The exact rate of evenly spaced frames; otherwise the average that ffmpeg states (to two decimals); otherwise one frame
-/// per tick, as for a single frame.
+/// The exact rate of evenly spaced frames; otherwise the average that ffmpeg states (to two decimals); otherwise one
+/// frame per tick, as for a single frame.
 fn frame_rate(listing: &Listing, log: &Log) -> Option<FrameRate> {
     let (seconds, ticks) = listing.guessed.tick?;
     let every = |step: u32| FrameRate::new(ticks, seconds.checked_mul(step)?);

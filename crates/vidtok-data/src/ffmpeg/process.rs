@@ -16,8 +16,8 @@ use crate::ffmpeg::messages::Log;
 use crate::ffmpeg::source_file::decode_error;
 use crate::ffmpeg::stop::lock;
 
-/// The signals of a crash: SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV. A decoder crashes because of its video, whereas any
-/// other signal comes from outside.
+/// The signals of a crash: SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV. A decoder crashes because of its video, whereas
+/// any other signal comes from outside.
 const CRASHES: [i32; 5] = [4, 6, 7, 8, 11];
 
 /// A child process. Dropping it kills it and waits for its end.

@@ -5,10 +5,10 @@
 //! and copies only the wanted frames and stops after the last, so it costs about as much as decoding up to there.
 //!
 //! Frames are 8-bit RGB in full range, converted by the matrix (BT.601, BT.709, ...) and range that the file names.
-//! Without a named matrix, YUV with 720 stored rows or more is taken for BT.709 and any other for BT.601; without a named
-//! range, for limited range. High dynamic range is tone-mapped to BT.709, and interlaced fields stay interleaved, unless
-//! [`ReadOptions`] say otherwise. Transparency is dropped. The shape of pixels does not change frames; it is part of the
-//! [`Timeline`]. If the size changes within a file, all frames get the first size.
+//! Without a named matrix, YUV with 720 stored rows or more is taken for BT.709 and any other for BT.601; without a
+//! named range, for limited range. High dynamic range is tone-mapped to BT.709, and interlaced fields stay interleaved,
+//! unless [`ReadOptions`] say otherwise. Transparency is dropped. The shape of pixels does not change frames; it is
+//! part of the [`Timeline`]. If the size changes within a file, all frames get the first size.
 
 use std::io::Read;
 use std::ops::RangeInclusive;
@@ -60,8 +60,8 @@ impl VideoReader {
     /// Probing decodes every frame without converting it, which takes about 1.3 ms per frame of 1280x720 on two cores.
     ///
     /// # Errors
-    /// [`VideoError::Io`] if the file cannot be opened, [`VideoError::Decode`] with ffmpeg's message if it is not a video
-    /// or is damaged anywhere, [`VideoError::Empty`] if it has no frames.
+    /// [`VideoError::Io`] if the file cannot be opened, [`VideoError::Decode`] with ffmpeg's message if it is not a
+    /// video or is damaged anywhere, [`VideoError::Empty`] if it has no frames.
     pub fn open(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>) -> Result<Self, VideoError> {
         Self::open_with(ffmpeg, path, ReadOptions::default())
     }

@@ -45,8 +45,8 @@ impl Sound {
         self.tracks.iter().flat_map(move |(stream, _)| ["-map".to_owned(), format!("{input}:{stream}")])
     }
 
-    /// The options that copy tracks whose codec the container can hold, and transcode others to ffmpeg's default for the
-    /// container.
+    /// The options that copy tracks whose codec the container can hold, and transcode others to ffmpeg's default for
+    /// the container.
     pub(super) fn codecs(&self, container: Container) -> Vec<String> {
         let mut options = Vec::new();
         for (index, (_, codec)) in self.tracks.iter().enumerate() {
@@ -60,7 +60,8 @@ impl Sound {
     }
 }
 
-/// Parses a track: "Stream #0:1[0x2](und): Audio: aac (LC), ..." is (1, "aac"). Tracks without a known codec are skipped.
+/// Parses a track: "Stream #0:1[0x2](und): Audio: aac (LC), ..." is (1, "aac"). Tracks without a known codec are
+/// skipped.
 fn track(line: &str) -> Option<(u32, String)> {
     let (stream, audio) = line.trim().strip_prefix("Stream #0:")?.split_once(": Audio: ")?;
     let name = |c: char| !(c.is_ascii_alphanumeric() || c == '_');

@@ -68,8 +68,8 @@ impl StreamFormat {
         fields: None,
     };
 
-    /// Parses ffmpeg's description: the lines of the decoded input stream, and the line of the decoded frames, which are
-    /// the first video stream of the output.
+    /// Parses ffmpeg's description: the lines of the decoded input stream, and the line of the decoded frames, which
+    /// are the first video stream of the output.
     pub(super) fn read(description: &[String]) -> Self {
         let Some((input, output)) = streams(description) else { return Self::default() };
         let format = PixelFormat::read(output);

@@ -31,8 +31,8 @@ pub enum Destination {
 
 /// A video file that ffmpeg encodes.
 ///
-/// Frames are written to a temporary file in the same folder, which [`finish`](FrameSink::finish) renames. A writer that
-/// is dropped before that leaves nothing behind.
+/// Frames are written to a temporary file in the same folder, which [`finish`](FrameSink::finish) renames. A writer
+/// that is dropped before that leaves nothing behind.
 #[derive(Debug)]
 pub struct VideoWriter {
     // Fields drop in this order: the child must have ended before its file is removed.
@@ -56,9 +56,9 @@ impl VideoWriter {
     /// Starts a video of frames of `size` (`[height, width]`) at a constant rate, with square pixels.
     ///
     /// The extension chooses the format: `.mp4`, `.m4v`, `.mov`, `.mkv` and `.avi` hold H.264, `.webm` VP9, `.gif` a
-    /// GIF with one palette per frame (its time unit of 10 ms rounds each frame's time, not the average rate). Even sizes
-    /// are stored with half the colour resolution (4:2:0), odd sizes with all of it, which many players cannot show;
-    /// [`WriteOptions::player_friendly`] makes odd sizes even.
+    /// GIF with one palette per frame (its time unit of 10 ms rounds each frame's time, not the average rate). Even
+    /// sizes are stored with half the colour resolution (4:2:0), odd sizes with all of it, which many players cannot
+    /// show; [`WriteOptions::player_friendly`] makes odd sizes even.
     ///
     /// # Errors
     /// [`VideoError::Encode`] for any other extension, an empty size, a rate factor out of range, a lossless GIF or a

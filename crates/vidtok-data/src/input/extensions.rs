@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// Extensions of videos that ffmpeg reads: containers, and raw streams of one codec. Formats that mostly hold sound (ogg,
-/// mp4a), or whose size ffmpeg would have to be given (yuv), are excluded.
+/// Extensions of videos that ffmpeg reads: containers, and raw streams of one codec. Formats that mostly hold sound
+/// (ogg, mp4a), or whose size ffmpeg would have to be given (yuv), are excluded.
 pub(crate) const VIDEOS: [&str; 61] = [
     "264", "265", "3g2", "3gp", "amv", "asf", "avi", "bik", "cine", "dav", "divx", "drc", "dv", "f4v", "flv", "gif",
     "gxf", "h264", "h265", "hevc", "ismv", "ivf", "m1v", "m2t", "m2ts", "m2v", "m4v", "mj2", "mjpeg", "mjpg", "mk3d",

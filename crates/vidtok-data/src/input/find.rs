@@ -195,8 +195,8 @@ mod tests {
             folder(&["a.mp4", "b.txt", "c/d.TXT", "e.json", "README", "odd.e\u{301}\u{1b}[m", "f.mp3", "a.jpg"]);
         let list = find_videos(folder.path()).unwrap();
         assert_eq!(list.videos.len(), 1);
-        let told = list.left_out.to_string();
-        assert_eq!(told, "left out: 7 files (.txt 2, .jpg 1, .json 1, .mp3 1, others 1, without extension 1)");
+        let text = list.left_out.to_string();
+        assert_eq!(text, "left out: 7 files (.txt 2, .jpg 1, .json 1, .mp3 1, others 1, without extension 1)");
         assert!(LeftOut::default().is_empty());
     }
 

@@ -31,15 +31,15 @@ pub struct FrameFolder {
 }
 
 impl FrameFolder {
-    /// Whether `path` is of this kind: a folder, an image, or a pattern such as `frames/%06d.png`, whose number may have
-    /// any number of digits.
+    /// Whether `path` is of this kind: a folder, an image, or a pattern such as `frames/%06d.png`, whose number may
+    /// have any number of digits.
     #[must_use]
     pub fn accepts(path: &Path) -> bool {
         path.is_dir() || is_image(path)
     }
 
-    /// Opens the images at `path` (see [`accepts`](Self::accepts)) as a video of this frame rate, and reads their sizes.
-    /// They are decoded later, when they are read.
+    /// Opens the images at `path` (see [`accepts`](Self::accepts)) as a video of this frame rate, and reads their
+    /// sizes. They are decoded later, when they are read.
     ///
     /// # Errors
     /// [`VideoError::Decode`] if there is no image, or with the name of an image that is damaged or whose size differs
@@ -65,8 +65,8 @@ impl FrameFolder {
         Ok(Self { info: VideoInfo { width, height, frame_rate, frames, times: None }, path, files, position: 0 })
     }
 
-    /// Images whose description is known from an earlier [`open`](Self::open). Images that differ from it are errors when
-    /// they are read.
+    /// Images whose description is known from an earlier [`open`](Self::open). Images that differ from it are errors
+    /// when they are read.
     ///
     /// # Errors
     /// If the folder cannot be read, or the number of images has changed.
@@ -267,7 +267,7 @@ mod tests {
 
     const RATE: FrameRate = match FrameRate::new(10, 1) {
         Some(rate) => rate,
-        None => panic!("no rate"),
+        None => unreachable!(),
     };
 
     fn png(path: &Path, pixels: &[u8], [h, w]: [u32; 2], kind: ExtendedColorType) {
@@ -360,7 +360,7 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         frame(&at("1.png"), 1);
         let whole = std::fs::read(at("1.png")).unwrap();
-        let told = |content: &[u8]| {
+        let failure = |content: &[u8]| {
             std::fs::write(at("2.png"), content).unwrap();
             let read = FrameFolder::open(folder.path(), RATE).and_then(|mut video| video.next_frames(9));
             let error = read.unwrap_err();
@@ -369,12 +369,12 @@ mod tests {
             crate::video_fault(&error).unwrap()
         };
         for content in [&b""[..], b"no image", &whole[..20], &whole[..whole.len() - 20], b"GIF89a"] {
-            told(content);
+            failure(content);
         }
         png(&at("3.png"), &[1; 12], [2, 2], ExtendedColorType::Rgb8);
         let other = std::fs::read(at("3.png")).unwrap();
         std::fs::remove_file(at("3.png")).unwrap();
-        assert_eq!(told(&other), "cannot decode: 2.png: 2x2, but 1.png is 3x2; the frames of a clip have one size");
+        assert_eq!(failure(&other), "cannot decode: 2.png: 2x2, but 1.png is 3x2; the frames of a clip have one size");
         let message = FrameFolder::open(tempfile::tempdir().unwrap().path(), RATE).unwrap_err().to_string();
         assert!(message.contains("no images in it (jpeg, jpg, png)"), "{message}");
     }

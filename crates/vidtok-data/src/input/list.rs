@@ -49,8 +49,8 @@ pub struct VideoList {
     pub left_out: LeftOut,
 }
 
-/// Lists the videos of a folder and its subfolders, sorted by name: files with a video extension in any case, and folders
-/// that hold images (PNG, JPEG) but no videos, each of which is one clip.
+/// Lists the videos of a folder and its subfolders, sorted by name: files with a video extension in any case, and
+/// folders that hold images (PNG, JPEG) but no videos, each of which is one clip.
 ///
 /// A folder that links lead to repeatedly is visited once. Files and folders whose names start with a dot are left out.
 /// If `folder` itself holds the frames of a clip and nothing else, it is the only video, and its parent is the root.

@@ -40,7 +40,7 @@ impl InputOptions {
     /// The default rate of images, 25 frames per second, as in ffmpeg.
     pub const FRAME_RATE: FrameRate = match FrameRate::new(25, 1) {
         Some(rate) => rate,
-        None => panic!("no rate"),
+        None => unreachable!(),
     };
 }
 

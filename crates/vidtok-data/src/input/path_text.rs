@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-/// A path as text: unchanged if it is UTF-8; otherwise each invalid byte becomes `\\xff`, and each backslash is doubled.
+/// A path as text: unchanged if it is UTF-8; otherwise each invalid byte becomes `\\xff`, and each backslash is
+/// doubled.
 #[must_use]
 pub fn path_text(path: &Path) -> Cow<'_, str> {
     if let Some(text) = path.to_str() {

@@ -1,8 +1,8 @@
 //! Distinguishing a bad file from data that cannot be reached, such as a network drive that is gone for a moment.
 //!
 //! An error is the fault of its video only if the rest of the data is there: the file can be opened, or it alone is
-//! missing from a folder with other files. What cannot be reached is retried after a pause, a few times, and then becomes
-//! [`VideoError::Unreachable`], which blames no video.
+//! missing from a folder with other files. What cannot be reached is retried after a pause, a few times, and then
+//! becomes [`VideoError::Unreachable`], which blames no video.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -47,8 +47,8 @@ impl RetryPolicy {
         Self { root: Some(root.to_owned()), ..self.clone() }
     }
 
-    /// Calls `work` on the video at `path`, and again after each pause while it fails for a reason that may be transient,
-    /// unless `is_stopped`.
+    /// Calls `work` on the video at `path`, and again after each pause while it fails for a reason that may be
+    /// transient, unless `is_stopped`.
     pub(crate) fn run<T>(
         &self,
         path: &Path,

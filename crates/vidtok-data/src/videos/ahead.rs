@@ -1,8 +1,8 @@
 //! Decoding ahead: threads decode the next videos while one is processed.
 //!
-//! Each video has a bounded channel of chunks, so memory does not grow with the videos' length, and videos arrive in the
-//! order of the requests whichever is decoded first. For tiny videos this hides the start of the decoders, which takes
-//! longer than their frames.
+//! Each video has a bounded channel of chunks, so memory does not grow with the videos' length, and videos arrive in
+//! the order of the requests whichever is decoded first. For tiny videos this hides the start of the decoders, which
+//! takes longer than their frames.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -179,8 +179,8 @@ impl PreparedVideo {
         Ok(Some(prepare(&taken, self.preparation.shorter_side, self.preparation.crop)))
     }
 
-    /// The next window of `length` frames, and how many of them are real: the last frame is repeated where the video ends
-    /// early.
+    /// The next window of `length` frames, and how many of them are real: the last frame is repeated where the video
+    /// ends early.
     ///
     /// # Errors
     /// As [`next`](Self::next).

@@ -79,7 +79,7 @@ pub(crate) fn ffmpeg_after(folder: &TempDir, first: &str) -> Ffmpeg {
     let program = folder.path().join("watched-ffmpeg");
     fs::write(&program, format!("#!/bin/sh\n{first}\nexec '{}' \"$@\"\n", ffmpeg().program().display())).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    // Children of other tests may still hold the file open for writing, between their fork and their exec.
+    // Children of other tests may hold the file open for writing between fork and exec.
     for _ in 0..100 {
         if let Ok(ffmpeg) = Ffmpeg::at(&program) {
             return ffmpeg;

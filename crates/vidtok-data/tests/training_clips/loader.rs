@@ -26,7 +26,7 @@ fn batches_depend_on_seed_and_step_alone() {
     assert!(same(&one, &batches(&open(), 3, 0, 7)), "the number of threads matters");
     assert!(same(&one[4..], &batches(&set, 2, 4, 3)), "a later start gives other clips");
     assert!(one[0].clips != one[1].clips);
-    assert!(one[0].clips != set.batch(6, 0, 2).unwrap().clips, "another seed gives the same clips");
+    assert!(one[0].clips != set.batch(6, 0, 2).unwrap().clips, "another seed returned the same clips");
 }
 
 #[test]
@@ -38,11 +38,11 @@ fn the_first_clips_of_a_larger_batch_are_those_of_a_smaller_one() {
 }
 
 #[test]
-fn processes_that_share_a_batch_have_its_parts() {
+fn each_rank_gets_its_part_of_the_batch() {
     let set = Arc::new(ClipSet::open(&library(), Source::Procedural { scenes: 3, seed: 1 }, spec(2)).unwrap());
     let options = LoaderOptions { batch: 6, rank: WorldRank::SINGLE, seed: 1, first_step: 3, workers: 1, prefetch: 1 };
-    let batch = |share| {
-        let mut loader = Loader::start(Arc::clone(&set), LoaderOptions { rank: share, ..options }).unwrap();
+    let batch = |rank| {
+        let mut loader = Loader::start(Arc::clone(&set), LoaderOptions { rank, ..options }).unwrap();
         loader.next().unwrap().unwrap().clips
     };
     for count in [2, 3] {
@@ -55,7 +55,7 @@ fn processes_that_share_a_batch_have_its_parts() {
 }
 
 #[test]
-fn a_loader_ends_at_once_even_if_its_decoders_hang() {
+fn dropping_a_loader_kills_hanging_decoders() {
     let folder = TempDir::new().unwrap();
     let paths = countings(&folder, &[8, 8]);
     let ffmpeg = ffmpeg_after(&folder, "case \"$*\" in *framecrc*) exec sleep 30;; esac");

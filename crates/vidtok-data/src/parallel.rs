@@ -1,11 +1,12 @@
-//! Data parallelism on the CPU outside libtorch: resizing and converting frames, decoding images, rendering scenes,
-//! scanning folders.
+//! Data parallelism on the CPU outside libtorch: decoding images, rendering scenes, scanning folders.
 //!
 //! **One number of threads sizes both pools.** rayon's global pool has as many threads as libtorch's intra-op pool,
 //! which `--threads` sets. Inside a rayon task libtorch computes on one thread, so that N tasks occupy N cores and not
-//! N times N. Threads that wait for a child process (loaders, decoders, probes) are plain threads: they hand frames to
-//! the pool and wait for the results. ffmpeg chooses its own number of decoder threads; they mostly wait for a full
-//! pipe.
+//! N times N. Threads that wait for a child process (loaders, decoders, probes) are plain threads. ffmpeg chooses its
+//! own number of decoder threads, which mostly wait for a full pipe.
+//!
+//! Resizing and converting frames stays in libtorch, on the thread that needs it: splitting these into tasks was
+//! measured to be no faster for large frames and slower for small ones.
 //!
 //! Results never depend on the number of threads: a task is one frame or one file, and results keep their order.
 

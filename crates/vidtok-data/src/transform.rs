@@ -2,16 +2,16 @@
 //!
 //! Frames are uint8 `[t, h, w, 3]`, as videos are read and written. The model takes float `[b, 3, t, h, w]` in [-1, 1].
 
-use tch::{Device, Kind, Tensor};
-
-use crate::parallel::map;
+use tch::{Kind, Tensor};
 
 /// Frames for the model: uint8 `[t, h, w, 3]` or `[b, t, h, w, 3]` to float `[b, 3, t, h, w]` in [-1, 1].
 ///
 /// The result has the channels last in memory, the layout that the networks compute in.
 pub fn to_model_range(frames: &Tensor) -> Tensor {
     let frames = if frames.dim() == 4 { frames.unsqueeze(0) } else { frames.shallow_clone() };
-    (frames.to_kind(Kind::Float) / 255.0 * 2.0 - 1.0).permute([0, 4, 1, 2, 3])
+    // In place: for large clips, fresh memory costs more than the arithmetic.
+    let video = unit_floats(&frames).g_mul_scalar_(2.0).g_sub_scalar_(1.0);
+    video.permute([0, 4, 1, 2, 3])
 }
 
 /// Clips for the metrics: any shape, from [-1, 1] to float in [0, 1]. Values outside the range are clamped.
@@ -77,12 +77,11 @@ pub fn fit(frames: &Tensor, size: [i64; 2]) -> Tensor {
 /// Optionally resizes the shorter side and crops the centre `[height, width]`: uint8 `[t, h, w, 3]` to float
 /// `[1, 3, t, h', w']` in [-1, 1].
 pub(crate) fn prepare(frames: &Tensor, shorter_side: Option<i64>, crop: Option<[i64; 2]>) -> Tensor {
-    let images = each_frame(frames, |frame| {
-        let images = to_images(frame);
-        let images = shorter_side.map_or_else(|| images.shallow_clone(), |side| resize_shorter_side(&images, side));
-        let images = crop.map_or_else(|| images.shallow_clone(), |size| center_crop(&images, size));
-        images * 2.0 - 1.0
-    });
+    let images = to_images(frames);
+    let images = shorter_side.map_or_else(|| images.shallow_clone(), |side| resize_shorter_side(&images, side));
+    let images = crop.map_or_else(|| images.shallow_clone(), |size| center_crop(&images, size));
+    // Not in place, so that the result does not keep what was cropped away.
+    let images = (images * 2.0).g_sub_scalar_(1.0);
     images.permute([1, 0, 2, 3]).unsqueeze(0)
 }
 
@@ -90,20 +89,7 @@ pub(crate) fn prepare(frames: &Tensor, shorter_side: Option<i64>, crop: Option<[
 ///
 /// Computes in integers, which is many times faster than [`fit`] and within 1 of its values.
 pub fn resize_frames(frames: &Tensor, side: i64) -> Tensor {
-    each_frame(frames, |frame| {
-        resize_shorter_side(&frame.permute([0, 3, 1, 2]), side).permute([0, 2, 3, 1]).contiguous()
-    })
-}
-
-/// Applies `work` to frames `[t, ...]`, one at a time as `[1, ...]`, and joins the results along the first dimension.
-/// Frames in CPU memory are processed in parallel.
-fn each_frame(frames: &Tensor, work: impl Fn(&Tensor) -> Tensor + Send + Sync) -> Tensor {
-    let count = frames.size()[0];
-    if count < 2 || frames.device() != Device::Cpu {
-        return work(frames);
-    }
-    let results = map(frames.split(1, 0), |frame| work(&frame));
-    Tensor::cat(&results, 0)
+    resize_shorter_side(&frames.permute([0, 3, 1, 2]), side).permute([0, 2, 3, 1]).contiguous()
 }
 
 /// Resizes a clip `[b, 3, t, h, w]` until it covers `size` (`[height, width]`), by antialiased bilinear interpolation,
@@ -125,7 +111,12 @@ pub fn cover(video: &Tensor, size: [i64; 2]) -> Tensor {
 
 /// Frames as images: uint8 `[t, h, w, 3]` to float `[t, 3, h, w]` in [0, 1].
 fn to_images(frames: &Tensor) -> Tensor {
-    frames.permute([0, 3, 1, 2]).contiguous().to_kind(Kind::Float) / 255.0
+    unit_floats(&frames.permute([0, 3, 1, 2]).contiguous())
+}
+
+/// Bytes as new floats in [0, 1].
+fn unit_floats(bytes: &Tensor) -> Tensor {
+    bytes.to_dtype(Kind::Float, false, true).g_div_scalar_(255.0)
 }
 
 #[cfg(test)]
@@ -142,6 +133,17 @@ mod tests {
         assert_eq!(video.size(), [1, 3, 4, 4, 8]);
         assert_eq!(to_frames(&video), frames);
         assert_eq!(to_frames(&to_model_range(&frames.view([2, 2, 4, 8, 3]))), frames);
+    }
+
+    #[test]
+    fn conversions_in_place_leave_their_input_and_equal_the_formula() {
+        let bytes = Tensor::arange(256, (Kind::Int64, Device::Cpu)).view([1, 1, 256, 1]).repeat([2, 1, 1, 3]);
+        for frames in [bytes.to_kind(Kind::Uint8), bytes.to_kind(Kind::Float)] {
+            let before = frames.copy();
+            let expected = (frames.to_kind(Kind::Float) / 255.0 * 2.0 - 1.0).permute([3, 0, 1, 2]).unsqueeze(0);
+            assert!(to_model_range(&frames).equal(&expected) && prepare(&frames, None, None).equal(&expected));
+            assert!(frames.equal(&before));
+        }
     }
 
     #[test]

@@ -347,7 +347,10 @@ fn only_messages_about_the_input_blame_the_video() {
     }
     let muxer =
         "echo '[rawvideo @ 0x1] [error] invalid, non monotonically increasing dts to muxer in stream 0: 1 >= 1' >&2";
-    assert_eq!(VideoReader::open(&fake_ffmpeg(&folder, &format!("{listing}; {muxer}")), &path).unwrap().info().frames, 1);
+    assert_eq!(
+        VideoReader::open(&fake_ffmpeg(&folder, &format!("{listing}; {muxer}")), &path).unwrap().info().frames,
+        1
+    );
 }
 
 #[test]

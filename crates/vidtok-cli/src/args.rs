@@ -246,6 +246,7 @@ pub(crate) fn prepare(device: Device, threads: Option<i32>) -> anyhow::Result<()
     if let Some(threads) = threads {
         tch::set_num_threads(threads);
     }
+    vidtok_data::start_thread_pool();
     if let Device::Cuda(index) = device {
         let count = tch::Cuda::device_count();
         if i64::try_from(index).is_ok_and(|index| index >= count) {

@@ -155,7 +155,7 @@ fn indivisible_batches_and_incomplete_or_nested_launches_are_refused_in_one_line
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let output = bench.train(&["--config", "tiny.toml", "--nproc", "4"]).output().unwrap();
-    assert!(stderr_of(output).contains("a batch of 6 clips has no equal parts for 4 processes"));
+    assert!(stderr_of(output).contains("a batch of 6 clips cannot be divided evenly among 4 processes"));
     assert!(!bench.path("runs").exists());
     let mut command = bench.train(&["--config", "tiny.toml", "--nproc", "2"]);
     command.env("RANK", "0").env("WORLD_SIZE", "2");

@@ -1,7 +1,7 @@
-//! Writes made-up videos, to try things where there are no others:
+//! Writes synthetic videos, to try things without real ones:
 //! `cargo run --release -p vidtok-data --example scenes -- FOLDER [COUNT] [FRAMES]`.
 //!
-//! 128x128 pixels, 30 frames a second, lossless.
+//! 128x128 pixels, 30 frames per second, lossless.
 
 use std::error::Error;
 use std::path::Path;
@@ -11,17 +11,17 @@ use vidtok_data::{Ffmpeg, Scene, VideoQuality, VideoWriter};
 
 const SIDE: i64 = 128;
 const RATE: u32 = 30;
-/// Far from the seeds of scenes that training takes.
+/// Far from the seeds of training scenes.
 const FIRST_SEED: u64 = 1_000_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let folder = arguments.first().ok_or("expected a folder")?;
-    let number = |place: usize, default: u64| arguments.get(place).map_or(Ok(default), |text| text.parse());
+    let number = |index: usize, default: u64| arguments.get(index).map_or(Ok(default), |text| text.parse());
     let (count, frames) = (number(1, 4)?, number(2, 51)?);
     std::fs::create_dir_all(folder)?;
     let ffmpeg = Ffmpeg::locate()?;
-    let rate = FrameRate::new(RATE, 1).ok_or("no rate")?;
+    let rate = FrameRate::new(RATE, 1).ok_or("invalid frame rate")?;
     let times: Vec<f64> = (0..frames).map(|frame| frame as f64 / f64::from(RATE)).collect();
     for scene in 0..count {
         let path = Path::new(folder).join(format!("scene-{scene}.mp4"));

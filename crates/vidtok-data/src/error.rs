@@ -1,93 +1,103 @@
-//! What can go wrong in making clips.
+//! The errors of making clips.
 
+use std::any::Any;
 use std::io;
 use std::path::PathBuf;
 
 use vidtok_core::VideoError;
 
-/// Clips cannot be made. A single video that cannot be used is no such error: it is set aside.
+/// Why clips cannot be made. A single bad video is not such an error: it is quarantined.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// Videos cannot be read for a reason that lies in none of them.
+    /// Reading failed for a reason that lies in no single video.
     #[error(transparent)]
     Video(#[from] VideoError),
-    /// There is nothing to take clips from.
-    #[error("there are no videos to take clips from")]
+    /// The list of videos is empty.
+    #[error("no videos to take clips from")]
     NoVideos,
-    /// All videos had to be set aside.
-    #[error("none of {videos} video(s) can be used; the first of them: {path}: {reason}")]
+    /// All videos are quarantined.
+    #[error("none of {videos} video(s) can be used; the first is {path}: {reason}")]
     NoneUsable {
-        /// How many there are.
+        /// The number of videos.
         videos: usize,
-        /// The first in the list.
+        /// The first video of the list.
         path: String,
         /// Why it cannot be used.
         reason: String,
     },
-    /// A clip of nothing was asked for.
-    #[error("clips of {frames} frames of {height}x{width}, shorter side {shorter_side}: each must be at least 1")]
+    /// A clip would have no pixels.
+    #[error("clips of {frames} frames of {height}x{width}, shorter side {shorter_side}: expected at least 1 of each")]
     EmptyClip {
-        /// Frames in a clip.
+        /// Frames per clip.
         frames: usize,
         /// Rows.
         height: i64,
         /// Columns.
         width: i64,
-        /// What the shorter side of a video is resized to.
+        /// The size to which a video's shorter side is resized.
         shorter_side: i64,
     },
-    /// A batch of no clips was asked for.
-    #[error("batches of 0 clips: there must be at least 1")]
+    /// A batch would have no clips.
+    #[error("batches of 0 clips: expected at least 1")]
     EmptyBatch,
-    /// A batch was to be shared by processes that cannot have equal parts of it.
-    #[error("a batch of {batch} clips has no equal parts for {count} processes")]
+    /// A batch does not divide evenly among the processes.
+    #[error("a batch of {batch} clips cannot be divided evenly among {processes} processes")]
     UnevenBatch {
-        /// Clips in the batch.
+        /// Clips per batch.
         batch: usize,
-        /// How many there are.
-        count: usize,
+        /// The number of processes.
+        processes: usize,
     },
-    /// Nothing can be chosen by these weights.
-    #[error("weights {weights:?}: they must be numbers from 0 on, and one above 0")]
+    /// The weights of a mixture are invalid.
+    #[error("weights {weights:?}: expected finite numbers of at least 0, one of them above 0")]
     Weights {
         /// The weights.
         weights: Vec<f64>,
     },
-    /// No video is long enough to keep clips apart.
+    /// No video is long enough to hold out clips.
     #[error(
         "none of {videos} video(s) is long enough to hold out {clips} clip(s) and still to train on: that takes \
          {needed:.2} s, and the longest has {longest:.2} s; hold out fewer clips (data.held_out, 0 for none), take \
-         shorter ones (data.frames, or a higher data.sample_fps), or measure on other videos (validation.videos)"
+         shorter ones (data.frames, or a higher data.sample_fps), or validate on other videos (validation.videos)"
     )]
     NothingHeldOut {
-        /// Clips that were to be held out of each video.
+        /// Clips to hold out of each video.
         clips: usize,
-        /// Videos that can be used.
+        /// The number of usable videos.
         videos: usize,
-        /// Seconds of the one that comes closest.
+        /// The duration of the video that comes closest, in seconds.
         longest: f64,
-        /// Seconds that it would need.
+        /// The duration that it would need, in seconds.
         needed: f64,
     },
-    /// The index or the list of what was set aside cannot be read or written.
+    /// The index or the quarantine list cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
     /// A thread that makes clips panicked.
-    #[error("a thread that makes clips ended early: {message}")]
+    #[error("a loader thread panicked: {message}")]
     Panicked {
-        /// What it said, on one line.
+        /// The first line of the panic's message.
         message: String,
     },
-    /// The loader that the clips were for is gone.
-    #[error("the making of clips was stopped")]
+    /// The loader that needed the clips is gone.
+    #[error("loading clips was stopped")]
     Stopped,
+}
+
+impl LoadError {
+    /// The error for a thread that ended with this panic.
+    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+        let message = text.and_then(|text| text.lines().next()).unwrap_or("no message").to_owned();
+        Self::Panicked { message }
+    }
 }

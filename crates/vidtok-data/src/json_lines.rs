@@ -1,10 +1,10 @@
-//! Files of one JSON value a line, which several processes may append to.
+//! Files of JSON lines: one value per line, which several processes may append to.
 //!
-//! A line is written in one piece, at the end of the file as it is then, so lines of several writers do not mix. A line
-//! that a crash cut short is no JSON and is passed over by readers.
+//! Each line is appended by a single write, so lines of several writers do not mix. Readers skip lines that are not
+//! valid JSON, such as one that a crash cut short.
 //!
-//! Such files stand in folders of data, which may come from others: only regular files are opened, no link is followed to
-//! what it names, and a line of any length takes no more memory than the longest that counts.
+//! These files lie in data folders, which may come from others. Hence only regular files are opened, links are not
+//! followed, and a line of any length takes bounded memory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -18,10 +18,10 @@ use serde::de::DeserializeOwned;
 
 use crate::error::LoadError;
 
-/// The longest line that is read, in bytes: a shard's list of 50,000 videos is shorter.
+/// The longest line that is read, in bytes. The list of a shard of 50,000 videos is shorter.
 const LONGEST: u64 = 64 << 20;
 
-/// An open file of JSON lines, to append to.
+/// A file of JSON lines, open for appending.
 #[derive(Debug)]
 pub struct JsonLines {
     path: PathBuf,
@@ -29,16 +29,16 @@ pub struct JsonLines {
 }
 
 impl JsonLines {
-    /// Opens the file, or makes an empty one, and hands each line that can be understood to `take`.
+    /// Opens the file, or creates an empty one, and calls `take` with the value of each valid line.
     ///
     /// # Errors
-    /// If the file system refuses, or the file is a link, a pipe or anything else but a regular file.
+    /// If the file cannot be opened, created or read, or is not a regular file (a link, a pipe, a folder).
     pub fn open<T: DeserializeOwned>(path: &Path, take: impl FnMut(T)) -> Result<Self, LoadError> {
         let open = || {
             let file = open_regular(path)?;
             let ended = read(&file, LONGEST, take)?;
             if !ended {
-                // The next line must not be joined to what a crash has left.
+                // Separates the next line from what a crash has left.
                 (&file).write_all(b"\n")?;
             }
             Ok(file)
@@ -50,7 +50,7 @@ impl JsonLines {
     /// Appends a line.
     ///
     /// # Errors
-    /// If the file system refuses.
+    /// If the file cannot be written.
     pub fn append(&self, value: &impl Serialize) -> Result<(), LoadError> {
         let line = || {
             let mut line = serde_json::to_vec(value)?;
@@ -61,13 +61,13 @@ impl JsonLines {
     }
 }
 
-/// Opens a file for reading and appending, or makes an empty one.
+/// Opens a file for reading and appending, or creates an empty one.
 fn open_regular(path: &Path) -> io::Result<File> {
-    // A pipe is not waited for.
+    // NONBLOCK: opening a pipe would wait for its writer.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let opened = OpenOptions::new().read(true).append(true).create(true).custom_flags(flags).open(path);
     let file = opened.map_err(|error| match error.raw_os_error() {
-        Some(code) if code == Errno::LOOP.raw_os_error() => io::Error::other("is a link, which is not followed"),
+        Some(code) if code == Errno::LOOP.raw_os_error() => io::Error::other("is a link; links are not followed"),
         _ => error,
     })?;
     match file.metadata()?.is_file() {
@@ -76,7 +76,7 @@ fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Whether the last line has its end. Lines of more than `longest` bytes are passed over.
+/// Reads all lines. Returns whether the last line is terminated. Skips lines longer than `longest` bytes.
 fn read<T: DeserializeOwned>(file: &File, longest: u64, mut take: impl FnMut(T)) -> io::Result<bool> {
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_lines_are_passed_over_and_do_no_harm_to_the_next() {
+    fn invalid_lines_are_skipped_and_do_not_damage_later_ones() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
         std::fs::write(&path, b"1\nnot json\n\xff\xfe\n\n2\n[3").unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn several_writers_lose_nothing() {
+    fn concurrent_writers_lose_no_lines() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
         std::thread::scope(|scope| {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_too_long_are_passed_over() {
+    fn lines_that_are_too_long_are_skipped() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"1\n\"0123456789\"\n2\n         3\n         4").unwrap();
         std::io::Seek::rewind(&mut file).unwrap();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn pipes_links_and_folders_are_refused_at_once_and_nothing_is_written_through() {
+    fn only_regular_files_are_opened_and_links_are_not_written_through() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_made_is_named() {
+    fn a_file_that_cannot_be_created_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let error = JsonLines::open(&folder.path().join("no/a.jsonl"), |_: u32| ()).unwrap_err().to_string();
         assert!(error.contains("no/a.jsonl") && error.contains("No such file"), "{error}");

@@ -1,4 +1,4 @@
-//! Video in and out, sampling, transforms and loaders.
+//! Reading and writing videos, sampling frames, transforms, and loaders of training clips.
 //!
 //! Frames are uint8 `[t, h, w, 3]` RGB until they become clips, float `[b, 3, t, h, w]` in [-1, 1].
 //!
@@ -19,10 +19,10 @@
 //! # Ok::<(), vidtok_core::VideoError>(())
 //! ```
 //!
-//! [`InputReader`] reads the same way what may also be images: a folder of frames, or a single one.
+//! [`InputReader`] also reads images the same way: a folder of frames, or a single image.
 //!
-//! Random clips for training, here made up. A video of a list that cannot be read is set aside, and another takes its
-//! place.
+//! Random training clips, here of synthetic scenes. A listed video that cannot be read is quarantined, and the clip
+//! comes from another video.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -36,7 +36,7 @@
 //! let held_out = HeldOut { per_video: 1, max: 8 };
 //! let spec = ClipSpec { rule, size: [32, 32], shorter_side: 32, crop: Crop::Random, flip: true, held_out };
 //! let clips = Arc::new(ClipSet::open(&library, Source::Procedural { scenes: 2, seed: 0 }, spec)?);
-//! let options = LoaderOptions { batch: 4, share: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 2, prefetch: 2 };
+//! let options = LoaderOptions { batch: 4, rank: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 2, prefetch: 2 };
 //! for batch in Loader::start(Arc::clone(&clips), options)?.take(3) {
 //!     assert_eq!(batch?.clips.size(), [4, 3, 5, 32, 32]);
 //! }
@@ -44,13 +44,18 @@
 //! assert!(library.quarantined().is_empty());
 //! # Ok::<(), vidtok_data::LoadError>(())
 //! ```
+//!
+//! # Layers
+//! Imports run downwards: `clips` (training) and `videos` (whole videos) use `input` (any input), which uses `ffmpeg`
+//! (video files); all may use `sampling`, `transform`, `json_lines` and `parallel`, which states how thread pools share
+//! the cores.
 
 mod clips;
 mod error;
 mod ffmpeg;
-mod file_stamp;
 mod input;
 mod json_lines;
+mod parallel;
 mod sampling;
 mod transform;
 mod videos;
@@ -60,24 +65,28 @@ pub use clips::library::{Library, LibraryOptions};
 pub use clips::loader::{Loader, LoaderOptions};
 pub use clips::mixture::Mixture;
 pub use clips::procedural::Scene;
-pub use clips::quarantine::{Quarantined, unusable};
+pub use clips::quarantine::Quarantined;
 pub use error::LoadError;
 pub use ffmpeg::locate::Ffmpeg;
+pub use ffmpeg::notice::{HdrTransfer, Notice};
+pub use ffmpeg::read_options::{Hdr, ReadOptions, Reading};
 pub use ffmpeg::reader::VideoReader;
 pub use ffmpeg::stop::Stop;
 pub use ffmpeg::timeline::Timeline;
-pub use ffmpeg::writer::{Destination, VideoQuality, VideoWriter, WriteOptions, save_png};
-pub use file_stamp::FileStamp;
-pub use input::find::LeftOut;
+pub use ffmpeg::write_options::{VideoQuality, WriteOptions};
+pub use ffmpeg::writer::{Destination, VideoWriter};
+pub use input::fault::video_fault;
+pub use input::file_stamp::FileStamp;
 pub use input::frame_folder::FrameFolder;
-pub use input::list::{DatasetError, VideoList, find_images, find_videos, list_videos, read_video_list};
-pub use input::notice::{HdrTransfer, Notice};
+pub use input::left_out::LeftOut;
+pub use input::list::{VideoList, find_images, find_videos, list_videos, read_video_list};
+pub use input::list_error::DatasetError;
 pub use input::path_text::path_text;
-pub use input::reach::Reach;
-pub use input::read_options::{Hdr, ReadOptions, Reading};
+pub use input::retry::RetryPolicy;
 pub use input::{InputOptions, InputReader};
 pub use json_lines::JsonLines;
-pub use sampling::{ClipRule, Sampling, Window, evaluation_windows, interval};
+pub use parallel::start_thread_pool;
+pub use sampling::{ClipRule, Sampling, interval};
 pub use transform::{
     center_crop, center_offset, cover, fit, resize_frames, resize_shorter_side, resized_size, to_frames,
     to_model_range, to_unit_range,

@@ -1,11 +1,10 @@
-//! Which frames of a video make a clip.
+//! Choosing the frames of a clip.
 //!
-//! No frame is made up between two others, and none is taken twice.
+//! Frames are never interpolated, and none is taken twice.
 //!
-//! - Of a video at a constant rate, frames are taken at the multiple of its own frame time that is nearest to the wanted
-//!   rate.
-//! - Of a video whose frames come unevenly, the frame nearest to each multiple of the wanted rate's frame time is taken,
-//!   counted from the first frame. Where frames come more slowly than that, all of them are.
+//! - At a constant frame rate, every n-th frame is taken, with the n whose rate is nearest to the wanted one.
+//! - Where frames come unevenly, the frame nearest to each multiple of the wanted frame time is taken, counted from the
+//!   first frame. Stretches where frames come more slowly are taken whole.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,19 +13,19 @@ use rand::{Rng, RngExt};
 use tch::Tensor;
 use vidtok_core::{FrameRate, FrameTimes, VideoInfo};
 
-/// Frames from one to the next at `sample_fps`, at least 1.
+/// The number of frames from one taken frame to the next at `sample_fps`, at least 1.
 #[must_use]
 pub fn interval(video_fps: f64, sample_fps: f64) -> u64 {
-    // Halves go to the even number, as in the published sampler.
+    // Halves are rounded to even, as in the published sampler.
     (video_fps / sample_fps).round_ties_even().max(1.0) as u64
 }
 
-/// The frames that are taken of a whole video to come close to a rate.
+/// The frames to take of a whole video to approximate a frame rate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sampling {
-    /// Every n-th, from the first on.
+    /// Every n-th frame, from the first on.
     Every(u64),
-    /// These, ascending.
+    /// The frames with these indices, ascending.
     Listed(Arc<[u64]>),
 }
 
@@ -34,7 +33,7 @@ impl Sampling {
     /// Every frame.
     pub const ALL: Self = Self::Every(1);
 
-    /// The frames of `video` at `sample_fps`; all without it.
+    /// The frames of `video` at `sample_fps`, or all without it.
     #[must_use]
     pub fn of(video: &VideoInfo, sample_fps: Option<f64>) -> Self {
         match (sample_fps, &video.times) {
@@ -53,36 +52,36 @@ impl Sampling {
         }
     }
 
-    /// Those taken of a stretch of the video's frames, counted from its start.
+    /// The taken frames within a range of the video's frames, as indices from the start of the range.
     #[must_use]
     pub fn within(&self, frames: Range<u64>) -> Vec<i64> {
-        let place = |frame: u64| (frame - frames.start) as i64;
+        let offset = |frame: u64| (frame - frames.start) as i64;
         match self {
             Self::Every(n) => {
                 let first = frames.start.div_ceil(*n) * n;
-                (first..frames.end).step_by(usize::try_from(*n).unwrap_or(usize::MAX)).map(place).collect()
+                (first..frames.end).step_by(usize::try_from(*n).unwrap_or(usize::MAX)).map(offset).collect()
             }
             Self::Listed(list) => {
                 let [from, to] = [frames.start, frames.end].map(|end| list.partition_point(|&frame| frame < end));
-                list[from..to].iter().copied().map(place).collect()
+                list[from..to].iter().copied().map(offset).collect()
             }
         }
     }
 
-    /// Those taken of some `frames` of the video (the first dimension), of which the first is frame `start`.
+    /// The taken ones of `frames` (the first dimension), the first of which is the video's frame `start`.
     pub fn take(&self, frames: &Tensor, start: u64) -> Tensor {
         match self {
             &Self::ALL => frames.shallow_clone(),
             _ => {
-                let places = self.within(start..start + frames.size()[0] as u64);
-                frames.index_select(0, &Tensor::from_slice(&places).to_device(frames.device()))
+                let indices = self.within(start..start + frames.size()[0] as u64);
+                frames.index_select(0, &Tensor::from_slice(&indices).to_device(frames.device()))
             }
         }
     }
 
-    /// What the frames taken of `video` are as a video. At `sample_fps` exactly, if that is how they come.
+    /// Describes the taken frames of `video` as a video of their own, at `sample_fps` exactly where they keep to it.
     ///
-    /// `None` if no [`FrameRate`] is as slow.
+    /// `None` if the rate is too low for a [`FrameRate`].
     #[must_use]
     pub fn apply(&self, video: &VideoInfo, sample_fps: Option<f64>) -> Option<VideoInfo> {
         let frames = self.count(video.frames);
@@ -103,26 +102,26 @@ impl Sampling {
     }
 }
 
-/// Frames of an uneven video from a first one on, each the nearest to a multiple of a rate's frame time after that.
+/// Iterates over an uneven video from a first frame on, taking the frame nearest to each multiple of a frame time.
 struct ByTime<'a> {
     times: &'a FrameTimes,
     frames: u64,
     fps: f64,
     start: f64,
     next: Option<u64>,
-    /// Frame times of the wanted rate from `start` to the frame before `next`.
+    /// The time from `start` to the frame before `next`, in frame times of the wanted rate.
     step: f64,
 }
 
 impl<'a> ByTime<'a> {
-    /// From frame `start` on, of the video's first `frames`.
+    /// Starts at frame `start` of the video's first `frames` frames.
     fn new(times: &'a FrameTimes, frames: u64, fps: f64, start: u64) -> Self {
         let frames = frames.min(times.frames());
         let next = (start < frames).then_some(start);
         Self { times, frames, fps, start: times.seconds(start), next, step: 0.0 }
     }
 
-    /// The frame after `frame`: that of the first step to which another one is nearer.
+    /// The frame taken after `frame`: the nearest to the first multiple that `frame` is not nearest to.
     fn after(&mut self, frame: u64) -> Option<u64> {
         let time = |frame| self.times.seconds(frame) - self.start;
         let last = self.frames - 1;
@@ -130,7 +129,7 @@ impl<'a> ByTime<'a> {
             return None;
         }
         let middle = f64::midpoint(time(frame), time(frame + 1));
-        // A step in the middle stays with the earlier frame.
+        // A multiple half-way between two frames belongs to the earlier one.
         self.step = (self.step + 1.0).max((middle * self.fps).floor() + 1.0);
         let wanted = self.step / self.fps;
         let (mut low, mut high) = (frame + 1, last);
@@ -142,7 +141,7 @@ impl<'a> ByTime<'a> {
                 high = candidate;
             }
         }
-        // The last frame is taken as far behind it as it would be before it.
+        // The last frame reaches as far forwards as backwards.
         let reach = time(last) + (time(last) - time(last - 1)) / 2.0;
         (wanted <= reach).then_some(low)
     }
@@ -158,21 +157,21 @@ impl Iterator for ByTime<'_> {
     }
 }
 
-/// The training rule: clips of `frames` frames at `sample_fps` (`None`: the video's own rate).
+/// The rule for training clips: `frames` frames at `sample_fps` (`None`: at the video's own rate).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClipRule {
-    /// Frames in a clip.
+    /// Frames per clip.
     pub frames: usize,
-    /// Frames per second that are wanted.
+    /// The wanted rate, in frames per second.
     pub sample_fps: Option<f64>,
 }
 
 impl ClipRule {
-    /// The frames of the clip that starts at frame `start`. A video of fewer than [`frames`](Self::frames) frames gives all
-    /// it has; see [`pad`](Self::pad).
+    /// The frames of the clip that starts at frame `start`. A video with fewer than [`frames`](Self::frames) frames
+    /// returns all it has; see [`pad`](Self::pad).
     ///
-    /// At a constant rate they are evenly spread, the last one at most one frame further than the rate asks for, as in the
-    /// published sampler.
+    /// At a constant rate the frames are evenly spread, and the last one lies at most one frame beyond the rate, as in
+    /// the published sampler.
     #[must_use]
     pub fn indices(&self, video: &VideoInfo, start: u64) -> Vec<u64> {
         let Some(last) = video.frames.checked_sub(1) else {
@@ -184,12 +183,12 @@ impl ClipRule {
         }
         let count = (self.frames as u64).min(video.frames);
         let stretch = last.min(start + self.span_of(count, video)) - start;
-        // In integers: no rounding can lose a frame.
+        // Integer arithmetic: no rounding error can lose a frame.
         let steps = count.saturating_sub(1).max(1);
         (0..count).map(|i| start + i * stretch / steps).collect()
     }
 
-    /// The frames of the clip that starts at frame `start`, exactly as far apart as the rate asks for.
+    /// The frames of the clip that starts at frame `start`, spaced exactly by the rate.
     #[must_use]
     pub fn exact_indices(&self, video: &VideoInfo, start: u64) -> Vec<u64> {
         if let Some(by_time) = self.by_time(video, start) {
@@ -198,7 +197,7 @@ impl ClipRule {
         (0..self.frames as u64).map(|i| start + i * self.interval(video)).take_while(|&i| i < video.frames).collect()
     }
 
-    /// A random first frame; 0 if the video is too short for a choice.
+    /// A random first frame; 0 if the video is too short to choose.
     pub fn random_start(&self, video: &VideoInfo, rng: &mut impl Rng) -> u64 {
         let latest = match self.by_time(video, 0) {
             Some(_) => self.latest_start(video),
@@ -207,8 +206,8 @@ impl ClipRule {
         latest.map_or(0, |latest| rng.random_range(0..=latest))
     }
 
-    /// The last frame from which a clip of [`exact_indices`](Self::exact_indices) is whole; `None` if the video is too
-    /// short for one.
+    /// The last frame at which a whole clip of [`exact_indices`](Self::exact_indices) can start; `None` if the video is
+    /// too short for one.
     #[must_use]
     pub fn latest_start(&self, video: &VideoInfo) -> Option<u64> {
         if self.by_time(video, 0).is_none() {
@@ -227,19 +226,19 @@ impl ClipRule {
         Some(whole)
     }
 
-    /// Frames that a clip stretches over; on average, where they come unevenly.
+    /// The number of frames that a clip spans, on average where frames come unevenly.
     #[must_use]
     pub fn span(&self, video: &VideoInfo) -> u64 {
         self.span_of(self.frames as u64, video)
     }
 
-    /// Repeats the last index until there are [`frames`](Self::frames) of them.
+    /// Repeats the last index until the clip has [`frames`](Self::frames) of them.
     #[must_use]
     pub fn pad(&self, indices: Vec<u64>) -> Vec<u64> {
         repeat_last(indices, self.frames)
     }
 
-    /// Only of uneven videos, at another rate than their own.
+    /// For an uneven video at another rate than its own.
     fn by_time<'a>(&self, video: &'a VideoInfo, start: u64) -> Option<ByTime<'a>> {
         let (times, fps) = video.times.as_ref().zip(self.sample_fps)?;
         Some(ByTime::new(times, video.frames, fps, start))
@@ -252,28 +251,6 @@ impl ClipRule {
     fn span_of(&self, count: u64, video: &VideoInfo) -> u64 {
         count.saturating_sub(1).saturating_mul(self.interval(video)) + 1
     }
-}
-
-/// A stretch of a video for evaluation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Frames of the video, the last one repeated where the video ended early.
-    pub indices: Vec<u64>,
-    /// How many of them are not repetitions.
-    pub real: usize,
-}
-
-/// The evaluation rule: all frames at `sample_fps` (`None`: the video's own rate), cut into windows of `window`
-/// frames (`None`: one window of everything).
-#[must_use]
-pub fn evaluation_windows(total: u64, video_fps: f64, sample_fps: Option<f64>, window: Option<usize>) -> Vec<Window> {
-    let stride = sample_fps.map_or(1, |sample_fps| interval(video_fps, sample_fps));
-    let frames: Vec<u64> = (0..total).step_by(stride as usize).collect();
-    let length = window.unwrap_or(frames.len()).max(1);
-    frames
-        .chunks(length)
-        .map(|chunk| Window { indices: repeat_last(chunk.to_vec(), length), real: chunk.len() })
-        .collect()
 }
 
 fn repeat_last(mut indices: Vec<u64>, length: usize) -> Vec<u64> {
@@ -299,19 +276,19 @@ mod tests {
         VideoInfo { width: 2, height: 2, frame_rate, frames, times: None }
     }
 
-    /// Frames at these milliseconds.
+    /// A video with frames at these milliseconds.
     fn uneven(ms: &[i64]) -> VideoInfo {
         VideoInfo { times: FrameTimes::new((1, 1000), ms), ..video(ms.len() as u64, 10.0) }
     }
 
-    /// One second at 30 frames a second, then six at 5.
+    /// One second at 30 frames per second, then six seconds at 5.
     fn two_paces() -> VideoInfo {
         let ticks: Vec<i64> = (0..60).map(|n| if n < 30 { n } else { 30 + (n - 30) * 6 }).collect();
         VideoInfo { times: FrameTimes::new((1, 30), &ticks), ..video(60, 9.0) }
     }
 
     #[test]
-    fn indices_equal_the_reference_tables() {
+    fn indices_match_the_reference_tables() {
         type Table = (u64, f64, usize, f64, u64, &'static [u64]);
         let tables: [Table; 7] = [
             (300, 30.0, 17, 3.0, 0, &[0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 150, 161]),
@@ -342,13 +319,13 @@ mod tests {
     }
 
     #[test]
-    fn random_starts_cover_their_range_and_no_more() {
+    fn random_starts_cover_exactly_their_range() {
         let rule = rule(3, 10.0);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut seen: Vec<u64> = (0..500).map(|_| rule.random_start(&video(12, 20.0), &mut rng)).collect();
         seen.sort_unstable();
         seen.dedup();
-        // The span is 5, the last start 12 - 5 - 1.
+        // The span is 5, so the last start is 12 - 5 - 1.
         assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(rule.random_start(&video(5, 20.0), &mut rng), 0);
     }
@@ -362,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_above_the_videos_takes_every_frame() {
+    fn a_rate_above_the_video_rate_takes_every_frame() {
         assert_eq!(interval(10.0, 30.0), 1);
         assert_eq!(interval(25.0, 10.0), 2);
     }
@@ -378,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn where_frames_come_too_slowly_each_is_taken_once_and_keeps_its_time() {
+    fn slow_stretches_take_each_frame_once_and_keep_its_time() {
         let video = two_paces();
         let sampling = Sampling::of(&video, Some(10.0));
         let expected: Vec<u64> = (0..10).map(|i| i * 3).chain(30..60).collect();
@@ -398,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn stretches_of_a_sampled_video_join_to_the_whole() {
+    fn ranges_of_a_sampled_video_join_to_the_whole() {
         for sampling in [Sampling::Every(3), Sampling::of(&two_paces(), Some(4.0)), Sampling::ALL] {
             let whole = sampling.within(0..60);
             assert_eq!(whole.len() as u64, sampling.count(60));
@@ -412,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn clips_of_an_uneven_video_go_by_time() {
+    fn clips_of_an_uneven_video_follow_time() {
         let video = two_paces();
         let rule = rule(4, 5.0);
         assert_eq!(rule.indices(&video, 0), [0, 6, 12, 18]);
@@ -426,21 +403,9 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_start_leaves_a_whole_clip() {
+    fn a_whole_clip_fits_after_the_latest_start() {
         assert_eq!(rule(3, 10.0).latest_start(&video(12, 20.0)), Some(7));
         assert_eq!(rule(3, 10.0).exact_indices(&video(12, 20.0), 7), [7, 9, 11]);
         assert_eq!(rule(3, 10.0).latest_start(&video(4, 20.0)), None);
-    }
-
-    #[test]
-    fn evaluation_takes_every_frame_once_and_repeats_only_the_last() {
-        let windows = evaluation_windows(10, 30.0, Some(15.0), Some(3));
-        let expected: [(&[u64], usize); 2] = [(&[0, 2, 4], 3), (&[6, 8, 8], 2)];
-        assert_eq!(windows.len(), 2);
-        for (window, (indices, real)) in windows.iter().zip(expected) {
-            assert_eq!((window.indices.as_slice(), window.real), (indices, real));
-        }
-        assert_eq!(evaluation_windows(4, 30.0, None, None)[0].indices, [0, 1, 2, 3]);
-        assert!(evaluation_windows(0, 30.0, None, Some(17)).is_empty());
     }
 }

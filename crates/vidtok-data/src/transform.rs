@@ -1,33 +1,34 @@
-//! Between frames as bytes and clips as the model sees them.
+//! Conversions between frames and clips, and resizing.
 //!
-//! Bytes are uint8 `[t, h, w, 3]`, as videos are read and written; the model takes float `[b, 3, t, h, w]` in
-//! [-1, 1].
+//! Frames are uint8 `[t, h, w, 3]`, as videos are read and written. The model takes float `[b, 3, t, h, w]` in [-1, 1].
 
 use tch::{Kind, Tensor};
 
-/// Frames as the model takes them: uint8 `[t, h, w, 3]` or `[b, t, h, w, 3]` to float `[b, 3, t, h, w]` in [-1, 1].
+/// Frames for the model: uint8 `[t, h, w, 3]` or `[b, t, h, w, 3]` to float `[b, 3, t, h, w]` in [-1, 1].
 ///
-/// The channels stay last in memory, as the networks like them.
+/// The result has the channels last in memory, the layout that the networks compute in.
 pub fn to_model_range(frames: &Tensor) -> Tensor {
     let frames = if frames.dim() == 4 { frames.unsqueeze(0) } else { frames.shallow_clone() };
-    (frames.to_kind(Kind::Float) / 255.0 * 2.0 - 1.0).permute([0, 4, 1, 2, 3])
+    // In place: for large clips, fresh memory costs more than the arithmetic.
+    let video = unit_floats(&frames).g_mul_scalar_(2.0).g_sub_scalar_(1.0);
+    video.permute([0, 4, 1, 2, 3])
 }
 
-/// Clips as the metrics take them: any shape, from [-1, 1] to float in [0, 1]. Values outside the range are cut off.
+/// Clips for the metrics: any shape, from [-1, 1] to float in [0, 1]. Values outside the range are clamped.
 pub fn to_unit_range(video: &Tensor) -> Tensor {
     (video.to_kind(Kind::Float).clamp(-1.0, 1.0) + 1.0) / 2.0
 }
 
-/// Clips as frames: `[b, 3, t, h, w]` in [-1, 1] to uint8 `[b * t, h, w, 3]`, one clip after the other.
+/// Clips as frames: `[b, 3, t, h, w]` in [-1, 1] to uint8 `[b * t, h, w, 3]`, clip by clip.
 ///
-/// Values outside the range are cut off, the others rounded to the nearest.
+/// Values are rounded to the nearest byte; those outside the range are clamped.
 pub fn to_frames(video: &Tensor) -> Tensor {
     let bytes = ((video.to_kind(Kind::Float).clamp(-1.0, 1.0) + 1.0) * 127.5).round().to_kind(Kind::Uint8);
     bytes.permute([0, 2, 3, 4, 1]).flatten(0, 1).contiguous()
 }
 
 /// Resizes images `[n, 3, h, w]` (float or uint8) so that their shorter side becomes `side`, by antialiased bilinear
-/// interpolation; the longer side keeps the aspect ratio, rounded down.
+/// interpolation. The longer side keeps the aspect ratio, rounded down.
 pub fn resize_shorter_side(images: &Tensor, side: i64) -> Tensor {
     let size = images.size();
     let [.., h, w] = size[..] else {
@@ -40,14 +41,14 @@ pub fn resize_shorter_side(images: &Tensor, side: i64) -> Tensor {
     images.internal_upsample_bilinear2d_aa(resized, false, None, None)
 }
 
-/// The size `[height, width]` that [`resize_shorter_side`] gives.
+/// The size `[height, width]` that [`resize_shorter_side`] produces.
 #[must_use]
 pub fn resized_size([height, width]: [i64; 2], side: i64) -> [i64; 2] {
     let longer = |long: i64, short: i64| ((side as f64 * long as f64 / short as f64) as i64).max(1);
     if height <= width { [side, longer(width, height)] } else { [longer(height, width), side] }
 }
 
-/// Cuts `size` (`[height, width]`) out of the middle of `[..., h, w]`; what is smaller gets a border of zeros.
+/// Crops the centre `size` (`[height, width]`) of `[..., h, w]`. Smaller images are padded with zeros.
 pub fn center_crop(images: &Tensor, size: [i64; 2]) -> Tensor {
     let [height, width] = size;
     let rank = images.dim();
@@ -59,39 +60,40 @@ pub fn center_crop(images: &Tensor, size: [i64; 2]) -> Tensor {
     images.narrow(-2, top, height).narrow(-1, left, width)
 }
 
-/// Where the middle `crop` of an image of `size` starts, `[top, left]`.
+/// The offset `[top, left]` of a centre crop of size `crop` in an image of size `size`, both `[height, width]`.
 #[must_use]
 pub fn center_offset(size: [i64; 2], crop: [i64; 2]) -> [i64; 2] {
-    // Halves go to the even number, as in the published transform.
+    // Halves are rounded to even, as in the published transform.
     let offset = |axis: usize| ((size[axis] - crop[axis]) as f64 / 2.0).round_ties_even() as i64;
     [offset(0), offset(1)]
 }
 
-/// The published preparation of a clip: frames uint8 `[t, h, w, 3]`, the shorter side resized to `size[0]`, the
-/// middle `size` (`[height, width]`) cut out, as float `[1, 3, t, height, width]` in [-1, 1].
+/// The published preparation of a clip, uint8 `[t, h, w, 3]` to float `[1, 3, t, height, width]` in [-1, 1]: resizes
+/// the shorter side to `size[0]` and crops the centre `size` (`[height, width]`).
 pub fn fit(frames: &Tensor, size: [i64; 2]) -> Tensor {
     prepare(frames, Some(size[0]), Some(size))
 }
 
-/// Frames uint8 `[t, h, w, 3]`, the shorter side resized and the middle `[height, width]` cut out where that is asked
-/// for, as float `[1, 3, t, h', w']` in [-1, 1].
+/// Optionally resizes the shorter side and crops the centre `[height, width]`: uint8 `[t, h, w, 3]` to float
+/// `[1, 3, t, h', w']` in [-1, 1].
 pub(crate) fn prepare(frames: &Tensor, shorter_side: Option<i64>, crop: Option<[i64; 2]>) -> Tensor {
     let images = to_images(frames);
     let images = shorter_side.map_or_else(|| images.shallow_clone(), |side| resize_shorter_side(&images, side));
     let images = crop.map_or_else(|| images.shallow_clone(), |size| center_crop(&images, size));
-    (images * 2.0 - 1.0).permute([1, 0, 2, 3]).unsqueeze(0)
+    // Not in place, so that the result does not keep what was cropped away.
+    let images = (images * 2.0).g_sub_scalar_(1.0);
+    images.permute([1, 0, 2, 3]).unsqueeze(0)
 }
 
-/// Frames with their shorter side resized to `side`: uint8 `[t, h, w, 3]` to uint8 `[t, h', w', 3]`.
+/// Resizes the shorter side of frames to `side`: uint8 `[t, h, w, 3]` to uint8 `[t, h', w', 3]`.
 ///
-/// In integers, which is many times faster than [`fit`] and within 1 of its values.
+/// Computes in integers, which is many times faster than [`fit`] and within 1 of its values.
 pub fn resize_frames(frames: &Tensor, side: i64) -> Tensor {
     resize_shorter_side(&frames.permute([0, 3, 1, 2]), side).permute([0, 2, 3, 1]).contiguous()
 }
 
-/// A clip `[b, 3, t, h, w]` of the size `[height, width]`, whatever its own: resized by antialiased bilinear
-/// interpolation until it covers that size (the side that is too long rounded down), and cut to its middle. For a
-/// square size this is what [`fit`] does.
+/// Resizes a clip `[b, 3, t, h, w]` until it covers `size` (`[height, width]`), by antialiased bilinear interpolation,
+/// and crops its centre. The side that is too long is rounded down. For a square size this equals [`fit`].
 pub fn cover(video: &Tensor, size: [i64; 2]) -> Tensor {
     let shape = video.size();
     let &[b, channels, t, h, w] = shape.as_slice() else {
@@ -107,9 +109,14 @@ pub fn cover(video: &Tensor, size: [i64; 2]) -> Tensor {
     images.reshape([b, t, channels, height, width]).permute([0, 2, 1, 3, 4])
 }
 
-/// uint8 `[t, h, w, 3]` to float `[t, 3, h, w]` in [0, 1].
+/// Frames as images: uint8 `[t, h, w, 3]` to float `[t, 3, h, w]` in [0, 1].
 fn to_images(frames: &Tensor) -> Tensor {
-    frames.permute([0, 3, 1, 2]).contiguous().to_kind(Kind::Float) / 255.0
+    unit_floats(&frames.permute([0, 3, 1, 2]).contiguous())
+}
+
+/// Bytes as new floats in [0, 1].
+fn unit_floats(bytes: &Tensor) -> Tensor {
+    bytes.to_dtype(Kind::Float, false, true).g_div_scalar_(255.0)
 }
 
 #[cfg(test)]
@@ -119,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_survive_the_way_to_the_model_and_back() {
+    fn bytes_survive_the_round_trip_through_model_range() {
         let frames = Tensor::arange(2 * 4 * 8 * 3 * 2, (Kind::Int64, Device::Cpu)).remainder(256);
         let frames = frames.to_kind(Kind::Uint8).view([4, 4, 8, 3]);
         let video = to_model_range(&frames);
@@ -129,7 +136,18 @@ mod tests {
     }
 
     #[test]
-    fn model_range_has_its_ends_at_black_and_white() {
+    fn conversions_in_place_leave_their_input_and_equal_the_formula() {
+        let bytes = Tensor::arange(256, (Kind::Int64, Device::Cpu)).view([1, 1, 256, 1]).repeat([2, 1, 1, 3]);
+        for frames in [bytes.to_kind(Kind::Uint8), bytes.to_kind(Kind::Float)] {
+            let before = frames.copy();
+            let expected = (frames.to_kind(Kind::Float) / 255.0 * 2.0 - 1.0).permute([3, 0, 1, 2]).unsqueeze(0);
+            assert!(to_model_range(&frames).equal(&expected) && prepare(&frames, None, None).equal(&expected));
+            assert!(frames.equal(&before));
+        }
+    }
+
+    #[test]
+    fn black_and_white_are_the_ends_of_model_range() {
         let frames = Tensor::from_slice(&[0u8, 51, 255]).view([1, 1, 1, 3]);
         let video = Vec::<f32>::try_from(to_model_range(&frames).flatten(0, -1)).unwrap();
         assert_eq!((video[0], video[2]), (-1.0, 1.0));
@@ -137,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn values_out_of_range_are_cut_off_and_others_rounded() {
+    fn values_out_of_range_are_clamped_and_others_rounded() {
         let video = Tensor::from_slice(&[-3.0f32, 7.0, 0.001]).view([1, 3, 1, 1, 1]);
         assert_eq!(Vec::<u8>::try_from(to_frames(&video).flatten(0, -1)).unwrap(), [0, 255, 128]);
         let unit = Vec::<f32>::try_from(to_unit_range(&video).flatten(0, -1)).unwrap();
@@ -162,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn covering_gives_the_size_asked_for_and_agrees_with_the_published_fit_on_squares() {
+    fn cover_produces_the_given_size_and_agrees_with_fit_on_squares() {
         tch::manual_seed(0);
         let frames = (Tensor::rand([2, 40, 61, 3], (Kind::Float, Device::Cpu)) * 255.0).to_kind(Kind::Uint8);
         let video = to_model_range(&frames);
@@ -174,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn crops_are_centred_and_small_images_get_a_border() {
+    fn crops_are_centred_and_small_images_are_padded() {
         let row = Tensor::arange(6, (Kind::Float, Device::Cpu)).view([1, 1, 1, 6]);
         assert_eq!(Vec::<f32>::try_from(center_crop(&row, [1, 3]).flatten(0, -1)).unwrap(), [2.0, 3.0, 4.0]);
         let narrow = center_crop(&(row + 1.0), [1, 9]).flatten(0, -1);

@@ -1,6 +1,6 @@
-//! Videos that are decoded ahead of their use.
+//! Decoding videos ahead of their use.
 
-#![allow(clippy::unwrap_used)] // a failure here is what the test is for
+#![allow(clippy::unwrap_used)] // a panic fails the test
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSink};
 use vidtok_data::{
-    DecodeAhead, Ffmpeg, LoadError, Preparation, PreparedVideo, Scene, VideoQuality, VideoWriter, unusable,
+    DecodeAhead, Ffmpeg, LoadError, Preparation, PreparedVideo, Scene, VideoQuality, VideoWriter, video_fault,
 };
 
 fn write(path: &Path, frames: usize, size: [i64; 2]) {
@@ -24,14 +24,14 @@ fn preparation() -> Preparation {
     Preparation { sample_fps: Some(12.0), shorter_side: Some(12), crop: Some([12, 10]), ..Preparation::default() }
 }
 
-/// All frames of a video that is opened here.
+/// All frames of a video, decoded in this thread.
 fn frames(path: &Path) -> Tensor {
     let mut video = PreparedVideo::open(&Ffmpeg::locate().unwrap(), path, &preparation()).unwrap();
     video.next(1000).unwrap().unwrap()
 }
 
 #[test]
-fn videos_come_in_the_order_asked_for_with_the_frames_that_they_have() {
+fn videos_arrive_in_the_requested_order_with_all_their_frames() {
     let folder = tempfile::tempdir().unwrap();
     let paths: Vec<PathBuf> = (0..7).map(|place| folder.path().join(format!("{place}.mkv"))).collect();
     for (place, path) in paths.iter().enumerate() {
@@ -47,11 +47,11 @@ fn videos_come_in_the_order_asked_for_with_the_frames_that_they_have() {
             assert_eq!(video.path(), path);
             if place == 4 {
                 let Err(LoadError::Video(error)) = video.next(3) else { panic!("{}", path.display()) };
-                assert!(unusable(&error).is_some(), "{error}");
+                assert!(video_fault(&error).is_some(), "{error}");
                 continue;
             }
             if place == 3 {
-                continue; // nobody wants it
+                continue; // dropped without reading
             }
             let info = video.info().unwrap();
             let mut parts = Vec::new();
@@ -68,7 +68,7 @@ fn videos_come_in_the_order_asked_for_with_the_frames_that_they_have() {
 }
 
 #[test]
-fn dropping_it_ends_decoders_that_have_much_to_do() {
+fn dropping_ends_busy_decoders() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.mkv");
     write(&path, 400, [256, 256]);

@@ -8,7 +8,7 @@ use random_video::RandomVideo;
 use vidtok_core::FrameSource;
 use vidtok_data::{Ffmpeg, VideoReader};
 
-/// Reads the videos of these seeds; returns what is wrong with each that is not read as it is.
+/// Reads the videos of these seeds and returns the problem of each that is misread.
 fn misread(seeds: std::ops::Range<u64>) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let ffmpeg = Ffmpeg::locate().unwrap();
@@ -39,7 +39,7 @@ fn twenty_random_videos_are_read_as_ffmpeg_decodes_them() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Minutes; `cargo test --workspace --test any_video -- --ignored`.
+/// Takes minutes: `cargo test --workspace --test any_video -- --ignored`.
 #[test]
 #[ignore = "takes minutes"]
 fn two_hundred_random_videos_are_read_as_ffmpeg_decodes_them() {

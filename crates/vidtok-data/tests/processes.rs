@@ -1,5 +1,5 @@
-//! Readers and writers that are dropped halfway leave neither processes nor files. Alone in its program, since it looks
-//! at all children of the process.
+//! Readers and writers that are dropped early leave neither processes nor files. This test has its own program, since
+//! it checks all children of the process.
 
 #![cfg(target_os = "linux")]
 
@@ -8,7 +8,7 @@ use std::fs;
 use vidtok_core::{FrameRate, FrameSink, FrameSource};
 use vidtok_data::{Ffmpeg, Scene, VideoQuality, VideoReader, VideoWriter};
 
-/// Children of this process, those that have ended but were not waited for included.
+/// The children of this process, including zombies.
 fn children() -> Vec<String> {
     let of_task = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap_or_default();
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten().map(of_task);

@@ -1,4 +1,4 @@
-//! The preparation of clips equals the reference.
+//! The preparation of clips matches the reference.
 
 use tch::Kind;
 use vidtok_data::fit;
@@ -7,13 +7,13 @@ use vidtok_golden::unit;
 /// Every 37th value of each case, float32, in the order of `CASES`.
 const REFERENCE: &[u8] = include_bytes!("data/resize.f32");
 const STRIDE: i64 = 37;
-/// From one `[height, width]` to another. The second is narrower than its crop once resized and gets black borders,
-/// the third is enlarged.
+/// Pairs of `[height, width]` before and after. The second is narrower than its crop after resizing and gets black
+/// borders; the third is enlarged.
 const CASES: [([i64; 2], [i64; 2]); 4] =
     [([272, 640], [128, 128]), ([144, 176], [96, 128]), ([48, 40], [64, 64]), ([90, 120], [64, 64])];
 
 #[test]
-fn resized_and_cropped_frames_equal_the_reference() {
+fn resized_and_cropped_frames_match_the_reference() {
     let mut reference = REFERENCE.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
     for ([height, width], size) in CASES {
         let image = ((unit("image", &[1, 3, height, width], 0) + 1.0) * 127.5).round().to_kind(Kind::Uint8);

@@ -1,8 +1,8 @@
-//! Videos that are made from others keep the times of frames, the shape and colours of pixels, and the sound.
+//! Derived videos keep frame times, pixel shape, colours and sound.
 
 #![allow(clippy::unwrap_used)]
 
-mod picture;
+mod pixels;
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ use vidtok_data::{
     to_model_range,
 };
 
-/// Runs ffmpeg itself.
+/// Runs ffmpeg directly.
 fn run(folder: &TempDir, arguments: &str) -> String {
     let mut command = Command::new(Ffmpeg::locate().unwrap().program());
     command.args(["-v", "error", "-nostdin", "-y"]).args(arguments.split(' ')).current_dir(folder.path());
@@ -22,7 +22,7 @@ fn run(folder: &TempDir, arguments: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Packets of a stream as they are stored: seconds from the start of the file, and checksum.
+/// The stored packets of a stream: seconds from the start of the file, and checksum.
 fn packets(folder: &TempDir, name: &str, stream: &str) -> Vec<(f64, String)> {
     let listing = run(folder, &format!("-i {name} -map 0:{stream} -c copy -f framecrc pipe:1"));
     let tick = listing.lines().find_map(|line| line.strip_prefix("#tb 0: ")).unwrap().split_once('/').unwrap();
@@ -34,17 +34,17 @@ fn packets(folder: &TempDir, name: &str, stream: &str) -> Vec<(f64, String)> {
     listing.lines().filter(|line| !line.starts_with('#')).map(packet).collect()
 }
 
-/// When frames are shown, in order.
+/// The times of frames, in order.
 fn times(folder: &TempDir, name: &str) -> Vec<f64> {
     let mut times: Vec<f64> = packets(folder, name, "V:0").into_iter().map(|(time, _)| time).collect();
     times.sort_by(f64::total_cmp);
     times
 }
 
-/// The loudness of each hundredth of a second.
+/// The loudness in each interval of 10 ms.
 fn loudness(folder: &TempDir, name: &str, track: usize) -> Vec<f64> {
     let raw = folder.path().join("raw");
-    // Silence where the track has gaps and before it starts.
+    // Gaps, and the time before the track starts, count as silence.
     run(folder, &format!("-i {name} -map 0:a:{track} -af aresample=async=1:first_pts=0 -ac 1 -ar 8000 -f s16le raw"));
     let bytes = std::fs::read(raw).unwrap();
     let samples: Vec<f64> = bytes.chunks_exact(2).map(|b| f64::from(i16::from_le_bytes([b[0], b[1]]))).collect();
@@ -58,14 +58,15 @@ fn assert_close(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
 }
 
 /// Writes every `stride`-th frame of one video to another.
-fn retell(folder: &TempDir, from: &str, to: &str, stride: usize) {
+fn with_timeline(folder: &TempDir, from: &str, to: &str, stride: usize) {
     let ffmpeg = Ffmpeg::locate().unwrap();
     let mut reader = VideoReader::open(&ffmpeg, folder.path().join(from)).unwrap();
     let taken = Sampling::Every(stride as u64).apply(reader.info(), None).unwrap();
     let timeline = reader.timeline().unwrap().with_frames(&taken);
     let size = [reader.info().height, reader.info().width];
     let destination = Destination::File(folder.path().join(to));
-    let mut writer = VideoWriter::retell(&ffmpeg, destination, size, &timeline, VideoQuality::default()).unwrap();
+    let mut writer =
+        VideoWriter::with_timeline(&ffmpeg, destination, size, &timeline, VideoQuality::default()).unwrap();
     for index in 0.. {
         let Some(frame) = reader.next_frames(1).unwrap() else { break };
         if index % stride == 0 {
@@ -75,7 +76,7 @@ fn retell(folder: &TempDir, from: &str, to: &str, stride: usize) {
     Box::new(writer).finish().unwrap();
 }
 
-/// Frames after 40 and 45 to 200 ms, and a pause of 30 s; a beep in every second.
+/// Writes frames 40 to 200 ms apart with a pause of 30 s, and a beep in every second.
 fn uneven(folder: &TempDir, name: &str, audio: &str) -> Vec<f64> {
     let shown = "settb=1/90000,setpts='(N*40+if(mod(N,3),5,0)+100*floor(N/5)+30000*gte(N,20))/1000/TB'";
     run(
@@ -93,28 +94,28 @@ fn uneven(folder: &TempDir, name: &str, audio: &str) -> Vec<f64> {
 }
 
 #[test]
-fn uneven_frames_keep_their_times_to_the_formats_unit() {
+fn uneven_frames_keep_their_times_within_the_formats_resolution() {
     let folder = TempDir::new().unwrap();
     let expected = uneven(&folder, "in.mp4", "-an");
     for (name, unit) in [("a.mp4", 1e-9), ("a.mov", 1e-9), ("a.mkv", 0.0006), ("a.webm", 0.0006), ("a.gif", 0.00501)] {
-        retell(&folder, "in.mp4", name, 1);
+        with_timeline(&folder, "in.mp4", name, 1);
         assert_close(&times(&folder, name), &expected, unit, name);
     }
-    retell(&folder, "in.mp4", "second.mp4", 2);
+    with_timeline(&folder, "in.mp4", "second.mp4", 2);
     let every_second: Vec<f64> = expected.iter().copied().step_by(2).collect();
     assert_close(&times(&folder, "second.mp4"), &every_second, 1e-9, "every second frame");
-    // A constant rate that ends with the last frame.
-    retell(&folder, "in.mp4", "a.avi", 1);
+    // A constant rate that ends at the same time.
+    with_timeline(&folder, "in.mp4", "a.avi", 1);
     assert_eq!(VideoReader::open(&Ffmpeg::locate().unwrap(), folder.path().join("a.avi")).unwrap().info().frames, 25);
     assert!((times(&folder, "a.avi").last().unwrap() - expected[24]).abs() < 0.01);
 }
 
 #[test]
-fn steady_videos_stay_steady_whatever_their_container_rounds() {
+fn constant_rates_survive_rounding_containers() {
     let folder = TempDir::new().unwrap();
     run(&folder, "-f lavfi -i testsrc=size=48x32:rate=30000/1001:d=3 -f lavfi -i sine=d=3 in.mkv");
     for (name, stride, rate) in [("a.mp4", 1, (30000, 1001)), ("b.mp4", 2, (15000, 1001))] {
-        retell(&folder, "in.mkv", name, stride);
+        with_timeline(&folder, "in.mkv", name, stride);
         let again = VideoReader::open(&Ffmpeg::locate().unwrap(), folder.path().join(name)).unwrap();
         assert!(again.timeline().unwrap().is_even());
         assert_eq!(Some(again.info().frame_rate), FrameRate::new(rate.0, rate.1));
@@ -123,25 +124,25 @@ fn steady_videos_stay_steady_whatever_their_container_rounds() {
 }
 
 #[test]
-fn sound_is_copied_where_the_format_holds_it() {
+fn sound_is_copied_if_the_format_holds_its_codec() {
     let folder = TempDir::new().unwrap();
     uneven(&folder, "in.mp4", "-c:a aac -metadata:s:a language=fin");
     for name in ["a.mp4", "a.mov", "a.mkv"] {
-        retell(&folder, "in.mp4", name, 1);
+        with_timeline(&folder, "in.mp4", name, 1);
         let (before, after) = (packets(&folder, "in.mp4", "a:0"), packets(&folder, name, "a:0"));
         assert!(before.len() > 100);
         assert!(before.iter().map(|(_, sum)| sum).eq(after.iter().map(|(_, sum)| sum)), "{name}: other packets");
-        // Matroska's clock starts with the samples that AAC needs to get going; frames and sound move together.
+        // Matroska's time starts at AAC's priming samples; frames and sound shift together.
         let moved = times(&folder, name)[0] - times(&folder, "in.mp4")[0];
         let far = before.iter().zip(&after).find(|(a, b)| (b.0 - a.0 - moved).abs() > 0.0011);
         assert!(far.is_none(), "{name}: {far:?}, frames moved by {moved}");
     }
-    retell(&folder, "in.mp4", "a.gif", 1);
+    with_timeline(&folder, "in.mp4", "a.gif", 1);
     assert_eq!(times(&folder, "a.gif").len(), 25);
 }
 
 #[test]
-fn other_sound_is_encoded_anew_and_stays_in_time() {
+fn other_sound_is_transcoded_and_stays_in_sync() {
     let folder = TempDir::new().unwrap();
     run(
         &folder,
@@ -149,12 +150,12 @@ fn other_sound_is_encoded_anew_and_stays_in_time() {
          -map 0 -map 1 -map 2 -c:a:0 flac -c:a:1 ac3 -filter:a:1 aformat=channel_layouts=5.1(side) in.mkv",
     );
     for name in ["a.mp4", "a.webm", "a.avi", "a.mov", "a.mkv"] {
-        retell(&folder, "in.mkv", name, 2);
+        with_timeline(&folder, "in.mkv", name, 2);
         for track in [0, 1] {
             let (before, after) = (loudness(&folder, "in.mkv", track), loudness(&folder, name, track));
             assert!(after.len().abs_diff(before.len()) <= 10, "{name}: {} for {}", after.len(), before.len());
             if track == 0 {
-                // The beep of the second second is far louder than the tone.
+                // The beep in the second second is far louder than the tone.
                 let onset = |of: &[f64]| (50..120).find(|i| of[*i] > 2.0 * of[60]).unwrap();
                 assert!(onset(&after).abs_diff(onset(&before)) <= 4, "{name}: {} {}", onset(&after), onset(&before));
             }
@@ -176,7 +177,7 @@ fn gap(folder: &TempDir, name: &str) -> f64 {
 }
 
 #[test]
-fn what_lies_between_the_start_of_frames_and_of_sound_stays() {
+fn the_offset_between_sound_and_frames_is_kept() {
     let folder = TempDir::new().unwrap();
     let make = |video: &str, sound: &str, name: &str| {
         run(
@@ -186,7 +187,7 @@ fn what_lies_between_the_start_of_frames_and_of_sound_stays() {
                  -af asetpts=PTS+{sound}/TB -c:a mp2 -fps_mode passthrough -enc_time_base:v 1:1000 {name}"
             ),
         );
-        // Of such a file ffmpeg takes the clock from the streams that are used.
+        // For such a file ffmpeg derives the start time from the mapped streams.
         run(&folder, &format!("-i {name} -c copy -bsf:v h264_mp4toannexb {name}.ts"));
     };
     make("510", "0", "sound-first.mkv");
@@ -195,9 +196,9 @@ fn what_lies_between_the_start_of_frames_and_of_sound_stays() {
         for source in [source, &format!("{source}.ts")] {
             let before = gap(&folder, source);
             assert!((before - about).abs() < 0.03, "{source}: {before}");
-            // AAC, which QuickTime gets, begins with 1024 samples that are dropped.
+            // AAC, which QuickTime gets, starts with 1024 priming samples.
             for (name, unit) in [("a.mkv", 0.0015), ("a.mov", 0.024)] {
-                retell(&folder, source, name, 1);
+                with_timeline(&folder, source, name, 1);
                 let after = gap(&folder, name);
                 assert!((after - before).abs() < unit, "{name} of {source}: {after} for {before}");
                 let step: Vec<f64> = times(&folder, name).windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -205,22 +206,22 @@ fn what_lies_between_the_start_of_frames_and_of_sound_stays() {
             }
         }
     }
-    // AVI fills the time before the second frame with the first one.
-    retell(&folder, "sound-first.mkv", "a.avi", 1);
+    // AVI repeats the first frame until the second.
+    with_timeline(&folder, "sound-first.mkv", "a.avi", 1);
     assert!((times(&folder, "a.avi")[1] - 0.55).abs() < 0.04);
 }
 
-/// All pixels of a video as ffmpeg itself decodes them, every frame once.
+/// All pixels of a video as ffmpeg decodes them, every frame once.
 fn decoded(folder: &TempDir, name: &str) -> Vec<u8> {
     let convert = "scale=flags=bicubic+accurate_rnd+full_chroma_int,format=rgb24";
     let mut command = Command::new(Ffmpeg::locate().unwrap().program());
-    // It complains of times that do not ascend, and writes the frame all the same.
+    // ffmpeg reports times that do not ascend, but writes the frames.
     command.args(["-v", "quiet", "-nostdin", "-i", name, "-map", "0:V:0", "-fps_mode", "passthrough"]);
     command.args(["-vf", convert, "-f", "rawvideo", "pipe:1"]).current_dir(folder.path());
     command.output().unwrap().stdout
 }
 
-/// Opens a video, whose frames are those that ffmpeg decodes.
+/// Opens a video and checks that its frames are those that ffmpeg decodes.
 fn opened(folder: &TempDir, name: &str) -> VideoReader {
     let ffmpeg = Ffmpeg::locate().unwrap();
     let mut reader = VideoReader::open(&ffmpeg, folder.path().join(name)).unwrap_or_else(|error| panic!("{error}"));
@@ -238,7 +239,7 @@ fn opened(folder: &TempDir, name: &str) -> VideoReader {
 const SCENE: &str = "-f lavfi -i testsrc2=s=64x48:r=30";
 
 #[test]
-fn a_late_frame_is_no_damage_and_keeps_its_time() {
+fn a_late_frame_is_not_damage_and_keeps_its_time() {
     let folder = TempDir::new().unwrap();
     let late = "settb=1/90000,setpts='N*3000+if(eq(mod(N,40),20),1800,0)'";
     let timed = "-fps_mode passthrough -enc_time_base:v 1:90000 -c:v libx264 -pix_fmt yuv420p";
@@ -252,18 +253,18 @@ fn a_late_frame_is_no_damage_and_keeps_its_time() {
 }
 
 #[test]
-fn of_two_frames_with_one_time_neither_is_lost() {
+fn two_frames_with_one_time_are_both_kept() {
     let folder = TempDir::new().unwrap();
     run(&folder, &format!("{SCENE}:d=1 -c:v libx264 -bf 0 -pix_fmt yuv420p base.mp4"));
     let earlier = |what: &str| format!("{what}='if(eq(N,10),{}-512,{})'", what.to_uppercase(), what.to_uppercase());
     let shifted = format!("setts={}:{}", earlier("pts"), earlier("dts"));
     run(&folder, &format!("-i base.mp4 -c copy -bsf:v {shifted} equal.mp4"));
     let reader = opened(&folder, "equal.mp4");
-    // The format itself puts a tick between them.
+    // The format separates them by one tick.
     let times = reader.info().times.clone().unwrap();
     assert_eq!((reader.info().frames, reader.info().frame_rate), (30, FrameRate::new(30, 1).unwrap()));
     assert_eq!([9, 10, 11].map(|frame| times.ticks(frame)), [9 * 512, 9 * 512 + 1, 11 * 512].map(Some));
-    // Matroska has them equal: the later frame is shown half-way to the next one, which is where it was.
+    // Matroska stores equal times: the later frame moves half-way to the next, where it was.
     run(&folder, "-i equal.mp4 -c copy equal.mkv");
     let reader = opened(&folder, "equal.mkv");
     assert_eq!((reader.info().frames, reader.info().frame_rate), (30, FrameRate::new(30, 1).unwrap()));
@@ -271,7 +272,7 @@ fn of_two_frames_with_one_time_neither_is_lost() {
 }
 
 #[test]
-fn a_video_of_two_paces_is_sampled_by_its_times() {
+fn a_video_with_two_rates_is_sampled_by_time() {
     let folder = TempDir::new().unwrap();
     let paces = "setpts='if(lt(N,30),N,30+(N-30)*6)/30/TB'";
     run(&folder, &format!("{SCENE}:d=2 -vf {paces} -fps_mode vfr -c:v libx264 -pix_fmt yuv420p paces.mp4"));
@@ -285,7 +286,7 @@ fn a_video_of_two_paces_is_sampled_by_its_times() {
     assert!(frames.equal(&to_model_range(&reader.frames_at(&expected).unwrap())));
 }
 
-/// Packets of 188 bytes with the video's frames apart: of each, where its packets begin and end.
+/// The byte range of each frame in a transport stream of 188-byte packets.
 fn frames_of(stream: &[u8]) -> Vec<std::ops::Range<usize>> {
     let video = |packet: &[u8]| (u16::from(packet[1] & 0x1f) << 8 | u16::from(packet[2])) == 0x100;
     let starts: Vec<usize> = (0..stream.len() / 188)
@@ -296,7 +297,7 @@ fn frames_of(stream: &[u8]) -> Vec<std::ops::Range<usize>> {
 }
 
 #[test]
-fn joined_recordings_are_whole_and_one_that_lacks_a_frame_is_not() {
+fn joined_recordings_are_intact_but_a_missing_frame_is_damage() {
     let folder = TempDir::new().unwrap();
     let part = |name: &str, more: &str| {
         run(&folder, &format!("{SCENE}:d=0.5 -c:v libx264 -bf 0 -pix_fmt yuv420p{more} -f mpegts {name}"));

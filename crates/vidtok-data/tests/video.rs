@@ -1,4 +1,4 @@
-//! Reading and writing through a real ffmpeg.
+//! Reading and writing videos with a real ffmpeg.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,8 +11,7 @@ use tch::{Kind, Tensor};
 use tempfile::TempDir;
 use vidtok_core::{FrameRate, FrameSink, FrameSource, VideoError, VideoInfo};
 use vidtok_data::{
-    Ffmpeg, Preparation, PreparedVideo, Scene, VideoQuality, VideoReader, VideoWriter, Window, evaluation_windows, fit,
-    save_png, unusable,
+    Ffmpeg, Preparation, PreparedVideo, Sampling, Scene, VideoQuality, VideoReader, VideoWriter, fit, video_fault,
 };
 
 fn ffmpeg() -> Ffmpeg {
@@ -23,7 +22,7 @@ fn rate(num: u32, den: u32) -> FrameRate {
     FrameRate::new(num, den).unwrap()
 }
 
-/// A moving picture, uint8 `[t, h, w, 3]`.
+/// Moving frames, uint8 `[t, h, w, 3]`.
 fn moving(frames: usize, size: [i64; 2]) -> Tensor {
     let times: Vec<f64> = (0..frames).map(|i| i as f64 / 12.0).collect();
     Scene::new(7).frames(&times, size)
@@ -40,7 +39,7 @@ fn open(path: &Path) -> VideoReader {
     VideoReader::open(&ffmpeg(), path).unwrap()
 }
 
-/// All frames, a few at a time.
+/// Reads all frames, a few at a time.
 fn read(path: &Path) -> (VideoInfo, Tensor) {
     let mut reader = open(path);
     let mut chunks = Vec::new();
@@ -51,7 +50,7 @@ fn read(path: &Path) -> (VideoInfo, Tensor) {
     (reader.info().clone(), Tensor::cat(&chunks, 0))
 }
 
-/// Runs ffmpeg itself, for files that the writer does not make.
+/// Runs ffmpeg directly, for files that the writer cannot make.
 fn run(arguments: &[&str]) -> bool {
     Command::new(ffmpeg().program()).args(["-v", "error", "-nostdin", "-y"]).args(arguments).status().unwrap().success()
 }
@@ -62,7 +61,7 @@ fn psnr(a: &Tensor, b: &Tensor) -> f64 {
     10.0 * (255.0 * 255.0 / mse).log10()
 }
 
-/// Says so past the test's captured output, so that it is seen.
+/// Reports a skipped test on the real stderr, which the test harness does not capture.
 fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
@@ -118,8 +117,8 @@ fn lossy_videos_keep_size_count_and_rate() {
 }
 
 #[test]
-fn colours_survive_the_way_through_the_file() {
-    // A wrong matrix or range moves these by 10 and more.
+fn colours_survive_the_round_trip() {
+    // A wrong matrix or range would change these by 10 or more.
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.mp4");
     let colors = [[255u8, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0], [90, 160, 200]];
@@ -132,7 +131,7 @@ fn colours_survive_the_way_through_the_file() {
 }
 
 #[test]
-fn the_sample_clips_are_described_as_they_are() {
+fn sample_clips_are_described_correctly() {
     let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.deps/clips");
     if !clips.exists() {
         skipped("set-up could not fetch the sample clips");
@@ -149,7 +148,7 @@ fn the_sample_clips_are_described_as_they_are() {
         assert_eq!(clip.info(), &VideoInfo { width, height, frame_rate, frames, times: None }, "{name}");
         assert!(clip.timeline().unwrap().is_even(), "{name}");
     }
-    // Releases of ffmpeg differ in the rate that they state for a GIF whose frames last unequally long.
+    // Releases of ffmpeg state different rates for a GIF with uneven frames.
     let gif = open(&clips.join("newtonscradle.gif")).info().clone();
     assert_eq!((gif.width, gif.height, gif.frames), (200, 150, 36));
     assert!(gif.frame_rate.as_f64() > 0.0);
@@ -158,7 +157,7 @@ fn the_sample_clips_are_described_as_they_are() {
 #[test]
 fn frames_by_index_equal_frames_in_order() {
     let folder = TempDir::new().unwrap();
-    // H.264 as the encoder likes it: frames that are stored out of order.
+    // H.264 with B-frames, which are stored out of order.
     let path = folder.path().join("a.mp4");
     write(&path, &moving(60, [48, 64]), rate(25, 1), VideoQuality::Crf(28));
     let (_, all) = read(&path);
@@ -187,7 +186,7 @@ fn hundreds_of_scattered_frames_are_found() {
 }
 
 #[test]
-fn every_gif_frame_counts_even_if_nothing_moves() {
+fn gif_frames_that_repeat_are_counted() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.gif");
     let still = moving(1, [24, 32]);
@@ -199,7 +198,7 @@ fn every_gif_frame_counts_even_if_nothing_moves() {
 }
 
 #[test]
-fn uneven_times_lose_and_double_no_frame() {
+fn uneven_times_neither_drop_nor_repeat_frames() {
     let folder = TempDir::new().unwrap();
     let (even, uneven) = (folder.path().join("even.mkv"), folder.path().join("uneven.mp4"));
     let frames = moving(20, [16, 24]);
@@ -231,7 +230,7 @@ fn uneven_times_lose_and_double_no_frame() {
 }
 
 #[test]
-fn turned_videos_are_read_as_they_are_shown() {
+fn rotated_videos_are_read_as_shown() {
     let folder = TempDir::new().unwrap();
     let (plain, turned) = (folder.path().join("plain.mp4"), folder.path().join("turned.mp4"));
     let frames = moving(4, [16, 24]);
@@ -247,7 +246,7 @@ fn turned_videos_are_read_as_they_are_shown() {
 }
 
 #[test]
-fn a_change_of_size_loses_no_frame() {
+fn a_change_of_size_drops_no_frame() {
     let folder = TempDir::new().unwrap();
     let stream = folder.path().join("a.h264");
     let mut bytes = Vec::new();
@@ -265,7 +264,7 @@ fn a_change_of_size_loses_no_frame() {
 }
 
 #[test]
-fn damaged_and_foreign_files_are_named_in_one_line() {
+fn unreadable_files_are_named_on_one_line() {
     let folder = TempDir::new().unwrap();
     let file = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
@@ -307,8 +306,8 @@ fn damaged_and_foreign_files_are_named_in_one_line() {
     }
 }
 
-/// A program that answers as ffmpeg does, and otherwise does this.
-fn stand_in(folder: &TempDir, script: &str) -> Ffmpeg {
+/// A fake ffmpeg: it answers `-version` correctly and otherwise runs this script.
+fn fake_ffmpeg(folder: &TempDir, script: &str) -> Ffmpeg {
     use std::os::unix::fs::PermissionsExt;
 
     let path = folder.path().join("ffmpeg");
@@ -319,7 +318,7 @@ fn stand_in(folder: &TempDir, script: &str) -> Ffmpeg {
 }
 
 #[test]
-fn only_what_ffmpeg_says_of_the_input_blames_the_video() {
+fn only_messages_about_the_input_blame_the_video() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.mp4");
     fs::write(&path, "a video").unwrap();
@@ -340,19 +339,22 @@ fn only_what_ffmpeg_says_of_the_input_blames_the_video() {
         ("echo '[h264 @ 0x1] [error] no frame!' >&2", "no frame!", true),
         ("echo '[h264 @ 0x1] [error] no frame!' >&2; exit 1", "no frame!", true),
     ] {
-        let ffmpeg = stand_in(&folder, &format!("{listing}; {script}"));
+        let ffmpeg = fake_ffmpeg(&folder, &format!("{listing}; {script}"));
         let error = VideoReader::open(&ffmpeg, &path).unwrap_err();
         let message = error.to_string();
         assert!(message.contains(telling) && message.contains("a.mp4") && !message.contains('\n'), "{message}");
-        assert_eq!(unusable(&error).is_some(), blames, "{script}: {message}");
+        assert_eq!(video_fault(&error).is_some(), blames, "{script}: {message}");
     }
     let muxer =
         "echo '[rawvideo @ 0x1] [error] invalid, non monotonically increasing dts to muxer in stream 0: 1 >= 1' >&2";
-    assert_eq!(VideoReader::open(&stand_in(&folder, &format!("{listing}; {muxer}")), &path).unwrap().info().frames, 1);
+    assert_eq!(
+        VideoReader::open(&fake_ffmpeg(&folder, &format!("{listing}; {muxer}")), &path).unwrap().info().frames,
+        1
+    );
 }
 
 #[test]
-fn a_file_that_changed_since_it_was_opened_is_an_error() {
+fn a_file_that_has_changed_since_opening_is_an_error() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.mkv");
     write(&path, &moving(10, [16, 16]), rate(25, 1), VideoQuality::Lossless);
@@ -369,7 +371,7 @@ fn a_file_that_changed_since_it_was_opened_is_an_error() {
 }
 
 #[test]
-fn strange_names_are_read_and_written() {
+fn unusual_file_names_are_read_and_written() {
     let folder = TempDir::new().unwrap();
     let frames = moving(3, [16, 16]);
     for name in ["-i.mkv", "a%03d.mkv", "http:x.mkv", "sp ace 'q\" [1],;.mkv", "\u{fc}\u{4e2d}.mkv", "con\ncat.mkv"] {
@@ -381,19 +383,7 @@ fn strange_names_are_read_and_written() {
 }
 
 #[test]
-fn pictures_come_back_exactly() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("a%d.png");
-    let frame = moving(1, [33, 47]).get(0);
-    save_png(&ffmpeg(), &path, &frame).unwrap();
-    assert_eq!(files(&folder), 1);
-    let renamed = folder.path().join("a.png");
-    fs::rename(&path, &renamed).unwrap();
-    assert!(read(&renamed).1.get(0) == frame);
-}
-
-#[test]
-fn writers_refuse_what_they_cannot_write_and_leave_nothing() {
+fn writers_refuse_invalid_settings_and_leave_no_files() {
     let folder = TempDir::new().unwrap();
     let create =
         |name: &str, size, fps, quality| VideoWriter::create(&ffmpeg(), folder.path().join(name), size, fps, quality);
@@ -416,7 +406,7 @@ fn writers_refuse_what_they_cannot_write_and_leave_nothing() {
     assert!(message.contains("[1, 16, 18, 3]") && message.contains("[t, 16, 16, 3]"), "{message}");
     let message = Box::new(writer).finish().unwrap_err().to_string();
     assert!(message.contains("no frame"), "{message}");
-    // More than the format can say.
+    // Wider than the format allows.
     let refused = create("a.gif", [1, 70000], fps, crf).unwrap();
     let message = write_many(refused).unwrap_err().to_string();
     assert!(message.contains("a.gif: cannot encode") && !message.contains('\n'), "{message}");
@@ -432,7 +422,7 @@ fn write_many(mut writer: VideoWriter) -> Result<(), VideoError> {
 }
 
 #[test]
-fn evaluation_reads_in_order_what_the_rule_says() {
+fn prepared_windows_match_frames_read_by_index() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.mkv");
     write(&path, &moving(41, [20, 30]), rate(60, 1), VideoQuality::Lossless);
@@ -443,9 +433,12 @@ fn evaluation_reads_in_order_what_the_rule_says() {
         let stride = sample_fps.map_or(1.0, |fps| 60.0 / fps);
         assert!((video.frame_rate().as_f64() - 60.0 / stride).abs() < 1e-9);
         let taken = max_frames.map_or(41, |frames| (frames as f64 * stride) as u64);
-        for Window { indices, real } in evaluation_windows(taken, 60.0, sample_fps, Some(17)) {
-            let (window, found) = video.next_window(17).unwrap().unwrap();
-            assert_eq!(found, real);
+        let sampled = Sampling::of(reader.info(), sample_fps).within(0..taken);
+        for chunk in sampled.chunks(17) {
+            let mut indices: Vec<u64> = chunk.iter().map(|&index| index as u64).collect();
+            indices.resize(17, indices[indices.len() - 1]);
+            let (window, real) = video.next_window(17).unwrap().unwrap();
+            assert_eq!(real, chunk.len());
             assert!(window.equal(&fit(&reader.frames_at(&indices).unwrap(), [16, 16])), "{sample_fps:?} {indices:?}");
         }
         assert!(video.next_window(17).unwrap().is_none());

@@ -1,7 +1,7 @@
-//! Lines and text in pixels or as SVG, through plotters.
+//! Lines and text as pixels or as SVG, drawn by plotters.
 //!
-//! Plotters places everything on whole pixels and gives lines hard edges, so it draws on a finer raster, and pictures
-//! are averages of it. Text in pixels needs a font: DejaVu Sans is part of the program, so that no machine lacks one.
+//! Plotters rounds positions to whole pixels and draws without antialiasing, so we draw at [`FINENESS`] times the
+//! resolution and average. Text as pixels needs a font: DejaVu Sans is compiled in, so that no machine lacks one.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -11,18 +11,18 @@ use tch::{Kind, Tensor};
 
 use crate::error::ReportError;
 
-/// Steps of the finer raster in a pixel, along each axis.
+/// Pixels of the fine raster per pixel, along each axis.
 const FINENESS: u32 = 3;
 const FAMILY: &str = "sans-serif";
-/// Plotters' size of a font for an em square of one pixel.
+/// The font size that plotters needs for an em of one pixel.
 const FONT_SIZE: f64 = 1.24;
-/// How far below where plotters puts it text in pixels must be for its middle to be at its anchor, in em.
+/// How far text as pixels must be lowered for its middle to be at its anchor, in em.
 const PIXEL_TEXT_DROP: f64 = 0.24;
 
-/// Which part of a text is at the position that is given for it; its middle in height.
+/// Which part of a text lies at its position, horizontally. Vertically it is always the middle.
 pub(crate) use plotters::style::text_anchor::HPos as Anchor;
 
-/// Something to draw on. Positions (x to the right, y down) and sizes are in pixels.
+/// A surface to draw on. Positions (x to the right, y down) and sizes are in pixels.
 pub(crate) trait Canvas {
     fn line(&self, points: &[(f64, f64)], width: f64, color: RGBColor) -> Result<(), ReportError>;
 
@@ -33,15 +33,15 @@ pub(crate) trait Canvas {
     fn text_width(&self, text: &str, style: Font) -> Result<f64, ReportError>;
 }
 
-/// How text looks.
+/// The size and colour of text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Font {
-    /// Its em square in pixels.
+    /// The em square, in pixels.
     pub(crate) size: f64,
     pub(crate) color: RGBColor,
 }
 
-/// What `draw` draws on white, uint8 `[height, width, 3]`.
+/// The drawing of `draw` on white, uint8 `[height, width, 3]`.
 pub(crate) fn raster(
     [height, width]: [u32; 2],
     draw: impl FnOnce(&dyn Canvas) -> Result<(), ReportError>,
@@ -57,7 +57,7 @@ pub(crate) fn raster(
     Ok(fine.to_kind(Kind::Float).mean_dim([1, 3].as_slice(), false, None).round().to_kind(Kind::Uint8))
 }
 
-/// What `draw` draws on white, as an SVG document.
+/// The drawing of `draw` on white, as an SVG document.
 pub(crate) fn vector(
     [height, width]: [u32; 2],
     draw: impl FnOnce(&dyn Canvas) -> Result<(), ReportError>,
@@ -69,7 +69,7 @@ pub(crate) fn vector(
     draw(&Plot::new(&area, Surface::Svg))?;
     area.present().map_err(ReportError::draw)?;
     drop(area);
-    // The fine raster is the document's own; it is shown in pixels.
+    // The view box keeps the fine raster's coordinates.
     let size = |width: u32, height: u32| format!(r#"<svg width="{width}" height="{height}""#);
     Ok(svg.replacen(&size(fine_width, fine_height), &size(width, height), 1))
 }
@@ -87,7 +87,7 @@ struct Plot<'a, B: DrawingBackend> {
 
 impl<'a, B: DrawingBackend> Plot<'a, B> {
     fn new(area: &'a DrawingArea<B, Shift>, surface: Surface) -> Self {
-        // A font that plotters cannot read is an error of the first text.
+        // Should plotters refuse the font, drawing the first text returns the error.
         let _ = register_font(FAMILY, FontStyle::Normal, dejavu::sans::regular());
         Self { area, surface }
     }
@@ -107,7 +107,7 @@ where
         };
         match self.surface {
             Surface::Svg => draw(&points),
-            // In pixels plotters gives sharp turns spikes of any length, so each piece is a line with a round end.
+            // Plotters draws long spikes at sharp turns, so each segment is a line of its own with a round end.
             Surface::Pixels => points.windows(2).try_for_each(|piece| {
                 draw(piece)?;
                 let end = Circle::new(piece[1], width / 2, color.filled());
@@ -155,22 +155,22 @@ mod tests {
 
     const FONT: Font = Font { size: 20.0, color: BLACK };
 
-    /// First and last row and column (`[top, bottom, left, right]`) that are darker than half.
-    fn inked(picture: &Tensor) -> [i64; 4] {
-        let dark = picture.select(2, 0).lt(128).nonzero();
+    /// The first and last row and column (`[top, bottom, left, right]`) with a pixel darker than half.
+    fn inked(image: &Tensor) -> [i64; 4] {
+        let dark = image.select(2, 0).lt(128).nonzero();
         let (low, high) = (dark.amin([0_i64], false), dark.amax([0_i64], false));
         [low.int64_value(&[0]), high.int64_value(&[0]), low.int64_value(&[1]), high.int64_value(&[1])]
     }
 
     #[test]
     fn a_dot_covers_its_disc_and_nothing_else() {
-        let picture = raster([40, 60], |canvas| canvas.dot((30.0, 20.0), 10.0, BLACK)).unwrap();
-        assert_eq!(picture.size(), [40, 60, 3]);
-        let [top, bottom, left, right] = inked(&picture);
+        let image = raster([40, 60], |canvas| canvas.dot((30.0, 20.0), 10.0, BLACK)).unwrap();
+        assert_eq!(image.size(), [40, 60, 3]);
+        let [top, bottom, left, right] = inked(&image);
         for (found, expected) in [(top, 10), (bottom, 30), (left, 20), (right, 40)] {
             assert!((found - expected).abs() <= 1, "{:?}", [top, bottom, left, right]);
         }
-        let ink = 40.0 * 60.0 * (1.0 - picture.mean(Kind::Float).double_value(&[]) / 255.0);
+        let ink = 40.0 * 60.0 * (1.0 - image.mean(Kind::Float).double_value(&[]) / 255.0);
         assert!((ink / (std::f64::consts::PI * 100.0) - 1.0).abs() < 0.05, "{ink}");
     }
 
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn text_in_pixels_has_its_middle_at_its_anchor_without_fonts_of_the_system() {
+    fn text_is_centred_on_its_anchor_without_system_fonts() {
         let draw = |anchor| raster([40, 200], |canvas| canvas.text("HHH", (100.0, 20.0), anchor, FONT)).unwrap();
         let [top, bottom, left, right] = inked(&draw(Anchor::Center));
         assert!((top + bottom - 39).abs() <= 3, "rows {top} to {bottom}");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_are_shown_in_pixels_and_escape_text() {
+    fn svg_has_its_size_in_pixels_and_escapes_text() {
         let svg = vector([40, 60], |canvas| canvas.text("a<b&c", (0.0, 20.0), Anchor::Left, FONT)).unwrap();
         assert!(svg.contains(r#"<svg width="60" height="40" viewBox="0 0 180 120""#), "{svg}");
         assert!(svg.contains("a&lt;b&amp;c") && !svg.contains("a<b"), "{svg}");

@@ -1,4 +1,4 @@
-//! What can go wrong with a report.
+//! The errors of this crate.
 
 use std::error::Error;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tch::Tensor;
 
-/// An error of this crate.
+/// Why a report cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
@@ -15,20 +15,20 @@ pub enum ReportError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A tensor is no picture, or no clip.
+    /// A tensor or a list has the wrong shape.
     #[error("expected {expected}, got {found}")]
     Shape {
-        /// Kind and shape that are wanted.
+        /// The expected kind and shape.
         expected: String,
-        /// Kind and shape of what was given.
+        /// The kind and shape found.
         found: String,
     },
-    /// A picture cannot be encoded.
-    #[error("cannot encode the picture: {0}")]
-    Png(#[from] png::EncodingError),
+    /// An image cannot be encoded.
+    #[error("cannot encode the image: {0}")]
+    Png(#[from] image::ImageError),
     /// Lines or text cannot be drawn.
     #[error("cannot draw: {0}")]
     Draw(#[source] Box<dyn Error + Send + Sync>),

@@ -1,4 +1,4 @@
-//! Clips beside each other in one picture, such as inputs above reconstructions.
+//! Clips side by side in one image, such as inputs above reconstructions.
 
 use plotters::style::RGBColor;
 use tch::{Device, Kind, Tensor};
@@ -16,22 +16,22 @@ const CAPTION: i64 = 24;
 const CAPTION_FONT: Font = Font { size: 13.0, color: RGBColor(40, 40, 40) };
 const CAPTION_INDENT: f64 = 2.0;
 
-/// Clips of one shape that are shown frame below frame, such as an input and what came back.
+/// Clips of one shape, one above the other, such as an input and its reconstruction.
 #[derive(Debug)]
 pub struct GridRow<'a> {
-    /// A line of text above the frames; none if it is empty.
+    /// A line of text above the frames; an empty one takes no space.
     pub caption: &'a str,
-    /// `[3, t, h, w]` or `[1, 3, t, h, w]` in [-1, 1], from top to bottom.
+    /// From top to bottom, each `[3, t, h, w]` or `[1, 3, t, h, w]`, floating point in [-1, 1].
     pub clips: &'a [&'a Tensor],
 }
 
-/// How large a [`grid`] is.
+/// The size of a [`grid`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GridSize {
-    /// Frames in a row, spread evenly from a clip's first to its last. Clips with fewer show all.
+    /// Frames per row, spread evenly from a clip's first to its last. Shorter clips show all of theirs.
     pub columns: i64,
-    /// Frames are enlarged by the greatest whole number that leaves their shorter side at most this, in pixels. Larger
-    /// ones stay as they are.
+    /// The most pixels of an enlarged frame's shorter side. Frames are enlarged by the largest integer within this
+    /// limit; larger frames keep their size.
     pub side: i64,
 }
 
@@ -42,10 +42,10 @@ impl Default for GridSize {
     }
 }
 
-/// One picture, uint8 `[h, w, 3]`, of all rows from top to bottom. Their clips may have different sizes.
+/// Draws all rows from top to bottom as one image, uint8 `[h, w, 3]`. Rows may have clips of different sizes.
 ///
 /// # Errors
-/// If a clip has another shape than said at [`GridRow`], or there is none.
+/// If a clip's shape does not match [`GridRow::clips`], the clips of a row differ in shape, or there are no clips.
 pub fn grid(rows: &[GridRow<'_>], size: GridSize) -> Result<Tensor, ReportError> {
     let blocks = rows.iter().map(|row| block(row, size)).collect::<Result<Vec<_>, _>>()?;
     let width = blocks.iter().map(|block| block.size()[1]).max().unwrap_or(0);
@@ -65,11 +65,11 @@ pub fn grid(rows: &[GridRow<'_>], size: GridSize) -> Result<Tensor, ReportError>
     Ok(Tensor::cat(&parts, 0))
 }
 
-/// How far two clips of one shape are apart, `gain` times, as a clip that [`grid`] shows: equal pixels are black; with a
-/// gain of 1 black against white is white.
+/// The absolute difference of two clips of one shape, times `gain`, as a clip in [-1, 1] for a [`grid`]: equal pixels
+/// are black; with a gain of 1, black against white is white.
 ///
 /// # Errors
-/// If they have another shape than said at [`GridRow`], or different ones.
+/// If a clip's shape does not match [`GridRow::clips`], or the shapes differ.
 pub fn difference(a: &Tensor, b: &Tensor, gain: f64) -> Result<Tensor, ReportError> {
     let shape = clip_shape(a)?;
     same_shape(b, shape)?;
@@ -78,7 +78,7 @@ pub fn difference(a: &Tensor, b: &Tensor, gain: f64) -> Result<Tensor, ReportErr
     Ok(((a - b).abs() * gain - 1.0).clamp(-1.0, 1.0))
 }
 
-/// The frames of a row, uint8 `[h, w, 3]`.
+/// The frames of all clips of a row, uint8 `[h, w, 3]`.
 fn block(row: &GridRow<'_>, size: GridSize) -> Result<Tensor, ReportError> {
     let mut strips = Vec::new();
     let mut first = None;
@@ -93,7 +93,7 @@ fn block(row: &GridRow<'_>, size: GridSize) -> Result<Tensor, ReportError> {
     Ok(with_gaps(&strips, 0))
 }
 
-/// The frames of a clip beside each other, uint8 `[h, w, 3]`.
+/// The frames of a clip side by side, uint8 `[h, w, 3]`.
 fn strip(clip: &Tensor, [_, t, h, w]: [i64; 4], size: GridSize) -> Tensor {
     let indices = spread(t, size.columns);
     let chosen = clip.reshape([1, 3, t, h, w]).index_select(2, &Tensor::from_slice(&indices).to_device(clip.device()));
@@ -103,17 +103,17 @@ fn strip(clip: &Tensor, [_, t, h, w]: [i64; 4], size: GridSize) -> Tensor {
     with_gaps(&frames.unbind(0), 1)
 }
 
-/// Pictures of one size in a row along `axis`.
-fn with_gaps(pictures: &[Tensor], axis: usize) -> Tensor {
-    let Some(size) = pictures.first().map(Tensor::size) else { return white([0, 0]) };
+/// Joins images of one size along `axis`, with gaps between them.
+fn with_gaps(images: &[Tensor], axis: usize) -> Tensor {
+    let Some(size) = images.first().map(Tensor::size) else { return white([0, 0]) };
     let mut gap = [size[0], size[1]];
     gap[axis] = GAP;
     let gap = white(gap);
-    let parts: Vec<&Tensor> = pictures.iter().flat_map(|picture| [&gap, picture]).skip(1).collect();
+    let parts: Vec<&Tensor> = images.iter().flat_map(|image| [&gap, image]).skip(1).collect();
     Tensor::cat(&parts, axis as i64)
 }
 
-/// Indices of `count` frames from the first of `t` to the last; of one, the middle.
+/// `count` indices spread from the first of `t` frames to the last; for one, the middle.
 fn spread(t: i64, count: i64) -> Vec<i64> {
     match count.min(t) {
         count @ 2.. => (0..count).map(|i| (2 * i * (t - 1) + count - 1) / (2 * (count - 1))).collect(),
@@ -121,7 +121,7 @@ fn spread(t: i64, count: i64) -> Vec<i64> {
     }
 }
 
-/// `[3, t, h, w]` of a clip.
+/// The shape `[3, t, h, w]` of a clip.
 fn clip_shape(clip: &Tensor) -> Result<[i64; 4], ReportError> {
     match clip.size()[..] {
         [3, t, h, w] | [1, 3, t, h, w] if clip.numel() > 0 && clip.is_floating_point() => Ok([3, t, h, w]),
@@ -133,7 +133,7 @@ fn same_shape(clip: &Tensor, expected: [i64; 4]) -> Result<(), ReportError> {
     if clip_shape(clip)? == expected {
         return Ok(());
     }
-    Err(ReportError::shape(format!("a clip of the shape {expected:?}, as beside it"), clip))
+    Err(ReportError::shape(format!("a clip of shape {expected:?}, as the others in its row"), clip))
 }
 
 fn caption(text: &str, width: i64) -> Result<Tensor, ReportError> {
@@ -151,48 +151,48 @@ fn white([h, w]: [i64; 2]) -> Tensor {
 mod tests {
     use super::*;
 
-    /// A clip `[3, t, h, w]` of the bytes 10 * frame + 3 * row + column + `offset`, in [-1, 1].
+    /// A clip `[3, t, h, w]` in [-1, 1] whose bytes are 10 * frame + 3 * row + column + `offset`.
     fn clip([t, h, w]: [i64; 3], offset: i64) -> Tensor {
         let axis = |size, scale| Tensor::arange(size, (Kind::Float, Device::Cpu)) * scale;
         let bytes = axis(t, 10.0).view([t, 1, 1]) + axis(h, 3.0).view([h, 1]) + axis(w, 1.0) + offset as f64;
         (bytes / 127.5 - 1.0).expand([3, t, h, w], false)
     }
 
-    fn pixel(picture: &Tensor, y: i64, x: i64) -> i64 {
-        picture.int64_value(&[y, x, 0])
+    fn pixel(image: &Tensor, y: i64, x: i64) -> i64 {
+        image.int64_value(&[y, x, 0])
     }
 
     #[test]
-    fn each_frame_is_enlarged_at_its_place() {
+    fn each_frame_is_enlarged_at_its_position() {
         let (input, output) = (clip([5, 4, 6], 0), clip([5, 4, 6], 100).unsqueeze(0));
         let rows = [GridRow { caption: "", clips: &[&input, &output] }];
-        let picture = grid(&rows, GridSize { columns: 3, side: 11 }).unwrap();
-        // Enlarged twice: 8 x 12 pixels a frame.
-        assert_eq!(picture.size(), [2 * 8 + 2, 3 * 12 + 2 * 2, 3]);
+        let image = grid(&rows, GridSize { columns: 3, side: 11 }).unwrap();
+        // Enlarged twice: each frame has 8 x 12 pixels.
+        assert_eq!(image.size(), [2 * 8 + 2, 3 * 12 + 2 * 2, 3]);
         for (column, frame) in [(0, 0), (1, 2), (2, 4)] {
             for (strip, offset) in [(0, 0), (1, 100)] {
                 for (y, x) in [(0, 0), (1, 1), (5, 2), (7, 11)] {
-                    let found = pixel(&picture, strip * 10 + y, column * 14 + x);
+                    let found = pixel(&image, strip * 10 + y, column * 14 + x);
                     assert_eq!(found, 10 * frame + 3 * (y / 2) + x / 2 + offset, "{column} {strip} {y} {x}");
                 }
             }
         }
         for (y, x) in [(8, 0), (9, 39), (0, 12), (17, 13), (0, 26)] {
-            assert_eq!(pixel(&picture, y, x), 255, "{y} {x}");
+            assert_eq!(pixel(&image, y, x), 255, "{y} {x}");
         }
     }
 
     #[test]
-    fn rows_may_differ_in_size_and_captions_take_their_height() {
+    fn rows_may_differ_in_size_and_captions_add_height() {
         let (large, small) = (clip([1, 6, 8], 0), clip([2, 3, 3], 50));
         let rows = [GridRow { caption: "large", clips: &[&large] }, GridRow { caption: "", clips: &[&small] }];
-        let picture = grid(&rows, GridSize { columns: 4, side: 6 }).unwrap();
-        assert_eq!(picture.size(), [24 + 6 + 10 + 6, 2 * 6 + 2, 3]);
-        assert_eq!(pixel(&picture, 24, 0), 0);
-        assert_eq!(pixel(&picture, 24, 8), 255);
-        assert_eq!(pixel(&picture, 40, 0), 50);
-        assert_eq!(pixel(&picture, 40, 8), 60);
-        let caption = picture.narrow(0, 0, 24);
+        let image = grid(&rows, GridSize { columns: 4, side: 6 }).unwrap();
+        assert_eq!(image.size(), [24 + 6 + 10 + 6, 2 * 6 + 2, 3]);
+        assert_eq!(pixel(&image, 24, 0), 0);
+        assert_eq!(pixel(&image, 24, 8), 255);
+        assert_eq!(pixel(&image, 40, 0), 50);
+        assert_eq!(pixel(&image, 40, 8), 60);
+        let caption = image.narrow(0, 0, 24);
         assert!(caption.min().int64_value(&[]) < 128 && caption.max().int64_value(&[]) == 255);
     }
 
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_distances_of_bytes() {
+    fn differences_are_absolute_differences_of_bytes() {
         let (a, b) = (clip([1, 2, 2], 30), clip([1, 2, 2], 50));
         let shown =
             |gain| grid(&[GridRow { caption: "", clips: &[&difference(&a, &b, gain).unwrap()] }], GridSize::default());
@@ -216,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn wrong_shapes_are_named() {
+    fn wrong_shapes_are_named_in_errors() {
         let message =
             |clips: &[&Tensor]| grid(&[GridRow { caption: "", clips }], GridSize::default()).unwrap_err().to_string();
         let (good, other) = (clip([2, 3, 4], 0), clip([2, 3, 5], 0));
         assert_eq!(
             message(&[&good, &other]),
-            "expected a clip of the shape [3, 2, 3, 4], as beside it, got Float [3, 2, 3, 5]"
+            "expected a clip of shape [3, 2, 3, 4], as the others in its row, got Float [3, 2, 3, 5]"
         );
         assert!(difference(&good, &other, 1.0).is_err());
         let expected = "expected a clip, floating point [3, t, h, w] or [1, 3, t, h, w], got";

@@ -1,6 +1,7 @@
-//! What a person sees of a run: TensorBoard events, curves, grids of pictures, and the page of an evaluation.
+//! Reports of runs: TensorBoard events, curves, grids of images, and the HTML page of an evaluation.
 //!
-//! Nothing of networks or training is in here; each part is usable alone. Pictures are uint8 `[h, w, 3]` RGB tensors.
+//! This crate knows nothing of networks or training, and each part is usable alone. Images are uint8 `[h, w, 3]` RGB
+//! tensors.
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
@@ -11,16 +12,16 @@
 //! // Clips [3, t, h, w] in [-1, 1].
 //! let input = Tensor::rand([3, 17, 32, 32], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
 //! let reconstruction = &input * 0.9;
-//! let apart = difference(&input, &reconstruction, 4.0)?;
+//! let error = difference(&input, &reconstruction, 4.0)?;
 //! let caption = "street.mp4: input, reconstruction, 4 x difference";
-//! let row = GridRow { caption, clips: &[&input, &reconstruction, &apart] };
-//! let picture = grid(&[row], GridSize::default())?;
-//! save_png(folder.path().join("clips.png"), &picture)?;
+//! let row = GridRow { caption, clips: &[&input, &reconstruction, &error] };
+//! let image = grid(&[row], GridSize::default())?;
+//! save_png(folder.path().join("clips.png"), &image)?;
 //!
 //! // `tensorboard --logdir FOLDER` shows these.
 //! let mut events = EventWriter::create(folder.path())?;
 //! events.scalar("psnr/held_out", 100, 27.3)?;
-//! events.image("clips", 100, &picture)?;
+//! events.image("clips", 100, &image)?;
 //! events.flush()?;
 //!
 //! let psnr = Series::new("psnr/held_out", vec![(0, 8.1), (100, 27.3)]);
@@ -35,12 +36,12 @@ mod curves;
 mod error;
 mod events;
 mod grid;
-mod image;
 mod page;
+mod png;
 
 pub use curves::{Curves, Panel, Series};
 pub use error::ReportError;
 pub use events::EventWriter;
 pub use grid::{GridRow, GridSize, difference, grid};
-pub use image::{encode_png, save_png};
 pub use page::{EvaluationPage, PageMetric, PageModel, PageVideo};
+pub use png::{encode_png, save_png};

@@ -1,6 +1,6 @@
-//! The evaluation's page in a real browser without a window. Skipped where there is none.
+//! The evaluation page in a headless browser. Skipped where no browser is installed.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)] // a failure here is what the test is for
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // a panic fails the test
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use vidtok_data::{Ffmpeg, VideoQuality, VideoWriter};
 use vidtok_report::{EvaluationPage, PageMetric, PageModel, PageVideo};
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-/// How long the browser may take.
+/// The time limit for the browser.
 const PATIENCE: Duration = Duration::from_secs(120);
 const VISITOR: &str = include_str!("visitor.js");
-/// A name that would end a script, were it not escaped.
+/// A name that would end the script if it were not escaped.
 const ODD: &str = "</script><b>\u{e9}\"'.mp4";
 
 fn browser() -> Option<PathBuf> {
@@ -27,7 +27,7 @@ fn browser() -> Option<PathBuf> {
     programs.into_iter().find(|program| program.is_file())
 }
 
-/// Two frames, of a gray that tells frame and third: 40 and 80, 120 and 160, 200 and 240.
+/// Two frames whose grey levels identify frame and third: 40 and 80, 120 and 160, 200 and 240.
 fn player(folder: &Path) -> Option<Vec<u8>> {
     let path = folder.join("player.mp4");
     let third = |dark: i64| {
@@ -73,7 +73,7 @@ fn page(player: &[u8]) -> EvaluationPage {
     }
 }
 
-/// What a script finds out about the page and leaves in an element `found`.
+/// Runs a script in the page and returns the JSON that it leaves in an element `found`.
 fn visit(browser: &Path, page: &EvaluationPage, script: &str) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("page.html");
@@ -97,16 +97,16 @@ fn visit(browser: &Path, page: &EvaluationPage, script: &str) -> Value {
     child.wait().unwrap();
     let [dom, log] = [out, log].map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned());
     let found = dom.split("<pre id=\"found\">").nth(1).and_then(|rest| rest.split("</pre>").next());
-    let found = found.unwrap_or_else(|| panic!("no findings: {log}"));
+    let found = found.unwrap_or_else(|| panic!("the script left no findings: {log}"));
     let found = found.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
     serde_json::from_str(&found).unwrap()
 }
 
 #[test]
 fn the_page_works_in_a_browser_by_keyboard_alone() {
-    let Some(browser) = browser() else { return eprintln!("skipped, there is no browser: {BROWSERS:?}") };
+    let Some(browser) = browser() else { return eprintln!("skipped: no browser found, tried {BROWSERS:?}") };
     let folder = tempfile::tempdir().unwrap();
-    let Some(player) = player(folder.path()) else { return eprintln!("skipped, there is no ffmpeg") };
+    let Some(player) = player(folder.path()) else { return eprintln!("skipped: no ffmpeg found") };
     let found = visit(&browser, &page(&player), VISITOR);
 
     assert_eq!(found["errors"], json!([]), "{found}");
@@ -117,7 +117,7 @@ fn the_page_works_in_a_browser_by_keyboard_alone() {
     assert_eq!(found["order"], json!([ODD, "last.mp4", "plain.mp4"]));
     assert_eq!((&found["size"], &found["curves"]), (&json!([48, 32]), &json!(2)));
     assert_eq!(found["live"], "PSNR, frame 1: large 25.00, small 31.00");
-    let near = |place: &Value, level: f64| (place[0].as_f64().unwrap() - level).abs() < 8.0;
+    let near = |pixel: &Value, level: f64| (pixel[0].as_f64().unwrap() - level).abs() < 8.0;
     let (first, second) = (&found["first"], &found["second"]);
     assert!(near(&first["input"], 40.0) && near(&first["back"], 120.0) && near(&second["input"], 80.0), "{found}");
     assert_eq!((&first["frame"], &second["frame"]), (&json!(0), &json!(1)));
@@ -128,12 +128,12 @@ fn the_page_works_in_a_browser_by_keyboard_alone() {
 
 #[test]
 fn a_page_of_a_thousand_long_videos_works() {
-    let Some(browser) = browser() else { return eprintln!("skipped, there is no browser: {BROWSERS:?}") };
+    let Some(browser) = browser() else { return eprintln!("skipped: no browser found, tried {BROWSERS:?}") };
     let mut large = page(&[]);
-    let videos = (0..1000_u16).map(|place| {
-        let level = |model: u16, frame: u16| f32::from((place * 7 + model * 3 + frame) % 50) + 0.25;
+    let videos = (0..1000_u16).map(|index| {
+        let level = |model: u16, frame: u16| f32::from((index * 7 + model * 3 + frame) % 50) + 0.25;
         PageVideo {
-            name: format!("{place}.mp4"),
+            name: format!("{index}.mp4"),
             frames: 300,
             fps: 30.0,
             values: (0..2).map(|model| vec![Some(f64::from(level(model, 0))), None]).collect(),

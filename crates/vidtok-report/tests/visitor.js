@@ -1,4 +1,4 @@
-// Presses keys, looks at what the page shows then, and leaves what it found in the page.
+// Presses keys, reads what the page shows, and leaves the findings in an element of the page.
 const found = { errors: [] };
 addEventListener("error", (event) => found.errors.push(event.message));
 const wait = (time) => new Promise((done) => setTimeout(done, time));

@@ -113,7 +113,7 @@ fn restore(
     let chunk = (plan.frames / f_t).max(1);
     let mut decoder = StreamDecoder::new(tokenizer, t, entry.padding, entry.window).planned(&plan);
     let destination = Destination::File(path);
-    let mut writer = VideoWriter::retell(ffmpeg, destination, entry.size, &entry.timeline(), options.write)?;
+    let mut writer = VideoWriter::with_timeline(ffmpeg, destination, entry.size, &entry.timeline(), options.write)?;
     let notices = writer.notices();
     for start in (0..t).step_by(chunk as usize) {
         if options.stop.load(Ordering::Relaxed) {

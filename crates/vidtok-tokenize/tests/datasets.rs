@@ -7,6 +7,7 @@ mod bench;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use bench::{Bench, contents, files, model, run};
@@ -15,7 +16,7 @@ use vidtok::{EncodeOptions, Encoded, Tokenizer, Window};
 use vidtok_core::{FrameSink, FrameSource, VideoError};
 use vidtok_data::{
     Destination, Ffmpeg, Hdr, Notice, Preparation, Timeline, VideoQuality, VideoReader, VideoWriter, WriteOptions,
-    save_png, to_frames, to_model_range,
+    to_frames, to_model_range,
 };
 use vidtok_tokenize::{
     Dataset, DetokenizeOptions, Manifest, NumberType, Shard, ShardFormat, TokenizeError, TokenizeProgress, Tokens,
@@ -28,6 +29,13 @@ const FORMATS: [ShardFormat; 2] = [ShardFormat::Safetensors, ShardFormat::Webdat
 fn clip(bench: &Bench, name: &str) -> Tensor {
     let mut reader = VideoReader::open(&Ffmpeg::locate().unwrap(), bench.path(name)).unwrap();
     to_model_range(&reader.next_frames(1000).unwrap().unwrap())
+}
+
+/// Writes a frame, uint8 `[h, w, 3]`, as a PNG file.
+fn save_png(path: &Path, frame: &Tensor) {
+    let size = frame.size();
+    let pixels = Vec::<u8>::try_from(frame.flatten(0, -1)).unwrap();
+    image::save_buffer(path, &pixels, size[1] as u32, size[0] as u32, image::ExtendedColorType::Rgb8).unwrap();
 }
 
 fn encode(tokenizer: &Tokenizer, clip: &Tensor) -> Encoded {
@@ -231,7 +239,7 @@ fn a_folder_that_disappears_is_an_error_and_no_video_is_skipped() {
     for drive in ["gone", "empty"] {
         let mut options = bench.options(drive, ShardFormat::Safetensors);
         (options.shard_videos, options.decoders) = (1, 1);
-        options.preparation.input.reach.pauses = vec![Duration::ZERO; 2];
+        options.preparation.input.retry.pauses = vec![Duration::ZERO; 2];
         let (videos, away) = (bench.path("videos"), bench.path("away"));
         let ended = tokenize(&tokenizer, &options, &mut |event| match event {
             TokenizeProgress::Video { path: "a.mkv", .. } => {
@@ -263,10 +271,10 @@ fn a_folder_that_disappears_is_an_error_and_no_video_is_skipped() {
 #[test]
 fn a_folder_of_frames_has_the_tokens_of_the_video_and_the_requested_rate() {
     let bench = Bench::new();
-    let (ffmpeg, frames) = (Ffmpeg::locate().unwrap(), to_frames(&clip(&bench, "videos/a.mkv")));
+    let frames = to_frames(&clip(&bench, "videos/a.mkv"));
     fs::create_dir(bench.path("videos/frames")).unwrap();
     for i in 0..frames.size()[0] {
-        save_png(&ffmpeg, bench.path(&format!("videos/frames/{:06}.png", i + 1)), &frames.get(i)).unwrap();
+        save_png(&bench.path(&format!("videos/frames/{:06}.png", i + 1)), &frames.get(i));
     }
     fs::write(bench.path("videos/notes.txt"), "").unwrap();
     let tokenizer = model("tiny_fsq", "v1.0");
@@ -429,7 +437,8 @@ fn pixels_keep_their_aspect_ratio_and_odd_sizes_become_even_on_request() {
     let timeline = Timeline::even("10".parse().unwrap()).with_pixel_aspect("16:11".parse().unwrap());
     let (ffmpeg, wide) = (Ffmpeg::locate().unwrap(), bench.path("videos/a.mkv"));
     let mut writer =
-        VideoWriter::retell(&ffmpeg, Destination::File(wide), [16, 24], &timeline, VideoQuality::Lossless).unwrap();
+        VideoWriter::with_timeline(&ffmpeg, Destination::File(wide), [16, 24], &timeline, VideoQuality::Lossless)
+            .unwrap();
     writer.write(&Tensor::zeros([2, 16, 24, 3], (Kind::Uint8, Device::Cpu))).unwrap();
     Box::new(writer).finish().unwrap();
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use vidtok_core::FrameSource;
-use vidtok_data::{Ffmpeg, InputOptions, InputReader, Reach, VideoList, find_videos, to_model_range, to_unit_range};
+use vidtok_data::{
+    Ffmpeg, InputOptions, InputReader, RetryPolicy, VideoList, find_videos, to_model_range, to_unit_range,
+};
 use vidtok_eval::{InstrumentSet, Measured, MetricKind};
 
 use crate::args::{ReadArgs, THREADS, prepare};
@@ -43,7 +45,7 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
     let instruments = InstrumentSet::load(&kinds, device)?;
     let ffmpeg = Ffmpeg::locate()?;
     // No metric depends on the frame rate.
-    let input = InputOptions { reach: Reach::once(), read: arguments.read.options(), ..InputOptions::default() };
+    let input = InputOptions { retry: RetryPolicy::once(), read: arguments.read.options(), ..InputOptions::default() };
     let bar = progress::bar(pairs.len() as u64, "videos");
     let (mut all, mut notices) = (Measured::default(), FirstNotices::default());
     for (a, b) in &pairs {

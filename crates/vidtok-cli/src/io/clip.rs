@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use tch::{Kind, Tensor};
 use vidtok::{PixelRange, Window};
 use vidtok_core::{FrameRate, FrameSource, PixelAspect};
-use vidtok_data::{Ffmpeg, InputOptions, InputReader, Notice, Reach, Sampling, Timeline, cover, to_model_range};
+use vidtok_data::{Ffmpeg, InputOptions, InputReader, Notice, RetryPolicy, Sampling, Timeline, cover, to_model_range};
 use vidtok_torch::TensorFile;
 
 use crate::args::FrameArgs;
@@ -48,7 +48,7 @@ impl Clip {
 
     fn open_video(path: &Path, arguments: &FrameArgs) -> anyhow::Result<Self> {
         let (frame_rate, read) = (arguments.frame_rate, arguments.read.options());
-        let input = InputOptions { frame_rate, reach: Reach::once(), read };
+        let input = InputOptions { frame_rate, retry: RetryPolicy::once(), read };
         let reader = InputReader::open(&Ffmpeg::locate()?, path, &input)?;
         let notices = reader.notices();
         let info = reader.info().clone();

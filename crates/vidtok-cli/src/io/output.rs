@@ -73,7 +73,7 @@ impl Output {
                             true => Destination::StandardOutput,
                             false => Destination::File(self.path.clone()),
                         };
-                        let writer = VideoWriter::retell(&ffmpeg, destination, size, timeline, self.options)?;
+                        let writer = VideoWriter::with_timeline(&ffmpeg, destination, size, timeline, self.options)?;
                         self.notices = writer.notices();
                         sink.insert(Box::new(writer))
                     }

@@ -1,9 +1,9 @@
 //! Clips from a list of videos.
 //!
-//! A training clip is decided by `(seed, step, place in the batch)` and the videos alone. It is drawn in attempts:
-//! each takes a video from the whole list, with random numbers of its own, and one that meets a video which cannot be
-//! used leaves the clip to the next. So it does not matter when, or by whom, such a video was first met, and a run that
-//! goes on at step n needs to store nothing.
+//! A training clip depends on the seed, the step, its position in the batch and the videos alone. It is drawn in
+//! attempts: each chooses a video from the whole list with its own random numbers, and if that video cannot be used,
+//! the next attempt follows. So it does not matter when or by which process a bad video was first met, and a run that
+//! resumes at step n needs no stored state.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
@@ -17,10 +17,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
-use crate::clips::frame_cache::Budget;
+use crate::clips::frame_cache::CacheBudget;
 use crate::clips::library::Library;
-use crate::clips::quarantine::Fault;
-use crate::clips::video::{Cut, Facts, Inputs, Origin, Video};
+use crate::clips::quarantine::ClipError;
+use crate::clips::video::{ClipRegion, Facts, Inputs, Origin, Video};
 use crate::error::LoadError;
 use crate::ffmpeg::locate::Ffmpeg;
 use crate::ffmpeg::stop::Stop;
@@ -28,119 +28,119 @@ use crate::input::InputOptions;
 use crate::sampling::ClipRule;
 use crate::transform::{center_offset, to_model_range};
 
-/// The most videos that are looked at ahead: each decoder has threads and memory of its own.
-const LOOKS: usize = 8;
+/// The most videos probed at once: each decoder has its own threads and memory.
+const MAX_PROBES: usize = 8;
 
-/// Where clips come from.
+/// The source of clips.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// Video files, folders of frames, or images, which are videos of one frame.
     Videos {
-        /// What reads videos.
+        /// The ffmpeg to read videos with.
         ffmpeg: Ffmpeg,
-        /// The files. One that is listed twice is taken twice as often.
+        /// The files. A file listed twice is chosen twice as often.
         paths: Vec<PathBuf>,
-        /// How they are opened.
+        /// How the files are opened.
         input: InputOptions,
     },
-    /// Made-up [`Scene`](crate::Scene)s of 6 seconds at 25 frames per second.
+    /// Synthetic [`Scene`](crate::Scene)s of 6 seconds at 25 frames per second.
     Procedural {
-        /// How many.
+        /// The number of scenes.
         scenes: usize,
-        /// The seed of the first; the others follow.
+        /// The seed of the first scene; the others follow it.
         seed: u64,
     },
 }
 
-/// What a clip looks like.
+/// The length, size and augmentation of clips.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClipSpec {
-    /// Frames and their rate.
+    /// The number of frames and their rate.
     pub rule: ClipRule,
-    /// `[height, width]`.
+    /// `[height, width]` in pixels.
     pub size: [i64; 2],
-    /// What the shorter side of a video is resized to before the crop; the published recipe takes the height.
+    /// The size to which a video's shorter side is resized before cropping; the published recipe takes the height.
     pub shorter_side: i64,
-    /// Where the crop lies in training clips; all others take the middle.
+    /// The position of the crop in training clips; all other clips are cropped at the centre.
     pub crop: Crop,
-    /// Whether every second training clip, by chance, is mirrored left to right.
+    /// Whether training clips are mirrored left to right with probability 1/2.
     pub flip: bool,
-    /// Clips that are kept apart from training.
+    /// The clips held out from training.
     pub held_out: HeldOut,
 }
 
 impl ClipSpec {
-    /// The same for images: clips of one frame, none held out.
+    /// The same specification for images: clips of one frame, none held out.
     #[must_use]
     pub fn for_images(self) -> Self {
         Self { rule: ClipRule { frames: 1, sample_fps: None }, held_out: HeldOut::NONE, ..self }
     }
 }
 
-/// Where the crop lies.
+/// The position of a crop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crop {
-    /// In the middle.
+    /// The centre.
     Center,
-    /// Anywhere, the same for all frames of a clip.
+    /// A random position, the same for all frames of a clip.
     Random,
 }
 
-/// Which clips are kept apart from training: the last frames of the first videos that are long enough.
+/// Which clips are held out from training: the last frames of the first videos that are long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldOut {
-    /// Clips at the end of a video.
+    /// Clips at the end of each video.
     pub per_video: usize,
-    /// Clips in all.
+    /// The most clips in all.
     pub max: usize,
 }
 
 impl HeldOut {
-    /// No clip is kept apart.
+    /// No clips are held out.
     pub const NONE: Self = Self { per_video: 0, max: 0 };
 }
 
-/// Clips of one shape, and where they come from.
+/// Clips of one shape, and their origins.
 #[derive(Debug)]
 pub struct Batch {
     /// Float `[b, 3, t, h, w]` in [-1, 1].
     pub clips: Tensor,
-    /// The video of each clip and its first frame, for messages.
+    /// The video and first frame of each clip, for messages.
     pub names: Vec<String>,
 }
 
-/// Videos from which clips are cut. They are looked at when they are first needed; those that cannot be used are set
-/// aside, see [`Library::quarantined`].
+/// Videos to take clips from. Each is probed when it is first needed. Those that cannot be used are quarantined, see
+/// [`Library::quarantined`].
 #[derive(Debug)]
 pub struct ClipSet {
     library: Arc<Library>,
     spec: ClipSpec,
-    /// Each video once, in the order in which they are first listed.
+    /// Each distinct video, in the order of the list.
     videos: Vec<Video>,
-    /// The list: places in `videos`.
+    /// The list, as indices into `videos`.
     list: Vec<usize>,
-    held_out: BTreeMap<usize, Tail>,
-    set_aside: AtomicUsize,
+    held_out: BTreeMap<usize, HeldOutTail>,
+    quarantined: AtomicUsize,
 }
 
-/// The end of a video that is kept apart from training.
+/// The held-out end of a video.
 #[derive(Clone, Debug)]
-struct Tail {
-    /// The first frames of the clips, ascending; at least one.
+struct HeldOutTail {
+    /// The first frames of the held-out clips, ascending; at least one.
     starts: Vec<u64>,
 }
 
-impl Tail {
+impl HeldOutTail {
     fn start(&self) -> u64 {
         self.starts[0]
     }
 }
 
 impl ClipSet {
-    /// Looks at no more videos than it takes to find the clips to hold out: the first of `source`, several at a time.
+    /// Opens a set, probing only as many of the first videos as it takes to find the clips to hold out.
     ///
     /// # Errors
-    /// If there is no video, a clip is empty, or none can be held out.
+    /// If there is no video, clips would be empty, or none can be held out.
     pub fn open(library: &Arc<Library>, source: Source, spec: ClipSpec) -> Result<Self, LoadError> {
         let ClipSpec { rule: ClipRule { frames, .. }, size: [height, width], shorter_side, .. } = spec;
         if frames < 1 || height < 1 || width < 1 || shorter_side < 1 {
@@ -150,40 +150,34 @@ impl ClipSet {
         if videos.is_empty() {
             return Err(LoadError::NoVideos);
         }
-        let (library, set_aside) = (Arc::clone(library), AtomicUsize::new(0));
-        let mut set = Self { library, spec, videos, list, held_out: BTreeMap::new(), set_aside };
+        let (library, quarantined) = (Arc::clone(library), AtomicUsize::new(0));
+        let mut set = Self { library, spec, videos, list, held_out: BTreeMap::new(), quarantined };
         set.held_out = set.find_tails()?;
         Ok(set)
     }
 
-    /// The training clips of one step. The same arguments give the same clips.
+    /// The training clips of one step. Equal arguments return equal clips.
     ///
     /// # Errors
-    /// If no video can be used, or something is wrong that lies in none of them: there is no ffmpeg, or no space.
+    /// If no video can be used, or for a reason that lies in no video: ffmpeg is missing, or memory or disk is full.
     pub fn batch(&self, seed: u64, step: u64, batch: usize) -> Result<Batch, LoadError> {
-        self.part_until(&Stop::default(), seed, step, 0..batch)
+        self.part(&Stop::default(), seed, step, 0..batch)
     }
 
-    /// The clips at these places of the batch.
-    pub(crate) fn part_until(
-        &self,
-        stop: &Stop,
-        seed: u64,
-        step: u64,
-        places: Range<usize>,
-    ) -> Result<Batch, LoadError> {
+    /// The clips at these positions of the batch, or [`LoadError::Stopped`] after `stop`.
+    pub(crate) fn part(&self, stop: &Stop, seed: u64, step: u64, positions: Range<usize>) -> Result<Batch, LoadError> {
         let mut clips = Clips::default();
-        for place in places {
-            self.random_clip(stop, [seed, step, place as u64], &mut clips)?;
+        for position in positions {
+            self.random_clip(stop, [seed, step, position as u64], &mut clips)?;
         }
         Ok(self.finish(clips))
     }
 
     /// The clips that training never sees, each a batch of one: the last frames of the first videos that are long
-    /// enough for [`HeldOut::per_video`] clips and one to train on.
+    /// enough for [`HeldOut::per_video`] clips and one more to train on.
     ///
     /// # Errors
-    /// As [`batch`](Self::batch).
+    /// See [`batch`](Self::batch).
     pub fn held_out(&self) -> Result<Vec<Batch>, LoadError> {
         let mut batches = Vec::new();
         for (&index, tail) in &self.held_out {
@@ -195,11 +189,11 @@ impl ClipSet {
         Ok(batches)
     }
 
-    /// The clips from frame 0 of the first videos that can be used, at most `max`, each a batch of one. With a list of
-    /// its own and 8 frames per second this is the published validation.
+    /// The clips from frame 0 of the first usable videos, at most `max`, each a batch of one. With a separate list of
+    /// videos and 8 frames per second this is the published validation.
     ///
     /// # Errors
-    /// As [`batch`](Self::batch).
+    /// See [`batch`](Self::batch).
     pub fn first_clips(&self, max: usize) -> Result<Vec<Batch>, LoadError> {
         let mut batches = Vec::new();
         if max == 0 {
@@ -222,14 +216,14 @@ impl ClipSet {
         self.list.len()
     }
 
-    fn random_clip(&self, stop: &Stop, place: [u64; 3], clips: &mut Clips) -> Result<(), LoadError> {
+    fn random_clip(&self, stop: &Stop, position: [u64; 3], clips: &mut Clips) -> Result<(), LoadError> {
         for attempt in 0.. {
-            if self.set_aside.load(Ordering::Acquire) == self.videos.len() {
+            if self.quarantined.load(Ordering::Acquire) == self.videos.len() {
                 break;
             }
-            let mut rng = random_numbers(place, attempt);
+            let mut rng = random_numbers(position, attempt);
             let index = self.list[rng.random_range(0..self.list.len())];
-            let choose = |facts: &Facts| self.random_cut(index, facts, &mut rng.clone());
+            let choose = |facts: &Facts| self.random_region(index, facts, &mut rng.clone());
             if self.clip(index, (&self.library.budget, stop), clips, choose)? {
                 return Ok(());
             }
@@ -237,80 +231,80 @@ impl ClipSet {
         Err(self.none_usable())
     }
 
-    fn random_cut(&self, index: usize, facts: &Facts, rng: &mut ChaCha8Rng) -> Cut {
+    fn random_region(&self, index: usize, facts: &Facts, rng: &mut ChaCha8Rng) -> ClipRegion {
         let ClipSpec { rule, size, crop, flip, .. } = self.spec;
-        let video = facts.up_to(self.held_out.get(&index).map_or(facts.frames(), Tail::start));
+        let video = facts.up_to(self.held_out.get(&index).map_or(facts.frames(), HeldOutTail::start));
         let start = rule.random_start(&video, rng);
         let indices = rule.pad(rule.indices(&video, start));
         let offset = match crop {
             Crop::Center => center_offset(facts.size, size),
             Crop::Random => [0, 1].map(|axis| rng.random_range(0..=facts.size[axis] - size[axis])),
         };
-        Cut { indices, offset, size, mirrored: flip && rng.random() }
+        ClipRegion { indices, offset, size, mirrored: flip && rng.random() }
     }
 
-    /// The middle of the frames that are chosen; none if the video had to be set aside.
+    /// The centre crop of the chosen frames, as a batch of one; `None` if the video is quarantined.
     fn middle(&self, index: usize, choose: impl Fn(&Facts) -> Vec<u64>) -> Result<Option<Batch>, LoadError> {
         let size = self.spec.size;
-        let cut = |facts: &Facts| {
+        let region = |facts: &Facts| {
             let offset = center_offset(facts.size, size);
-            Cut { indices: choose(facts), offset, size, mirrored: false }
+            ClipRegion { indices: choose(facts), offset, size, mirrored: false }
         };
         let mut clips = Clips::default();
-        // Such a clip is made once, so its video takes no room.
-        let alone = (&Budget::new(0), &Stop::default());
-        Ok(self.clip(index, alone, &mut clips, cut)?.then(|| self.finish(clips)))
+        // Such a clip is made once, so its video need not be cached.
+        let alone = (&CacheBudget::new(0), &Stop::default());
+        Ok(self.clip(index, alone, &mut clips, region)?.then(|| self.finish(clips)))
     }
 
-    /// What is known of a video; none if it is set aside.
-    fn look(&self, index: usize, stop: &Stop) -> Result<Option<Facts>, LoadError> {
+    /// The facts about a video; `None` if it is quarantined.
+    fn facts(&self, index: usize, stop: &Stop) -> Result<Option<Facts>, LoadError> {
         self.usable(index, stop, |video| {
             let facts = video.facts(&self.library.index, stop)?;
-            // None is set aside by what an earlier run has written.
+            // Recorded facts are not enough to quarantine a video.
             let facts = self.check_size(&facts).map_or_else(|_| self.checked(video, stop), |()| Ok(facts))?;
             video.notices(&facts).into_iter().for_each(|notice| self.library.note(&video.name(), notice));
             Ok(facts)
         })
     }
 
-    /// The same by a look of this run.
-    fn look_anew(&self, index: usize, stop: &Stop) -> Result<Option<Facts>, LoadError> {
+    /// The facts about a video, probed in this run; `None` if it is quarantined.
+    fn probe(&self, index: usize, stop: &Stop) -> Result<Option<Facts>, LoadError> {
         self.usable(index, stop, |video| self.checked(video, stop))
     }
 
-    fn checked(&self, video: &Video, stop: &Stop) -> Result<Facts, Fault> {
-        let facts = video.checked_facts(&self.library.index, stop)?;
+    fn checked(&self, video: &Video, stop: &Stop) -> Result<Facts, ClipError> {
+        let facts = video.probed_facts(&self.library.index, stop)?;
         self.check_size(&facts).map(|()| facts)
     }
 
-    fn check_size(&self, facts: &Facts) -> Result<(), Fault> {
+    fn check_size(&self, facts: &Facts) -> Result<(), ClipError> {
         let (resized, crop) = (facts.size, self.spec.size);
         if resized[0] < crop[0] || resized[1] < crop[1] {
-            let reason = format!("resized to {resized:?} (height, width) it is smaller than the crop of {crop:?}");
-            return Err(Fault::Unusable(reason));
+            let reason = format!("resized to {resized:?} (height, width), smaller than the crop of {crop:?}");
+            return Err(ClipError::BadVideo(reason));
         }
         Ok(())
     }
 
-    /// Appends a clip, the cut that `choose` makes of what is known of the video; false if the video is set aside, before
-    /// or by this.
+    /// Appends the clip that `choose` selects by the facts about a video. Returns false if the video is quarantined,
+    /// already or by this call.
     fn clip(
         &self,
         index: usize,
-        (budget, stop): (&Arc<Budget>, &Stop),
+        (budget, stop): (&Arc<CacheBudget>, &Stop),
         clips: &mut Clips,
-        choose: impl Fn(&Facts) -> Cut,
+        choose: impl Fn(&Facts) -> ClipRegion,
     ) -> Result<bool, LoadError> {
-        // The second time where what was known is wrong.
-        while let Some(facts) = self.look(index, stop)? {
-            let cut = choose(&facts);
+        // Repeats if the recorded facts turn out to be wrong.
+        while let Some(facts) = self.facts(index, stop)? {
+            let region = choose(&facts);
             let done = self.usable(index, stop, |video| {
                 let shared = (&self.library.index, budget);
-                match video.cut(&facts, &cut, shared, stop, &mut clips.pixels) {
-                    Err(Fault::Outdated) => return Ok(false),
+                match video.append_clip(&facts, &region, shared, stop, &mut clips.pixels) {
+                    Err(ClipError::Outdated) => return Ok(false),
                     result => result?,
                 }
-                let start = cut.indices.first().copied().unwrap_or_default();
+                let start = region.indices.first().copied().unwrap_or_default();
                 clips.names.push(format!("{}, from frame {start}", video.name()));
                 Ok(true)
             })?;
@@ -323,26 +317,26 @@ impl ClipSet {
         Ok(false)
     }
 
-    /// What `work` makes of a video; none if the video is set aside, before or by this.
+    /// Calls `work` with a video. Returns `None` if the video is quarantined, already or by this call.
     fn usable<T>(
         &self,
         index: usize,
         stop: &Stop,
-        work: impl FnOnce(&Video) -> Result<T, Fault>,
+        work: impl FnOnce(&Video) -> Result<T, ClipError>,
     ) -> Result<Option<T>, LoadError> {
         let video = &self.videos[index];
-        if video.fault().is_some() {
+        if video.quarantine_reason().is_some() {
             return Ok(None);
         }
         match work(video) {
             Ok(result) => Ok(Some(result)),
-            // A decoder that was killed is no fault of its video.
+            // A decoder that we killed says nothing about its video.
             Err(_) if stop.is_stopped() => Err(LoadError::Stopped),
-            Err(Fault::Elsewhere(error)) => Err(error),
-            Err(Fault::Outdated) => Ok(None),
-            Err(Fault::Unusable(reason)) => {
-                if video.set_aside(reason.clone()) {
-                    self.set_aside.fetch_add(1, Ordering::Release);
+            Err(ClipError::Other(error)) => Err(error),
+            Err(ClipError::Outdated) => Ok(None),
+            Err(ClipError::BadVideo(reason)) => {
+                if video.quarantine(reason.clone()) {
+                    self.quarantined.fetch_add(1, Ordering::Release);
                     self.library.quarantine.add(&video.name(), &reason)?;
                 }
                 Ok(None)
@@ -350,13 +344,13 @@ impl ClipSet {
         }
     }
 
-    /// Looks for the ends of videos to hold out.
-    fn find_tails(&self) -> Result<BTreeMap<usize, Tail>, LoadError> {
+    /// Finds the ends of videos to hold out.
+    fn find_tails(&self) -> Result<BTreeMap<usize, HeldOutTail>, LoadError> {
         let HeldOut { per_video, max } = self.spec.held_out;
         let mut tails = BTreeMap::new();
         let mut left = max;
         let mut videos = 0;
-        // Seconds that the longest video has, and those that it would need.
+        // The duration of the longest video, and the duration that it would need, in seconds.
         let mut longest: Option<[f64; 2]> = None;
         if per_video.min(max) == 0 {
             return Ok(tails);
@@ -370,9 +364,9 @@ impl ClipSet {
             if longest.is_none_or(|[most, least]| has / needs > most / least) {
                 longest = Some([has, needs]);
             }
-            // Training must never see these frames, whatever an earlier run has written of the video.
+            // Training must never see these frames, so the recorded facts are verified.
             if self.tail(facts, clips).is_some()
-                && let Some(facts) = self.look_anew(index, &Stop::default())?
+                && let Some(facts) = self.probe(index, &Stop::default())?
                 && let Some(tail) = self.tail(&facts, clips)
             {
                 tails.insert(index, tail);
@@ -387,29 +381,29 @@ impl ClipSet {
         }
     }
 
-    /// The last `clips` clips of a video, if as much is left to train on as one more takes.
-    fn tail(&self, facts: &Facts, clips: usize) -> Option<Tail> {
+    /// The last `clips` clips of a video, if one more clip fits before them to train on.
+    fn tail(&self, facts: &Facts, clips: usize) -> Option<HeldOutTail> {
         let rule = self.spec.rule;
-        // From the end of the video, each clip before the next.
+        // The starts of clips from the end of the video backwards.
         let latest = rule.latest_start(facts.info());
         let mut starts: Vec<u64> =
             std::iter::successors(latest, |&start| rule.latest_start(&facts.up_to(start))).take(clips + 1).collect();
         (starts.len() > clips).then(|| {
             starts.truncate(clips);
             starts.reverse();
-            Tail { starts }
+            HeldOutTail { starts }
         })
     }
 
-    /// Visits the usable videos in their order, looking at several at a time, until `visit` has seen enough.
+    /// Visits the usable videos in order until `visit` breaks, probing several at a time.
     fn scan(
         &self,
         mut visit: impl FnMut(usize, &Facts) -> Result<ControlFlow<()>, LoadError>,
     ) -> Result<(), LoadError> {
-        let ahead = std::thread::available_parallelism().map_or(1, NonZero::get).min(LOOKS);
+        let ahead = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_PROBES);
         for first in (0..self.videos.len()).step_by(ahead) {
             let indices = first..self.videos.len().min(first + ahead);
-            for (index, facts) in indices.clone().zip(self.look_at_once(indices)?) {
+            for (index, facts) in indices.clone().zip(self.facts_of(indices)?) {
                 if let Some(facts) = facts?
                     && visit(index, &facts)?.is_break()
                 {
@@ -420,12 +414,12 @@ impl ClipSet {
         Ok(())
     }
 
-    /// [`look`](Self::look)s at these videos on as many threads.
-    fn look_at_once(&self, indices: Range<usize>) -> Result<Vec<Result<Option<Facts>, LoadError>>, LoadError> {
+    /// The facts about these videos, probed on one thread each: the threads mostly wait for their decoders.
+    fn facts_of(&self, indices: Range<usize>) -> Result<Vec<Result<Option<Facts>, LoadError>>, LoadError> {
         std::thread::scope(|scope| {
             let start = |index| {
-                let look = move || self.look(index, &Stop::default());
-                std::thread::Builder::new().spawn_scoped(scope, look).map_err(LoadError::Thread)
+                let facts = move || self.facts(index, &Stop::default());
+                std::thread::Builder::new().spawn_scoped(scope, facts).map_err(LoadError::Thread)
             };
             let threads = indices.map(start).collect::<Result<Vec<_>, _>>()?;
             let join = |thread: ScopedJoinHandle<'_, _>| {
@@ -437,7 +431,7 @@ impl ClipSet {
 
     fn none_usable(&self) -> LoadError {
         let first = &self.videos[0];
-        let (path, reason) = (first.name().into_owned(), first.fault().unwrap_or_default().to_owned());
+        let (path, reason) = (first.name().into_owned(), first.quarantine_reason().unwrap_or_default().to_owned());
         LoadError::NoneUsable { videos: self.list.len(), path, reason }
     }
 
@@ -449,31 +443,31 @@ impl ClipSet {
     }
 }
 
-/// A batch that is being filled.
+/// A batch under construction.
 #[derive(Default)]
 struct Clips {
     pixels: Vec<u8>,
     names: Vec<String>,
 }
 
-/// The videos of a source, each once, and its list of places among them.
+/// The distinct videos of a source, and its list as indices into them.
 fn videos(source: Source, spec: &ClipSpec) -> (Vec<Video>, Vec<usize>) {
     match source {
         Source::Videos { ffmpeg, paths, input } => {
             let inputs = Arc::new(Inputs { ffmpeg, options: input, shorter_side: spec.shorter_side });
             let mut videos = Vec::new();
-            let mut places = HashMap::new();
-            let place = |path: PathBuf| {
-                *places.entry(path.clone()).or_insert_with(|| {
+            let mut indices = HashMap::new();
+            let index = |path: PathBuf| {
+                *indices.entry(path.clone()).or_insert_with(|| {
                     videos.push(Video::new(Origin::File { inputs: Arc::clone(&inputs), path }));
                     videos.len() - 1
                 })
             };
-            let list = paths.into_iter().map(place).collect();
+            let list = paths.into_iter().map(index).collect();
             (videos, list)
         }
         Source::Procedural { scenes, seed } => {
-            // A third more than what is shown, so that random crops differ.
+            // A third wider than the crop, so that random crops differ.
             let [height, width] = spec.size.map(|side| side.max(spec.shorter_side));
             let size = [height, width + width / 3];
             let scene = |i| Video::new(Origin::Scene { seed: seed.wrapping_add(i), size });
@@ -482,10 +476,10 @@ fn videos(source: Source, spec: &ClipSpec) -> (Vec<Video>, Vec<usize>) {
     }
 }
 
-/// The random numbers of one attempt at `[seed, step, place]`, which no other attempt shares.
-pub(crate) fn random_numbers([seed, step, place]: [u64; 3], attempt: u64) -> ChaCha8Rng {
+/// The random number generator of one attempt at `[seed, step, position]`. No two attempts share random numbers.
+pub(crate) fn random_numbers([seed, step, position]: [u64; 3], attempt: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
-    for (bytes, part) in key.as_chunks_mut::<8>().0.iter_mut().zip([seed, step, place, attempt]) {
+    for (bytes, part) in key.as_chunks_mut::<8>().0.iter_mut().zip([seed, step, position, attempt]) {
         *bytes = part.to_le_bytes();
     }
     ChaCha8Rng::from_seed(key)

@@ -1,45 +1,45 @@
-//! Room for decoded frames in memory, given to those that come first.
+//! Memory for decoded frames, reserved first come, first served.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes that are left.
+/// The bytes that are still free.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct CacheBudget {
     left: AtomicU64,
 }
 
-impl Budget {
+impl CacheBudget {
     pub(crate) fn new(bytes: u64) -> Arc<Self> {
         Arc::new(Self { left: AtomicU64::new(bytes) })
     }
 
-    /// Room for so many bytes, if there is as much. Dropping it gives it back.
-    pub(crate) fn take(self: &Arc<Self>, bytes: u64) -> Option<Room> {
+    /// Reserves bytes if enough are free. Dropping the reservation frees them.
+    pub(crate) fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let take = |left: u64| left.checked_sub(bytes);
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
-        Some(Room { bytes, budget: Arc::clone(self) })
+        Some(Reservation { bytes, budget: Arc::clone(self) })
     }
 }
 
-/// A part of a [`Budget`].
+/// Reserved bytes of a [`CacheBudget`].
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct Reservation {
     bytes: u64,
-    budget: Arc<Budget>,
+    budget: Arc<CacheBudget>,
 }
 
-impl Drop for Room {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.left.fetch_add(self.bytes, Ordering::Relaxed);
     }
 }
 
-/// Frames that are kept, and the room that they take.
+/// Decoded frames in memory, with the reservation for them.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct CachedFrames {
     pub(crate) frames: Vec<u8>,
-    pub(crate) _room: Room,
+    pub(crate) _reservation: Reservation,
 }
 
 #[cfg(test)]
@@ -47,15 +47,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_is_given_while_there_is_some_and_comes_back() {
-        let budget = Budget::new(10);
-        let first = budget.take(6).unwrap();
-        assert!(budget.take(5).is_none());
-        let second = budget.take(4).unwrap();
-        assert!(budget.take(1).is_none());
+    fn bytes_are_reserved_while_free_and_returned_on_drop() {
+        let budget = CacheBudget::new(10);
+        let first = budget.reserve(6).unwrap();
+        assert!(budget.reserve(5).is_none());
+        let second = budget.reserve(4).unwrap();
+        assert!(budget.reserve(1).is_none());
         drop(first);
-        assert!(budget.take(6).is_some());
+        assert!(budget.reserve(6).is_some());
         drop(second);
-        assert!(budget.take(10).is_some());
+        assert!(budget.reserve(10).is_some());
     }
 }

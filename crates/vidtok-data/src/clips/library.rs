@@ -1,57 +1,57 @@
-//! What all sets of clips of a run share.
+//! The state that all clip sets of a run share.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::clips::frame_cache::Budget;
+use crate::clips::frame_cache::CacheBudget;
 use crate::clips::index::Index;
 use crate::clips::quarantine::{Quarantine, Quarantined};
 use crate::error::LoadError;
-use crate::input::notice::Notice;
+use crate::ffmpeg::notice::Notice;
 
-/// Files and memory of a [`Library`]. The default has neither.
+/// The files and memory of a [`Library`]. The default uses neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LibraryOptions {
-    /// Where to keep what was found out about videos (frames, rate, size), one JSON object a line. A video that is
-    /// listed and has not changed since is not decoded to be looked at. Several processes may use one file.
+    /// A file for descriptions of videos (frames, rate, size), one JSON object per line. A listed video that has not
+    /// changed since is not probed again. Several processes may share the file.
     pub index: Option<PathBuf>,
-    /// Where to list videos that cannot be used, with the reason, one JSON object a line; appended to.
+    /// A file to which bad videos are appended with the reason, one JSON object per line.
     pub quarantine: Option<PathBuf>,
-    /// The most memory for resized frames, in bytes.
+    /// The most bytes of resized frames to keep in memory.
     pub cache_bytes: u64,
 }
 
-/// What is known of videos, which of them are set aside, and room for their frames. The [`ClipSet`](crate::ClipSet)s
-/// of a run share one.
+/// The descriptions of videos, the quarantine, and the frame cache that the [`ClipSet`](crate::ClipSet)s of a run
+/// share.
 #[derive(Debug)]
 pub struct Library {
     pub(crate) index: Index,
     pub(crate) quarantine: Quarantine,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) budget: Arc<CacheBudget>,
     notices: Mutex<Vec<(String, Notice)>>,
 }
 
 impl Library {
-    /// Opens the files, or makes empty ones.
+    /// Opens the files, or creates empty ones.
     ///
     /// # Errors
-    /// If one of them cannot be read and written.
+    /// If a file cannot be read and written.
     pub fn open(options: &LibraryOptions) -> Result<Arc<Self>, LoadError> {
         Ok(Arc::new(Self {
             index: Index::open(options.index.as_deref())?,
             quarantine: Quarantine::open(options.quarantine.as_deref())?,
-            budget: Budget::new(options.cache_bytes),
+            budget: CacheBudget::new(options.cache_bytes),
             notices: Mutex::default(),
         }))
     }
 
-    /// The videos that were set aside so far in this run, in the order in which they were met.
+    /// The videos quarantined in this run, in the order of their discovery.
     #[must_use]
     pub fn quarantined(&self) -> Vec<Quarantined> {
         self.quarantine.videos()
     }
 
-    /// What a user should know of how videos were read so far in this run: each thing once, with the first video.
+    /// What users should know about how videos were read in this run: each notice once, with its first video.
     #[must_use]
     pub fn notices(&self) -> Vec<(String, Notice)> {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone()

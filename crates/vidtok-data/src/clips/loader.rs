@@ -1,9 +1,8 @@
-//! Batches of coming steps, made on background threads.
+//! Batches for the coming steps, prepared on background threads.
 //!
-//! Each thread makes every n-th batch and waits once it has a few ready. What a batch holds is decided by its step, so
-//! the same run sees the same clips whatever the number of threads.
+//! Each of n threads prepares every n-th batch and waits once it has a few ready. A batch depends on its step alone, so
+//! a run sees the same clips with any number of threads.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -17,32 +16,32 @@ use crate::clips::mixture::Mixture;
 use crate::error::LoadError;
 use crate::ffmpeg::stop::Stop;
 
-/// How often who waits for a batch looks whether to stop.
+/// How often a waiting consumer checks whether to stop.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How a [`Loader`] works.
+/// Settings of a [`Loader`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoaderOptions {
-    /// Clips in a batch, of which this process makes its part.
+    /// Clips per batch, over all processes.
     pub batch: usize,
-    /// Which part of each batch is this process's.
-    pub share: WorldRank,
-    /// What decides which clips come.
+    /// This process's rank, which decides its part of each batch.
+    pub rank: WorldRank,
+    /// The seed of the clips.
     pub seed: u64,
-    /// The step whose batch comes first.
+    /// The step of the first batch.
     pub first_step: u64,
-    /// Background threads, at least 1.
+    /// The number of background threads, at least 1.
     pub workers: usize,
-    /// Batches that each thread may have ready, at least 1.
+    /// Batches that each thread keeps ready, at least 1.
     pub prefetch: usize,
 }
 
-/// An endless iterator of batches, in the order of their steps. Dropping it ends its threads and their decoders.
+/// An endless iterator over batches, in the order of their steps. Dropping it ends its threads and their decoders.
 ///
-/// A batch that cannot be made gives its error in its place.
+/// A batch that cannot be made yields its error.
 #[derive(Debug)]
 pub struct Loader {
-    /// One per worker; worker i makes the batches of steps `first + i`, `first + i + workers`, ...
+    /// One receiver per worker; worker i makes the batches of steps `first + i`, `first + i + workers`, ...
     batches: Vec<Receiver<Result<Batch, LoadError>>>,
     workers: Vec<JoinHandle<()>>,
     stop: Stop,
@@ -51,21 +50,21 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts the threads.
+    /// Starts the background threads.
     ///
     /// # Errors
-    /// If the batch is empty or has no equal parts, or a thread cannot be started.
+    /// If the batch is empty or cannot be divided among the processes, or a thread cannot be started.
     pub fn start(clips: impl Into<Mixture>, options: LoaderOptions) -> Result<Self, LoadError> {
-        let LoaderOptions { batch, share, seed, .. } = options;
+        let LoaderOptions { batch, rank, seed, .. } = options;
         if batch < 1 {
             return Err(LoadError::EmptyBatch);
         }
-        let places = share.of(batch).ok_or(LoadError::UnevenBatch { batch, count: share.world_size })?;
+        let positions = rank.of(batch).ok_or(LoadError::UnevenBatch { batch, processes: rank.world_size })?;
         let clips = clips.into();
-        Self::start_with(options, move |stop, step| clips.part_until(stop, seed, step, places.clone()))
+        Self::start_with(options, move |stop, step| clips.choose(seed, step).part(stop, seed, step, positions.clone()))
     }
 
-    /// Starts threads that make the batch of a step with `make`.
+    /// Starts threads that call `make` with each step.
     fn start_with<F>(options: LoaderOptions, make: F) -> Result<Self, LoadError>
     where
         F: Fn(&Stop, u64) -> Result<Batch, LoadError> + Send + Sync + 'static,
@@ -86,7 +85,7 @@ impl Loader {
         Ok(loader)
     }
 
-    /// The next batch; none if `stopped` says so before it is there, however long its making takes.
+    /// Waits for the next batch, or returns `None` as soon as `stopped` returns true.
     pub fn next_unless(&mut self, stopped: impl Fn() -> bool) -> Option<Result<Batch, LoadError>> {
         let start = Instant::now();
         let batches = self.batches.get(self.next)?;
@@ -94,7 +93,7 @@ impl Loader {
             match batches.recv_timeout(POLL) {
                 Err(RecvTimeoutError::Timeout) if stopped() => break None,
                 Err(RecvTimeoutError::Timeout) => {}
-                // A thread that ended has said why, once.
+                // A worker that panicked has sent its error already.
                 received => break Some(received.unwrap_or(Err(LoadError::Stopped))),
             }
         };
@@ -105,7 +104,7 @@ impl Loader {
         batch
     }
 
-    /// How long [`next`](Iterator::next) and [`next_unless`](Self::next_unless) have waited for batches in all.
+    /// The total time that [`next`](Iterator::next) and [`next_unless`](Self::next_unless) have waited for batches.
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.waited
@@ -122,7 +121,7 @@ impl Iterator for Loader {
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        // A thread ends when its decoder does, or when nobody takes its next batch.
+        // A worker ends when its decoder is killed or its channel closes.
         self.stop.stop();
         self.batches.clear();
         for worker in self.workers.drain(..) {
@@ -137,22 +136,13 @@ fn send_batches(
     sender: &SyncSender<Result<Batch, LoadError>>,
 ) {
     for step in steps {
-        // What a panic may have left half-done is dropped with the thread, or guarded by those who share it.
+        // A panic may leave only this thread's data half-written; shared data is behind locks.
         let made = catch_unwind(AssertUnwindSafe(|| make(step)));
         let ended = made.is_err();
         let batch = made.unwrap_or_else(|panic| Err(LoadError::panicked(&*panic)));
         if sender.send(batch).is_err() || ended {
             return;
         }
-    }
-}
-
-impl LoadError {
-    /// What a panic says.
-    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
-        let message = text.and_then(|text| text.lines().next()).unwrap_or("it panicked").to_owned();
-        Self::Panicked { message }
     }
 }
 
@@ -163,7 +153,7 @@ mod tests {
     use super::*;
 
     fn options(workers: usize, prefetch: usize) -> LoaderOptions {
-        LoaderOptions { batch: 1, share: WorldRank::SINGLE, seed: 0, first_step: 0, workers, prefetch }
+        LoaderOptions { batch: 1, rank: WorldRank::SINGLE, seed: 0, first_step: 0, workers, prefetch }
     }
 
     fn batch(step: u64) -> Batch {
@@ -171,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_in_a_thread_is_an_error_and_no_hang() {
+    fn a_panic_in_a_worker_is_an_error() {
         let make = |_: &Stop, step| match step {
             2 => panic!("out of {}\nbacktrace", "paper"),
             _ => Ok(batch(step)),
@@ -184,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_a_batch_that_does_not_come_can_stop_and_take_it_later() {
+    fn a_consumer_can_stop_waiting_and_take_the_batch_later() {
         let (open, gate) = std::sync::mpsc::channel::<()>();
         let gate = std::sync::Mutex::new(gate);
         let make = move |_: &Stop, step| {
@@ -198,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_do_not_run_ahead_without_bound() {
+    fn workers_prefetch_a_bounded_number_of_batches() {
         let made = Arc::new(std::sync::atomic::AtomicU64::new(0));
         let counter = Arc::clone(&made);
         let make = move |_: &Stop, step| {
@@ -207,7 +197,7 @@ mod tests {
         };
         let mut loader = Loader::start_with(options(2, 3), make).unwrap();
         loader.next().unwrap().unwrap();
-        // Each has 3 ready and 1 in hand; one was taken.
+        // Each worker has 3 batches ready and 1 in hand; one was taken.
         let most = 2 * (3 + 1) + 1;
         let made = || made.load(std::sync::atomic::Ordering::Relaxed);
         let start = Instant::now();
@@ -219,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_that_the_consumer_waits_is_told() {
+    fn the_waiting_time_of_the_consumer_is_measured() {
         let make = |_: &Stop, step| {
             std::thread::sleep(Duration::from_millis(20));
             Ok(batch(step))
@@ -229,7 +219,7 @@ mod tests {
         for _ in 0..5 {
             loader.next().unwrap().unwrap();
         }
-        // Of some 100 ms; while this thread has no processor, batches are made without its waiting.
+        // About 100 ms in all; while this thread is not scheduled, batches are made without its waiting.
         assert!(loader.waited() >= Duration::from_millis(40), "{:?}", loader.waited());
     }
 }

@@ -1,25 +1,22 @@
-//! Several sets of clips, mixed by weight: videos and images, or clips of several sizes.
+//! Several clip sets, mixed by weight: videos and images, or clips of several sizes.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use rand::RngExt;
 
-use crate::clips::clip_set::random_numbers;
-use crate::clips::clip_set::{Batch, ClipSet};
+use crate::clips::clip_set::{ClipSet, random_numbers};
 use crate::error::LoadError;
-use crate::ffmpeg::stop::Stop;
 
-/// The place in a batch that stands for all of it.
+/// A position that no clip has, for the random choice of a whole batch.
 const WHOLE_BATCH: u64 = u64::MAX;
 
-/// Sets of which one, decided by `(seed, step)`, gives the batch of a step.
+/// Clip sets of which one supplies each step's batch, chosen by seed and step.
 ///
-/// A share of images is a second set: `Mixture::new(vec![(videos, 0.8), (images, 0.2)])`, its specification
-/// [`ClipSpec::for_images`](crate::ClipSpec::for_images).
+/// To mix images in, add a second set with [`ClipSpec::for_images`](crate::ClipSpec::for_images):
+/// `Mixture::new(vec![(videos, 0.8), (images, 0.2)])`.
 #[derive(Clone, Debug)]
 pub struct Mixture {
-    /// With where their part of `total` ends.
+    /// Each set, with the end of its interval in `0.0..total`.
     sets: Vec<(Arc<ClipSet>, f64)>,
     total: f64,
 }
@@ -28,7 +25,7 @@ impl Mixture {
     /// Mixes `sets` in proportion to their weights.
     ///
     /// # Errors
-    /// If no weight is above 0, or one is below 0 or no finite number.
+    /// If a weight is negative or not finite, or none is above 0.
     pub fn new(sets: Vec<(Arc<ClipSet>, f64)>) -> Result<Self, LoadError> {
         let weights: Vec<f64> = sets.iter().map(|(_, weight)| *weight).collect();
         let total = weights.iter().sum::<f64>();
@@ -43,25 +40,12 @@ impl Mixture {
         Ok(Self { sets: sets.collect(), total })
     }
 
-    /// The clips of one step. The same arguments give the same clips.
-    ///
-    /// # Errors
-    /// As [`ClipSet::batch`].
-    pub fn batch(&self, seed: u64, step: u64, batch: usize) -> Result<Batch, LoadError> {
-        self.part_until(&Stop::default(), seed, step, 0..batch)
-    }
-
-    /// The clips at these places of the batch.
-    pub(crate) fn part_until(
-        &self,
-        stop: &Stop,
-        seed: u64,
-        step: u64,
-        places: Range<usize>,
-    ) -> Result<Batch, LoadError> {
+    /// The set that supplies the batch of a step. It depends on the arguments alone.
+    #[must_use]
+    pub fn choose(&self, seed: u64, step: u64) -> &ClipSet {
         let drawn = random_numbers([seed, step, WHOLE_BATCH], 0).random_range(0.0..self.total);
         let chosen = self.sets.partition_point(|(_, end)| *end <= drawn).min(self.sets.len() - 1);
-        self.sets[chosen].0.part_until(stop, seed, step, places)
+        &self.sets[chosen].0
     }
 }
 

@@ -1,7 +1,7 @@
-//! Made-up videos: textured shapes that move over a textured ground under a moving camera.
+//! Synthetic videos: textured shapes that move over a textured ground under a moving camera.
 //!
-//! They stand in for real clips where there are none. A seed decides everything; a frame depends on the seed, its time
-//! and the size alone. Lengths are in units of the frame's height, with the middle of the frame at (0, 0).
+//! They replace real clips where none are available. The seed decides everything, and a frame depends only on the seed,
+//! its time and its size. Lengths are in units of the frame's height, with the centre of the frame at (0, 0).
 
 use std::f32::consts::TAU;
 
@@ -9,28 +9,30 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
+use crate::parallel::map;
+
 type Point = [f32; 2];
 type Color = [f32; 3];
 
-/// A made-up scene, which lasts for ever.
+/// A synthetic scene without end.
 #[derive(Clone, Debug)]
 pub struct Scene {
     ground: Ground,
     camera: Camera,
-    /// From far to near.
+    /// Ordered from far to near.
     shapes: Vec<Shape>,
 }
 
 #[derive(Clone, Debug)]
 struct Ground {
-    /// Colours at the bottoms and tops of the texture.
+    /// Colours at the lowest and highest points of the texture.
     colors: [Color; 2],
-    /// Cells of the coarsest texture in a unit.
+    /// Cells of the coarsest texture octave per unit.
     scale: f32,
     salt: u32,
 }
 
-/// Drifts, sways, breathes and rolls a little.
+/// A camera that drifts, sways, zooms and rolls a little.
 #[derive(Clone, Debug)]
 struct Camera {
     velocity: Point,
@@ -47,7 +49,7 @@ struct Shape {
     texture: Texture,
     colors: [Color; 2],
     radius: f32,
-    /// Where it starts, and how it moves in a second.
+    /// The position at time 0, and the motion per second.
     start: Point,
     velocity: Point,
     angle: f32,
@@ -59,7 +61,7 @@ struct Shape {
 enum Outline {
     Disc,
     Box,
-    /// With this many points.
+    /// A star with this many points.
     Star(f32),
 }
 
@@ -71,11 +73,11 @@ enum Texture {
     Marble,
 }
 
-/// Half of the field in which shapes move before they turn round.
+/// Half the extent of the field in which shapes move before they bounce.
 const FIELD: Point = [0.9, 0.45];
 
 impl Scene {
-    /// The scene of this seed.
+    /// The scene of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -125,28 +127,28 @@ impl Scene {
         Self { ground, camera, shapes }
     }
 
-    /// The frames at these times (in seconds): uint8 `[t, height, width, 3]` RGB.
+    /// Renders the frames at these times (in seconds): uint8 `[t, height, width, 3]` RGB.
     pub fn frames(&self, times: &[f64], [height, width]: [i64; 2]) -> Tensor {
-        let pixels: Vec<u8> = times.iter().flat_map(|&time| self.frame(time, [height, width])).collect();
+        let pixels = map(times.to_vec(), |time| self.frame(time, [height, width])).concat();
         Tensor::from_data_size(&pixels, &[times.len() as i64, height, width, 3], Kind::Uint8)
     }
 
-    /// One frame's bytes, row by row.
+    /// The bytes of one frame, row by row.
     fn frame(&self, time: f64, [height, width]: [i64; 2]) -> Vec<u8> {
         let pixel = 1.0 / height.max(1) as f32;
         let time = time as f32;
         let view = self.camera.at(time);
-        let places: Vec<_> = self.shapes.iter().map(|shape| shape.at(time)).collect();
+        let transforms: Vec<_> = self.shapes.iter().map(|shape| shape.at(time)).collect();
         let mut pixels = Vec::with_capacity((height * width * 3).max(0) as usize);
         for y in 0..height {
             for x in 0..width {
                 let at = [(x as f32 + 0.5) * pixel - 0.5 * width as f32 * pixel, (y as f32 + 0.5) * pixel - 0.5];
                 let mut color = self.ground.color(view.world(at));
                 let seen = view.steady(at);
-                for (shape, place) in self.shapes.iter().zip(&places) {
-                    shape.paint(&mut color, seen, place, pixel);
+                for (shape, transform) in self.shapes.iter().zip(&transforms) {
+                    shape.paint(&mut color, seen, transform, pixel);
                 }
-                // Darker towards the corners, as through a lens.
+                // Vignetting: darker towards the corners.
                 let vignette = 1.0 - 0.25 * (at[0] * at[0] + at[1] * at[1]);
                 pixels.extend(color.map(|value| ((value * vignette).clamp(0.0, 1.0) * 255.0 + 0.5) as u8));
             }
@@ -155,7 +157,7 @@ impl Scene {
     }
 }
 
-/// Where the camera is at one time.
+/// The camera's position and orientation at one time.
 struct View {
     center: Point,
     zoom: f32,
@@ -175,13 +177,13 @@ impl Camera {
 }
 
 impl View {
-    /// Where on the ground a place in the frame lies.
+    /// The point of the ground seen at a point of the frame.
     fn world(&self, at: Point) -> Point {
         let [x, y] = self.steady(at);
         [x + self.center[0], y + self.center[1]]
     }
 
-    /// The same without the camera's drift: the camera follows the shapes.
+    /// The same without the camera's drift, since shapes move with the camera.
     fn steady(&self, at: Point) -> Point {
         rotate(at, self.turn).map(|value| value * self.zoom)
     }
@@ -199,13 +201,13 @@ impl Ground {
 }
 
 impl Shape {
-    /// Its middle and its turn at one time.
+    /// Centre and rotation at one time.
     fn at(&self, time: f32) -> (Point, Point) {
         let along = |axis: usize| bounce(self.start[axis] + self.velocity[axis] * time, FIELD[axis]);
         ([along(0), along(1)], unit(self.angle + self.spin * time))
     }
 
-    /// Paints it, and its shadow, over what lies behind.
+    /// Paints the shape and its shadow over what lies behind.
     fn paint(&self, color: &mut Color, at: Point, &(middle, turn): &(Point, Point), pixel: f32) {
         let offset = [at[0] - middle[0], at[1] - middle[1]];
         let reach = self.radius * 1.6;
@@ -227,7 +229,7 @@ impl Shape {
         }
     }
 
-    /// About how far a point lies outside of the outline; negative inside.
+    /// An approximate signed distance from a point to the outline; negative inside.
     fn distance(&self, at: Point) -> f32 {
         let length = at[0].hypot(at[1]);
         match self.outline {
@@ -242,9 +244,9 @@ impl Shape {
 }
 
 impl Texture {
-    /// The blend of the two colours at a place within the shape, whose radius is 1.
+    /// The blend of the two colours at a point of the shape, whose radius is 1.
     fn value(self, [u, v]: Point, salt: u32) -> f32 {
-        // Steep waves: edges as sharp as small frames can show.
+        // Steep waves make edges as sharp as small frames can show.
         let wave = |phase: f32| (0.5 + 2.0 * (phase * TAU).sin()).clamp(0.0, 1.0);
         match self {
             Texture::Stripes => wave(u * 1.5),
@@ -261,7 +263,7 @@ impl Texture {
     }
 }
 
-/// A random direction with a speed out of `speeds`.
+/// A random direction with a random speed from `speeds`.
 fn heading(rng: &mut ChaCha8Rng, speeds: std::ops::Range<f32>) -> Point {
     let speed = rng.random_range(speeds);
     unit(rng.random_range(0.0..TAU)).map(|value| value * speed)
@@ -276,7 +278,7 @@ fn rotate([x, y]: Point, [cos, sin]: Point) -> Point {
     [x * cos + y * sin, y * cos - x * sin]
 }
 
-/// A position that turns round at `-limit` and `limit`.
+/// A position that bounces at `-limit` and `limit`.
 fn bounce(position: f32, limit: f32) -> f32 {
     let there_and_back = (position + limit).rem_euclid(4.0 * limit);
     2.0 * limit - (there_and_back - 2.0 * limit).abs() - limit
@@ -298,7 +300,7 @@ fn color(hue: f32, saturation: f32, value: f32) -> Color {
     })
 }
 
-/// Smooth random values in [0, 1) over the plane, one per unit cell's corner.
+/// Value noise in [0, 1) over the plane, with random values at integer points.
 fn noise([x, y]: Point, salt: u32) -> f32 {
     let corner = |i: i32, j: i32| {
         let mut bits = salt ^ (i as u32).wrapping_mul(0x9E37_79B1) ^ (j as u32).wrapping_mul(0x85EB_CA77);
@@ -322,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_depends_on_the_seed_and_the_time_alone() {
+    fn a_frame_depends_on_seed_and_time_alone() {
         let both = Scene::new(3).frames(&[0.0, 1.0], [24, 32]);
         assert_eq!(both.size(), [2, 24, 32, 3]);
         assert_eq!(Scene::new(3).frames(&[1.0], [24, 32]).get(0), both.get(1));
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_frames_differ_a_little_and_distant_ones_much() {
+    fn near_frames_differ_little_and_distant_frames_much() {
         for seed in 0..5 {
             let frames = Scene::new(seed).frames(&[0.0, 0.04, 4.0], [32, 48]);
             let near = mean_difference(&frames.get(0), &frames.get(1));
@@ -340,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn another_size_shows_the_same_picture() {
+    fn the_content_does_not_depend_on_the_size() {
         let small = Scene::new(1).frames(&[0.5], [32, 32]);
         let large = Scene::new(1).frames(&[0.5], [64, 64]);
         let shrunk = crate::transform::resize_frames(&large, 32);
@@ -348,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_turn_round_at_the_border() {
+    fn shapes_bounce_at_the_border() {
         assert!((bounce(0.3, 0.5) - 0.3).abs() < 1e-6);
         assert!((bounce(0.7, 0.5) - 0.3).abs() < 1e-6);
         assert!((bounce(-0.7, 0.5) + 0.3).abs() < 1e-6);

@@ -1,8 +1,7 @@
-//! Videos that are set aside because they cannot be used.
+//! Videos that are excluded because they cannot be used.
 
 use std::collections::HashSet;
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,14 +9,15 @@ use serde::{Deserialize, Serialize};
 use vidtok_core::VideoError;
 
 use crate::error::LoadError;
+use crate::input::fault::video_fault;
 use crate::json_lines::JsonLines;
 
-/// A video that is set aside, and why.
+/// A quarantined video, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
-    /// The video.
+    /// The path of the video.
     pub path: String,
-    /// What is wrong with it, on one line.
+    /// The problem, on one line.
     pub reason: String,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Quarantined {
     }
 }
 
-/// The list of what is set aside in a run: each video once, in a file too if there is one.
+/// The videos quarantined in a run, each once, optionally also appended to a file.
 #[derive(Debug)]
 pub(crate) struct Quarantine {
     listed: Mutex<List>,
@@ -41,7 +41,8 @@ struct List {
 }
 
 impl Quarantine {
-    /// Begins an empty list. What the file holds of earlier runs stays and is not asked: a video may have been mended.
+    /// Starts with an empty list. Entries of earlier runs stay in the file but do not count: a video may have been
+    /// repaired.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, LoadError> {
         let file = path.map(|path| JsonLines::open(path, |_: Quarantined| ())).transpose()?;
         Ok(Self { listed: Mutex::default(), file })
@@ -67,58 +68,30 @@ impl Quarantine {
     }
 }
 
-/// Why no clip came of a video.
+/// Why a video yielded no clip.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum ClipError {
     /// The video cannot be used, for this reason.
-    Unusable(String),
-    /// What was known of the video was wrong, and has been corrected: ask for another clip.
+    BadVideo(String),
+    /// The video's description was wrong and has been corrected: try again.
     Outdated,
-    /// Something else is wrong, which another video would meet as well.
-    Elsewhere(LoadError),
+    /// A problem that other videos would meet as well.
+    Other(LoadError),
 }
 
-impl From<LoadError> for Fault {
+impl From<LoadError> for ClipError {
     fn from(error: LoadError) -> Self {
-        Self::Elsewhere(error)
+        Self::Other(error)
     }
 }
 
-impl From<VideoError> for Fault {
+impl From<VideoError> for ClipError {
     fn from(error: VideoError) -> Self {
-        match unusable(&error) {
-            Some(reason) => Self::Unusable(reason),
-            None => Self::Elsewhere(error.into()),
+        match video_fault(&error) {
+            Some(reason) => Self::BadVideo(reason),
+            None => Self::Other(error.into()),
         }
     }
-}
-
-/// What is wrong with the video itself, on one line and without its path; `None` if another video would meet the same:
-/// the data cannot be reached, the machine has run out of something, or ffmpeg does not run. Whoever goes on with other
-/// videos asks this first, and ends with the error where it is `None`.
-#[must_use]
-pub fn unusable(error: &VideoError) -> Option<String> {
-    let path = match error {
-        VideoError::Io { source, .. } if is_shortage(source) => return None,
-        VideoError::Io { path, .. }
-        | VideoError::Decode { path, .. }
-        | VideoError::Empty { path }
-        | VideoError::NoSuchFrame { path, .. } => path,
-        _ => return None,
-    };
-    let message = error.to_string();
-    Some(message.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&message).to_owned())
-}
-
-/// Whether this machine has run out of something, or has ended the decoder because it has.
-pub(crate) fn is_shortage(error: &std::io::Error) -> bool {
-    // Too many open files, of the system and of the process; they have no kind yet.
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(
-        error.kind(),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::OutOfMemory | ErrorKind::Interrupted
-    ) || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 #[cfg(test)]
@@ -127,27 +100,27 @@ mod tests {
 
     use super::*;
 
-    fn fault(source: io::Error) -> Fault {
+    fn clip_error(source: io::Error) -> ClipError {
         VideoError::Io { path: "a/b.mp4".into(), source }.into()
     }
 
     #[test]
-    fn faults_of_videos_are_told_from_shortages_of_the_machine() {
-        let missing = fault(io::Error::from_raw_os_error(2));
-        assert!(matches!(&missing, Fault::Unusable(reason) if reason.starts_with("No such file")), "{missing:?}");
+    fn bad_videos_are_distinguished_from_failures_of_the_machine() {
+        let missing = clip_error(io::Error::from_raw_os_error(2));
+        assert!(matches!(&missing, ClipError::BadVideo(reason) if reason.starts_with("No such file")), "{missing:?}");
         let damaged = VideoError::Decode { path: "a.mp4".into(), message: "no frame".into() }.into();
-        assert!(matches!(&damaged, Fault::Unusable(reason) if reason == "cannot decode: no frame"), "{damaged:?}");
+        assert!(matches!(&damaged, ClipError::BadVideo(reason) if reason == "cannot decode: no frame"), "{damaged:?}");
         for code in [12, 23, 24, 28] {
-            assert!(matches!(fault(io::Error::from_raw_os_error(code)), Fault::Elsewhere(_)), "{code}");
+            assert!(matches!(clip_error(io::Error::from_raw_os_error(code)), ClipError::Other(_)), "{code}");
         }
         let backend = VideoError::Backend { program: "ffmpeg".into(), source: io::ErrorKind::NotFound.into() };
-        assert!(matches!(backend.into(), Fault::Elsewhere(_)));
+        assert!(matches!(backend.into(), ClipError::Other(_)));
         let away = VideoError::Unreachable { path: "a.mp4".into(), source: io::ErrorKind::NotFound.into() };
-        assert!(matches!(away.into(), Fault::Elsewhere(_)));
+        assert!(matches!(away.into(), ClipError::Other(_)));
     }
 
     #[test]
-    fn a_video_is_listed_once_a_run_and_the_file_keeps_earlier_runs() {
+    fn a_video_is_listed_once_per_run_and_the_file_keeps_earlier_runs() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bad.jsonl");
         for run in 1..=2 {

@@ -1,7 +1,7 @@
-//! One entry of a list of videos: looked at when it is first needed, its frames kept where there is room.
+//! One video of a list: probed when it is first needed, with its frames cached while memory is left.
 //!
-//! Frames are resized once and kept as bytes. A video that finds no room is decoded anew for each clip, from its
-//! beginning up to the clip: the same pixels, at the cost of a decoder run each.
+//! Frames are resized once and cached as bytes. A video that does not fit is decoded again for each clip, from its
+//! beginning up to the clip: the same pixels, at the cost of a decoder run per clip.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -10,27 +10,27 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 
-use crate::clips::frame_cache::{Budget, Kept};
+use crate::clips::frame_cache::{CacheBudget, CachedFrames};
 use crate::clips::index::Index;
 use crate::clips::procedural::Scene;
-use crate::clips::quarantine::Fault;
+use crate::clips::quarantine::ClipError;
 use crate::error::LoadError;
 use crate::ffmpeg::locate::Ffmpeg;
-use crate::ffmpeg::picture::Picture;
+use crate::ffmpeg::notice::Notice;
 use crate::ffmpeg::stop::Stop;
-use crate::input::notice::Notice;
+use crate::ffmpeg::stream_format::StreamFormat;
 use crate::input::path_text::path_text;
 use crate::input::{InputOptions, InputReader};
 use crate::transform::{resize_frames, resized_size};
 
-/// Frames that are decoded and resized at a time.
+/// Frames decoded and resized at a time.
 const CHUNK: usize = 16;
 /// Frames of a procedural video: 6 seconds.
 const SCENE_FRAMES: u64 = 150;
-/// Its frames per second.
+/// Frames per second of a procedural video.
 const SCENE_RATE: FrameRate = match FrameRate::new(25, 1) {
     Some(rate) => rate,
-    None => panic!("no rate"),
+    None => unreachable!(),
 };
 
 /// A video of a list.
@@ -38,11 +38,11 @@ const SCENE_RATE: FrameRate = match FrameRate::new(25, 1) {
 pub(crate) struct Video {
     origin: Origin,
     state: Mutex<State>,
-    /// Why it is set aside.
-    fault: OnceLock<String>,
+    /// Why the video is quarantined, if it is.
+    quarantined: OnceLock<String>,
 }
 
-/// Where its frames come from.
+/// The source of a video's frames.
 #[derive(Debug)]
 pub(crate) enum Origin {
     File { inputs: Arc<Inputs>, path: PathBuf },
@@ -60,30 +60,30 @@ pub(crate) struct Inputs {
 #[derive(Debug, Default)]
 struct State {
     facts: Option<Facts>,
-    /// Whether the facts are from an earlier run, and nothing has been looked at in this one.
+    /// Whether the facts come from an earlier run, and the video was not probed in this one.
     is_recalled: bool,
-    kept: Option<Arc<Kept>>,
+    cached: Option<Arc<CachedFrames>>,
 }
 
-/// What is known of a video.
+/// The facts about a video that clips depend on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Facts {
     info: VideoInfo,
-    picture: Picture,
-    /// `[height, width]` once resized.
+    format: StreamFormat,
+    /// `[height, width]` after resizing.
     pub(crate) size: [i64; 2],
 }
 
-/// What is cut out of a video.
+/// The frames and pixels of a clip.
 #[derive(Clone, Debug)]
-pub(crate) struct Cut {
-    /// Frames, not descending.
+pub(crate) struct ClipRegion {
+    /// Frame indices, not descending.
     pub(crate) indices: Vec<u64>,
     /// `[top, left]`.
     pub(crate) offset: [i64; 2],
     /// `[height, width]`.
     pub(crate) size: [i64; 2],
-    /// Whether left and right change places.
+    /// Whether the clip is mirrored left to right.
     pub(crate) mirrored: bool,
 }
 
@@ -96,7 +96,7 @@ impl Facts {
         &self.info
     }
 
-    /// The video's first `frames` frames.
+    /// The description of the video's first `frames` frames.
     pub(crate) fn up_to(&self, frames: u64) -> VideoInfo {
         VideoInfo { frames, ..self.info.clone() }
     }
@@ -111,18 +111,18 @@ impl Facts {
 }
 
 impl Inputs {
-    fn facts(&self, (info, picture): (VideoInfo, Picture)) -> Facts {
-        Facts { size: resized_size([info.height, info.width], self.shorter_side), info, picture }
+    fn facts(&self, (info, format): (VideoInfo, StreamFormat)) -> Facts {
+        Facts { size: resized_size([info.height, info.width], self.shorter_side), info, format }
     }
 
     fn reader(&self, path: &Path, facts: &Facts, stop: &Stop) -> Result<InputReader, VideoError> {
-        InputReader::with_info(&self.ffmpeg.until(stop), path, (&facts.info, &facts.picture), &self.options)
+        InputReader::with_info(&self.ffmpeg.until(stop), path, (&facts.info, &facts.format), &self.options)
     }
 }
 
 impl Video {
     pub(crate) fn new(origin: Origin) -> Self {
-        Self { origin, state: Mutex::default(), fault: OnceLock::new() }
+        Self { origin, state: Mutex::default(), quarantined: OnceLock::new() }
     }
 
     pub(crate) fn name(&self) -> Cow<'_, str> {
@@ -132,20 +132,20 @@ impl Video {
         }
     }
 
-    /// Why it is set aside, if it is.
-    pub(crate) fn fault(&self) -> Option<&str> {
-        self.fault.get().map(String::as_str)
+    /// Why the video is quarantined, if it is.
+    pub(crate) fn quarantine_reason(&self) -> Option<&str> {
+        self.quarantined.get().map(String::as_str)
     }
 
-    /// Sets it aside; false if it was before.
-    pub(crate) fn set_aside(&self, reason: String) -> bool {
-        self.state().kept = None;
-        self.fault.set(reason).is_ok()
+    /// Quarantines the video. Returns false if it already was.
+    pub(crate) fn quarantine(&self, reason: String) -> bool {
+        self.state().cached = None;
+        self.quarantined.set(reason).is_ok()
     }
 
-    /// Looks at the video, the first time, or recalls what is known of it from an earlier run.
-    pub(crate) fn facts(&self, index: &Index, stop: &Stop) -> Result<Facts, Fault> {
-        // Who waits here would otherwise decode the same video once more.
+    /// The facts about the video, recalled from an earlier run or probed the first time.
+    pub(crate) fn facts(&self, index: &Index, stop: &Stop) -> Result<Facts, ClipError> {
+        // Holding the lock makes other threads wait instead of probing the same video.
         let mut state = self.state();
         if let Some(facts) = &state.facts {
             return Ok(facts.clone());
@@ -155,95 +155,100 @@ impl Video {
             Origin::Scene { .. } => None,
         };
         state.is_recalled = recalled.is_some();
-        let facts = recalled.map_or_else(|| self.look(index, stop), Ok)?;
+        let facts = recalled.map_or_else(|| self.probe(index, stop), Ok)?;
         Ok(state.facts.insert(facts).clone())
     }
 
-    /// The facts by a look of this run.
-    pub(crate) fn checked_facts(&self, index: &Index, stop: &Stop) -> Result<Facts, Fault> {
+    /// The facts about the video, probed in this run.
+    pub(crate) fn probed_facts(&self, index: &Index, stop: &Stop) -> Result<Facts, ClipError> {
         let mut state = self.state();
         if let Some(facts) = state.facts.as_ref().filter(|_| !state.is_recalled) {
             return Ok(facts.clone());
         }
-        self.look_again(&mut state, index, stop)
+        self.probe_again(&mut state, index, stop)
     }
 
-    fn look_again(&self, state: &mut State, index: &Index, stop: &Stop) -> Result<Facts, Fault> {
-        let facts = self.look(index, stop)?;
-        *state = State { facts: Some(facts.clone()), is_recalled: false, kept: None };
+    fn probe_again(&self, state: &mut State, index: &Index, stop: &Stop) -> Result<Facts, ClipError> {
+        let facts = self.probe(index, stop)?;
+        *state = State { facts: Some(facts.clone()), is_recalled: false, cached: None };
         Ok(facts)
     }
 
-    fn look(&self, index: &Index, stop: &Stop) -> Result<Facts, Fault> {
+    fn probe(&self, index: &Index, stop: &Stop) -> Result<Facts, ClipError> {
         Ok(match &self.origin {
             Origin::File { inputs, path } => {
-                inputs.facts(index.look(&inputs.ffmpeg.until(stop), path, &inputs.options)?)
+                inputs.facts(index.probe(&inputs.ffmpeg.until(stop), path, &inputs.options)?)
             }
             Origin::Scene { size, .. } => {
                 let [height, width] = *size;
                 let info = VideoInfo { width, height, frame_rate: SCENE_RATE, frames: SCENE_FRAMES, times: None };
-                Facts { info, picture: Picture::default(), size: *size }
+                Facts { info, format: StreamFormat::default(), size: *size }
             }
         })
     }
 
-    /// What a user should know of how its frames are read.
+    /// What users should know about how the frames are read.
     pub(crate) fn notices(&self, facts: &Facts) -> Vec<Notice> {
         match &self.origin {
-            Origin::File { inputs, .. } => inputs.ffmpeg.notices(&facts.picture, inputs.options.read),
+            Origin::File { inputs, .. } => inputs.ffmpeg.notices(&facts.format, inputs.options.read),
             Origin::Scene { .. } => Vec::new(),
         }
     }
 
-    /// Appends the bytes of a cut to `pixels`.
-    pub(crate) fn cut(
+    /// Appends the bytes of a clip to `pixels`.
+    pub(crate) fn append_clip(
         &self,
         facts: &Facts,
-        cut: &Cut,
-        (index, budget): (&Index, &Arc<Budget>),
+        region: &ClipRegion,
+        (index, budget): (&Index, &Arc<CacheBudget>),
         stop: &Stop,
         pixels: &mut Vec<u8>,
-    ) -> Result<(), Fault> {
-        let mut append = || -> Result<(), Fault> {
-            match self.kept(facts, budget, stop)? {
-                Some(kept) => append_cut(pixels, &kept.frames, facts, cut, cut.indices.iter().copied()),
-                None => append_cut(pixels, &self.frames_at(facts, &cut.indices, stop)?, facts, cut, 0..),
+    ) -> Result<(), ClipError> {
+        let mut append = || -> Result<(), ClipError> {
+            match self.cached(facts, budget, stop)? {
+                Some(cached) => append_region(pixels, &cached.frames, facts, region, region.indices.iter().copied()),
+                None => append_region(pixels, &self.frames_at(facts, &region.indices, stop)?, facts, region, 0..),
             }
             Ok(())
         };
         match append() {
-            Err(Fault::Unusable(reason)) if !stop.is_stopped() => Err(self.blame(facts, index, stop, reason)),
+            Err(ClipError::BadVideo(reason)) if !stop.is_stopped() => Err(self.blame(facts, index, stop, reason)),
             result => result,
         }
     }
 
-    /// Why no clip could be made by `facts`: the video may well be whole, and they wrong.
-    fn blame(&self, facts: &Facts, index: &Index, stop: &Stop, reason: String) -> Fault {
+    /// Decides why no clip could be made: the video may be intact and the facts wrong.
+    fn blame(&self, facts: &Facts, index: &Index, stop: &Stop, reason: String) -> ClipError {
         let mut state = self.state();
         match &state.facts {
-            Some(known) if known != facts => Fault::Outdated,
-            _ if !state.is_recalled => Fault::Unusable(reason),
-            _ => self.look_again(&mut state, index, stop).err().unwrap_or(Fault::Outdated),
+            Some(known) if known != facts => ClipError::Outdated,
+            _ if !state.is_recalled => ClipError::BadVideo(reason),
+            _ => self.probe_again(&mut state, index, stop).err().unwrap_or(ClipError::Outdated),
         }
     }
 
-    /// All frames, from memory if they have been needed before; none if there is no room for them.
-    fn kept(&self, facts: &Facts, budget: &Arc<Budget>, stop: &Stop) -> Result<Option<Arc<Kept>>, Fault> {
+    /// All frames, decoded on first use; `None` if the budget has no room for them.
+    fn cached(
+        &self,
+        facts: &Facts,
+        budget: &Arc<CacheBudget>,
+        stop: &Stop,
+    ) -> Result<Option<Arc<CachedFrames>>, ClipError> {
         let mut state = self.state();
         if state.facts.as_ref().is_some_and(|known| known != facts) {
-            return Err(Fault::Outdated);
+            return Err(ClipError::Outdated);
         }
-        if let Some(kept) = &state.kept {
-            return Ok(Some(Arc::clone(kept)));
+        if let Some(cached) = &state.cached {
+            return Ok(Some(Arc::clone(cached)));
         }
-        let Some(room) = budget.take(facts.bytes()) else {
+        let Some(reservation) = budget.reserve(facts.bytes()) else {
             return Ok(None);
         };
-        let kept = Arc::new(Kept { frames: self.all_frames(facts, stop)?, _room: room });
-        Ok(Some(Arc::clone(state.kept.insert(kept))))
+        let cached = Arc::new(CachedFrames { frames: self.all_frames(facts, stop)?, _reservation: reservation });
+        Ok(Some(Arc::clone(state.cached.insert(cached))))
     }
 
-    fn all_frames(&self, facts: &Facts, stop: &Stop) -> Result<Vec<u8>, Fault> {
+    fn all_frames(&self, facts: &Facts, stop: &Stop) -> Result<Vec<u8>, ClipError> {
         let mut pixels = Vec::with_capacity(facts.bytes() as usize);
         match &self.origin {
             Origin::File { inputs, path } => {
@@ -254,19 +259,20 @@ impl Video {
             }
             Origin::Scene { seed, size } => {
                 let scene = Scene::new(*seed);
-                for frame in 0..facts.frames() {
+                let times: Vec<_> = (0..facts.frames()).map(scene_time).collect();
+                for chunk in times.chunks(CHUNK) {
                     if stop.is_stopped() {
                         return Err(LoadError::Stopped.into());
                     }
-                    append(&mut pixels, &scene.frames(&[scene_time(frame)], *size));
+                    append(&mut pixels, &scene.frames(chunk, *size));
                 }
             }
         }
         Ok(pixels)
     }
 
-    /// Some frames, made anew.
-    fn frames_at(&self, facts: &Facts, indices: &[u64], stop: &Stop) -> Result<Vec<u8>, Fault> {
+    /// The frames with these indices, decoded or rendered again.
+    fn frames_at(&self, facts: &Facts, indices: &[u64], stop: &Stop) -> Result<Vec<u8>, ClipError> {
         let frames = match &self.origin {
             Origin::File { inputs, path } => {
                 resize_frames(&inputs.reader(path, facts, stop)?.frames_at(indices)?, inputs.shorter_side)
@@ -282,7 +288,7 @@ impl Video {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // The fields are set in one piece, so a panic cannot leave half of one behind.
+        // Fields are assigned whole, so a panic cannot leave one half-written.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -297,14 +303,20 @@ fn append(pixels: &mut Vec<u8>, frames: &Tensor) {
     frames.copy_data_u8(&mut pixels[start..], count);
 }
 
-/// Appends a cut whose frames lie at these places among `frames`.
-fn append_cut(pixels: &mut Vec<u8>, frames: &[u8], facts: &Facts, cut: &Cut, places: impl Iterator<Item = u64>) {
-    let ([top, left], [height, width]) = (cut.offset, cut.size);
-    for place in places.take(cut.indices.len()) {
+/// Appends a region whose frames are at these positions among `frames`.
+fn append_region(
+    pixels: &mut Vec<u8>,
+    frames: &[u8],
+    facts: &Facts,
+    region: &ClipRegion,
+    positions: impl Iterator<Item = u64>,
+) {
+    let ([top, left], [height, width]) = (region.offset, region.size);
+    for position in positions.take(region.indices.len()) {
         for row in top..top + height {
-            let start = (place * facts.frame_bytes()) as usize + ((row * facts.size[1] + left) * 3) as usize;
+            let start = (position * facts.frame_bytes()) as usize + ((row * facts.size[1] + left) * 3) as usize;
             let row = &frames[start..start + width as usize * 3];
-            if cut.mirrored {
+            if region.mirrored {
                 pixels.extend(row.as_chunks::<3>().0.iter().rev().flatten());
             } else {
                 pixels.extend_from_slice(row);

@@ -1,9 +1,9 @@
-//! IVF, the smallest stream of frames with times that ffmpeg reads from a pipe: a header, and 12 bytes before each
-//! frame. Raw frames can only be told to be RGBA in it.
+//! IVF, the simplest container with frame times that ffmpeg reads from a pipe: a header, and 12 bytes before each
+//! frame. Its only raw pixel format is RGBA.
 
-use crate::ffmpeg::timeline::Ticks;
+use crate::ffmpeg::pace::Ticks;
 
-/// The header of a stream of RGBA frames; `None` if they are too large for it.
+/// The header of a stream of RGBA frames; `None` if the frames are too large for the format.
 pub(super) fn header([height, width]: [i64; 2], times: &Ticks) -> Option<Vec<u8>> {
     const LENGTH: u16 = 32;
     let (numerator, denominator) = times.tick();
@@ -19,7 +19,7 @@ pub(super) fn header([height, width]: [i64; 2], times: &Ticks) -> Option<Vec<u8>
     Some(header)
 }
 
-/// One frame at a tick, made of RGB pixels.
+/// One frame of RGB pixels at a tick, stored as RGBA.
 pub(super) fn frame(tick: u64, rgb: &[u8]) -> Vec<u8> {
     let length = rgb.len() / 3 * 4;
     let mut frame = Vec::with_capacity(12 + length);
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_have_the_lengths_and_values_of_the_format() {
+    fn headers_match_the_format() {
         let times = Ticks::Listed(FrameTimes::new((1001, 30000), &[0, 3]).unwrap());
         let header = header([2, 770], &times).unwrap();
         assert_eq!(header.len(), 32);

@@ -8,10 +8,10 @@ use std::sync::{Arc, OnceLock};
 
 use vidtok_core::{VideoError, fetched};
 
-use crate::ffmpeg::conversion::ToneMapper;
 use crate::ffmpeg::stop::Stop;
+use crate::ffmpeg::tone_mapper::ToneMapper;
 
-/// An ffmpeg program that answers.
+/// An ffmpeg program that runs.
 #[derive(Clone, Debug)]
 pub struct Ffmpeg {
     program: PathBuf,
@@ -23,10 +23,10 @@ pub struct Ffmpeg {
 
 impl Ffmpeg {
     /// Finds the program: the one that the environment variable `VIDTOK_FFMPEG` names, else `ffmpeg` on the PATH,
-    /// else the one that set-up [`fetched`] (`ffmpeg/ffmpeg`).
+    /// else the one that setup [`fetched`] (`ffmpeg/ffmpeg`).
     ///
     /// # Errors
-    /// [`VideoError::Backend`] if there is none, with what to do; or if the first one found does not run.
+    /// [`VideoError::Backend`] if none is found, with what to do, or if the first one found does not run.
     pub fn locate() -> Result<Self, VideoError> {
         let program = if let Some(named) = env::var_os("VIDTOK_FFMPEG").filter(|named| !named.is_empty()) {
             Some(PathBuf::from(named))
@@ -38,38 +38,38 @@ impl Ffmpeg {
             program: "ffmpeg".into(),
             source: io::Error::new(
                 io::ErrorKind::NotFound,
-                "there is none; run `cargo xtask setup`, or name one in VIDTOK_FFMPEG",
+                "not found; run `cargo xtask setup`, or set VIDTOK_FFMPEG to its path",
             ),
         };
         Self::at(program.ok_or_else(missing)?)
     }
 
-    /// The program at this path.
+    /// The program at a path.
     ///
     /// # Errors
-    /// [`VideoError::Backend`] if it does not run or is no ffmpeg.
+    /// [`VideoError::Backend`] if it does not run or is not ffmpeg.
     pub fn at(program: impl Into<PathBuf>) -> Result<Self, VideoError> {
         let program = program.into();
         let backend = |source| VideoError::Backend { program: program.clone(), source };
         let answer = Command::new(&program).arg("-version").stdin(Stdio::null()).output().map_err(backend)?;
         let answer = String::from_utf8_lossy(&answer.stdout);
         let Some(version) = answer.strip_prefix("ffmpeg version ") else {
-            return Err(backend(io::Error::other("it does not answer as ffmpeg does")));
+            return Err(backend(io::Error::other("does not answer like ffmpeg")));
         };
-        // 5.1 gave the option its present name; later releases dropped the old one.
+        // Release 5.1 introduced the new name, and later releases dropped the old one.
         let passthrough = if is_before(version, (5, 1)) { ["-vsync", "0"] } else { ["-fps_mode", "passthrough"] };
-        // 6.1 gave the value its present name.
+        // Release 6.1 introduced the new name.
         let demuxer_ticks = if is_before(version, (6, 1)) { "-1" } else { "demux" };
         Ok(Self { program, passthrough, demuxer_ticks, tone_mapper: Arc::default(), stop: Stop::default() })
     }
 
-    /// Where the program lies.
+    /// The path of the program.
     #[must_use]
     pub fn program(&self) -> &Path {
         &self.program
     }
 
-    /// The same program, whose runs end when `stop` says so.
+    /// The same program, whose child processes `stop` ends.
     pub(crate) fn until(&self, stop: &Stop) -> Self {
         Self { stop: stop.clone(), ..self.clone() }
     }
@@ -78,24 +78,24 @@ impl Ffmpeg {
         &self.stop
     }
 
-    /// Where its tone mapper stands once it is known.
+    /// The cell for the tone mapper, which is filled on first use.
     pub(super) fn tone_mapper_cell(&self) -> &OnceLock<Option<ToneMapper>> {
         &self.tone_mapper
     }
 
-    /// A command that asks nothing and marks each message with its weight.
+    /// A command that reads no input from the terminal and prefixes each message with its level.
     pub(super) fn command(&self, loudness: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["-hide_banner", "-nostdin", "-nostats", "-loglevel"]).arg(format!("repeat+level+{loudness}"));
         command
     }
 
-    /// The options that make every frame go out exactly once, whatever its time stamp.
+    /// The options that output every frame exactly once, regardless of its time stamp.
     pub(super) fn passthrough(&self) -> [&'static str; 2] {
         self.passthrough
     }
 
-    /// The value of `-enc_time_base` that keeps the ticks in which the container tells times.
+    /// The value of `-enc_time_base` that keeps the container's time base.
     pub(super) fn demuxer_ticks(&self) -> &'static str {
         self.demuxer_ticks
     }
@@ -110,14 +110,14 @@ fn on_path() -> Vec<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(executable())).collect()
 }
 
-/// Whether this is a file that somebody may execute.
+/// Whether the path is an executable file.
 fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
 
     path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// Whether `version` ("4.4.2-0ubuntu0.22.04.1 ...", "n7.1 ...") is a release before another; development builds are not.
+/// Whether `version` ("4.4.2-0ubuntu0.22.04.1 ...", "n7.1 ...") is older than `release`. Development builds are not.
 fn is_before(version: &str, release: (u32, u32)) -> bool {
     let mut parts = version.trim_start_matches('n').split(|c: char| !c.is_ascii_digit());
     let mut part = || parts.next().and_then(|part| part.parse::<u32>().ok());
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn old_releases_are_told_from_new_ones() {
+    fn old_releases_are_recognised_by_their_version() {
         for old in ["4.2.2-static https://example.org", "4.4.2-0ubuntu0.22.04.1 Copyright", "5.0 x", "n4.4"] {
             assert!(is_before(old, (5, 1)), "{old}");
         }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_and_files_that_nobody_may_execute_are_no_programs() {
+    fn folders_and_files_that_are_not_executable_are_no_programs() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ffmpeg");
         std::fs::write(&file, "").unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_no_ffmpeg_is_refused_by_name() {
+    fn a_program_that_is_not_ffmpeg_is_refused_by_name() {
         for program in ["/bin/echo", "/nonexistent/ffmpeg"] {
             let message = Ffmpeg::at(program).unwrap_err().to_string();
             assert!(message.contains(program) && !message.contains('\n'), "{message}");

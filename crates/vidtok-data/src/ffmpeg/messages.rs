@@ -1,40 +1,40 @@
-//! What ffmpeg says, and what follows from it for the video.
+//! ffmpeg's messages, and what they imply for a video.
 //!
-//! Only what is said about the input may count against a video. ffmpeg also speaks of its own outputs, of the filters
-//! between, and of a system that has run out of something; a video that was read beside such trouble is as good as before.
+//! Only messages about the input count against a video. ffmpeg also reports on its outputs, on filters, and on a system
+//! that has run out of something; such messages say nothing about the video.
 
 use std::io::{BufRead, BufReader, Read};
 
-/// The longest part of a message that is kept.
+/// The most bytes kept of a message.
 const LINE: usize = 300;
-/// The most lines of description that are kept.
+/// The most lines kept of the description.
 const LINES: usize = 1000;
 
-/// What ffmpeg said.
+/// The messages of one run of ffmpeg, by what they imply.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// The first sign that the input is damaged.
+    /// The first message that the input is damaged.
     pub(super) damage: Option<String>,
-    /// The first warning of a demuxer that something was lost. Whether it was, only the decoded frames tell: packet
+    /// The first demuxer warning about lost data. Only the decoded frames show whether anything was lost: packet
     /// counters also jump where two recordings were joined.
     pub(super) doubt: Option<String>,
-    /// The first complaint of a filter: if nothing comes of it, the video is one that the filters cannot take.
+    /// The first error of a filter. If no output follows, the filters cannot handle the video.
     pub(super) unfit: Option<String>,
-    /// The first complaint about an output. It may explain a failure, and says nothing about the video.
+    /// The first error about an output. It may explain a failure, but says nothing about the video.
     pub(super) output: Option<String>,
-    /// The first sign that the system lacks something, which says nothing about the video.
+    /// The first message that the system has run out of something, which says nothing about the video.
     pub(super) shortage: Option<String>,
-    /// The plain description of inputs and outputs.
+    /// The description of inputs and outputs.
     pub(super) description: Vec<String>,
 }
 
 impl Log {
-    /// Whatever explains a failure best.
+    /// The message that explains a failure best.
     pub(super) fn explanation(self) -> Option<String> {
         self.shortage.or(self.damage).or(self.unfit).or(self.output)
     }
 
-    /// Listens until nothing more is said.
+    /// Reads all messages until the end.
     pub(super) fn listen(messages: impl Read) -> Self {
         let mut log = Self::default();
         let mut messages = BufReader::new(messages);
@@ -66,9 +66,9 @@ impl Log {
 /// A line such as "[vist#0:0/h264 @ 0x55d1] [dec:h264 @ 0x55d2] [error] no frame!".
 #[derive(Debug, PartialEq, Eq)]
 struct Message<'a> {
-    /// The outermost part of ffmpeg that speaks, such as "vist#0:0/h264"; "" if none is named.
+    /// The outermost component that speaks, such as "vist#0:0/h264"; "" if none is named.
     speaker: &'a str,
-    /// Such as "error"; "" on a line that has none.
+    /// The level, such as "error"; "" on a line without one.
     level: &'a str,
     text: &'a str,
 }
@@ -98,16 +98,16 @@ enum Kind {
     Description,
 }
 
-/// How filters and the graph of them begin their names.
+/// Prefixes of the names of filters and their graph.
 const FILTERS: [&str; 8] = ["fc#", "vf#", "af#", "AVFilterGraph", "Parsed_", "auto_", "graph", "swscaler"];
-/// How outputs and encoders begin theirs.
+/// Prefixes of the names of outputs and encoders.
 const OUTPUTS: [&str; 7] = ["out#", "vost#", "aost#", "ost#", "enc:", "framecrc", "image2pipe"];
-/// What is said of outputs without a name, or under one that a demuxer has as well.
+/// Phrases about outputs in messages without a name, or under a name that demuxers share.
 const SAID_OF_OUTPUTS: [&str; 5] =
     ["to muxer", "to the muxer", "av_interleaved_write_frame", "Non-monotonic DTS", "Non-monotonous DTS"];
-/// How an output complains of an input that lacks what was asked for.
+/// The start of an output's error about a stream that the input lacks.
 pub(super) const NO_STREAM: &str = "Stream map";
-/// How the system tells a program that there is not enough of something.
+/// The system's messages for a shortage of something.
 const SHORTAGES: [&str; 5] = [
     "Cannot allocate memory",
     "Out of memory",
@@ -116,8 +116,8 @@ const SHORTAGES: [&str; 5] = [
     "No space left on device",
 ];
 
-/// Decoders conceal what they cannot decode and go on, so each error counts. So does a warning of a corrupt frame, where
-/// some decoders say no more than that; a demuxer's warning of a corrupt packet leaves a doubt.
+/// Classifies a message. Decoders conceal errors and go on, so each of their errors is damage. So is a warning about a
+/// corrupt frame, since some decoders say no more. A demuxer's warning about a corrupt packet is only a doubt.
 fn kind(speaker: &str, level: &str, text: &str) -> Kind {
     let is_error = matches!(level, "panic" | "fatal" | "error");
     let begins = |names: &[&str]| names.iter().any(|name| speaker.starts_with(name));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_parted_from_who_said_them() {
+    fn messages_are_split_into_speaker_level_and_text() {
         let parse = |line| {
             let Message { speaker, level, text } = Message::parse(line);
             (speaker, level, text)
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_said_about_the_input_is_damage() {
+    fn only_messages_about_the_input_are_damage() {
         for line in [
             "[h264 @ 0x1] [error] error while decoding MB 3 2, bytestream -7",
             "[mov,mp4,m4a,3gp,3g2,mj2 @ 0x1] [error] moov atom not found",
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_messages_are_cut() {
+    fn long_messages_are_truncated() {
         let mut said = vec![b'x'; 10_000];
         said.extend(b"\n".repeat(5000));
         let log = Log::listen(said.as_slice());

@@ -1,7 +1,7 @@
-//! Looking at a video once: its size as shown, its rate, its number of frames, and their times.
+//! Probing a video: its size as shown, frame rate, number of frames, and their times.
 //!
-//! Neither a header nor the number of packets gives an exact count (edit lists, hidden frames, cut files), so the
-//! whole video is decoded once, without converting or copying pixels. That finds damage at the same time.
+//! Neither the header nor the number of packets is exact (edit lists, hidden frames, truncated files), so the whole
+//! video is decoded once, without converting or copying pixels. This also finds damage.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -9,28 +9,27 @@ use std::process::Command;
 
 use vidtok_core::{FrameRate, FrameTimes, VideoError, VideoInfo};
 
-use crate::ffmpeg::file_url;
 use crate::ffmpeg::locate::Ffmpeg;
 use crate::ffmpeg::messages::{Log, NO_STREAM};
-use crate::ffmpeg::picture::Picture;
 use crate::ffmpeg::process::Process;
-use crate::ffmpeg::reader::{check_file, decode_error, input_options};
-use crate::ffmpeg::timeline::Sound;
+use crate::ffmpeg::sound::Sound;
+use crate::ffmpeg::source_file::{check_file, decode_error, file_url, input_options};
+use crate::ffmpeg::stream_format::StreamFormat;
 
-/// What the lists of decoded frames say.
+/// A listing of decoded frames.
 #[derive(Debug, Default, PartialEq)]
 struct Listing {
     /// `[width, height]`.
     size: Option<[i64; 2]>,
-    /// In ticks of the rate that ffmpeg guesses, which undoes what a container rounds.
+    /// Times in ticks of the rate that ffmpeg guesses, which undoes the container's rounding.
     guessed: Times,
-    /// In the container's own ticks.
+    /// Times in the container's own ticks.
     stored: Times,
-    /// Whether each line is that of a key frame.
+    /// Whether each listed frame or packet is a key frame.
     keys: Vec<bool>,
 }
 
-/// When frames are shown.
+/// The presentation times of frames.
 #[derive(Debug, Default, PartialEq)]
 struct Times {
     /// Seconds per tick, as (numerator, denominator).
@@ -39,17 +38,17 @@ struct Times {
 }
 
 impl Times {
-    /// All times in ascending order. A frame without a time, or with one that is not later than that of the frame before,
-    /// is shown half-way between its neighbours (several such frames at equal distances); at the ends of the video,
-    /// `step` ticks from its neighbour. `None` where no frame has a time, or ticks are too coarse for that.
+    /// All times in ascending order. Frames without a time, or whose time is not later than that of the frame before,
+    /// are spaced evenly between their neighbours; at the ends of the video they are `step` ticks apart. `None` if no
+    /// frame has a time, or the ticks are too coarse.
     fn ascending(&self, step: i64) -> Option<Vec<i64>> {
-        // Frames that are later than all before, by their places.
+        // The index and time of each frame that is later than all before it.
         let mut known: Vec<(usize, i64)> = Vec::new();
-        for (place, tick) in self.ticks.iter().enumerate() {
+        for (index, tick) in self.ticks.iter().enumerate() {
             if let Some(tick) = *tick
                 && known.last().is_none_or(|(_, latest)| tick > *latest)
             {
-                known.push((place, tick));
+                known.push((index, tick));
             }
         }
         let (&(first, start), &(last, end)) = (known.first()?, known.last()?);
@@ -57,17 +56,17 @@ impl Times {
         let mut times = Vec::with_capacity(self.ticks.len());
         times.extend((1..=first).rev().map(|frames| start.saturating_sub(steps(frames))));
         for pair in known.windows(2) {
-            let [(place, tick), (next_place, next)] = [pair[0], pair[1]];
-            let (frames, distance) = (next_place - place, i128::from(next) - i128::from(tick));
-            let share = |frame: usize| distance * frame as i128 / frames as i128;
-            // Between two numbers of 64 bits.
-            times.extend((0..frames).map(|frame| (i128::from(tick) + share(frame)) as i64));
+            let [(index, tick), (next_index, next)] = [pair[0], pair[1]];
+            let (frames, distance) = (next_index - index, i128::from(next) - i128::from(tick));
+            let advance = |frame: usize| distance * frame as i128 / frames as i128;
+            // The result lies between two 64-bit numbers.
+            times.extend((0..frames).map(|frame| (i128::from(tick) + advance(frame)) as i64));
         }
         times.extend((0..self.ticks.len() - last).map(|frames| end.saturating_add(steps(frames))));
         times.is_sorted_by(|a, b| a < b).then_some(times)
     }
 
-    /// Ticks between two frames where that never changes.
+    /// The number of ticks between frames, if it is constant.
     fn step(&self) -> Option<u32> {
         let times = self.ascending(1)?;
         let mut steps = times.windows(2).map(|pair| pair[1].checked_sub(pair[0]));
@@ -76,23 +75,23 @@ impl Times {
     }
 }
 
-/// What a video is found to be.
+/// The description of a probed video.
 #[derive(Debug)]
 pub(super) struct Probed {
     pub(super) info: VideoInfo,
-    pub(super) picture: Picture,
+    pub(super) format: StreamFormat,
     pub(super) sound: Option<Sound>,
-    /// A demuxer's warning of a loss, although all frames are there.
+    /// A demuxer's warning about lost data, although all frames are present.
     pub(super) doubt: Option<String>,
 }
 
-/// Decodes all of `path` and describes it.
+/// Probes a video by decoding all of it.
 pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path) -> Result<Probed, VideoError> {
     check_file(path)?;
     let mut command = ffmpeg.command("info");
     command.args(input_options()).arg("-i").arg(file_url(path));
     command.args(["-map", "0:V:0", "-map", "0:V:0"]).args(ffmpeg.passthrough());
-    // The "encoder" hands each frame's address on, and the "container" lists one line a frame, here two.
+    // The encoder wrapped_avframe passes frames by address; framecrc prints one line per frame, here for two outputs.
     command.args(["-c:v", "wrapped_avframe", "-enc_time_base:v:1", ffmpeg.demuxer_ticks()]);
     command.args(["-f", "framecrc", "pipe:1"]);
     let (listing, log) = list(ffmpeg, path, &mut command)?;
@@ -101,10 +100,10 @@ pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path) -> Result<Probed, VideoError> 
         return Err(VideoError::Empty { path: path.to_owned() });
     }
     let Some([width, height]) = listing.size else {
-        return Err(decode_error(path, "ffmpeg did not tell the size"));
+        return Err(decode_error(path, "ffmpeg reported no size"));
     };
     let Some(mut frame_rate) = frame_rate(&listing, &log) else {
-        return Err(decode_error(path, "ffmpeg did not tell the frame rate"));
+        return Err(decode_error(path, "ffmpeg reported no frame rate"));
     };
     if let Some(doubt) = &log.doubt
         && !is_complete(ffmpeg, path, &listing.stored)?
@@ -116,11 +115,11 @@ pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path) -> Result<Probed, VideoError> 
         frame_rate = average;
     }
     let info = VideoInfo { width, height, frame_rate, frames, times };
-    let (picture, sound) = (Picture::read(&log.description), Sound::of(path, &log.description));
-    Ok(Probed { info, picture, sound, doubt: log.doubt })
+    let (format, sound) = (StreamFormat::read(&log.description), Sound::of(path, &log.description));
+    Ok(Probed { info, format, sound, doubt: log.doubt })
 }
 
-/// Runs ffmpeg for a listing of the `framecrc` format.
+/// Runs ffmpeg and reads its listing in the `framecrc` format.
 fn list(ffmpeg: &Ffmpeg, path: &Path, command: &mut Command) -> Result<(Listing, Log), VideoError> {
     let mut process = Process::start(ffmpeg, command)?;
     let listing = process.output().map(read_listing).transpose();
@@ -129,8 +128,8 @@ fn list(ffmpeg: &Ffmpeg, path: &Path, command: &mut Command) -> Result<(Listing,
     Ok((listing.unwrap_or_default(), log))
 }
 
-/// Reads the `framecrc` format: `#key stream: value` lines, then `stream, dts, pts, duration, size, checksum` lines, with
-/// flags at the end of those that are no plain key frames.
+/// Reads the `framecrc` format: `#key stream: value` lines, then lines of `stream, dts, pts, duration, size, checksum`,
+/// with flags at the end unless the frame is a plain key frame.
 fn read_listing(output: impl Read) -> io::Result<Listing> {
     let mut listing = Listing::default();
     for line in BufReader::new(output).lines() {
@@ -151,7 +150,7 @@ fn read_listing(output: impl Read) -> io::Result<Listing> {
     Ok(listing)
 }
 
-/// Whether these flags of a packet, such as "F=0x3", are those of a key frame.
+/// Whether the flags of a packet, such as "F=0x3", mark a key frame.
 fn is_key(flags: &str) -> bool {
     const KEY: u32 = 1;
     flags
@@ -160,7 +159,7 @@ fn is_key(flags: &str) -> bool {
         .is_some_and(|flags| flags & KEY > 0)
 }
 
-/// Times are kept where they say that the rate is not constant; without usable ones their rate must do.
+/// The stored times, if they are usable and deviate from the constant rate.
 fn uneven_times(stored: &Times, rate: FrameRate) -> Option<FrameTimes> {
     let tick = stored.tick?;
     let step = (f64::from(tick.1) / f64::from(tick.0) / rate.as_f64()).round() as i64;
@@ -168,8 +167,8 @@ fn uneven_times(stored: &Times, rate: FrameRate) -> Option<FrameTimes> {
     (!times.are_steady(rate)).then_some(times)
 }
 
-/// Whether nothing was lost of a video although a demuxer says so: there is a frame for each packet, and where the
-/// frames' times leave a gap, a key frame follows, as after a pause or where two recordings were joined.
+/// Whether no frame was lost despite a demuxer's warning: the video has a frame for each packet, and each gap in time
+/// ends with a key frame, as after a pause or where two recordings were joined.
 fn is_complete(ffmpeg: &Ffmpeg, path: &Path, stored: &Times) -> Result<bool, VideoError> {
     let mut command = ffmpeg.command("warning");
     command.args(input_options()).arg("-i").arg(file_url(path)).args(["-map", "0:V:0", "-c", "copy"]);
@@ -187,19 +186,19 @@ fn is_complete(ffmpeg: &Ffmpeg, path: &Path, stored: &Times) -> Result<bool, Vid
     Ok(times.len() >= in_order.len() && steps.iter().zip(1..).all(|(step, frame)| !is_gap(*step) || key_at(frame)))
 }
 
-/// Microseconds from the start of the sound and the video of `path`, whichever is first, to the video's first frame.
+/// Microseconds from the start of the sound or the video, whichever is first, to the first frame of the video.
 pub(super) fn lead(ffmpeg: &Ffmpeg, path: &Path, sound: &Sound) -> Result<i64, VideoError> {
     let mut command = ffmpeg.command("warning");
     command.args(input_options()).arg("-i").arg(file_url(path));
     command.args(["-map", "0:V:0"]).args(ffmpeg.passthrough());
     command.args(["-frames:v", "1", "-c:v", "wrapped_avframe", "-enc_time_base:v", "1:1000000"]);
     command.args(["-f", "framecrc", "pipe:1"]);
-    // An output of its own: within one, the first stream to have its frames ends the others.
+    // A separate output: within one output, the first stream that is complete ends the others.
     command.args(sound.maps(0)).args(["-frames:a", "1", "-c", "copy", "-f", "null", "-"]);
     let (listing, _) = list(ffmpeg, path, &mut command)?;
     match listing.guessed.ticks[..] {
         [Some(micros)] => Ok(micros),
-        _ => Err(decode_error(path, "its sound cannot be read")),
+        _ => Err(decode_error(path, "the sound cannot be read")),
     }
 }
 
@@ -208,8 +207,8 @@ fn pair(text: &str, separator: char) -> Option<(u32, u32)> {
     a.parse().ok().zip(b.parse().ok())
 }
 
-/// The exact rate of evenly spaced frames; else the average that ffmpeg states (to two decimals); else one frame a
-/// tick, as for a single frame.
+/// The exact rate of evenly spaced frames; otherwise the average that ffmpeg states (to two decimals); otherwise one
+/// frame per tick, as for a single frame.
 fn frame_rate(listing: &Listing, log: &Log) -> Option<FrameRate> {
     let (seconds, ticks) = listing.guessed.tick?;
     let every = |step: u32| FrameRate::new(ticks, seconds.checked_mul(step)?);
@@ -217,7 +216,7 @@ fn frame_rate(listing: &Listing, log: &Log) -> Option<FrameRate> {
     even.or_else(|| stated_rate(&log.description)).or_else(|| every(1))
 }
 
-/// The "25 fps" of the input stream that was decoded.
+/// The rate in the description of the decoded input stream, such as "25 fps".
 fn stated_rate(description: &[String]) -> Option<FrameRate> {
     let mapping = description.iter().position(|line| line.trim() == "Stream mapping:")?;
     let (stream, _) = description.get(mapping + 1)?.trim().split_once(" -> ")?;
@@ -229,13 +228,13 @@ fn stated_rate(description: &[String]) -> Option<FrameRate> {
     line.split(", ").find_map(|field| field.strip_suffix(" fps")?.parse().ok())
 }
 
-/// Clearer words for what users meet.
+/// Rewords frequent errors.
 fn plain(error: VideoError, path: &Path) -> VideoError {
     match error {
         VideoError::Decode { message, .. }
             if message.starts_with(NO_STREAM) && message.contains("matches no streams") =>
         {
-            decode_error(path, "it has no video stream")
+            decode_error(path, "no video stream")
         }
         error => error,
     }
@@ -256,7 +255,7 @@ mod tests {
     const HEAD: &str = "#software: x\n#tb 0: 1001/30000\n#dimensions 0: 176x144\n#sar 0: 128/117\n";
 
     #[test]
-    fn even_time_stamps_give_the_exact_rate() {
+    fn even_time_stamps_yield_the_exact_rate() {
         let even = listing(&format!("{HEAD}0, 2, 2, 1, 4, 0x0\n0, 3, 3, 1, 4, 0x0\n0, 4, 4, 1, 4, 0x0\n"));
         assert_eq!((even.size, even.guessed.ticks.len()), (Some([176, 144]), 3));
         let rounded = description(&["Stream #0:0: Video: h264, 29.97 fps", "Stream mapping:", "Stream #0:0 -> #0:0"]);
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn uneven_time_stamps_give_the_stated_average_of_the_right_stream() {
+    fn uneven_time_stamps_yield_the_stated_average_of_the_decoded_stream() {
         let uneven = listing("#tb 0: 1/100\n0, 0, 0, 5, 4, 0x0\n0, 5, 5, 2, 4, 0x0\n0, 7, 7, 2, 4, 0x0\n");
         assert_eq!(uneven.guessed.step(), None);
         let log = description(&[
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_times_decide_whether_a_guessed_rate_is_kept_to() {
+    fn stored_times_are_kept_only_if_they_deviate_from_the_guessed_rate() {
         let rate = FrameRate::new(25, 1).unwrap();
         let uneven = |stored: &str| {
             let times = listing(&format!("#tb 0: 1/25\n#tb 1: 1/1000\n{stored}")).stored;
@@ -289,19 +288,19 @@ mod tests {
     }
 
     #[test]
-    fn frames_without_a_later_time_lie_between_their_neighbours() {
+    fn frames_without_a_later_time_are_spaced_between_their_neighbours() {
         let ascending = |ticks: &[Option<i64>]| Times { tick: Some((1, 1000)), ticks: ticks.to_vec() }.ascending(40);
         let known = |ticks: &[i64]| ticks.iter().copied().map(Some).collect::<Vec<_>>();
         assert_eq!(ascending(&known(&[0, 40, 40, 120])), Some(vec![0, 40, 80, 120]));
         assert_eq!(ascending(&known(&[0, 42, 42, 41, 45])), Some(vec![0, 42, 43, 44, 45]));
         assert_eq!(ascending(&[None, Some(100), None, Some(160), None]), Some(vec![60, 100, 130, 160, 200]));
-        // No room between two ticks, and no time at all.
+        // No room between two ticks, and no times at all.
         assert_eq!(ascending(&known(&[0, 1, 1, 2])), None);
         assert_eq!(ascending(&[None, None]), None);
     }
 
     #[test]
-    fn key_frames_are_told_by_their_flags() {
+    fn key_frames_are_recognised_by_their_flags() {
         let keys =
             listing("0, 0, 0, 1, 4, 0x0\n0, 1, 1, 1, 4, 0x0, F=0x0\n0, 2, 2, 1, 4, 0x0, F=0x3, S=1, 8, 0x1\n").keys;
         assert_eq!(keys, [true, false, true]);

@@ -1,10 +1,10 @@
-//! A running ffmpeg whose messages are listened to, and which never outlives its owner.
+//! A child process of ffmpeg, which never outlives its owner.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rustix::io::Errno;
@@ -13,10 +13,11 @@ use vidtok_core::VideoError;
 
 use crate::ffmpeg::locate::Ffmpeg;
 use crate::ffmpeg::messages::Log;
-use crate::ffmpeg::reader::decode_error;
+use crate::ffmpeg::source_file::decode_error;
+use crate::ffmpeg::stop::lock;
 
-/// The signals that a program sends itself by a fault: SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV. A decoder that crashes
-/// does so over its video; any other signal comes from somebody else.
+/// The signals of a crash: SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV. A decoder crashes because of its video, whereas
+/// any other signal comes from outside.
 const CRASHES: [i32; 5] = [4, 6, 7, 8, 11];
 
 /// A child process. Dropping it kills it and waits for its end.
@@ -30,12 +31,12 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `command` with all three channels piped.
+    /// Starts `command` with stdin, stdout and stderr piped.
     pub(super) fn start(ffmpeg: &Ffmpeg, command: &mut Command) -> Result<Self, VideoError> {
         Self::start_into(ffmpeg, command, Stdio::piped())
     }
 
-    /// Starts `command` with its output going somewhere, the other channels piped.
+    /// Starts `command` with the given stdout, and with stdin and stderr piped.
     pub(super) fn start_into(ffmpeg: &Ffmpeg, command: &mut Command, output: Stdio) -> Result<Self, VideoError> {
         let backend = |source| VideoError::Backend { program: ffmpeg.program().to_owned(), source };
         let mut child = command.stdin(Stdio::piped()).stdout(output).stderr(Stdio::piped()).spawn().map_err(backend)?;
@@ -44,27 +45,27 @@ impl Process {
             Self { program: ffmpeg.program().to_owned(), child: Arc::new(Mutex::new(child)), input, output, log: None };
         ffmpeg.stop().watch(&process.child);
         if let Some(messages) = messages {
-            // Its own thread: a full channel would stop the child while we wait for its pixels.
+            // On its own thread: a full pipe of messages would block the child while we wait for its pixels.
             let listener = std::thread::Builder::new().name("ffmpeg messages".into());
             process.log = Some(listener.spawn(move || Log::listen(messages)).map_err(backend)?);
         }
         Ok(process)
     }
 
-    /// The channel into the child; `None` the second time.
+    /// The pipe to the child's stdin; `None` the second time.
     pub(super) fn input(&mut self) -> Option<ChildStdin> {
         self.input.take()
     }
 
-    /// The channel out of the child; `None` the second time.
+    /// The pipe from the child's stdout; `None` the second time.
     pub(super) fn output(&mut self) -> Option<ChildStdout> {
         self.output.take()
     }
 
-    /// Waits for the end, with both channels closed on our side. What was said is returned once.
+    /// Closes both pipes and waits for the end of the child. The log is returned once.
     pub(super) fn end(&mut self) -> io::Result<(ExitStatus, Log)> {
         drop((self.input(), self.output()));
-        // Whoever stops it needs its handle meanwhile, so the handle is only taken once the child has ended.
+        // Another thread may need the lock to kill the child, so it is taken only after the child has ended.
         let child = Pid::from_child(&lock(&self.child));
         while let Err(Errno::INTR) = waitid(WaitId::Pid(child), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {}
         let status = lock(&self.child).wait()?;
@@ -72,24 +73,24 @@ impl Process {
         Ok((status, log))
     }
 
-    /// [`end`](Self::end) of a process that read the video `path`.
+    /// [`end`](Self::end) for a process that read the video `path`.
     ///
     /// # Errors
-    /// [`VideoError::Decode`] if ffmpeg says or shows that something is wrong with the video, [`VideoError::Backend`] if it
-    /// failed for any other reason.
+    /// [`VideoError::Decode`] if ffmpeg's messages or its crash implicate the video, [`VideoError::Backend`] for any
+    /// other failure.
     pub(super) fn end_of_reading(&mut self, path: &Path) -> Result<Log, VideoError> {
         let program = self.program.clone();
         let failed = |source| VideoError::Backend { program: program.clone(), source };
         let (status, log) = self.end().map_err(failed)?;
         if let Some(shortage) = log.shortage {
-            return Err(failed(io::Error::other(format!("{shortage}, while it read {}", path.display()))));
+            return Err(failed(io::Error::other(format!("{shortage}, while reading {}", path.display()))));
         }
         match status.signal() {
             Some(signal) if CRASHES.contains(&signal) => {
-                return Err(decode_error(path, format!("ffmpeg crashed over it ({status})")));
+                return Err(decode_error(path, format!("ffmpeg crashed ({status})")));
             }
             Some(_) => {
-                let message = format!("{status}, while it read {}", path.display());
+                let message = format!("{status}, while reading {}", path.display());
                 return Err(failed(io::Error::new(ErrorKind::Interrupted, message)));
             }
             None => {}
@@ -104,21 +105,16 @@ impl Process {
             return Err(decode_error(path, unfit));
         }
         let said = log.output.map_or_else(String::new, |said| format!(": {said}"));
-        let message = format!("it ended with {status} and found no fault in {}{said}", path.display());
+        let message = format!("ended with {status} without an error in {}{said}", path.display());
         Err(failed(io::Error::other(message)))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Neither does anything once the child has been waited for.
+        // Both calls do nothing once the child has been waited for.
         let mut child = lock(&self.child);
         let _ = child.kill();
         let _ = child.wait();
     }
-}
-
-/// The handle of a child, which no panic can leave half-changed.
-pub(super) fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
-    child.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,18 +1,16 @@
 //! Reading frames: in order, or by index.
 //!
-//! Both ways decode from the first frame with the same filters, so that they give the same pixels; nothing is skipped
-//! by seeking, since key frames of real files are not always where an index can be trusted. Reading by index converts
-//! and copies only what was asked for and stops after the last index, which makes it cost about as much as decoding
-//! up to there.
+//! Both ways decode from the first frame with the same filters, so that they return the same pixels. Nothing is skipped
+//! by seeking, since key frames of real files are not always where an index could trust them. Reading by index converts
+//! and copies only the wanted frames and stops after the last, so it costs about as much as decoding up to there.
 //!
-//! Frames come as 8 bit RGB over the full range, from the matrix (BT.601, BT.709, ...) and range that the file names.
-//! Where it names no matrix, YUV of 720 stored rows or more is taken for BT.709 and any other for BT.601, where it names
-//! no range, for the limited one. High dynamic range is tone-mapped to BT.709, and the fields of interlaced frames are
-//! left woven, unless [`ReadOptions`] say otherwise. Transparency is dropped. The shape of pixels changes nothing in
-//! frames; it is part of the [`Timeline`]. Should the size change within a file, all frames get the first size.
+//! Frames are 8-bit RGB in full range, converted by the matrix (BT.601, BT.709, ...) and range that the file names.
+//! Without a named matrix, YUV with 720 stored rows or more is taken for BT.709 and any other for BT.601; without a
+//! named range, for limited range. High dynamic range is tone-mapped to BT.709, and interlaced fields stay interleaved,
+//! unless [`ReadOptions`] say otherwise. Transparency is dropped. The shape of pixels does not change frames; it is
+//! part of the [`Timeline`]. If the size changes within a file, all frames get the first size.
 
-use std::fs;
-use std::io::{self, Read};
+use std::io::Read;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdout;
@@ -22,99 +20,100 @@ use vidtok_core::{FrameSource, VideoError, VideoInfo};
 
 use crate::ffmpeg::conversion::Conversion;
 use crate::ffmpeg::locate::Ffmpeg;
-use crate::ffmpeg::picture::Picture;
+use crate::ffmpeg::notice::Notice;
 use crate::ffmpeg::probe::{Probed, lead, probe};
 use crate::ffmpeg::process::Process;
-use crate::ffmpeg::timeline::{Sound, Timeline};
-use crate::ffmpeg::{file_url, frame_bytes};
-use crate::input::notice::Notice;
-use crate::input::read_options::ReadOptions;
+use crate::ffmpeg::read_options::ReadOptions;
+use crate::ffmpeg::sound::Sound;
+use crate::ffmpeg::source_file::{check_file, decode_error, file_url, frame_bytes, input_options};
+use crate::ffmpeg::stream_format::StreamFormat;
+use crate::ffmpeg::timeline::Timeline;
 
-/// The most ranges of frames in one filter expression; ffmpeg evaluates all of it for each frame.
+/// The most ranges of frames in one filter expression. ffmpeg evaluates the whole expression for each frame.
 const RANGES: usize = 200;
 
-/// Bytes for which memory is taken before they have come: a wrong description may ask for any number.
+/// The most bytes allocated before they have arrived, since a wrong description may ask for any number.
 const AT_ONCE: usize = 256 << 20;
 
 type Range = RangeInclusive<u64>;
 
-/// A video file that is read through ffmpeg.
+/// A video file that ffmpeg decodes.
 #[derive(Debug)]
 pub struct VideoReader {
     ffmpeg: Ffmpeg,
     path: PathBuf,
     info: VideoInfo,
-    picture: Picture,
+    format: StreamFormat,
     options: ReadOptions,
     sound: Option<Sound>,
-    /// A warning of the format that something was lost, although every frame is there.
+    /// A warning about lost data, although every frame is present.
     doubt: Option<String>,
-    /// The running sequential read, from the first call to the end.
+    /// The running sequential read, from the first call until the end.
     stream: Option<FrameStream>,
-    /// Frames that were handed out in order.
+    /// Frames returned in order so far.
     position: u64,
 }
 
 impl VideoReader {
-    /// Opens a video and looks at all of it once: the number of frames is exact, and a file that opens is whole.
+    /// Opens a video and probes it: the number of frames is exact, and a file that opens is intact.
     ///
-    /// This decodes every frame (without converting it), which takes about 1.3 ms a frame of 1280x720 on two cores.
+    /// Probing decodes every frame without converting it, which takes about 1.3 ms per frame of 1280x720 on two cores.
     ///
     /// # Errors
-    /// [`VideoError::Io`] if there is no such file, [`VideoError::Decode`] with ffmpeg's own words if it is no video
-    /// or is damaged anywhere, [`VideoError::Empty`] if it has no frame.
+    /// [`VideoError::Io`] if the file cannot be opened, [`VideoError::Decode`] with ffmpeg's message if it is not a
+    /// video or is damaged anywhere, [`VideoError::Empty`] if it has no frames.
     pub fn open(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>) -> Result<Self, VideoError> {
         Self::open_with(ffmpeg, path, ReadOptions::default())
     }
 
-    /// The same with a choice of how pixels are read.
+    /// Opens a video like [`open`](Self::open), with a choice of how its pixels are converted.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// See [`open`](Self::open).
     pub fn open_with(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, options: ReadOptions) -> Result<Self, VideoError> {
         let path = path.into();
-        let Probed { info, picture, sound, doubt } = probe(ffmpeg, &path)?;
-        Ok(Self { sound, doubt, ..Self::with_info(ffmpeg, path, info).with_picture(picture, options) })
+        let Probed { info, format, sound, doubt } = probe(ffmpeg, &path)?;
+        Ok(Self { sound, doubt, ..Self::with_info(ffmpeg, path, info).with_format(format, options) })
     }
 
-    /// A video whose description is known from an earlier [`open`](Self::open) of the same file; nothing is read yet.
+    /// A video whose description is known from an earlier [`open`](Self::open). Nothing is read yet.
     ///
-    /// Frames that turn out to be missing are errors when they are read. Its [`timeline`](Self::timeline) is taken to be
-    /// silent, its colours to be of standard range and named, its frames to be whole.
+    /// Missing frames are errors when they are read. The video is assumed to have no sound, named colours of standard
+    /// range, and progressive frames.
     #[must_use]
     pub fn with_info(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, info: VideoInfo) -> Self {
         let (ffmpeg, path) = (ffmpeg.clone(), path.into());
-        let (picture, options) = (Picture::default(), ReadOptions::default());
-        Self { ffmpeg, path, info, picture, options, sound: None, doubt: None, stream: None, position: 0 }
+        let (format, options) = (StreamFormat::default(), ReadOptions::default());
+        Self { ffmpeg, path, info, format, options, sound: None, doubt: None, stream: None, position: 0 }
     }
 
-    /// The same where it is known too what the pixels mean.
-    pub(crate) fn with_picture(self, picture: Picture, options: ReadOptions) -> Self {
-        Self { picture, options, ..self }
+    /// Adds what is known about the pixels, and how to convert them.
+    pub(crate) fn with_format(self, format: StreamFormat, options: ReadOptions) -> Self {
+        Self { format, options, ..self }
     }
 
-    /// What the pixels mean.
-    pub(crate) fn picture(&self) -> &Picture {
-        &self.picture
+    /// The properties of the pixels.
+    pub(crate) fn format(&self) -> &StreamFormat {
+        &self.format
     }
 
-    /// What a user should know of how its frames are read.
+    /// What users should know about how the frames are read.
     #[must_use]
     pub fn notices(&self) -> Vec<Notice> {
         let doubt = self.doubt.clone().map(Notice::DoubtfulLoss);
-        self.ffmpeg.notices(&self.picture, self.options).into_iter().chain(doubt).collect()
+        self.ffmpeg.notices(&self.format, self.options).into_iter().chain(doubt).collect()
     }
 
-    /// When its frames are shown, and its sound.
+    /// The times of the frames, the shape of pixels, and the sound.
     ///
     /// # Errors
-    /// If there is sound that cannot be read.
+    /// If the file has sound that cannot be read.
     pub fn timeline(&self) -> Result<Timeline, VideoError> {
         let sound = self.sound.clone().map(|sound| {
             let lead = lead(&self.ffmpeg, &self.path, &sound)?;
             Ok(sound.with_lead(lead))
         });
-        let timeline = Timeline::of(&self.info).with_pixel_aspect(self.picture.pixel_aspect);
+        let timeline = Timeline::of(&self.info).with_pixel_aspect(self.format.pixel_aspect);
         Ok(timeline.with_sound(sound.transpose()?))
     }
 
@@ -142,7 +141,7 @@ impl FrameSource for VideoReader {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None if self.position == 0 => FrameStream::start(self, None)?,
-            None => return Err(decode_error(&self.path, "an earlier read of it failed")),
+            None => return Err(decode_error(&self.path, "an earlier read failed")),
         };
         let pixels = stream.read(count)?;
         if count == left {
@@ -179,12 +178,13 @@ impl FrameSource for VideoReader {
         if wanted == indices {
             return Ok(frames);
         }
-        let places: Vec<_> = indices.iter().map(|index| wanted.partition_point(|frame| frame < index) as i64).collect();
-        Ok(frames.index_select(0, &Tensor::from_slice(&places)))
+        let positions: Vec<_> =
+            indices.iter().map(|index| wanted.partition_point(|frame| frame < index) as i64).collect();
+        Ok(frames.index_select(0, &Tensor::from_slice(&positions)))
     }
 }
 
-/// One run of ffmpeg that sends frames.
+/// One run of ffmpeg that outputs frames.
 #[derive(Debug)]
 struct FrameStream {
     path: PathBuf,
@@ -195,12 +195,12 @@ struct FrameStream {
 }
 
 impl FrameStream {
-    /// Starts to decode all frames of a video, or those of some ascending ranges.
+    /// Starts decoding all frames of a video, or those of some ascending ranges.
     fn start(video: &VideoReader, ranges: Option<&[Range]>) -> Result<Self, VideoError> {
-        let VideoReader { ffmpeg, path, info: VideoInfo { width, height, .. }, picture, options, .. } = video;
+        let VideoReader { ffmpeg, path, info: VideoInfo { width, height, .. }, format, options, .. } = video;
         let (width, height) = (*width, *height);
         check_file(path)?;
-        let conversion = Conversion::new(ffmpeg, picture, *options, [width, height]);
+        let conversion = Conversion::new(ffmpeg, format, *options, [width, height]);
         let Conversion { before, after } = conversion.map_err(|problem| decode_error(path, problem))?;
         let select = ranges.map(select).unwrap_or_default();
         let mut command = ffmpeg.command("warning");
@@ -216,7 +216,7 @@ impl FrameStream {
         Ok(Self { path: path.to_owned(), output, process, frame_bytes: frame_bytes(width, height), received: 0 })
     }
 
-    /// The next `count` frames, all of them.
+    /// Reads the next `count` frames, all of them.
     fn read(&mut self, count: u64) -> Result<Vec<u8>, VideoError> {
         let bytes = self.frame_bytes * count as usize;
         let mut pixels = Vec::with_capacity(bytes.min(AT_ONCE));
@@ -227,62 +227,32 @@ impl FrameStream {
         self.received += (pixels.len() / self.frame_bytes.max(1)) as u64;
         if pixels.len() < bytes {
             self.check()?;
-            let message = format!("it ended after {} frames", self.received);
+            let message = format!("ended after {} frames", self.received);
             return Err(decode_error(&self.path, message));
         }
         Ok(pixels)
     }
 
-    /// Makes sure that all went well and nothing is left.
+    /// Checks that no frames are left and that ffmpeg succeeded.
     fn end(mut self) -> Result<(), VideoError> {
         let more = match &mut self.output {
             Some(output) => output.read(&mut [0]).is_ok_and(|read| read > 0),
             None => false,
         };
         if more {
-            return Err(decode_error(&self.path, "it has more frames than when it was opened"));
+            return Err(decode_error(&self.path, "more frames than when it was probed"));
         }
         self.check()
     }
 
-    /// Waits for the end and fails with what ffmpeg complained of.
+    /// Waits for the end of ffmpeg and returns its error, if any.
     fn check(&mut self) -> Result<(), VideoError> {
         self.output = None;
         self.process.end_of_reading(&self.path).map(drop)
     }
 }
 
-/// Before every input: a playlist must not make us open connections.
-pub(super) const NO_CONNECTIONS: [&str; 2] = ["-protocol_whitelist", "file,pipe"];
-
-/// The options that go before every video that is read.
-pub(super) fn input_options() -> [&'static str; 4] {
-    let [option, value] = NO_CONNECTIONS;
-    // Filters count frames, so they must live as long as the video, even where its size or colours change.
-    [option, value, "-reinit_filter", "0"]
-}
-
-/// Refuses what is no file with bytes in it, before ffmpeg guesses.
-pub(super) fn check_file(path: &Path) -> Result<(), VideoError> {
-    let io_error = |source| VideoError::Io { path: path.to_owned(), source };
-    let meta = fs::metadata(path).map_err(io_error)?;
-    if meta.is_dir() {
-        return Err(io_error(io::ErrorKind::IsADirectory.into()));
-    }
-    if !meta.is_file() {
-        return Err(io_error(io::Error::other("not a regular file")));
-    }
-    if meta.len() == 0 {
-        return Err(decode_error(path, "the file is empty"));
-    }
-    Ok(())
-}
-
-pub(super) fn decode_error(path: &Path, message: impl Into<String>) -> VideoError {
-    VideoError::Decode { path: path.to_owned(), message: message.into() }
-}
-
-/// Covers ascending indices with at most `most` ranges, which hold other frames too only where there would be more.
+/// Covers ascending indices with at most `most` ranges. They include other frames only if there would be more ranges.
 fn ranges(indices: &[u64], most: usize) -> Vec<Range> {
     let mut gap = 1;
     loop {
@@ -300,7 +270,7 @@ fn ranges(indices: &[u64], most: usize) -> Vec<Range> {
     }
 }
 
-/// The filter that lets the frames of these ranges through.
+/// The filter that passes the frames of these ranges.
 fn select(ranges: &[Range]) -> String {
     let terms: Vec<_> = ranges.iter().map(|range| format!("between(n,{},{})", range.start(), range.end())).collect();
     format!("select='{}',", terms.join("+"))
@@ -311,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_share_a_range() {
+    fn neighbouring_indices_share_a_range() {
         assert_eq!(ranges(&[0, 1, 2, 5, 9, 10], 10), [0..=2, 5..=5, 9..=10]);
     }
 

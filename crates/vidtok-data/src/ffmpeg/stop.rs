@@ -1,21 +1,20 @@
-//! Ending ffmpegs from another thread.
+//! Ending ffmpeg processes from another thread.
 //!
-//! Who waits for a decoder's next frame cannot be told to stop; the decoder can be killed, and the wait ends.
+//! A thread that waits for a decoder's next frame cannot be interrupted, but its decoder can be killed, which ends the
+//! wait.
 
 use std::process::Child;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::ffmpeg::process::lock;
-
 static OF_PROCESS: LazyLock<Stop> = LazyLock::new(|| Stop { state: Arc::default(), outer: None });
 
-/// A switch that kills the programs which were started under it, and those that still will be. Clones are one switch.
+/// A switch that kills the ffmpeg processes started under it, now and later. Clones share one switch.
 ///
-/// All of them lie inside that [of the process](Self::of_process).
+/// All switches are nested in that [of the process](Self::of_process).
 #[derive(Clone, Debug)]
 pub struct Stop {
     state: Arc<Mutex<State>>,
-    /// The switch that this one lies inside.
+    /// The switch that this one is nested in.
     outer: Option<Box<Stop>>,
 }
 
@@ -32,34 +31,34 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// The switch of every ffmpeg that this process has started or will start: for a process that must end.
+    /// The switch for every ffmpeg of this process, for a process that must end.
     #[must_use]
     pub fn of_process() -> Self {
         OF_PROCESS.clone()
     }
 
-    /// A switch of its own, which this one turns too.
+    /// A new switch, which this one also turns.
     fn inside(&self) -> Self {
         Self { state: Arc::default(), outer: Some(Box::new(self.clone())) }
     }
 
-    /// Stops everything, for good.
+    /// Kills the running processes and all that are started later.
     pub fn stop(&self) {
         let mut state = self.state();
         state.stopped = true;
         for child in state.children.drain(..).filter_map(|child| child.upgrade()) {
-            // It may have ended by itself.
+            // The child may have ended by itself, so an error says nothing.
             let _ = lock(&child).kill();
         }
     }
 
-    /// Whether errors may come from the stop rather than from a file.
+    /// Whether the switch was turned, so that errors may come from killed processes rather than from files.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.state().stopped || self.outer.as_ref().is_some_and(|outer| outer.is_stopped())
     }
 
-    /// Includes a child.
+    /// Puts a child under this switch.
     pub(super) fn watch(&self, child: &Arc<Mutex<Child>>) {
         if let Some(outer) = &self.outer {
             outer.watch(child);
@@ -78,6 +77,11 @@ impl Stop {
     }
 }
 
+/// Locks a child. A panic cannot leave it half-changed, so poisoning is ignored.
+pub(super) fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;
@@ -89,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn children_before_and_after_the_stop_are_killed() {
+    fn children_started_before_and_after_the_stop_are_killed() {
         let stop = Stop::default();
         let (before, after) = (sleeper(), sleeper());
         stop.watch(&before);
@@ -103,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outer_switch_stops_what_lies_inside_and_an_inner_one_nothing_else() {
+    fn an_outer_switch_turns_inner_ones_but_not_the_reverse() {
         let outer = Stop::default();
         let [one, other] = [outer.inside(), outer.inside()];
         let (child, before, after) = (sleeper(), sleeper(), sleeper());
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn children_that_are_gone_are_forgotten() {
+    fn ended_children_are_forgotten() {
         let stop = Stop::default();
         for _ in 0..3 {
             let child = sleeper();

@@ -1,4 +1,4 @@
-//! Writing videos and pictures.
+//! Writing videos.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,89 +10,60 @@ use tempfile::TempPath;
 use vidtok_core::{FrameRate, FrameSink, VideoError, temporary_beside};
 
 use crate::ffmpeg::container::Container;
+use crate::ffmpeg::ivf;
 use crate::ffmpeg::locate::Ffmpeg;
+use crate::ffmpeg::notice::Notice;
+use crate::ffmpeg::pace::{Pace, Ticks};
 use crate::ffmpeg::process::Process;
-use crate::ffmpeg::reader::NO_CONNECTIONS;
-use crate::ffmpeg::timeline::{Pace, Sound, Ticks, Timeline};
-use crate::ffmpeg::{file_url, frame_bytes, ivf};
-use crate::input::notice::Notice;
+use crate::ffmpeg::sound::Sound;
+use crate::ffmpeg::source_file::{NO_CONNECTIONS, file_url, frame_bytes};
+use crate::ffmpeg::timeline::Timeline;
+use crate::ffmpeg::write_options::WriteOptions;
 
-/// How much of the picture a video keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VideoQuality {
-    /// The encoder's constant rate factor: 0 is best, 51 worst (63 in WebM), 18 looks like the source. GIFs ignore it.
-    Crf(u8),
-    /// About so many bits of video a second, in thousands. GIFs ignore it.
-    Bitrate(u32),
-    /// Every pixel comes back exactly. Not for GIFs.
-    Lossless,
-}
-
-impl Default for VideoQuality {
-    fn default() -> Self {
-        Self::Crf(18)
-    }
-}
-
-/// How a video is stored. From a [`VideoQuality`], with everything else as it is by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WriteOptions {
-    /// How much of the picture is kept.
-    pub quality: VideoQuality,
-    /// Whether a frame of odd size gets its last row or column once more, so that its size is even and it can be stored
-    /// with half of the colour resolution (4:2:0), which all players show. GIFs and lossless videos stay as they are.
-    pub player_friendly: bool,
-}
-
-impl From<VideoQuality> for WriteOptions {
-    fn from(quality: VideoQuality) -> Self {
-        Self { quality, ..Self::default() }
-    }
-}
-
-/// Where a video goes.
+/// The destination of a video.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// A file; the extension chooses the format, as [`VideoWriter::create`] says.
+    /// A file, whose extension chooses the format; see [`VideoWriter::create`].
     File(PathBuf),
-    /// This process's standard output, as Matroska. Nothing can be taken back there: a failure leaves a part.
+    /// This process's standard output, as Matroska. After an error, the reader has received a part of the video.
     StandardOutput,
 }
 
-/// A video file that is written through ffmpeg.
+/// A video file that ffmpeg encodes.
 ///
-/// The frames go to a temporary file in the same folder, which [`finish`](FrameSink::finish) renames; a writer that
-/// is dropped before leaves nothing behind.
+/// Frames are written to a temporary file in the same folder, which [`finish`](FrameSink::finish) renames. A writer
+/// that is dropped before that leaves nothing behind.
 #[derive(Debug)]
 pub struct VideoWriter {
-    // Fields drop in this order: the child must be gone before its file is removed.
+    // Fields drop in this order: the child must have ended before its file is removed.
     input: Option<ChildStdin>,
     process: Process,
-    /// None on standard output.
+    /// `None` on standard output.
     temporary: Option<TempPath>,
-    /// For messages on standard output.
+    /// The name of the destination, for messages.
     path: PathBuf,
-    /// Of the frames that come.
+    /// `[height, width]` of the frames that are passed in.
     size: [i64; 2],
-    /// Of the frames that are stored.
+    /// `[height, width]` of the frames that are stored.
     stored: [i64; 2],
     notice: Option<Notice>,
-    /// Sent with each frame where the rate is not constant.
+    /// The times to send with frames, if the rate is not constant.
     times: Option<Ticks>,
     frames: u64,
 }
 
 impl VideoWriter {
-    /// Starts a video of frames of `size` (`[height, width]`) at a constant rate.
+    /// Starts a video of frames of `size` (`[height, width]`) at a constant rate, with square pixels.
     ///
     /// The extension chooses the format: `.mp4`, `.m4v`, `.mov`, `.mkv` and `.avi` hold H.264, `.webm` VP9, `.gif` a
-    /// GIF with one palette a frame (its time unit of 10 ms rounds each frame's time, not the average rate). Odd sizes
-    /// are kept: they are stored with full colour resolution, which many players cannot show, even ones with half of it
-    /// (4:2:0); [`WriteOptions::player_friendly`] makes odd sizes even. Pixels are square.
+    /// GIF with one palette per frame (its time unit of 10 ms rounds each frame's time, not the average rate). Even
+    /// sizes are stored with half the colour resolution (4:2:0), odd sizes with all of it, which many players cannot
+    /// show; [`WriteOptions::player_friendly`] makes odd sizes even.
     ///
     /// # Errors
-    /// [`VideoError::Encode`] for another extension, an empty size, a rate factor out of range, a lossless GIF or one
-    /// of over 100 frames per second; [`VideoError::Io`] if the folder cannot be written; [`VideoError::Backend`] if ffmpeg does not run.
+    /// [`VideoError::Encode`] for any other extension, an empty size, a rate factor out of range, a lossless GIF or a
+    /// GIF of more than 100 frames per second; [`VideoError::Io`] if the folder cannot be written;
+    /// [`VideoError::Backend`] if ffmpeg does not run.
     pub fn create(
         ffmpeg: &Ffmpeg,
         path: impl Into<PathBuf>,
@@ -100,21 +71,20 @@ impl VideoWriter {
         frame_rate: FrameRate,
         options: impl Into<WriteOptions>,
     ) -> Result<Self, VideoError> {
-        Self::retell(ffmpeg, Destination::File(path.into()), size, &Timeline::even(frame_rate), options)
+        Self::with_timeline(ffmpeg, Destination::File(path.into()), size, &Timeline::even(frame_rate), options)
     }
 
-    /// Starts a video that shows its frames when another did, with the shape of its pixels and its sound. `timeline` is
-    /// that of the frames to be written, from [`VideoReader::timeline`](crate::VideoReader::timeline); its file must still
-    /// be there.
+    /// Starts a video with the frame times, pixel shape and sound of another one. `timeline` describes the frames to be
+    /// written and comes from [`VideoReader::timeline`](crate::VideoReader::timeline), whose file must still exist.
     ///
-    /// Audio is copied where the format holds its codec and encoded anew elsewhere; a GIF has none. Times are exact
-    /// but for the format's unit: none in `.mp4` and `.mov`, 1 ms in `.mkv` and `.webm`, 10 ms in `.gif`. If frames
-    /// come closer than that, and in `.avi`, all last as long as the average. The shape of pixels is exact but in `.mkv`
-    /// and `.webm`, which may round the width that is shown, and in `.gif`, which knows steps of 1/64.
+    /// Audio is copied if the format holds its codec and transcoded otherwise; GIFs have none. Frame times are exact in
+    /// `.mp4` and `.mov`, and rounded to 1 ms in `.mkv` and `.webm` and to 10 ms in `.gif`. Frames that are closer than
+    /// that, and those in `.avi`, get their average rate instead. Pixel shapes are exact except in `.mkv` and `.webm`,
+    /// which may round the displayed width, and in `.gif`, which rounds to 1/64.
     ///
     /// # Errors
-    /// As [`create`](Self::create), and if more frames come than `timeline` has times for.
-    pub fn retell(
+    /// See [`create`](Self::create); also if more frames are written than `timeline` has times for.
+    pub fn with_timeline(
         ffmpeg: &Ffmpeg,
         destination: Destination,
         size: [i64; 2],
@@ -141,7 +111,7 @@ impl VideoWriter {
         Ok(Self { notice, ..Self::start(ffmpeg, destination, [size, stored], pace, sound, &encoding)? })
     }
 
-    /// What a user should know of how the video is stored.
+    /// What users should know about how the video is stored.
     #[must_use]
     pub fn notices(&self) -> Vec<Notice> {
         self.notice.iter().cloned().collect()
@@ -158,7 +128,7 @@ impl VideoWriter {
         let path = destination.name();
         let [height, width] = stored;
         if height < 1 || width < 1 {
-            return Err(encode_error(&path, format!("a frame of {width}x{height} pixels is empty")));
+            return Err(encode_error(&path, format!("frame size {width}x{height} is empty")));
         }
         let mut command = ffmpeg.command("warning");
         if let Some((sound, _)) = &sound {
@@ -172,14 +142,14 @@ impl VideoWriter {
             }
             Pace::Times(times) => {
                 command.args(["-f", "ivf"]);
-                let too_large = || encode_error(&path, format!("a frame of {width}x{height} pixels is too large"));
+                let too_large = || encode_error(&path, format!("frame size {width}x{height} is too large"));
                 (ivf::header(stored, &times).ok_or_else(too_large)?, Some(times))
             }
         };
         command.args(["-i", "pipe:0"]);
         if let Some((sound, codecs)) = sound {
             command.args(NO_CONNECTIONS).arg("-i").arg(file_url(sound.path()));
-            // Of some formats ffmpeg sets the clock by the streams that are used: the video must be one of them.
+            // For some formats ffmpeg derives the start time from the mapped streams, so the video must be mapped too.
             command.args(["-map", "1:V:0", "-c", "copy", "-f", "null", "-"]);
             command.args(["-map", "0:v"]).args(sound.maps(1)).args(codecs);
         }
@@ -205,7 +175,7 @@ impl VideoWriter {
         Ok(writer)
     }
 
-    /// Sends bytes to the child, or says why it has ended.
+    /// Sends bytes to the child, or returns why it has ended.
     fn send(&mut self, bytes: &[u8]) -> Result<(), VideoError> {
         let sent = match &mut self.input {
             Some(input) => input.write_all(bytes),
@@ -214,7 +184,7 @@ impl VideoWriter {
         sent.map_err(|error| self.failure(&error.to_string()))
     }
 
-    /// Ends the child and says what went wrong.
+    /// Ends the child and returns its error.
     fn failure(&mut self, otherwise: &str) -> VideoError {
         self.input = None;
         let said = self.process.end().ok().and_then(|(_, log)| log.explanation());
@@ -223,7 +193,7 @@ impl VideoWriter {
 }
 
 impl Destination {
-    /// For messages.
+    /// The name for messages.
     fn name(&self) -> PathBuf {
         match self {
             Self::File(path) => path.clone(),
@@ -248,7 +218,7 @@ impl FrameSink for VideoWriter {
             let message = format!("expected uint8 [t, {height}, {width}, 3], got {:?} {shape:?}", frames.kind());
             return Err(encode_error(&self.path, message));
         }
-        // One frame at a time: the copy stays small.
+        // Copies one frame at a time, to keep the buffer small.
         let [stored_height, stored_width] = self.stored;
         let mut pixels = vec![0; frame_bytes(stored_width, stored_height)];
         for index in 0..shape[0] {
@@ -256,7 +226,8 @@ impl FrameSink for VideoWriter {
             frame.copy_data_u8(&mut pixels, frame.numel());
             match &self.times {
                 Some(times) => {
-                    let untimed = || encode_error(&self.path, format!("there is no time for frame {}", self.frames));
+                    let untimed =
+                        || encode_error(&self.path, format!("the timeline has no time for frame {}", self.frames));
                     let tick = times.get(self.frames).ok_or_else(untimed)?;
                     self.send(&ivf::frame(tick, &pixels))?;
                 }
@@ -280,34 +251,18 @@ impl FrameSink for VideoWriter {
         }
         let Self { temporary, path, .. } = *self;
         let Some(temporary) = temporary else { return Ok(()) };
-        // As `vidtok_core::write_atomically` does: the new name must never stand for half a file.
+        // As in `vidtok_core::write_atomically`: after a crash the name must not refer to an incomplete file.
         File::open(&temporary).and_then(|file| file.sync_all()).map_err(|source| io_error(&path, source))?;
         temporary.persist(&path).map_err(|failed| io_error(&path, failed.error))
     }
 }
 
-/// A frame `[h, w, 3]` with its last row and column repeated up to a size that is larger by one at most.
+/// A frame `[h, w, 3]` whose last row and column are repeated up to a size that is larger by at most one.
 fn extend(frame: Tensor, size: [i64; 2]) -> Tensor {
     size.into_iter().zip(0..).fold(frame, |frame, (side, axis)| match frame.size()[axis as usize] {
         found if found < side => Tensor::cat(&[&frame, &frame.narrow(axis, found - 1, side - found)], axis),
         _ => frame,
     })
-}
-
-/// Writes one frame, uint8 `[h, w, 3]` RGB, as a PNG picture.
-///
-/// # Errors
-/// As for a [`VideoWriter`].
-pub fn save_png(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, frame: &Tensor) -> Result<(), VideoError> {
-    let path = path.into();
-    let (Ok((height, width, _)), Some(rate)) = (frame.size3(), FrameRate::new(1, 1)) else {
-        return Err(encode_error(&path, format!("expected a frame [h, w, 3], got {:?}", frame.size())));
-    };
-    let encoding = ["-c:v", "png", "-f", "image2pipe"].map(String::from);
-    let (file, pace) = (Destination::File(path), Pace::Even(rate));
-    let mut writer = VideoWriter::start(ffmpeg, file, [[height, width]; 2], pace, None, &encoding)?;
-    writer.write(&frame.unsqueeze(0))?;
-    Box::new(writer).finish()
 }
 
 fn encode_error(path: &Path, message: impl Into<String>) -> VideoError {

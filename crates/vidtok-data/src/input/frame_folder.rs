@@ -1,9 +1,8 @@
-//! Images as videos: a folder whose images are the frames of a clip, some of them by a pattern, or a single image.
+//! Images as videos: a folder of frames, the files of a folder that match a pattern, or a single image.
 //!
-//! Frames come in the order of their names, in which numbers count as numbers: `f2.png` is before `f10.png`. They are as
-//! the images are shown, turned as their Exif orientation says, in 8 bit RGB: grey is taken for all three colours, 16 bit
-//! are rounded to 8, transparency is dropped, and colour profiles are not applied. All frames of a clip must have one
-//! size.
+//! Frames are in the order of their names, in which digits count as numbers: `f2.png` comes before `f10.png`. They are
+//! read as shown, rotated by their Exif orientation, as 8-bit RGB: grey becomes RGB, 16 bits are rounded to 8,
+//! transparency is dropped, and colour profiles are not applied. All frames of a clip must have one size.
 
 use std::cmp::Ordering;
 use std::ffi::OsStr;
@@ -16,52 +15,46 @@ use image::{DynamicImage, ImageDecoder, ImageError, ImageReader};
 use tch::{Kind, Tensor};
 use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 
-use crate::clips::quarantine::is_shortage;
+use crate::input::extensions::{IMAGES, is_image};
+use crate::input::fault::is_shortage;
 use crate::input::path_text::path_text;
+use crate::parallel::map;
 
-/// What images end in.
-pub(crate) const EXTENSIONS: [&str; 3] = ["jpeg", "jpg", "png"];
-
-/// Whether a file is an image by its extension.
-pub(crate) fn is_image(path: &Path) -> bool {
-    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
-    EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
-}
-
-/// Images that are read as the frames of a video.
+/// Images as the frames of a video.
 #[derive(Debug)]
 pub struct FrameFolder {
     path: PathBuf,
     files: Vec<PathBuf>,
     info: VideoInfo,
-    /// Frames that were handed out in order.
+    /// Frames returned in order so far.
     position: usize,
 }
 
 impl FrameFolder {
-    /// Whether `path` is read by this: a folder, an image, or a pattern such as `frames/%06d.png`, whose number may have
-    /// any digits.
+    /// Whether `path` is of this kind: a folder, an image, or a pattern such as `frames/%06d.png`, whose number may
+    /// have any number of digits.
     #[must_use]
-    pub fn is_meant_by(path: &Path) -> bool {
+    pub fn accepts(path: &Path) -> bool {
         path.is_dir() || is_image(path)
     }
 
-    /// Opens images at `path` ([`is_meant_by`](Self::is_meant_by)), this many of which are shown in a second, and looks at
-    /// the size of each. They are decoded when they are read.
+    /// Opens the images at `path` (see [`accepts`](Self::accepts)) as a video of this frame rate, and reads their
+    /// sizes. They are decoded later, when they are read.
     ///
     /// # Errors
-    /// [`VideoError::Decode`] if there is no image, or with the image's name if one is damaged or has another size than the
-    /// first; [`VideoError::Io`] if a file cannot be read.
+    /// [`VideoError::Decode`] if there is no image, or with the name of an image that is damaged or whose size differs
+    /// from the first; [`VideoError::Io`] if a file cannot be read.
     pub fn open(path: impl Into<PathBuf>, frame_rate: FrameRate) -> Result<Self, VideoError> {
         let path = path.into();
         let files = frame_files(&path)?;
         let Some((first, others)) = files.split_first() else {
-            let message = format!("it holds no images ({})", EXTENSIONS.join(", "));
+            let message = format!("no images in it ({})", IMAGES.join(", "));
             return Err(VideoError::Decode { path, message });
         };
-        let [height, width] = look(&path, first)?.1;
-        for file in others {
-            let [h, w] = look(&path, file)?.1;
+        let [height, width] = read_header(&path, first)?.1;
+        let sizes = map(others.iter().collect(), |file| read_header(&path, file).map(|(_, size, _)| size));
+        for (file, size) in others.iter().zip(sizes) {
+            let [h, w] = size?;
             if [h, w] != [height, width] {
                 let first = name(&path, first);
                 let message = format!("{w}x{h}, but {first} is {width}x{height}; the frames of a clip have one size");
@@ -72,43 +65,40 @@ impl FrameFolder {
         Ok(Self { info: VideoInfo { width, height, frame_rate, frames, times: None }, path, files, position: 0 })
     }
 
-    /// Images whose description is known from an earlier [`open`](Self::open). Those that do not fit it are errors when
-    /// they are read.
+    /// Images whose description is known from an earlier [`open`](Self::open). Images that differ from it are errors
+    /// when they are read.
     ///
     /// # Errors
-    /// If the folder cannot be read, or holds another number of images.
+    /// If the folder cannot be read, or the number of images has changed.
     pub fn with_info(path: impl Into<PathBuf>, info: VideoInfo) -> Result<Self, VideoError> {
         let path = path.into();
         let files = frame_files(&path)?;
         if files.len() as u64 != info.frames {
-            let message = format!("it holds {} images, not {} as when it was looked at", files.len(), info.frames);
+            let message = format!("{} images, not {} as when it was probed", files.len(), info.frames);
             return Err(VideoError::Decode { path, message });
         }
         Ok(Self { path, files, info, position: 0 })
     }
 
-    /// Appends the pixels of an image.
-    fn append(&self, pixels: &mut Vec<u8>, file: &Path) -> Result<(), VideoError> {
-        let (decoder, size, orientation) = look(&self.path, file)?;
+    /// The RGB pixels of an image, row by row.
+    fn decode(&self, file: &Path) -> Result<Vec<u8>, VideoError> {
+        let (decoder, size, orientation) = read_header(&self.path, file)?;
         let expected = [self.info.height, self.info.width];
         if size != expected {
             let [[h, w], [height, width]] = [size, expected];
-            return Err(damaged(&self.path, file, &format!("{w}x{h}, not {width}x{height} as when it was looked at")));
+            return Err(damaged(&self.path, file, &format!("{w}x{h}, not {width}x{height} as when it was probed")));
         }
         let mut image = DynamicImage::from_decoder(decoder).map_err(|error| image_error(&self.path, file, error))?;
         image.apply_orientation(orientation);
-        pixels.extend_from_slice(&image.into_rgb8());
-        Ok(())
+        Ok(image.into_rgb8().into_raw())
     }
 
-    fn frames<'a>(&self, files: impl ExactSizeIterator<Item = &'a PathBuf>) -> Result<Tensor, VideoError> {
+    /// The images as frames, uint8 `[t, h, w, 3]`.
+    fn frames(&self, files: Vec<&Path>) -> Result<Tensor, VideoError> {
         let VideoInfo { width, height, .. } = self.info;
         let size = [files.len() as i64, height, width, 3];
-        let mut pixels = Vec::new();
-        for file in files {
-            self.append(&mut pixels, file)?;
-        }
-        Ok(Tensor::from_data_size(&pixels, &size, Kind::Uint8))
+        let images = map(files, |file| self.decode(file)).into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(Tensor::from_data_size(&images.concat(), &size, Kind::Uint8))
     }
 }
 
@@ -126,7 +116,7 @@ impl FrameSource for FrameFolder {
         if end == self.position {
             return Ok(None);
         }
-        let frames = self.frames(self.files[self.position..end].iter())?;
+        let frames = self.frames(self.files[self.position..end].iter().map(PathBuf::as_path).collect())?;
         self.position = end;
         Ok(Some(frames))
     }
@@ -136,7 +126,7 @@ impl FrameSource for FrameFolder {
         if let Some(&index) = indices.iter().find(|&&index| index >= frames) {
             return Err(VideoError::NoSuchFrame { path: self.path.clone(), index, frames });
         }
-        self.frames(indices.iter().map(|&index| &self.files[index as usize]))
+        self.frames(indices.iter().map(|&index| self.files[index as usize].as_path()).collect())
     }
 }
 
@@ -144,7 +134,7 @@ impl FrameSource for FrameFolder {
 pub(crate) fn frame_files(path: &Path) -> Result<Vec<PathBuf>, VideoError> {
     let (folder, pattern) = match Pattern::of(path) {
         _ if path.is_dir() => (path, None),
-        // A file may be called like a pattern.
+        // A pattern may also be the name of an existing file.
         Some(pattern) if !path.exists() => (path.parent().unwrap_or(Path::new("")), Some(pattern)),
         _ => return Ok(vec![path.to_owned()]),
     };
@@ -164,7 +154,7 @@ pub(crate) fn frame_files(path: &Path) -> Result<Vec<PathBuf>, VideoError> {
     Ok(files)
 }
 
-/// A name in which digits stand for `%d`, `%6d` or `%06d`.
+/// A file name with a number in the place of `%d`, `%6d` or `%06d`.
 struct Pattern<'a> {
     before: &'a str,
     after: &'a str,
@@ -183,7 +173,7 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// The order of names in which runs of digits are numbers.
+/// Compares names, with runs of digits as numbers.
 fn by_number(mut a: &[u8], mut b: &[u8]) -> Ordering {
     let whole = a.cmp(b);
     loop {
@@ -200,7 +190,7 @@ fn by_number(mut a: &[u8], mut b: &[u8]) -> Ordering {
         match (a.split_first(), b.split_first()) {
             (Some((p, rest_a)), Some((q, rest_b))) if p == q => (a, b) = (rest_a, rest_b),
             (Some((p, _)), Some((q, _))) => return p.cmp(q),
-            // 1.png and 01.png are the same number.
+            // 1.png and 01.png have equal numbers.
             (None, None) => return whole,
             (None, _) => return Ordering::Less,
             (_, None) => return Ordering::Greater,
@@ -212,8 +202,8 @@ fn without_zeros(digits: &[u8]) -> &[u8] {
     &digits[digits.iter().take_while(|&&digit| digit == b'0').count()..]
 }
 
-/// An image that nothing but its header was read of, its `[height, width]` as shown, and how it is to be turned.
-fn look(path: &Path, file: &Path) -> Result<(impl ImageDecoder + use<>, [i64; 2], Orientation), VideoError> {
+/// Reads the header of an image: a decoder for the rest, `[height, width]` as shown, and the orientation.
+fn read_header(path: &Path, file: &Path) -> Result<(impl ImageDecoder + use<>, [i64; 2], Orientation), VideoError> {
     let refused = |error| image_error(path, file, error);
     let open = || -> Result<_, ImageError> {
         check_regular(file)?;
@@ -233,7 +223,7 @@ fn look(path: &Path, file: &Path) -> Result<(impl ImageDecoder + use<>, [i64; 2]
     Ok((decoder, size.map(i64::from), orientation))
 }
 
-/// A pipe would be waited for.
+/// Refuses pipes, on which opening would block.
 fn check_regular(file: &Path) -> io::Result<()> {
     match file.metadata()?.is_file() {
         true => Ok(()),
@@ -241,10 +231,10 @@ fn check_regular(file: &Path) -> io::Result<()> {
     }
 }
 
-/// An error of an image, as one of the clip that it belongs to.
+/// Converts the error of an image to an error of its clip.
 fn image_error(path: &Path, file: &Path, error: ImageError) -> VideoError {
     match error {
-        // The system's own; others say that the file ends early.
+        // An error of the system; other I/O errors mean a truncated file.
         ImageError::IoError(source) if source.raw_os_error().is_some() => {
             let is_named = path == file || is_shortage(&source);
             let source = if is_named { source } else { named(path, file, &source) };
@@ -263,7 +253,7 @@ fn damaged(path: &Path, file: &Path, problem: &str) -> VideoError {
     VideoError::Decode { path: path.to_owned(), message }
 }
 
-/// What an image is called in messages about its folder.
+/// The name of an image in messages about its folder.
 fn name(path: &Path, file: &Path) -> String {
     let name = file.file_name().filter(|_| path != file).unwrap_or(file.as_os_str());
     path_text(Path::new(name)).into_owned()
@@ -277,14 +267,14 @@ mod tests {
 
     const RATE: FrameRate = match FrameRate::new(10, 1) {
         Some(rate) => rate,
-        None => panic!("no rate"),
+        None => unreachable!(),
     };
 
     fn png(path: &Path, pixels: &[u8], [h, w]: [u32; 2], kind: ExtendedColorType) {
         PngEncoder::new(File::create(path).unwrap()).write_image(pixels, w, h, kind).unwrap();
     }
 
-    /// A frame of 2x3 with one value.
+    /// Writes a frame of 2x3 pixels with one value.
     fn frame(path: &Path, value: u8) {
         png(path, &[value; 18], [2, 3], ExtendedColorType::Rgb8);
     }
@@ -293,13 +283,13 @@ mod tests {
         Vec::try_from(frames.flatten(0, -1)).unwrap()
     }
 
-    /// The first value of each frame.
+    /// The first byte of each frame.
     fn values(frames: &Tensor) -> Vec<u8> {
         bytes(&frames.slice(1, 0, 1, 1).slice(2, 0, 1, 1).slice(3, 0, 1, 1))
     }
 
     #[test]
-    fn numbers_in_names_order_the_frames() {
+    fn frames_are_ordered_by_the_numbers_in_their_names() {
         let folder = tempfile::tempdir().unwrap();
         for (value, name) in ["f1.png", "f2.png", "f10.png", "f010b.png", "g0.png"].iter().enumerate() {
             frame(&folder.path().join(name), value as u8);
@@ -316,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_takes_the_files_that_it_fits_and_an_image_is_a_clip_of_one_frame() {
+    fn a_pattern_selects_matching_files_and_an_image_is_a_clip_of_one_frame() {
         let folder = tempfile::tempdir().unwrap();
         for (name, value) in [("x000002.png", 2), ("x000001.png", 1), ("y000001.png", 9), ("x1b.png", 8)] {
             frame(&folder.path().join(name), value);
@@ -333,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn grey_sixteen_bit_and_transparent_images_become_eight_bit_rgb() {
+    fn grey_16_bit_and_transparent_images_become_8_bit_rgb() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
         let read = |pixels: &[u8], kind| {
@@ -342,13 +332,13 @@ mod tests {
         };
         assert_eq!(read(&[7, 200], ExtendedColorType::L8), [7, 7, 7, 200, 200, 200]);
         assert_eq!(read(&[1, 2, 3, 0, 4, 5, 6, 128], ExtendedColorType::Rgba8), [1, 2, 3, 4, 5, 6]);
-        // 257 * 100 + 128 is nearer to 100, one more to 101; the encoder takes the machine's byte order.
+        // 257 * 100 + 128 rounds to 100, one more to 101. The encoder takes the machine's byte order.
         let sixteen: Vec<u8> = [25_828u16, 25_829].iter().flat_map(|value| value.to_ne_bytes()).collect();
         assert_eq!(read(&sixteen, ExtendedColorType::L16), [100, 100, 100, 101, 101, 101]);
     }
 
     #[test]
-    fn photographs_are_turned_as_they_are_shown() {
+    fn images_are_rotated_by_their_exif_orientation() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jpg");
         let mut encoder = JpegEncoder::new_with_quality(File::create(&path).unwrap(), 100);
@@ -365,32 +355,32 @@ mod tests {
     }
 
     #[test]
-    fn damaged_and_odd_images_are_named_in_one_line() {
+    fn damaged_and_mismatched_images_are_named_on_one_line() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         frame(&at("1.png"), 1);
         let whole = std::fs::read(at("1.png")).unwrap();
-        let told = |content: &[u8]| {
+        let failure = |content: &[u8]| {
             std::fs::write(at("2.png"), content).unwrap();
             let read = FrameFolder::open(folder.path(), RATE).and_then(|mut video| video.next_frames(9));
             let error = read.unwrap_err();
             let message = error.to_string();
             assert!(message.contains("cannot decode: 2.png: ") && message.lines().count() == 1, "{message}");
-            crate::unusable(&error).unwrap()
+            crate::video_fault(&error).unwrap()
         };
         for content in [&b""[..], b"no image", &whole[..20], &whole[..whole.len() - 20], b"GIF89a"] {
-            told(content);
+            failure(content);
         }
         png(&at("3.png"), &[1; 12], [2, 2], ExtendedColorType::Rgb8);
         let other = std::fs::read(at("3.png")).unwrap();
         std::fs::remove_file(at("3.png")).unwrap();
-        assert_eq!(told(&other), "cannot decode: 2.png: 2x2, but 1.png is 3x2; the frames of a clip have one size");
+        assert_eq!(failure(&other), "cannot decode: 2.png: 2x2, but 1.png is 3x2; the frames of a clip have one size");
         let message = FrameFolder::open(tempfile::tempdir().unwrap().path(), RATE).unwrap_err().to_string();
-        assert!(message.contains("it holds no images (jpeg, jpg, png)"), "{message}");
+        assert!(message.contains("no images in it (jpeg, jpg, png)"), "{message}");
     }
 
     #[test]
-    fn a_folder_that_has_changed_since_it_was_looked_at_is_an_error() {
+    fn a_folder_that_has_changed_since_it_was_probed_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         frame(&folder.path().join("1.png"), 1);
         let info = FrameFolder::open(folder.path(), RATE).unwrap().info().clone();

@@ -1,82 +1,20 @@
-//! Lists of videos: the files of a folder, or a table that names files in it.
+//! Lists of videos: the files of a folder, or a table of file names.
 
 use std::path::{Path, PathBuf};
 
-use crate::input::find::{self, LeftOut};
+use crate::input::find;
+use crate::input::left_out::LeftOut;
+use crate::input::list_error::DatasetError;
 
-/// The column that holds the videos.
+/// The column with the videos' paths.
 const COLUMN: &str = "videos";
 
-/// A list of videos cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DatasetError {
-    /// The table cannot be read, or is no CSV.
-    #[error("{}: {source}", path.display())]
-    Table {
-        /// The table.
-        path: PathBuf,
-        /// What the reader said.
-        source: csv::Error,
-    },
-    /// The table lacks the column of videos.
-    #[error("{}: no column {column:?}, only {found:?}", path.display())]
-    MissingColumn {
-        /// The table.
-        path: PathBuf,
-        /// The column that was looked for.
-        column: &'static str,
-        /// The columns that it has.
-        found: Vec<String>,
-    },
-    /// A row names no video.
-    #[error("{}: line {line}: nothing in column {column:?}", path.display())]
-    MissingVideo {
-        /// The table.
-        path: PathBuf,
-        /// The line, from 1.
-        line: u64,
-        /// The column.
-        column: &'static str,
-    },
-    /// A folder cannot be read.
-    #[error("{}: {source}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A folder holds no videos.
-    #[error("{}: no videos in it; {left_out}; videos are known by their extension ({})", path.display(), find::EXTENSIONS.join(", "))]
-    NoVideos {
-        /// The folder.
-        path: PathBuf,
-        /// What it holds instead.
-        left_out: LeftOut,
-    },
-    /// A folder holds no images.
-    #[error("{}: no images in it; {left_out}; images are {}", path.display(), crate::input::frame_folder::EXTENSIONS.join(", "))]
-    NoImages {
-        /// The folder.
-        path: PathBuf,
-        /// What it holds instead.
-        left_out: LeftOut,
-    },
-    /// The table has no rows.
-    #[error("{}: lists no videos", path.display())]
-    Empty {
-        /// The table.
-        path: PathBuf,
-    },
-}
-
-/// Reads a CSV table with a column `videos`, whose paths are relative to `folder`; other columns are ignored.
+/// Reads a CSV table with a column `videos` of paths relative to `folder`. Other columns are ignored.
 ///
-/// The videos themselves are not looked at.
+/// The videos themselves are not opened.
 ///
 /// # Errors
-/// If the table cannot be read, lacks the column or lists nothing.
+/// If the table cannot be read, lacks the column or is empty.
 pub fn read_video_list(table: &Path, folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let table_error = |source| DatasetError::Table { path: table.to_owned(), source };
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(table).map_err(table_error)?;
@@ -100,27 +38,25 @@ pub fn read_video_list(table: &Path, folder: &Path) -> Result<Vec<PathBuf>, Data
     Ok(videos)
 }
 
-/// Videos of a data folder.
+/// The videos of a dataset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VideoList {
-    /// The folder that their names start from.
+    /// The folder that video names are relative to.
     pub root: PathBuf,
-    /// Their paths: files, and folders that hold the frames of a clip as images.
+    /// The paths of videos: files, and folders that hold the frames of a clip as images.
     pub videos: Vec<PathBuf>,
-    /// What else the folder holds.
+    /// The other files of the folder.
     pub left_out: LeftOut,
 }
 
-/// The videos of a folder and the folders in it, in the order of their names: files with the extension of a container
-/// that ffmpeg reads, in upper or lower case, and folders that hold images (PNG, JPEG) and no videos, each of which is
-/// one clip.
+/// Lists the videos of a folder and its subfolders, sorted by name: files with a video extension in any case, and
+/// folders that hold images (PNG, JPEG) but no videos, each of which is one clip.
 ///
-/// A folder that is reached in several ways, by links, is visited once; folders and files whose names start with a dot
-/// are left out. If `folder` itself holds the frames of a clip and nothing else, it is the only video, and its parent is
-/// the root.
+/// A folder that links lead to repeatedly is visited once. Files and folders whose names start with a dot are left out.
+/// If `folder` itself holds the frames of a clip and nothing else, it is the only video, and its parent is the root.
 ///
 /// # Errors
-/// If a folder cannot be read, or there are none.
+/// If a folder cannot be read, or there are no videos.
 pub fn find_videos(folder: &Path) -> Result<VideoList, DatasetError> {
     let (mut videos, left_out) = find::videos(folder)?;
     if videos.is_empty() {
@@ -130,7 +66,7 @@ pub fn find_videos(folder: &Path) -> Result<VideoList, DatasetError> {
     if videos != [folder] {
         return Ok(VideoList { root: folder.to_owned(), videos, left_out });
     }
-    // "." and ".." have no name.
+    // The paths "." and ".." have no name.
     let named = match folder.file_name() {
         Some(_) => folder.to_owned(),
         None => folder.canonicalize().map_err(|source| DatasetError::Folder { path: folder.to_owned(), source })?,
@@ -139,10 +75,10 @@ pub fn find_videos(folder: &Path) -> Result<VideoList, DatasetError> {
     Ok(VideoList { root, videos: vec![named], left_out })
 }
 
-/// The images of a folder and the folders in it, each of them a clip of one frame, in the order of their names.
+/// Lists the images of a folder and its subfolders, sorted by name, each a clip of one frame.
 ///
 /// # Errors
-/// As [`find_videos`].
+/// If a folder cannot be read, or there are no images.
 pub fn find_images(folder: &Path) -> Result<VideoList, DatasetError> {
     let (mut videos, left_out) = find::images(folder)?;
     if videos.is_empty() {
@@ -152,10 +88,10 @@ pub fn find_images(folder: &Path) -> Result<VideoList, DatasetError> {
     Ok(VideoList { root: folder.to_owned(), videos, left_out })
 }
 
-/// The videos of a folder ([`find_videos`]), or of a table ([`read_video_list`]) in its folder.
+/// Lists the videos of a folder (see [`find_videos`]) or of a table in its folder (see [`read_video_list`]).
 ///
 /// # Errors
-/// As those.
+/// See these functions.
 pub fn list_videos(data: &Path) -> Result<VideoList, DatasetError> {
     if data.is_dir() {
         return find_videos(data);
@@ -187,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_in_one_line_with_the_table_and_the_column() {
+    fn errors_name_the_table_and_the_problem_on_one_line() {
         for (text, telling) in [
             ("path,text\nx.mp4,y\n", "no column \"videos\", only [\"path\", \"text\"]"),
             ("", "no column"),

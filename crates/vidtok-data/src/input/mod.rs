@@ -1,12 +1,15 @@
-//! Any input as a source of frames: a video file, a folder of images, or an image.
+//! Inputs of any kind as sources of frames: a video file, a folder of images, or an image.
 
-pub(crate) mod find;
+mod extensions;
+pub(crate) mod fault;
+pub(crate) mod file_stamp;
+mod find;
 pub(crate) mod frame_folder;
+pub(crate) mod left_out;
 pub(crate) mod list;
-pub(crate) mod notice;
+pub(crate) mod list_error;
 pub(crate) mod path_text;
-pub(crate) mod reach;
-pub(crate) mod read_options;
+pub(crate) mod retry;
 
 use std::path::{Path, PathBuf};
 
@@ -14,47 +17,47 @@ use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 
 use crate::ffmpeg::locate::Ffmpeg;
-use crate::ffmpeg::picture::Picture;
+use crate::ffmpeg::notice::Notice;
+use crate::ffmpeg::read_options::ReadOptions;
 use crate::ffmpeg::reader::VideoReader;
+use crate::ffmpeg::stream_format::StreamFormat;
 use crate::ffmpeg::timeline::Timeline;
 use crate::input::frame_folder::FrameFolder;
-use crate::input::notice::Notice;
-use crate::input::reach::Reach;
-use crate::input::read_options::ReadOptions;
+use crate::input::retry::RetryPolicy;
 
 /// How inputs are opened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InputOptions {
-    /// Images of a folder that are shown in a second; files of videos say so themselves.
+    /// The frame rate of folders of images; video files have their own.
     pub frame_rate: FrameRate,
-    /// Where the inputs lie, and how long is waited for what cannot be reached.
-    pub reach: Reach,
-    /// How the pixels of videos are read.
+    /// How often to retry what cannot be reached.
+    pub retry: RetryPolicy,
+    /// How the pixels of videos are converted.
     pub read: ReadOptions,
 }
 
 impl InputOptions {
-    /// The rate of images without another: 25 a second, as ffmpeg takes them.
+    /// The default rate of images, 25 frames per second, as in ffmpeg.
     pub const FRAME_RATE: FrameRate = match FrameRate::new(25, 1) {
         Some(rate) => rate,
-        None => panic!("no rate"),
+        None => unreachable!(),
     };
 }
 
 impl Default for InputOptions {
     fn default() -> Self {
-        Self { frame_rate: Self::FRAME_RATE, reach: Reach::default(), read: ReadOptions::default() }
+        Self { frame_rate: Self::FRAME_RATE, retry: RetryPolicy::default(), read: ReadOptions::default() }
     }
 }
 
-/// The frames of an input. What cannot be reached for a moment is opened again, and read on where it ended.
+/// The frames of an input. If the input cannot be reached for a moment, it is reopened and read on from the same frame.
 #[derive(Debug)]
 pub struct InputReader {
     ffmpeg: Ffmpeg,
     path: PathBuf,
     options: InputOptions,
     source: Source,
-    /// Frames that were handed out in order.
+    /// Frames returned in order so far.
     position: u64,
 }
 
@@ -65,15 +68,15 @@ enum Source {
 }
 
 impl InputReader {
-    /// Opens an input and looks at all of it: a folder of images or an image as [`FrameFolder`] does, anything else as
+    /// Opens and probes an input: a folder of images or an image as a [`FrameFolder`], anything else as a
     /// [`VideoReader`].
     ///
     /// # Errors
-    /// As those; [`VideoError::Unreachable`] if it is away together with what lies beside it.
+    /// Those of the two types; [`VideoError::Unreachable`] if the input and its surroundings cannot be reached.
     pub fn open(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, options: &InputOptions) -> Result<Self, VideoError> {
         let path = path.into();
         let open = || Source::open(ffmpeg, &path, options);
-        let source = options.reach.patiently(&path, || ffmpeg.stop().is_stopped(), open)?;
+        let source = options.retry.run(&path, || ffmpeg.stop().is_stopped(), open)?;
         Ok(Self { ffmpeg: ffmpeg.clone(), path, options: options.clone(), source, position: 0 })
     }
 
@@ -84,19 +87,19 @@ impl InputReader {
     pub(crate) fn with_info(
         ffmpeg: &Ffmpeg,
         path: impl Into<PathBuf>,
-        known: (&VideoInfo, &Picture),
+        known: (&VideoInfo, &StreamFormat),
         options: &InputOptions,
     ) -> Result<Self, VideoError> {
         let path = path.into();
         let open = || Source::with_info(ffmpeg, &path, known, options);
-        let source = options.reach.patiently(&path, || ffmpeg.stop().is_stopped(), open)?;
+        let source = options.retry.run(&path, || ffmpeg.stop().is_stopped(), open)?;
         Ok(Self { ffmpeg: ffmpeg.clone(), path, options: options.clone(), source, position: 0 })
     }
 
-    /// When its frames are shown, and its sound.
+    /// The times of the frames, the shape of pixels, and the sound.
     ///
     /// # Errors
-    /// If there is sound that cannot be read.
+    /// If the file has sound that cannot be read.
     pub fn timeline(&self) -> Result<Timeline, VideoError> {
         match &self.source {
             Source::Video(reader) => reader.timeline(),
@@ -104,7 +107,7 @@ impl InputReader {
         }
     }
 
-    /// What a user should know of how its frames are read.
+    /// What users should know about how the frames are read.
     #[must_use]
     pub fn notices(&self) -> Vec<Notice> {
         match &self.source {
@@ -113,9 +116,9 @@ impl InputReader {
         }
     }
 
-    /// What the pixels mean.
-    pub(crate) fn picture(&self) -> &Picture {
-        self.source.picture()
+    /// The properties of the pixels.
+    pub(crate) fn format(&self) -> &StreamFormat {
+        self.source.format()
     }
 }
 
@@ -131,14 +134,14 @@ impl FrameSource for InputReader {
     fn next_frames(&mut self, max: usize) -> Result<Option<Tensor>, VideoError> {
         let Self { ffmpeg, path, options, source, position } = self;
         let info = source.frames().info().clone();
-        let picture = source.picture().clone();
+        let format = source.format().clone();
         let mut has_failed = false;
-        let frames = options.reach.patiently(
+        let frames = options.retry.run(
             path,
             || ffmpeg.stop().is_stopped(),
             || {
                 if std::mem::replace(&mut has_failed, true) {
-                    *source = Source::with_info(ffmpeg, path, (&info, &picture), options)?;
+                    *source = Source::with_info(ffmpeg, path, (&info, &format), options)?;
                     source.skip(*position)?;
                 }
                 source.frames_mut().next_frames(max)
@@ -150,13 +153,13 @@ impl FrameSource for InputReader {
 
     fn frames_at(&self, indices: &[u64]) -> Result<Tensor, VideoError> {
         let read = || self.source.frames().frames_at(indices);
-        self.options.reach.patiently(&self.path, || self.ffmpeg.stop().is_stopped(), read)
+        self.options.retry.run(&self.path, || self.ffmpeg.stop().is_stopped(), read)
     }
 }
 
 impl Source {
     fn open(ffmpeg: &Ffmpeg, path: &Path, options: &InputOptions) -> Result<Self, VideoError> {
-        match FrameFolder::is_meant_by(path) {
+        match FrameFolder::accepts(path) {
             true => FrameFolder::open(path, options.frame_rate).map(Self::Frames),
             false => VideoReader::open_with(ffmpeg, path, options.read).map(Box::new).map(Self::Video),
         }
@@ -165,23 +168,23 @@ impl Source {
     fn with_info(
         ffmpeg: &Ffmpeg,
         path: &Path,
-        (info, picture): (&VideoInfo, &Picture),
+        (info, format): (&VideoInfo, &StreamFormat),
         options: &InputOptions,
     ) -> Result<Self, VideoError> {
-        match FrameFolder::is_meant_by(path) {
+        match FrameFolder::accepts(path) {
             true => FrameFolder::with_info(path, info.clone()).map(Self::Frames),
             false => {
                 let reader = VideoReader::with_info(ffmpeg, path, info.clone());
-                Ok(Self::Video(Box::new(reader.with_picture(picture.clone(), options.read))))
+                Ok(Self::Video(Box::new(reader.with_format(format.clone(), options.read))))
             }
         }
     }
 
-    /// What the pixels mean.
-    fn picture(&self) -> &Picture {
+    /// The properties of the pixels.
+    fn format(&self) -> &StreamFormat {
         match self {
-            Self::Video(reader) => reader.picture(),
-            Self::Frames(_) => &Picture::PLAIN,
+            Self::Video(reader) => reader.format(),
+            Self::Frames(_) => &StreamFormat::PLAIN,
         }
     }
 
@@ -199,7 +202,7 @@ impl Source {
         }
     }
 
-    /// Reads this many frames and forgets them.
+    /// Reads frames and discards them.
     fn skip(&mut self, mut frames: u64) -> Result<(), VideoError> {
         const AT_ONCE: u64 = 16;
         while frames > 0

@@ -1,9 +1,10 @@
-//! Paths as text, none like another.
+//! Paths as unambiguous text.
 
 use std::borrow::Cow;
 use std::path::Path;
 
-/// A path as text: as it is where it is UTF-8, else with each other byte as `\\xff`, and `\\` doubled.
+/// A path as text: unchanged if it is UTF-8; otherwise each invalid byte becomes `\\xff`, and each backslash is
+/// doubled.
 #[must_use]
 pub fn path_text(path: &Path) -> Cow<'_, str> {
     if let Some(text) = path.to_str() {

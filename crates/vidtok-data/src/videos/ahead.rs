@@ -1,8 +1,8 @@
-//! Decoding ahead: while one video is worked on, threads decode the next ones.
+//! Decoding ahead: threads decode the next videos while one is processed.
 //!
-//! Each video has a channel of its own that holds a piece of frames, so memory is bounded whatever the videos' length,
-//! and they come in the order that was asked for whichever is decoded first. Of tiny videos it hides the start of the
-//! decoders, which takes longer than their frames.
+//! Each video has a bounded channel of chunks, so memory does not grow with the videos' length, and videos arrive in
+//! the order of the requests whichever is decoded first. For tiny videos this hides the start of the decoders, which
+//! takes longer than their frames.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,37 +16,37 @@ use vidtok_core::{FrameRate, FrameTimes, PixelAspect, VideoError, VideoInfo};
 
 use crate::error::LoadError;
 use crate::ffmpeg::locate::Ffmpeg;
+use crate::ffmpeg::notice::Notice;
 use crate::ffmpeg::stop::Stop;
-use crate::input::notice::Notice;
-use crate::videos::prepared::piece_bytes;
+use crate::videos::prepared::chunk_bytes;
 use crate::videos::prepared::{Preparation, PreparedVideo};
 use crate::videos::regroup::Regroup;
 
-/// Videos that are asked of the decoders for each of them: what they do next is known before they have ended.
+/// Videos assigned ahead per decoder, so that a decoder that finishes has its next one.
 const VIDEOS_PER_DECODER: usize = 2;
-/// Pieces of each video that wait.
+/// Chunks that wait per video.
 const WAITING: usize = 1;
 
-/// Videos in the order in which they were asked for.
+/// Decodes videos on background threads and returns them in the order of the requests.
 #[derive(Debug)]
 pub struct DecodeAhead {
     jobs: Option<Sender<Job>>,
-    /// Videos that no decoder knows of yet.
+    /// Videos not yet assigned to a decoder.
     queue: VecDeque<PathBuf>,
-    /// Videos that were asked of the decoders.
+    /// Videos assigned to decoders.
     asked: VecDeque<Asked>,
     decoders: Vec<JoinHandle<()>>,
     stop: Stop,
 }
 
-/// A video that some decoder sends or will send.
+/// A video that a decoder is sending or will send.
 #[derive(Debug)]
 struct Asked {
     path: PathBuf,
     messages: Receiver<Message>,
 }
 
-/// A video for whichever decoder is free.
+/// A video for the next free decoder.
 #[derive(Debug)]
 struct Job {
     path: PathBuf,
@@ -60,22 +60,22 @@ enum Message {
     Failed(LoadError),
 }
 
-/// What is known of a video before its frames are used.
+/// The description of a video, available before its frames.
 #[derive(Clone, Debug)]
 pub struct AheadInfo {
-    /// What the file holds.
+    /// The source video.
     pub source: VideoInfo,
-    /// Frames that are taken of it.
+    /// The number of frames after sampling.
     pub frames: usize,
-    /// `[height, width]` of those.
+    /// `[height, width]` of the prepared frames.
     pub size: [i64; 2],
-    /// Frames per second of those.
+    /// The frame rate after sampling.
     pub frame_rate: FrameRate,
-    /// When each of those is shown, where their rate is not constant.
+    /// The frame times after sampling, if the rate is not constant.
     pub times: Option<FrameTimes>,
-    /// The shape of their pixels.
+    /// The shape of a pixel.
     pub pixel_aspect: PixelAspect,
-    /// What a user should know of how they are read.
+    /// What users should know about how the video is read.
     pub notices: Vec<Notice>,
 }
 
@@ -83,7 +83,7 @@ impl DecodeAhead {
     /// Starts `decoders` threads, at least one.
     ///
     /// # Errors
-    /// If no thread can be started.
+    /// If a thread cannot be started.
     pub fn start(ffmpeg: &Ffmpeg, preparation: &Preparation, decoders: usize) -> Result<Self, LoadError> {
         let (jobs, receiver) = channel();
         let receiver = Arc::new(Mutex::new(receiver));
@@ -100,24 +100,24 @@ impl DecodeAhead {
         Ok(ahead)
     }
 
-    /// Asks for more videos, after those that were asked for before.
+    /// Requests more videos, after those requested before.
     pub fn ask(&mut self, videos: impl IntoIterator<Item = PathBuf>) {
         self.queue.extend(videos);
         self.hand_out();
     }
 
-    /// The next video; `None` if none was asked for.
+    /// The next requested video; `None` if there is none.
     pub fn next_video(&mut self) -> Option<AheadVideo<'_>> {
         let asked = self.asked.pop_front()?;
         self.hand_out();
-        Some(AheadVideo { ahead: self, asked, info: None, given: 0, ready: Regroup::default() })
+        Some(AheadVideo { ahead: self, asked, info: None, returned: 0, ready: Regroup::default() })
     }
 
     fn hand_out(&mut self) {
         while self.asked.len() < VIDEOS_PER_DECODER * self.decoders.len() {
             let (Some(path), Some(jobs)) = (self.queue.pop_front(), &self.jobs) else { return };
             let (sender, messages) = sync_channel(WAITING);
-            // If all decoders are gone, the video's channel is closed, which its reader is told.
+            // If no decoder is left, the video's channel closes, and its reader returns an error.
             let _ = jobs.send(Job { path: path.clone(), sender });
             self.asked.push_back(Asked { path, messages });
         }
@@ -135,39 +135,39 @@ impl Drop for DecodeAhead {
     }
 }
 
-/// A video whose frames are decoded by another thread, until it is dropped.
+/// A video that a background thread decodes. Dropping it cancels the rest.
 #[derive(Debug)]
 pub struct AheadVideo<'a> {
     ahead: &'a DecodeAhead,
     asked: Asked,
     info: Option<AheadInfo>,
-    given: usize,
+    returned: usize,
     ready: Regroup,
 }
 
 impl AheadVideo<'_> {
-    /// The file.
+    /// The path of the video.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.asked.path
     }
 
-    /// The most bytes that frames take which were decoded and not used, if all videos are like this one.
+    /// The most bytes of decoded frames that wait or are in use, if all videos are like this one.
     ///
     /// # Errors
     /// As [`info`](Self::info).
     pub fn bytes_ahead(&mut self) -> Result<u64, LoadError> {
         let AheadInfo { source, size, .. } = self.info()?;
         let decoders = self.ahead.decoders.len();
-        // One that is in use, those that wait, and what decoders have in hand.
-        let pieces = (1 + VIDEOS_PER_DECODER * decoders) * WAITING + decoders;
-        Ok(pieces as u64 * piece_bytes(size).max(piece_bytes([source.height, source.width])))
+        // One chunk is in use, some wait, and each decoder holds one.
+        let chunks = (1 + VIDEOS_PER_DECODER * decoders) * WAITING + decoders;
+        Ok(chunks as u64 * chunk_bytes(size).max(chunk_bytes([source.height, source.width])))
     }
 
-    /// Waits until the video has been looked at.
+    /// Waits until the video has been probed, and describes it.
     ///
     /// # Errors
-    /// If it cannot be decoded, or the decoder is gone.
+    /// If the video cannot be decoded, or its decoder is gone.
     pub fn info(&mut self) -> Result<AheadInfo, LoadError> {
         if let Some(info) = &self.info {
             return Ok(info.clone());
@@ -179,12 +179,12 @@ impl AheadVideo<'_> {
         }
     }
 
-    /// The next frames, `count` unless the video ends: `[1, 3, t, h, w]` in [-1, 1], or `None` at the end.
+    /// The next frames, `count` unless the video ends first: `[1, 3, t, h, w]` in [-1, 1], or `None` at the end.
     ///
     /// # Errors
-    /// If the file is damaged or shorter than it said, or the decoder is gone.
+    /// If the file is damaged or has fewer frames than probed, or its decoder is gone.
     pub fn next(&mut self, count: i64) -> Result<Option<Tensor>, LoadError> {
-        let left = self.info()?.frames - self.given;
+        let left = self.info()?.frames - self.returned;
         let count = count.min(left as i64);
         while self.ready.frames() < count {
             match self.asked.messages.recv() {
@@ -193,12 +193,12 @@ impl AheadVideo<'_> {
                 Ok(Message::Opened(_)) | Err(_) => return Err(LoadError::Stopped),
             }
         }
-        self.given += count as usize;
+        self.returned += count as usize;
         Ok(self.ready.take(count))
     }
 }
 
-/// Decodes what is asked for until nothing more can be.
+/// Decodes requested videos until no more can come.
 fn decode_jobs(jobs: &Mutex<Receiver<Job>>, ffmpeg: &Ffmpeg, preparation: &Preparation) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -208,14 +208,14 @@ fn decode_jobs(jobs: &Mutex<Receiver<Job>>, ffmpeg: &Ffmpeg, preparation: &Prepa
             Ok(decoded) => decoded.err().map(LoadError::from),
             Err(panic) => Some(LoadError::panicked(&*panic)),
         };
-        // Who has dropped the video wants no errors of it either.
+        // The send fails if the video was dropped, and then nobody needs the error.
         if let Some(error) = failed {
             let _ = sender.send(Message::Failed(error));
         }
     }
 }
 
-/// Sends a video until its end, or until nobody wants more of it.
+/// Sends a video until it ends or its receiver is gone.
 fn decode(
     ffmpeg: &Ffmpeg,
     path: &Path,
@@ -229,7 +229,7 @@ fn decode(
     let info = AheadInfo { source, frames, size, frame_rate, times, pixel_aspect, notices };
     let mut wanted = sender.send(Message::Opened(info)).is_ok();
     while wanted {
-        let Some(frames) = video.next_piece()? else { break };
+        let Some(frames) = video.next_chunk()? else { break };
         wanted = sender.send(Message::Frames(frames)).is_ok();
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Videos whole and in order, at one rate and size: as evaluations and token datasets take them.
+//! Whole videos in order, at one frame rate and size, as evaluations and token datasets need them.
 
 use std::path::Path;
 
@@ -6,58 +6,59 @@ use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSource, FrameTimes, PixelAspect, VideoError, VideoInfo};
 
 use crate::ffmpeg::locate::Ffmpeg;
-use crate::input::notice::Notice;
+use crate::ffmpeg::notice::Notice;
 use crate::input::{InputOptions, InputReader};
 use crate::sampling::Sampling;
 use crate::transform::{prepare, resized_size};
 use crate::videos::regroup::Regroup;
 
-/// Frames that are read at a time at most ...
+/// The most frames read at a time.
 const READ: i64 = 16;
-/// ... and bytes of them, but at least one frame.
+/// The most bytes of float32 frames read at a time, but at least one frame.
 const READ_BYTES: i64 = 16 << 20;
 
-/// What is taken of each video, and how it is brought to one size.
+/// Which frames of a video are taken, and how they are resized and cropped.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preparation {
-    /// Frames are taken to come close to this rate, as [`Sampling`] says; `None`: all.
+    /// The frame rate to approximate, see [`Sampling`]; `None` takes all frames.
     pub sample_fps: Option<f64>,
-    /// The shorter side is resized to this (bilinear, antialiased); `None`: as it is.
+    /// The size to which the shorter side is resized (antialiased bilinear); `None` keeps it.
     pub shorter_side: Option<i64>,
-    /// `[height, width]` that are cut out of the middle; what is smaller gets a border of black. `None`: all of it.
+    /// `[height, width]` of the centre crop; smaller frames are padded with black. `None` keeps the whole frame.
     pub crop: Option<[i64; 2]>,
-    /// At most so many frames, from the first on; `None`: all.
+    /// The most frames to take, from the first on; `None` takes all.
     pub max_frames: Option<usize>,
-    /// How videos are opened.
+    /// How inputs are opened.
     pub input: InputOptions,
 }
 
 impl Preparation {
-    /// The published one: the shorter side resized to the height of `size` (`[height, width]`), the middle cut out.
+    /// The published preparation: resizes the shorter side to the height of `size` (`[height, width]`) and crops the
+    /// centre.
     #[must_use]
     pub fn fit(size: [i64; 2]) -> Self {
         Self { shorter_side: Some(size[0]), crop: Some(size), ..Self::default() }
     }
 
-    /// `[height, width]` that frames of `size` are resized to, before the middle is cut out.
+    /// The size `[height, width]` of frames of `size` after resizing, before cropping.
     #[must_use]
     pub fn resized(&self, size: [i64; 2]) -> [i64; 2] {
         self.shorter_side.map_or(size, |side| resized_size(size, side))
     }
 
-    /// `[height, width]` that frames of `size` become.
+    /// The size `[height, width]` of frames of `size` after preparation.
     #[must_use]
     pub fn size(&self, size: [i64; 2]) -> [i64; 2] {
         self.crop.unwrap_or_else(|| self.resized(size))
     }
 }
 
-/// The most bytes that frames of `size` (`[height, width]`) take that are read at a time.
-pub(crate) fn piece_bytes(size: [i64; 2]) -> u64 {
-    (piece_frames(size) * frame_bytes(size)).unsigned_abs()
+/// The most bytes of frames of `size` (`[height, width]`) that are read at a time, as float32.
+pub(crate) fn chunk_bytes(size: [i64; 2]) -> u64 {
+    (chunk_frames(size) * frame_bytes(size)).unsigned_abs()
 }
 
-fn piece_frames(size: [i64; 2]) -> i64 {
+fn chunk_frames(size: [i64; 2]) -> i64 {
     (READ_BYTES / frame_bytes(size).max(1)).clamp(1, READ)
 }
 
@@ -66,23 +67,23 @@ fn frame_bytes([height, width]: [i64; 2]) -> i64 {
     3 * size_of::<f32>() as i64 * height * width
 }
 
-/// The frames of one video, in order.
+/// The prepared frames of one video, in order.
 #[derive(Debug)]
 pub struct PreparedVideo {
     reader: InputReader,
     preparation: Preparation,
     sampling: Sampling,
-    /// What is taken, before it is resized.
+    /// The taken frames, before resizing.
     taken: VideoInfo,
-    /// Source frames that were read.
+    /// Source frames read so far.
     read: u64,
-    given: usize,
-    /// Frames that were not given yet.
+    returned: usize,
+    /// Prepared frames that were not returned yet.
     ready: Regroup,
 }
 
 impl PreparedVideo {
-    /// Opens a video and looks at all of it.
+    /// Opens and probes a video.
     ///
     /// # Errors
     /// As [`InputReader::open`].
@@ -92,94 +93,94 @@ impl PreparedVideo {
         let sampling = Sampling::of(info, preparation.sample_fps);
         let taken = sampling.apply(info, preparation.sample_fps).ok_or_else(|| VideoError::Decode {
             path: path.to_owned(),
-            message: format!("no frame rate is as slow as that of {} of its frames", sampling.count(info.frames)),
+            message: format!("the rate of {} of its frames is too low to express", sampling.count(info.frames)),
         })?;
         let taken = preparation.max_frames.map_or(taken.clone(), |max| taken.first(max as u64));
         let preparation = preparation.clone();
-        Ok(Self { reader, preparation, sampling, taken, read: 0, given: 0, ready: Regroup::default() })
+        Ok(Self { reader, preparation, sampling, taken, read: 0, returned: 0, ready: Regroup::default() })
     }
 
-    /// What the file holds.
+    /// The source video.
     #[must_use]
     pub fn source(&self) -> &VideoInfo {
         self.reader.info()
     }
 
-    /// Frames that are taken in all.
+    /// The number of frames after sampling.
     #[must_use]
     pub fn frames(&self) -> usize {
         self.taken.frames as usize
     }
 
-    /// `[height, width]` of those.
+    /// `[height, width]` of the prepared frames.
     #[must_use]
     pub fn size(&self) -> [i64; 2] {
         let info = self.reader.info();
         self.preparation.size([info.height, info.width])
     }
 
-    /// Frames per second of those.
+    /// The frame rate after sampling.
     #[must_use]
     pub fn frame_rate(&self) -> FrameRate {
         self.taken.frame_rate
     }
 
-    /// When each of those is shown, where their rate is not constant.
+    /// The frame times after sampling, if the rate is not constant.
     #[must_use]
     pub fn times(&self) -> Option<&FrameTimes> {
         self.taken.times.as_ref()
     }
 
-    /// The shape of their pixels, which the preparation does not change.
+    /// The shape of a pixel, which the preparation does not change.
     #[must_use]
     pub fn pixel_aspect(&self) -> PixelAspect {
-        self.reader.picture().pixel_aspect
+        self.reader.format().pixel_aspect
     }
 
-    /// What a user should know of how the frames are read.
+    /// What users should know about how the video is read.
     #[must_use]
     pub fn notices(&self) -> Vec<Notice> {
         self.reader.notices()
     }
 
-    /// The next frames, `count` unless the video ends: `[1, 3, t, h, w]` in [-1, 1], or `None` at the end.
+    /// The next frames, `count` unless the video ends first: `[1, 3, t, h, w]` in [-1, 1], or `None` at the end.
     ///
     /// # Errors
-    /// If the file is damaged or shorter than it said.
+    /// If the file is damaged or has fewer frames than probed.
     pub fn next(&mut self, count: usize) -> Result<Option<Tensor>, VideoError> {
-        let count = count.min(self.frames() - self.given);
+        let count = count.min(self.frames() - self.returned);
         while self.ready.frames() < count as i64 {
             let Some(frames) = self.read()? else { break };
             self.ready.push(frames);
         }
         let frames = self.ready.take(count as i64);
-        self.given += frames.as_ref().map_or(0, |frames| frames.size()[2] as usize);
+        self.returned += frames.as_ref().map_or(0, |frames| frames.size()[2] as usize);
         Ok(frames)
     }
 
-    /// Those frames that are quickly at hand, at least one: `[1, 3, t, h, w]` in [-1, 1], or `None` at the end.
-    pub(crate) fn next_piece(&mut self) -> Result<Option<Tensor>, VideoError> {
-        self.next(self.piece())
+    /// The next chunk of frames, at least one frame: `[1, 3, t, h, w]` in [-1, 1], or `None` at the end.
+    pub(crate) fn next_chunk(&mut self) -> Result<Option<Tensor>, VideoError> {
+        self.next(self.chunk())
     }
 
-    /// Frames that are read at a time, few where those of the file are large or become so.
-    fn piece(&self) -> usize {
+    /// Frames to read at a time: few if the source's or the prepared frames are large.
+    fn chunk(&self) -> usize {
         let info = self.reader.info();
-        piece_frames([info.height, info.width]).min(piece_frames(self.size())) as usize
+        chunk_frames([info.height, info.width]).min(chunk_frames(self.size())) as usize
     }
 
-    /// Prepared frames of the source's next ones, maybe none; `None` at the end.
+    /// Reads and prepares a chunk, which may contain no taken frame; `None` at the end.
     fn read(&mut self) -> Result<Option<Tensor>, VideoError> {
-        let piece = self.piece();
-        let Some(frames) = self.reader.next_frames(piece)? else { return Ok(None) };
+        let chunk = self.chunk();
+        let Some(frames) = self.reader.next_frames(chunk)? else { return Ok(None) };
         let start = self.read;
         self.read += frames.size()[0] as u64;
         let taken = self.sampling.take(&frames, start);
         Ok(Some(prepare(&taken, self.preparation.shorter_side, self.preparation.crop)))
     }
 
-    /// The next window of `length` frames, the last frame repeated where the video ends early, and how many of them are
-    /// no repetitions.
+    /// The next window of `length` frames, and how many of them are real: the last frame is repeated where the video
+    /// ends early.
     ///
     /// # Errors
     /// As [`next`](Self::next).

@@ -1,11 +1,11 @@
-//! Frames in groups of another length than they come in.
+//! Regrouping frames into chunks of another length.
 
 use tch::Tensor;
 
 /// The axis of frames in `[b, c, t, h, w]`.
 const TIME: i64 = 2;
 
-/// Frames `[b, c, t, h, w]` that wait to be taken.
+/// A queue of frames `[b, c, t, h, w]`.
 #[derive(Debug, Default)]
 pub(crate) struct Regroup {
     parts: Vec<Tensor>,
@@ -13,7 +13,7 @@ pub(crate) struct Regroup {
 }
 
 impl Regroup {
-    /// Appends frames, maybe none.
+    /// Appends frames; `t` may be 0.
     pub(crate) fn push(&mut self, frames: Tensor) {
         let t = frames.size()[TIME as usize];
         if t > 0 {
@@ -22,12 +22,12 @@ impl Regroup {
         }
     }
 
-    /// How many wait.
+    /// The number of queued frames.
     pub(crate) fn frames(&self) -> i64 {
         self.frames
     }
 
-    /// The first `count` frames, or as many as there are; `None` if that is none.
+    /// Removes the first `count` frames, or all if there are fewer; `None` if there are none.
     pub(crate) fn take(&mut self, count: i64) -> Option<Tensor> {
         let count = count.min(self.frames);
         if count == 0 {
@@ -51,19 +51,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_keep_their_order_whatever_the_groups() {
+    fn frames_keep_their_order_in_any_grouping() {
         let clip = Tensor::arange(23, (Kind::Int64, Device::Cpu)).view([1, 1, 23, 1, 1]);
         for (come, go) in [(1, 5), (5, 1), (7, 3), (23, 23), (4, 50)] {
-            let (mut group, mut given) = (Regroup::default(), Vec::new());
+            let (mut group, mut returned) = (Regroup::default(), Vec::new());
             for part in clip.split(come, TIME) {
                 group.push(part);
                 while group.frames() >= go {
-                    given.push(group.take(go).unwrap());
+                    returned.push(group.take(go).unwrap());
                 }
             }
-            given.extend(group.take(go));
-            assert!(given.iter().rev().skip(1).all(|part| part.size()[2] == go), "{come} {go}");
-            assert!(Tensor::cat(&given, TIME).equal(&clip) && group.take(1).is_none(), "{come} {go}");
+            returned.extend(group.take(go));
+            assert!(returned.iter().rev().skip(1).all(|part| part.size()[2] == go), "{come} {go}");
+            assert!(Tensor::cat(&returned, TIME).equal(&clip) && group.take(1).is_none(), "{come} {go}");
         }
     }
 }

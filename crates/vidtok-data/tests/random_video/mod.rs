@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vidtok_data::Ffmpeg;
 
-/// What a container takes.
+/// The streams that a container holds.
 struct Container {
     extension: &'static str,
     /// Codec with its options, and pixel formats.
@@ -17,7 +17,7 @@ struct Container {
     audio: Option<&'static str>,
     /// Whether it stores a time for each frame.
     has_times: bool,
-    /// Whether it says how to turn the frames.
+    /// Whether it stores a rotation.
     has_rotation: bool,
 }
 
@@ -80,28 +80,28 @@ const CONTAINERS: [Container; 13] = [
     container("ogv", &[THEORA], Some("flac"), false, false),
 ];
 
-/// How frames follow each other.
+/// The times of frames.
 const PACES: [&str; 4] = ["constant", "jittered", "two paces", "equal times"];
 
-/// A video of a random kind, made in a folder.
+/// A random video in a folder.
 pub(crate) struct RandomVideo {
     pub(crate) path: PathBuf,
-    /// What it is, for messages.
+    /// A description for messages.
     pub(crate) kind: String,
 }
 
 impl RandomVideo {
-    /// The video of this seed; the same on every machine with the same ffmpeg.
+    /// The video of a seed, the same on every machine with the same ffmpeg.
     pub(crate) fn make(folder: &Path, seed: u64) -> Result<Self, String> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // In turn, so that few videos have all of them.
+        // Cycles through all containers, so that few videos cover them.
         let container = &CONTAINERS[seed as usize % CONTAINERS.len()];
         let (codec, formats) = container.codecs.choose(&mut rng).unwrap();
         let format = formats.choose(&mut rng).unwrap();
-        // MPEG-2 itself has a constant rate.
+        // MPEG-2 only knows constant rates.
         let has_times = container.has_times && !codec.starts_with("mpeg2");
         let pace = if has_times { PACES[rng.random_range(0..4)] } else { PACES[0] };
-        // x265 writes past its memory where frames are smaller than its blocks of 64.
+        // x265 writes out of bounds if frames are smaller than its 64-pixel blocks.
         let least = if codec.starts_with("libx265") { 32 } else { 16 };
         let [width, height] = [(); 2].map(|()| 2 * rng.random_range(least..40));
         let frames = rng.random_range(2..24);
@@ -144,7 +144,7 @@ impl RandomVideo {
         };
         arguments.extend(format.iter().flat_map(|format| ["-f", format]));
         run(&kind, folder, &arguments, &name)?;
-        // What no encoder writes is put in afterwards.
+        // Properties that no encoder writes are added by a copy.
         let mut edits: Vec<String> = Vec::new();
         if pace == "equal times" && frames > 4 {
             let same = |what: &str| {
@@ -154,17 +154,17 @@ impl RandomVideo {
             edits = ["-bsf:v".to_owned(), format!("setts={}:{}", same("pts"), same("dts"))].into();
         }
         if let Some(turned) = turned {
-            retold(&kind, folder, &made, &["-display_rotation", turned], &edits, format)?;
+            remuxed(&kind, folder, &made, &["-display_rotation", turned], &edits, format)?;
         } else if !edits.is_empty() {
-            retold(&kind, folder, &made, &[], &edits, format)?;
+            remuxed(&kind, folder, &made, &[], &edits, format)?;
         }
         Ok(Self { path: made, kind })
     }
 
-    /// Its pixels as ffmpeg itself decodes them, every frame once.
+    /// The pixels as ffmpeg decodes them, every frame once.
     pub(crate) fn decoded(&self) -> Vec<u8> {
         let mut command = Command::new(Ffmpeg::locate().unwrap().program());
-        // It complains of times that do not ascend, and writes the frame all the same.
+        // ffmpeg reports times that do not ascend, but writes the frames.
         command.args(["-v", "quiet", "-nostdin", "-i"]).arg(&self.path);
         command.args(["-map", "0:V:0", "-fps_mode", "passthrough"]);
         command.args([
@@ -178,8 +178,8 @@ impl RandomVideo {
     }
 }
 
-/// Copies the streams of a file once more, with changes.
-fn retold(
+/// Copies the streams of a file with changes.
+fn remuxed(
     kind: &str,
     folder: &Path,
     made: &Path,

@@ -1,4 +1,4 @@
-//! Videos that cannot be used never end a run and never change its other clips.
+//! Bad videos never end a run and never change its other clips.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use tempfile::TempDir;
 use vidtok_core::{FrameSource, WorldRank};
 use vidtok_data::{
     ClipSet, ClipSpec, FrameFolder, HeldOut, InputOptions, Library, LibraryOptions, LoadError, Loader, LoaderOptions,
-    Quarantined, Reach, Source,
+    Quarantined, RetryPolicy, Source,
 };
 
 use super::files::{counting, countings, ffmpeg, ffmpeg_after, library, numbers, open, spec, videos, write};
 
-/// Good videos (0, 2 and 7) among all kinds of bad ones, with what is said of these.
+/// Good videos (0, 2 and 7) among bad ones of all kinds, with their reasons.
 fn mixed(folder: &TempDir) -> (Vec<PathBuf>, Vec<(usize, &'static str)>) {
     let paths: Vec<_> = (0..8).map(|i| folder.path().join(format!("{i}.mkv"))).collect();
     for i in [0, 2, 7] {
@@ -23,32 +23,32 @@ fn mixed(folder: &TempDir) -> (Vec<PathBuf>, Vec<(usize, &'static str)>) {
     fs::write(&paths[1], "not a video at all\n").unwrap();
     let whole = fs::read(&paths[0]).unwrap();
     fs::write(&paths[3], &whole[..whole.len() / 2]).unwrap();
-    // 4 is missing.
+    // Video 4 is missing.
     write(&paths[5], &tch::Tensor::zeros([6, 90, 60, 3], (tch::Kind::Uint8, tch::Device::Cpu)));
     fs::write(&paths[6], "").unwrap();
     let reasons = vec![
         (1, "cannot decode"),
         (3, "cannot decode"),
         (4, "No such file"),
-        (5, "resized to [36, 24] (height, width) it is smaller than the crop of [16, 30]"),
+        (5, "resized to [36, 24] (height, width), smaller than the crop of [16, 30]"),
         (6, "cannot decode: the file is empty"),
     ];
     (paths, reasons)
 }
 
-/// Too wide for the upright one.
+/// Too wide for the portrait video.
 fn wide() -> ClipSpec {
     ClipSpec { size: [16, 30], ..spec(4) }
 }
 
 fn load(set: &Arc<ClipSet>, first_step: u64, workers: usize, count: usize) -> Vec<(Vec<String>, Vec<i64>)> {
-    let options = LoaderOptions { batch: 3, share: WorldRank::SINGLE, seed: 8, first_step, workers, prefetch: 2 };
+    let options = LoaderOptions { batch: 3, rank: WorldRank::SINGLE, seed: 8, first_step, workers, prefetch: 2 };
     let batches = Loader::start(Arc::clone(set), options).unwrap().take(count).map(Result::unwrap);
     batches.map(|batch| (batch.names, numbers(&batch.clips))).collect()
 }
 
 #[test]
-fn batches_do_not_depend_on_workers_or_on_what_is_known_to_be_bad() {
+fn batches_do_not_depend_on_workers_or_on_already_quarantined_videos() {
     let folder = TempDir::new().unwrap();
     let (paths, _) = mixed(&folder);
     let fresh = || Arc::new(open(&paths, wide()));
@@ -71,7 +71,7 @@ fn bad_videos_are_listed_once_with_their_reason() {
     for run in 1..=2 {
         let options = LibraryOptions { quarantine: Some(list.clone()), ..LibraryOptions::default() };
         let library = Library::open(&options).unwrap();
-        // Two sets that meet the same videos.
+        // Two sets with the same videos.
         for _ in 0..2 {
             let set = ClipSet::open(&library, videos(paths.clone()), wide()).unwrap();
             set.first_clips(99).unwrap();
@@ -92,7 +92,7 @@ fn bad_videos_are_listed_once_with_their_reason() {
 }
 
 #[test]
-fn a_video_that_breaks_during_the_run_is_set_aside() {
+fn a_video_that_breaks_during_the_run_is_quarantined() {
     let folder = TempDir::new().unwrap();
     let paths = countings(&folder, &[8, 8]);
     let whole = fs::read(&paths[0]).unwrap();
@@ -111,7 +111,7 @@ fn a_video_that_breaks_during_the_run_is_set_aside() {
 }
 
 #[test]
-fn held_out_clips_come_from_the_first_videos_that_can_be_read() {
+fn held_out_clips_come_from_the_first_readable_videos() {
     let folder = TempDir::new().unwrap();
     let (paths, _) = mixed(&folder);
     let set = open(&paths[1..], ClipSpec { held_out: HeldOut { per_video: 1, max: 1 }, ..wide() });
@@ -121,7 +121,7 @@ fn held_out_clips_come_from_the_first_videos_that_can_be_read() {
 }
 
 #[test]
-fn when_no_video_can_be_read_the_first_reason_is_told() {
+fn without_readable_videos_the_error_names_the_first_reason() {
     let folder = TempDir::new().unwrap();
     let paths: Vec<_> = (0..30).map(|i| folder.path().join(format!("{i}.mkv"))).collect();
     fs::write(&paths[0], "text").unwrap();
@@ -132,7 +132,7 @@ fn when_no_video_can_be_read_the_first_reason_is_told() {
     let set = Arc::new(open(&paths, spec(3)));
     telling(set.batch(0, 0, 2).unwrap_err());
     telling(set.first_clips(2).unwrap_err());
-    let options = LoaderOptions { batch: 2, share: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 3, prefetch: 1 };
+    let options = LoaderOptions { batch: 2, rank: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 3, prefetch: 1 };
     for result in Loader::start(set, options).unwrap().take(5) {
         telling(result.unwrap_err());
     }
@@ -140,14 +140,14 @@ fn when_no_video_can_be_read_the_first_reason_is_told() {
     telling(ClipSet::open(&library(), videos(paths), ClipSpec { held_out, ..spec(3) }).unwrap_err());
 }
 
-/// Without pauses.
+/// Retries without pauses.
 fn at_once(root: &Path) -> InputOptions {
-    let reach = Reach { root: Some(root.to_owned()), pauses: vec![Duration::ZERO; 2] };
-    InputOptions { reach, ..InputOptions::default() }
+    let retry = RetryPolicy { root: Some(root.to_owned()), pauses: vec![Duration::ZERO; 2] };
+    InputOptions { retry, ..InputOptions::default() }
 }
 
 #[test]
-fn a_folder_that_cannot_be_reached_ends_the_run_and_no_video_is_set_aside() {
+fn an_unreachable_folder_ends_the_run_without_quarantining_videos() {
     let folder = TempDir::new().unwrap();
     let (root, away) = (folder.path().join("data"), folder.path().join("away"));
     fs::create_dir(&root).unwrap();
@@ -161,7 +161,7 @@ fn a_folder_that_cannot_be_reached_ends_the_run_and_no_video_is_set_aside() {
     let new = ClipSet::open(&library, source(), spec(3)).unwrap();
     let clips = new.batch(0, 0, 2).unwrap();
     fs::rename(&root, &away).unwrap();
-    // Before a video is looked at, and while it is read.
+    // Before a video is probed, and while it is read.
     for set in [ClipSet::open(&library, source(), spec(3)).unwrap(), new] {
         let message = set.batch(0, 0, 2).unwrap_err().to_string();
         assert!(message.contains("cannot be reached") && message.contains("data"), "{message}");
@@ -173,7 +173,7 @@ fn a_folder_that_cannot_be_reached_ends_the_run_and_no_video_is_set_aside() {
 }
 
 #[test]
-fn a_folder_of_frames_is_a_video_like_others_and_its_damaged_frame_is_named() {
+fn a_folder_of_frames_is_a_video_and_its_damaged_frame_is_named() {
     let folder = TempDir::new().unwrap();
     let frames = folder.path().join("frames");
     fs::create_dir(&frames).unwrap();
@@ -194,7 +194,7 @@ fn a_folder_of_frames_is_a_video_like_others_and_its_damaged_frame_is_named() {
 }
 
 #[test]
-fn a_missing_ffmpeg_is_an_error_and_no_fault_of_the_videos() {
+fn a_missing_ffmpeg_is_an_error_that_blames_no_video() {
     let folder = TempDir::new().unwrap();
     let paths = countings(&folder, &[8]);
     let ffmpeg = ffmpeg_after(&folder, "");

@@ -1,4 +1,4 @@
-//! What a clip holds.
+//! The contents of clips.
 
 use tch::Tensor;
 use tempfile::TempDir;
@@ -6,7 +6,7 @@ use vidtok_data::{ClipRule, ClipSet, ClipSpec, HeldOut, Library, LibraryOptions,
 
 use super::files::{countings, library, numbers, open, spec, videos, write};
 
-/// A video of 37x61 that looks nowhere alike.
+/// A 37x61 video without repetition.
 fn scene_video(folder: &TempDir, name: &str) -> std::path::PathBuf {
     let path = folder.path().join(name);
     let times: Vec<f64> = (0..20).map(|i| f64::from(i) / 25.0).collect();
@@ -15,7 +15,7 @@ fn scene_video(folder: &TempDir, name: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn clips_without_room_in_memory_are_the_same() {
+fn clips_are_the_same_without_the_cache() {
     let folder = TempDir::new().unwrap();
     let both = vec![scene_video(&folder, "a.mkv"), scene_video(&folder, "b.mkv")];
     let spec = ClipSpec { held_out: HeldOut { per_video: 1, max: 9 }, ..spec(4) };
@@ -23,7 +23,7 @@ fn clips_without_room_in_memory_are_the_same() {
         let library = Library::open(&LibraryOptions { cache_bytes, ..LibraryOptions::default() }).unwrap();
         ClipSet::open(&library, videos(both.clone()), spec).unwrap()
     };
-    // Room for one of the two: 20 frames of 24x39.
+    // The cache holds one of the two: 20 frames of 24x39.
     let (kept, half, anew) = (open(1 << 30), open(20 * 24 * 39 * 3), open(0));
     for step in 0..3 {
         let expected = kept.batch(0, step, 2).unwrap().clips;
@@ -37,12 +37,12 @@ fn clips_without_room_in_memory_are_the_same() {
 fn held_out_frames_are_never_trained_on() {
     let folder = TempDir::new().unwrap();
     let mut paths = countings(&folder, &[30, 12, 4]);
-    // Listed twice, it is still one video.
+    // A video listed twice is still one video.
     paths.push(paths[0].clone());
     let held_out = HeldOut { per_video: 2, max: 100 };
     let set = open(&paths, ClipSpec { held_out, ..spec(5) });
     let batches = set.held_out().unwrap();
-    // 2 * 5 frames at the end of the first; the second would keep 2 to train on, the third is too short.
+    // 2 * 5 frames at the end of the first; the second would have 2 left to train on, the third is too short.
     let clips: Vec<_> = batches.iter().map(|batch| numbers(&batch.clips)).collect();
     assert_eq!(clips, [[20, 21, 22, 23, 24], [25, 26, 27, 28, 29]]);
     assert!(batches[1].names[0].ends_with("0.mkv, from frame 25"), "{:?}", batches[1].names);
@@ -53,7 +53,7 @@ fn held_out_frames_are_never_trained_on() {
 }
 
 #[test]
-fn no_more_is_held_out_than_was_asked_for() {
+fn the_number_of_held_out_clips_is_limited() {
     let folder = TempDir::new().unwrap();
     let paths = countings(&folder, &[20, 4, 20, 20]);
     let held_out = HeldOut { per_video: 2, max: 3 };
@@ -75,20 +75,20 @@ fn clips_follow_the_wanted_rate_and_short_videos_repeat_their_last_frame() {
         let set = open(&paths[path..=path], ClipSpec { rule, ..spec(4) });
         numbers(&set.batch(0, 0, 1).unwrap().clips)
     };
-    // One start: 0 = 17 - 16 - 1. Steps of 16/3 frames.
+    // The only start is 0 = 17 - 16 - 1, with steps of 16/3 frames.
     assert_eq!(first(0), [0, 5, 10, 16]);
     assert_eq!(first(1), [0, 1, 1, 1]);
 }
 
 #[test]
-fn first_clips_begin_at_frame_0_of_each_video_in_its_middle() {
+fn first_clips_start_at_frame_0_and_crop_the_centre() {
     let folder = TempDir::new().unwrap();
     let rule = ClipRule { frames: 3, sample_fps: Some(8.0) };
     let mut paths = countings(&folder, &[30, 12, 20]);
     paths.insert(1, folder.path().join("missing.mkv"));
     let set = open(&paths, ClipSpec { rule, flip: true, ..spec(3) });
     let batches = set.first_clips(2).unwrap();
-    // 25 / 8 rounds to 3; the last frame lies one further.
+    // 25 / 8 rounds to 3; the last frame lies one frame beyond.
     assert_eq!(batches.iter().map(|batch| numbers(&batch.clips)).collect::<Vec<_>>(), [[0, 3, 7], [0, 3, 7]]);
     let names: Vec<_> = batches.into_iter().flat_map(|batch| batch.names).collect();
     assert_eq!(names, [0, 2].map(|video| format!("{}, from frame 0", paths[video].display())));
@@ -99,12 +99,12 @@ fn first_clips_begin_at_frame_0_of_each_video_in_its_middle() {
     let set = open(&[path], ClipSpec { flip: true, ..spec(3) });
     let whole = open(&[folder.path().join("a.mkv")], ClipSpec { size: [24, 39], ..spec(3) });
     let (clip, whole) = (&set.first_clips(1).unwrap()[0].clips, &whole.first_clips(1).unwrap()[0].clips);
-    // (24 - 16) / 2 and (39 - 16) / 2, halves to the even number.
+    // (24 - 16) / 2 and (39 - 16) / 2, with halves rounded to even.
     assert!(*clip == whole.narrow(3, 4, 16).narrow(4, 12, 16));
 }
 
 #[test]
-fn a_flip_is_a_mirror_of_every_second_clip() {
+fn half_of_the_clips_are_mirrored() {
     let folder = TempDir::new().unwrap();
     let paths = [scene_video(&folder, "a.mkv")];
     let (plain, flipped) = (open(&paths, spec(3)), open(&paths, ClipSpec { flip: true, ..spec(3) }));
@@ -130,9 +130,9 @@ fn impossible_clips_are_refused() {
     assert!(matches!(open(ClipSpec { size: [16, 0], ..spec(4) }), Err(LoadError::EmptyClip { .. })));
     let held_out = HeldOut { per_video: 1, max: 1 };
     let error = open(ClipSpec { held_out, ..spec(400) }).unwrap_err();
-    // A scene has 150 frames at 25 a second; clips of 400 frames are held out and trained on.
+    // A scene has 150 frames at 25 per second, too few to hold out and train on clips of 400 frames.
     let expected = "none of 1 video(s) is long enough to hold out 1 clip(s) and still to train on: that takes 32.00 s, \
                     and the longest has 6.00 s; hold out fewer clips (data.held_out, 0 for none), take shorter ones \
-                    (data.frames, or a higher data.sample_fps), or measure on other videos (validation.videos)";
+                    (data.frames, or a higher data.sample_fps), or validate on other videos (validation.videos)";
     assert_eq!(error.to_string(), expected);
 }

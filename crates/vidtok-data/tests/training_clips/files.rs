@@ -1,4 +1,4 @@
-//! Small videos, and an ffmpeg that is watched.
+//! Small videos, and an ffmpeg that records its calls.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -42,7 +42,14 @@ pub(crate) fn countings(folder: &TempDir, lengths: &[i64]) -> Vec<PathBuf> {
     lengths.iter().enumerate().map(video).collect()
 }
 
-/// The frame that each frame of a `[b, 3, t, h, w]` clip of a counting video is.
+/// Writes a frame, uint8 `[h, w, 3]`, as a PNG file.
+pub(crate) fn save_png(path: &Path, frame: &Tensor) {
+    let size = frame.size();
+    let pixels = Vec::<u8>::try_from(frame.flatten(0, -1)).unwrap();
+    image::save_buffer(path, &pixels, size[1] as u32, size[0] as u32, image::ExtendedColorType::Rgb8).unwrap();
+}
+
+/// The frame numbers in a clip `[b, 3, t, h, w]` of a counting video.
 pub(crate) fn numbers(clips: &Tensor) -> Vec<i64> {
     let values = clips.select(1, 0).select(2, 0).select(2, 0);
     Vec::try_from(((values + 1.0) * 127.5 / 4.0).round().to_kind(Kind::Int64).flatten(0, -1)).unwrap()
@@ -54,7 +61,7 @@ pub(crate) fn spec(frames: usize) -> ClipSpec {
     ClipSpec { rule, size: [16, 16], shorter_side: 24, crop: Crop::Random, flip: false, held_out }
 }
 
-/// A library in memory, with room for everything.
+/// A library in memory whose cache holds everything.
 pub(crate) fn library() -> Arc<Library> {
     Library::open(&LibraryOptions { cache_bytes: 1 << 30, ..LibraryOptions::default() }).unwrap()
 }
@@ -67,12 +74,12 @@ pub(crate) fn open(paths: &[PathBuf], spec: ClipSpec) -> ClipSet {
     ClipSet::open(&library(), videos(paths.to_vec()), spec).unwrap()
 }
 
-/// A program that does what the shell commands `first` say and then is ffmpeg.
+/// A program that runs the shell commands `first` and then ffmpeg.
 pub(crate) fn ffmpeg_after(folder: &TempDir, first: &str) -> Ffmpeg {
     let program = folder.path().join("watched-ffmpeg");
     fs::write(&program, format!("#!/bin/sh\n{first}\nexec '{}' \"$@\"\n", ffmpeg().program().display())).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    // Children of other tests may still hold the file open for writing, between their fork and their exec.
+    // Children of other tests may hold the file open for writing between fork and exec.
     for _ in 0..100 {
         if let Ok(ffmpeg) = Ffmpeg::at(&program) {
             return ffmpeg;
@@ -82,7 +89,7 @@ pub(crate) fn ffmpeg_after(folder: &TempDir, first: &str) -> Ffmpeg {
     Ffmpeg::at(program).unwrap()
 }
 
-/// An ffmpeg that writes down what it is asked, and how many videos it has looked at so far.
+/// An ffmpeg that records its arguments, and a function that returns how many videos it has probed so far.
 pub(crate) fn counted(folder: &TempDir) -> (Ffmpeg, impl Fn() -> usize + use<>) {
     let log = folder.path().join("calls");
     let ffmpeg = ffmpeg_after(folder, &format!("echo \"$@\" >> '{}'", log.display()));

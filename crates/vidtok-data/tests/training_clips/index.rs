@@ -1,4 +1,4 @@
-//! Each video is looked at once, in all runs together.
+//! Each video is probed once, over all runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn open(ffmpeg: &Ffmpeg, paths: &[PathBuf], index: &Path, spec: ClipSpec) -> Cli
 }
 
 #[test]
-fn videos_are_looked_at_when_they_are_needed_and_never_again() {
+fn videos_are_probed_on_first_use_and_never_again() {
     let folder = TempDir::new().unwrap();
     let (ffmpeg, looks) = counted(&folder);
     let index = folder.path().join("index.jsonl");
@@ -38,7 +38,7 @@ fn videos_are_looked_at_when_they_are_needed_and_never_again() {
 }
 
 #[test]
-fn holding_out_looks_at_the_first_videos_alone() {
+fn holding_out_probes_only_the_first_videos() {
     let folder = TempDir::new().unwrap();
     let (ffmpeg, looks) = counted(&folder);
     let paths = countings(&folder, &[8; 12]);
@@ -48,7 +48,7 @@ fn holding_out_looks_at_the_first_videos_alone() {
 }
 
 #[test]
-fn a_video_that_changed_is_looked_at_again() {
+fn a_changed_video_is_probed_again() {
     let folder = TempDir::new().unwrap();
     let (ffmpeg, looks) = counted(&folder);
     let index = folder.path().join("index.jsonl");
@@ -58,16 +58,16 @@ fn a_video_that_changed_is_looked_at_again() {
     counting(&paths[0], 7, 40);
     assert_eq!(clip(6), [10, 11, 12, 13, 14, 16]);
     assert_eq!(looks(), 2);
-    // Only its time has changed.
+    // Only the modification time has changed.
     fs::File::open(&paths[0]).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!((clip(6), looks()), (vec![10, 11, 12, 13, 14, 16], 3));
-    // Of the three lines the last counts.
+    // The last of the three lines counts.
     assert_eq!((clip(6), looks()), (vec![10, 11, 12, 13, 14, 16], 3));
     assert_eq!(fs::read_to_string(&index).unwrap().lines().count(), 3);
 }
 
 #[test]
-fn several_runs_may_write_one_index() {
+fn concurrent_runs_share_one_index() {
     let folder = TempDir::new().unwrap();
     let (ffmpeg, looks) = counted(&folder);
     let index = folder.path().join("index.jsonl");
@@ -84,7 +84,7 @@ fn several_runs_may_write_one_index() {
 }
 
 #[test]
-fn lines_that_say_nothing_sensible_do_no_harm() {
+fn invalid_lines_are_ignored() {
     let folder = TempDir::new().unwrap();
     let (ffmpeg, looks) = counted(&folder);
     let index = folder.path().join("index.jsonl");
@@ -103,7 +103,7 @@ fn lines_that_say_nothing_sensible_do_no_harm() {
 }
 
 #[test]
-fn an_index_that_is_wrong_about_a_video_gives_no_wrong_frames() {
+fn a_wrong_index_never_yields_wrong_frames() {
     let folder = TempDir::new().unwrap();
     let (ffmpeg, _) = counted(&folder);
     let index = folder.path().join("index.jsonl");
@@ -116,7 +116,7 @@ fn an_index_that_is_wrong_about_a_video_gives_no_wrong_frames() {
     assert_eq!(clips, [[0, 1, 2, 3, 4, 4, 4, 4], [0, 1, 2, 3, 4, 5, 6, 8]]);
 }
 
-/// The index of a video of five frames of 24x32, changed, and the clips by it.
+/// A tampered index of a video of five 24x32 frames, and the clips made with it.
 struct Lying {
     folder: TempDir,
     paths: Vec<PathBuf>,
@@ -130,7 +130,7 @@ impl Lying {
         Self { folder, paths, index }
     }
 
-    /// What the clips of a run are that believes the index, and of one without it; and how often the video was looked at.
+    /// The clips of a run with the tampered index and of one without it, and how often the video was probed.
     fn clips(&self, lie: [&str; 2], cache_bytes: u64, frames: usize) -> ([Vec<i64>; 2], usize) {
         let (ffmpeg, looks) = counted(&self.folder);
         let run = |index: Option<PathBuf>| {
@@ -153,7 +153,7 @@ impl Lying {
 }
 
 #[test]
-fn a_size_or_a_length_that_is_wrong_is_noticed_and_the_video_is_looked_at_again() {
+fn a_wrong_size_or_length_is_noticed_and_the_video_probed_again() {
     let size = "\"width\":32,\"height\":24";
     for (lie, frames) in [
         ([size, "\"width\":24,\"height\":32"], 3),
@@ -167,13 +167,13 @@ fn a_size_or_a_length_that_is_wrong_is_noticed_and_the_video_is_looked_at_again(
             assert_eq!((clips, looks), (expected, 1), "{lie:?}");
         }
     }
-    // Too small a number shows where the whole video is read.
+    // A number that is too small is noticed when the whole video is read.
     let ([clips, expected], looks) = Lying::new().clips(["\"frames\":5", "\"frames\":2"], 1 << 30, 3);
     assert_eq!((clips, looks), (expected, 1));
 }
 
 #[test]
-fn numbers_that_no_video_has_are_passed_over() {
+fn impossible_values_are_ignored() {
     for lie in [
         ["\"height\":24", "\"height\":2147483647"],
         ["\"width\":32", "\"width\":9223372036854775807"],
@@ -187,7 +187,7 @@ fn numbers_that_no_video_has_are_passed_over() {
 }
 
 #[test]
-fn frames_are_held_out_by_what_a_video_is_and_not_by_its_line() {
+fn held_out_frames_depend_on_the_video_not_on_its_index_line() {
     let lying = Lying::new();
     let held_out = HeldOut { per_video: 1, max: 1 };
     let spec = ClipSpec { held_out, ..spec(2) };
@@ -201,11 +201,11 @@ fn frames_are_held_out_by_what_a_video_is_and_not_by_its_line() {
 }
 
 #[test]
-fn high_dynamic_range_is_read_alike_when_the_video_is_only_known_from_the_index() {
+fn high_dynamic_range_is_read_alike_with_and_without_the_index() {
     let folder = TempDir::new().unwrap();
     let (ffmpeg, looks) = counted(&folder);
     let (index, path) = (folder.path().join("index.jsonl"), folder.path().join("hdr.mkv"));
-    // 203 cd/m2 in PQ: reference white.
+    // Reference white: 203 cd/m2 in PQ.
     let tags = "setparams=colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv";
     let made = std::process::Command::new(super::files::ffmpeg().program())
         .args([
@@ -232,13 +232,13 @@ fn high_dynamic_range_is_read_alike_when_the_video_is_only_known_from_the_index(
         (white.round() as u8, library.notices())
     };
     let told = vec![(path.display().to_string(), Notice::ToneMapped(HdrTransfer::Pq))];
-    // New; known from the index, with frames in memory and each clip decoded anew.
+    // Without the index; then with it, with cached frames and with each clip decoded again.
     for cache_bytes in [0, 0, 1 << 20] {
         assert_eq!(value(Hdr::ToneMap, cache_bytes), (247, told.clone()));
         assert_eq!(value(Hdr::Keep, cache_bytes), (148, vec![]));
         assert_eq!(looks(), 1);
     }
-    // A line of a version that did not look for it.
+    // A line of a version that did not record the pixel format.
     let line = fs::read_to_string(&index).unwrap();
     fs::write(&index, line.replace("\"picture\":{\"hdr\":\"pq\"},", "")).unwrap();
     assert_eq!((value(Hdr::ToneMap, 0), looks()), ((247, told), 2));

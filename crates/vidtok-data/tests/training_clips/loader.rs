@@ -10,7 +10,7 @@ use vidtok_data::{Batch, ClipSet, InputOptions, LoadError, Loader, LoaderOptions
 use super::files::{countings, ffmpeg_after, library, spec};
 
 fn batches(set: &Arc<ClipSet>, workers: usize, first_step: u64, count: usize) -> Vec<Batch> {
-    let options = LoaderOptions { batch: 2, share: WorldRank::SINGLE, seed: 5, first_step, workers, prefetch: 2 };
+    let options = LoaderOptions { batch: 2, rank: WorldRank::SINGLE, seed: 5, first_step, workers, prefetch: 2 };
     Loader::start(Arc::clone(set), options).unwrap().take(count).map(Result::unwrap).collect()
 }
 
@@ -26,7 +26,7 @@ fn batches_depend_on_seed_and_step_alone() {
     assert!(same(&one, &batches(&open(), 3, 0, 7)), "the number of threads matters");
     assert!(same(&one[4..], &batches(&set, 2, 4, 3)), "a later start gives other clips");
     assert!(one[0].clips != one[1].clips);
-    assert!(one[0].clips != set.batch(6, 0, 2).unwrap().clips, "another seed gives the same clips");
+    assert!(one[0].clips != set.batch(6, 0, 2).unwrap().clips, "another seed returned the same clips");
 }
 
 #[test]
@@ -38,11 +38,11 @@ fn the_first_clips_of_a_larger_batch_are_those_of_a_smaller_one() {
 }
 
 #[test]
-fn processes_that_share_a_batch_have_its_parts() {
+fn each_rank_gets_its_part_of_the_batch() {
     let set = Arc::new(ClipSet::open(&library(), Source::Procedural { scenes: 3, seed: 1 }, spec(2)).unwrap());
-    let options = LoaderOptions { batch: 6, share: WorldRank::SINGLE, seed: 1, first_step: 3, workers: 1, prefetch: 1 };
-    let batch = |share| {
-        let mut loader = Loader::start(Arc::clone(&set), LoaderOptions { share, ..options }).unwrap();
+    let options = LoaderOptions { batch: 6, rank: WorldRank::SINGLE, seed: 1, first_step: 3, workers: 1, prefetch: 1 };
+    let batch = |rank| {
+        let mut loader = Loader::start(Arc::clone(&set), LoaderOptions { rank, ..options }).unwrap();
         loader.next().unwrap().unwrap().clips
     };
     for count in [2, 3] {
@@ -50,12 +50,12 @@ fn processes_that_share_a_batch_have_its_parts() {
         assert!(tch::Tensor::cat(&parts, 0) == batch(WorldRank::SINGLE), "{count}");
     }
     let unequal =
-        Loader::start(Arc::clone(&set), LoaderOptions { share: WorldRank { rank: 0, world_size: 4 }, ..options });
-    assert!(matches!(unequal, Err(LoadError::UnevenBatch { batch: 6, count: 4 })));
+        Loader::start(Arc::clone(&set), LoaderOptions { rank: WorldRank { rank: 0, world_size: 4 }, ..options });
+    assert!(matches!(unequal, Err(LoadError::UnevenBatch { batch: 6, processes: 4 })));
 }
 
 #[test]
-fn a_loader_ends_at_once_even_if_its_decoders_hang() {
+fn dropping_a_loader_kills_hanging_decoders() {
     let folder = TempDir::new().unwrap();
     let paths = countings(&folder, &[8, 8]);
     let ffmpeg = ffmpeg_after(&folder, "case \"$*\" in *framecrc*) exec sleep 30;; esac");
@@ -63,7 +63,7 @@ fn a_loader_ends_at_once_even_if_its_decoders_hang() {
     let set = Arc::new(
         ClipSet::open(&library, Source::Videos { ffmpeg, paths, input: InputOptions::default() }, spec(3)).unwrap(),
     );
-    let options = LoaderOptions { batch: 2, share: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 3, prefetch: 1 };
+    let options = LoaderOptions { batch: 2, rank: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 3, prefetch: 1 };
     let loader = Loader::start(Arc::clone(&set), options).unwrap();
     std::thread::sleep(Duration::from_millis(300));
     let start = Instant::now();
@@ -75,6 +75,6 @@ fn a_loader_ends_at_once_even_if_its_decoders_hang() {
 #[test]
 fn empty_batches_are_refused() {
     let set = Arc::new(ClipSet::open(&library(), Source::Procedural { scenes: 1, seed: 1 }, spec(2)).unwrap());
-    let options = LoaderOptions { batch: 0, share: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 1, prefetch: 1 };
+    let options = LoaderOptions { batch: 0, rank: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 1, prefetch: 1 };
     assert!(matches!(Loader::start(set, options), Err(LoadError::EmptyBatch)));
 }

@@ -1,4 +1,4 @@
-//! Training clips from real files and made-up scenes.
+//! Training clips from real files and synthetic scenes.
 
 #![allow(clippy::unwrap_used)]
 

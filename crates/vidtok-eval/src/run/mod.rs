@@ -16,7 +16,7 @@ use tch::{Device, Tensor};
 use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed, VideoError};
 use vidtok_data::{
     Ffmpeg, Notice, Preparation, PreparedVideo, Reading, VideoQuality, VideoWriter, WriteOptions, path_text, to_frames,
-    to_unit_range, unusable,
+    to_unit_range, video_fault,
 };
 use vidtok_report::difference;
 
@@ -94,7 +94,7 @@ pub fn evaluate(
     let reading = ffmpeg.reading(protocol.read);
     let stamp = Stamp { protocol, reading: &reading };
     let mut preparation = protocol.preparation();
-    preparation.input.reach = preparation.input.reach.within(root);
+    preparation.input.retry = preparation.input.retry.within(root);
     let run =
         Run { protocol, stamp, preparation, device, options, instruments: &instruments, weights: &weights, ffmpeg };
     run.claim_folder()?;
@@ -132,7 +132,7 @@ pub fn evaluate(
 /// A video that is left out for this error; the error itself if other videos would meet it too.
 fn unmeasured_by(error: EvalError, video: String) -> Result<Unmeasured, EvalError> {
     let (codec, reason) = match &error {
-        EvalError::Video(source) if unusable(source).is_some() => (None, one_line(source)),
+        EvalError::Video(source) if video_fault(source).is_some() => (None, one_line(source)),
         // What goes wrong with the files that a codec makes says nothing of the video.
         EvalError::Codec(CodecError { source, .. }) if source.is::<VideoError>() => return Err(error),
         EvalError::Codec(CodecError { codec, source }) => (Some(codec.clone()), one_line(source.as_ref())),

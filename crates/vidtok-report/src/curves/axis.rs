@@ -1,12 +1,12 @@
-//! The axis of a panel: which values it spans, where they lie, and where it is labelled.
+//! The axis of a panel: its range, positions on it, and its ticks.
 
 use std::iter::once;
 
-/// Values from which on a logarithmic axis is the more readable one: the greatest in terms of the smallest.
+/// The ratio of the greatest to the smallest value from which an axis is logarithmic.
 const LOGARITHMIC_FROM: f64 = 100.0;
-/// Free space at each end, as a share of the axis.
+/// Free space at each end, as a fraction of the axis.
 const MARGIN: f64 = 0.05;
-/// Values closer than this share of their size are one value: float32 tells them apart no more.
+/// Values closer than this fraction of their size count as equal: float32 hardly distinguishes them.
 const RESOLUTION: f64 = 1e-6;
 
 /// A range of values, linear or logarithmic.
@@ -15,18 +15,18 @@ pub(super) struct Axis {
     low: f64,
     high: f64,
     logarithmic: bool,
-    /// The least distance of ticks.
+    /// The least distance between ticks.
     grain: f64,
 }
 
 impl Axis {
-    /// From the first step to the last.
+    /// An axis from the first step to the last.
     pub(super) fn of_steps(steps: impl Iterator<Item = f64>) -> Self {
         let (low, high) = extent(steps).unwrap_or_default();
         Self { grain: 1.0, ..Self::linear(low, high.max(low + 1.0)) }
     }
 
-    /// For finite values; logarithmic if they are positive and span decades.
+    /// An axis for finite values, logarithmic if they are positive and span decades.
     pub(super) fn of_values(values: impl Iterator<Item = f64>) -> Self {
         let Some((low, high)) = extent(values) else { return Self::linear(0.0, 1.0) };
         if low > 0.0 && high / low >= LOGARITHMIC_FROM {
@@ -39,7 +39,7 @@ impl Axis {
             return Self::linear(low - margin, high + margin);
         }
         let margin = (high - low) * MARGIN;
-        // What is never negative needs no axis below zero.
+        // Values that are never negative need no axis below zero.
         let low = if low >= 0.0 { (low - margin).max(0.0) } else { low - margin };
         Self::linear(low, high + margin)
     }
@@ -48,7 +48,7 @@ impl Axis {
         Self { low, high, logarithmic: false, grain: 0.0 }
     }
 
-    /// Where a value lies: 0 at the lower end of the axis, 1 at the upper one.
+    /// The position of a value: 0 at the lower end of the axis, 1 at the upper.
     pub(super) fn position(&self, value: f64) -> f64 {
         if self.logarithmic {
             (value / self.low).ln() / (self.high / self.low).ln()
@@ -57,12 +57,12 @@ impl Axis {
         }
     }
 
-    /// At most `most` round values on the axis, from 2 on.
+    /// At most `most` round values on the axis. `most` is at least 2.
     pub(super) fn ticks(&self, most: usize) -> Vec<f64> {
         if self.logarithmic { self.decades(most) } else { self.multiples(most) }
     }
 
-    /// Multiples of the smallest of 1, 2 and 5 times a power of ten that are few enough.
+    /// The multiples of 1, 2 or 5 times a power of ten: the smallest step with at most `most` ticks.
     fn multiples(&self, most: usize) -> Vec<f64> {
         let least = ((self.high - self.low) / most as f64).max(self.grain);
         let power = least.log10().floor() as i32;
@@ -76,7 +76,7 @@ impl Axis {
         Vec::new()
     }
 
-    /// Powers of ten; with their multiples by 2 and 5 if there is room, or only every n-th if there is not.
+    /// Powers of ten, with their multiples by 2 and 5 if these fit, or only every n-th power if even those do not.
     fn decades(&self, most: usize) -> Vec<f64> {
         let (first, last) = (self.low.log10().floor() as i32, self.high.log10().floor() as i32);
         let powers = || first..=last;
@@ -93,7 +93,7 @@ impl Axis {
     }
 }
 
-/// A tick's value in few characters.
+/// A short label for a tick's value.
 pub(super) fn label(value: f64) -> String {
     let unit = |unit: f64, name: &str| format!("{}{name}", round(value / unit));
     match value.abs() {
@@ -106,7 +106,7 @@ pub(super) fn label(value: f64) -> String {
     }
 }
 
-/// Drops the digits that come of computing with binary fractions.
+/// Drops digits that are rounding errors of binary fractions.
 fn round(value: f64) -> f64 {
     format!("{value:.8e}").parse().unwrap_or(value)
 }
@@ -152,7 +152,7 @@ mod tests {
         assert!((axis.position(0.01) - 0.5).abs() < 1e-9);
         assert_eq!(labels(values(&[0.8, 90.0]), 7), ["1", "2", "5", "10", "20", "50", "100"]);
         assert!(labels(values(&[1e-30, 1e30]), 6).len() <= 6);
-        // Not for those with a zero or a sign.
+        // Values with a zero or a negative number stay linear.
         for other in [[0.0, 100.0], [-1.0, 100.0], [1.0, 99.0]] {
             assert!((values(&other).position(50.0) - 0.5).abs() < 0.06, "{other:?}");
         }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_lies_in_the_middle_and_none_gives_an_axis_too() {
+    fn a_single_value_is_centred_and_no_values_still_make_an_axis() {
         for value in [-3.0, 0.0, 1e-20, 7.5] {
             let axis = values(&[value, value]);
             assert!((axis.position(value) - 0.5).abs() < 1e-9, "{value}");

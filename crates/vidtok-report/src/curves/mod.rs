@@ -1,7 +1,7 @@
-//! Curves of a run as small multiples (Tufte, "The Visual Display of Quantitative Information", 1983): one panel for
-//! each group of values that belong together, all over the same steps.
+//! Curves of a run as small multiples (Tufte, "The Visual Display of Quantitative Information", 1983): one panel per
+//! group of related values, all over the same steps.
 //!
-//! Noisy series are drawn as a moving average over the faint values; an axis of values is logarithmic where positive
+//! Noisy series are drawn as a moving average over the faint values. The value axis is logarithmic where positive
 //! values span decades.
 
 mod axis;
@@ -16,53 +16,53 @@ use self::axis::Axis;
 use self::trace::Trace;
 use crate::canvas::{Anchor, Canvas, Font, raster, vector};
 use crate::error::ReportError;
-use crate::image::{save, save_png};
+use crate::png::{save, save_png};
 
 /// Height of the title above the panels, in pixels.
 const HEADER: f64 = 44.0;
 const TITLE: Font = Font { size: 19.0, color: panel::INK };
-/// Around all panels.
+/// The margin around all panels, in pixels.
 const MARGIN: f64 = 12.0;
 const MOST_COLUMNS: usize = 3;
 
-/// A named row of numbers over the steps of a run.
+/// Named values over the steps of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// What they are.
+    /// The name of the values.
     pub name: String,
-    /// Step and value, in any order; of several values at one step the last counts. What is no finite float32 makes a
-    /// gap.
+    /// Steps and values, in any order. The last of several values at one step counts. A value that is not a finite
+    /// float32 leaves a gap.
     pub points: Vec<(u64, f64)>,
 }
 
 impl Series {
-    /// A series of this name.
+    /// A series of this name and these points.
     pub fn new(name: impl Into<String>, points: Vec<(u64, f64)>) -> Self {
         Self { name: name.into(), points }
     }
 }
 
-/// Series that share a panel and its axes.
+/// Series that share one panel and its axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
-    /// What is above it.
+    /// The title above the panel.
     pub title: String,
-    /// The lines in it.
+    /// The lines in the panel.
     pub series: Vec<Series>,
 }
 
 /// All curves of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curves {
-    /// What is above all panels.
+    /// The title above all panels.
     pub title: String,
-    /// From left to right and top to bottom.
+    /// The panels, from left to right and top to bottom.
     pub panels: Vec<Panel>,
 }
 
 impl Curves {
-    /// Series with names like TensorBoard's tags: `loss/l1` is `l1` in the panel `loss`. A name without a slash has a
-    /// panel of its own. The order is kept.
+    /// Groups series by their TensorBoard-style tags: `loss/l1` becomes `l1` in the panel `loss`. A name without a
+    /// slash gets its own panel. The order is kept.
     pub fn of_tags(title: impl Into<String>, series: impl IntoIterator<Item = Series>) -> Self {
         let mut panels: Vec<Panel> = Vec::new();
         for Series { name, points } in series {
@@ -76,47 +76,47 @@ impl Curves {
         Self { title: title.into(), panels }
     }
 
-    /// As a picture, uint8 `[h, w, 3]`.
+    /// Draws the curves as an image, uint8 `[h, w, 3]`.
     ///
     /// # Errors
-    /// If it cannot be drawn.
-    pub fn picture(&self) -> Result<Tensor, ReportError> {
+    /// If drawing fails.
+    pub fn image(&self) -> Result<Tensor, ReportError> {
         raster(self.size(), |canvas| self.draw(canvas))
     }
 
-    /// As an SVG document.
+    /// Draws the curves as an SVG document.
     ///
     /// # Errors
-    /// If it cannot be drawn.
+    /// If drawing fails.
     pub fn svg(&self) -> Result<String, ReportError> {
         vector(self.size(), |canvas| self.draw(canvas))
     }
 
-    /// Writes a PNG file.
+    /// Writes the curves as a PNG file, atomically.
     ///
     /// # Errors
-    /// If it cannot be drawn or written; what was there is untouched then.
+    /// If drawing fails or the file cannot be written. An existing file stays as it is then.
     pub fn save_png(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
-        save_png(path, &self.picture()?)
+        save_png(path, &self.image()?)
     }
 
-    /// Writes an SVG file.
+    /// Writes the curves as an SVG file, atomically.
     ///
     /// # Errors
-    /// If it cannot be drawn or written; what was there is untouched then.
+    /// If drawing fails or the file cannot be written. An existing file stays as it is then.
     pub fn save_svg(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
         save(path.as_ref(), self.svg()?.as_bytes())
     }
 
     fn columns(&self) -> usize {
-        // Four panels are a square.
+        // Four panels form a square.
         match self.panels.len() {
             4 => 2,
             count => count.clamp(1, MOST_COLUMNS),
         }
     }
 
-    /// Height and width in pixels.
+    /// Height and width, in pixels.
     fn size(&self) -> [u32; 2] {
         let rows = self.panels.len().div_ceil(self.columns()).max(1);
         let (width, height) = panel::SIZE;
@@ -141,9 +141,9 @@ impl Curves {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::tests::decode_png;
+    use crate::png::tests::decode_png;
 
-    /// A run as it could be: noisy losses that span decades, validation, a gap, an empty series, a single point.
+    /// A plausible run: noisy losses that span decades, validation, a gap, an empty series, a single point.
     fn run() -> Curves {
         let noise = |step: u64, seed: u64| {
             let mixed = (step + (seed << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_share_panels_by_what_is_before_their_slash() {
+    fn tags_are_grouped_into_panels_by_their_prefix() {
         let curves = Curves::of_tags("a", ["loss/l1", "psnr", "loss/kl/mean"].map(|name| Series::new(name, vec![])));
         let names: Vec<(&str, Vec<&str>)> = curves
             .panels
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn svg_is_well_formed_and_names_everything() {
+    fn svg_is_well_formed_and_contains_all_names() {
         let svg = run().svg().unwrap();
         let document = roxmltree::Document::parse(&svg).unwrap();
         let texts: Vec<&str> = document.descendants().filter_map(|node| node.text()).map(str::trim).collect();
@@ -221,10 +221,10 @@ mod tests {
     fn each_series_is_drawn_in_its_own_colour() {
         let series = |name: &str, value| Series::new(name, (0..20).map(|step| (step, value)).collect());
         let panel = Panel { title: "a".into(), series: vec![series("low", 1.0), series("high", 2.0)] };
-        let picture = Curves { title: String::new(), panels: vec![panel] }.picture().unwrap();
-        assert_eq!(picture.size(), [44 + 12 + 300, 24 + 480, 3]);
-        // Down the middle of the panel: the higher line is above the lower one, in the order of colours.
-        let column = picture.narrow(0, 95, 225).select(1, 300);
+        let image = Curves { title: String::new(), panels: vec![panel] }.image().unwrap();
+        assert_eq!(image.size(), [44 + 12 + 300, 24 + 480, 3]);
+        // Down the middle of the panel: the higher line comes first, each in its colour.
+        let column = image.narrow(0, 95, 225).select(1, 300);
         let row_of = |color: [i64; 3]| {
             let rows =
                 (0..225).filter(|&y| (0..3).all(|c| (column.int64_value(&[y, c]) - color[c as usize]).abs() < 8));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn any_numbers_can_be_drawn() {
+    fn extreme_values_can_be_drawn() {
         let extremes = [f64::NAN, f64::INFINITY, f64::MAX, f64::MIN_POSITIVE, -1e38, 1e38, 0.0, 1e-45];
         for first in extremes {
             for second in extremes {
@@ -244,7 +244,7 @@ mod tests {
                 curves.svg().unwrap();
             }
         }
-        assert_eq!(Curves { title: String::new(), panels: Vec::new() }.picture().unwrap().size(), [356, 504, 3]);
+        assert_eq!(Curves { title: String::new(), panels: Vec::new() }.image().unwrap().size(), [356, 504, 3]);
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
         let curves = Curves::of_tags("a", [Series::new("psnr", vec![(1, 2.0)])]);
         curves.save_png(&png).unwrap();
         curves.save_svg(&svg).unwrap();
-        assert!(decode_png(&std::fs::read(png).unwrap()) == curves.picture().unwrap());
+        assert!(decode_png(&std::fs::read(png).unwrap()) == curves.image().unwrap());
         assert_eq!(std::fs::read_to_string(svg).unwrap(), curves.svg().unwrap());
     }
 }

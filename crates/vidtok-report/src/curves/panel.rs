@@ -1,4 +1,4 @@
-//! One panel: title, names of the series with their last values, axes and lines.
+//! One panel: its title, the names of its series with their last values, axes and lines.
 
 use plotters::style::RGBColor;
 
@@ -18,7 +18,7 @@ pub(super) const INK: RGBColor = RGBColor(35, 35, 35);
 const GRID: RGBColor = RGBColor(228, 228, 228);
 const BASE: RGBColor = RGBColor(150, 150, 150);
 
-/// Colours that people with any kind of colour vision tell apart: Okabe and Ito, "Color Universal Design" (2008).
+/// Colours for all kinds of colour vision: Okabe and Ito, "Color Universal Design" (2008).
 const COLORS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -29,11 +29,11 @@ const COLORS: [RGBColor; 7] = [
     RGBColor(90, 90, 90),
 ];
 
-/// From the corner of the panel to its lines, and from there to its other corner.
+/// Distances of the plot from the panel's edges, in pixels.
 const LEFT: f64 = 58.0;
 const RIGHT: f64 = 16.0;
 const BOTTOM: f64 = 30.0;
-/// From the top of the panel.
+/// Distances from the panel's top, in pixels.
 const TITLE_AT: f64 = 16.0;
 const NAMES_AT: f64 = 38.0;
 const NAMES_LINE: f64 = 17.0;
@@ -42,10 +42,10 @@ const SWATCH: f64 = 14.0;
 
 const X_TICKS: usize = 6;
 const Y_TICKS: usize = 6;
-/// Lines of fewer points show each of them.
+/// Lines with fewer points than this show each point.
 const DOTS_BELOW: usize = 30;
 
-/// Draws a panel and the traces of its series; its upper left corner is at `corner`.
+/// Draws a panel and the traces of its series, with its upper left corner at `corner`.
 pub(super) fn draw(
     canvas: &dyn Canvas,
     panel: &Panel,
@@ -71,7 +71,7 @@ pub(super) fn draw(
         return canvas.text("no data", middle, Anchor::Center, LABEL);
     }
     axes(canvas, &frame)?;
-    // No average is below the values of another series.
+    // Averages go on top of the values of all series.
     let noisy = || traces.iter().zip(colors()).filter(|(trace, _)| !trace.average.is_empty());
     for (trace, color) in noisy() {
         lines(canvas, &frame, &trace.raw, (1.0, faint(color)))?;
@@ -82,7 +82,7 @@ pub(super) fn draw(
     Ok(())
 }
 
-/// Where the lines are.
+/// The plot's edges and axes.
 struct Frame {
     left: f64,
     right: f64,
@@ -106,7 +106,7 @@ impl Frame {
     }
 }
 
-/// The names in their colours, each with its last value. Gives the middle of the last line of them.
+/// Draws the names in their colours, each with its last value. Returns the vertical middle of their last line.
 fn names(canvas: &dyn Canvas, panel: &Panel, traces: &[Trace], corner: (f64, f64)) -> Result<f64, ReportError> {
     let (start, end) = (corner.0 + LEFT, corner.0 + SIZE.0 - RIGHT);
     let (mut x, mut y) = (start, corner.1 + NAMES_AT);
@@ -151,7 +151,7 @@ fn lines(
     for line in lines {
         let points: Vec<_> = line.iter().map(|&point| frame.at(point)).collect();
         canvas.line(&points, width, color)?;
-        // A line of one point is none.
+        // A line of one point would be invisible.
         if few || points.len() == 1 {
             points.into_iter().try_for_each(|point| canvas.dot(point, width * 1.4, color))?;
         }
@@ -163,13 +163,13 @@ fn colors() -> impl Iterator<Item = RGBColor> {
     COLORS.iter().copied().cycle()
 }
 
-/// A light tint; opaque, since lines cross themselves.
+/// A light tint. It is opaque, since lines cross themselves.
 fn faint(RGBColor(red, green, blue): RGBColor) -> RGBColor {
     let [red, green, blue] = [red, green, blue].map(|level| 255 - (255 - level) / 10 * 3);
     RGBColor(red, green, blue)
 }
 
-/// A value with four digits.
+/// A value with four significant digits.
 fn significant(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-3..1e6).contains(&size) {

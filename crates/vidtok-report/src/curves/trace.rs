@@ -1,30 +1,31 @@
-//! What is drawn of a series: at most a few hundred points, and for a noisy one its moving average.
+//! The lines drawn for a series: at most a few hundred points, and for a noisy series its moving average.
 
 use crate::curves::Series;
 
-/// Pieces that a long series is cut into.
+/// The number of pieces that a long series is reduced to.
 const PIECES: usize = 400;
-/// A series of this many points that goes up and down by this many times its extent in all is noisy. Schedules are not.
+/// A series of at least this many points is noisy if its total variation exceeds its range by this factor. Schedules
+/// are not.
 const NOISY_POINTS: usize = 50;
 const NOISY_VARIATION: f64 = 4.0;
-/// The window of the average reaches this share of the series to each side.
+/// The half width of the moving average, as a fraction of the series.
 const REACH: f64 = 1.0 / 40.0;
 
-/// Step and value.
+/// A step and its value.
 pub(super) type Point = (f64, f64);
 
-/// Lines that are drawn for a series; they are interrupted where values are no finite numbers.
+/// The lines drawn for a series, interrupted at values that are not finite.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Trace {
-    /// The values, or of each piece of a long series the lowest and the highest.
+    /// The values; for a long series, the lowest and highest of each piece.
     pub(super) raw: Vec<Vec<Point>>,
-    /// Their moving average; none if they are not noisy.
+    /// The moving average; empty if the series is not noisy.
     pub(super) average: Vec<Vec<Point>>,
 }
 
 impl Trace {
-    /// The order of the points does not matter, and of several at one step the last counts: a run that goes on from an
-    /// earlier step writes it again.
+    /// Points may come in any order. The last of several at one step counts: a run that resumes from an earlier step
+    /// writes that step again.
     pub(super) fn new(series: &Series) -> Self {
         let mut points = series.points.clone();
         points.sort_by_key(|&(step, _)| step);
@@ -51,12 +52,12 @@ impl Trace {
         Self { raw, average }
     }
 
-    /// The average, or the values if there is none.
+    /// The moving average, or the values if there is no average.
     pub(super) fn main(&self) -> &[Vec<Point>] {
         if self.average.is_empty() { &self.raw } else { &self.average }
     }
 
-    /// The last value of what is drawn as the main line.
+    /// The last value of the main line.
     pub(super) fn last(&self) -> Option<f64> {
         self.main().last().and_then(|line| line.last()).map(|&(_, value)| value)
     }
@@ -67,18 +68,18 @@ impl Trace {
     }
 }
 
-/// Neighbouring points, those with finite values.
+/// The finite values among neighbouring points.
 #[derive(Debug)]
 struct Piece {
     step: f64,
-    /// The lowest and the highest in the order of their steps; only one if there is one.
+    /// The lowest and the highest point, in the order of their steps; one point if they coincide.
     extremes: Vec<Point>,
     sum: f64,
     count: f64,
 }
 
 impl Piece {
-    /// None if no value is finite.
+    /// `None` if no value is finite.
     fn new(points: &[Point]) -> Option<Self> {
         let finite = || points.iter().copied().filter(|&(_, value)| value.is_finite());
         let by_value = |a: &Point, b: &Point| a.1.total_cmp(&b.1);
@@ -103,7 +104,7 @@ fn mean(pieces: &[Option<Piece>]) -> f64 {
     total(|piece| piece.sum) / total(|piece| piece.count)
 }
 
-/// A line for each run of items that are there.
+/// One line for each run of items that are present.
 fn unbroken<T>(items: &[Option<T>], points: impl Fn(&T) -> Vec<Point>) -> Vec<Vec<Point>> {
     items
         .split(Option::is_none)
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn short_series_are_drawn_as_they_are() {
+    fn short_series_are_drawn_point_by_point() {
         let trace = trace(4, |step| step as f64 * 2.0);
         assert_eq!(trace.raw, [[(0.0, 0.0), (1.0, 2.0), (2.0, 4.0), (3.0, 6.0)]]);
         assert!(trace.average.is_empty());
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_drawn_of_nothing() {
+    fn series_without_finite_values_draw_nothing() {
         assert_eq!(trace(0, |_| 0.0), Trace::default());
         assert_eq!(trace(300, |_| f64::NAN), Trace::default());
         assert_eq!(Trace::default().last(), None);
@@ -150,8 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn the_moving_average_keeps_the_trend_and_takes_noise_away() {
-        // Alternating noise: at most one is left over among the 17 values of a window, 9 at the ends.
+    fn the_moving_average_keeps_the_trend_and_removes_noise() {
+        // With alternating noise, at most one value is left over in a window of 17, or 9 at the ends.
         let noise = |step: u64| if step.is_multiple_of(2) { 50.0 } else { -50.0 };
         let noisy = trace(300, |step| step as f64 + noise(step));
         for (step, value) in &noisy.average[0][20..280] {

@@ -1,11 +1,11 @@
-//! The few kinds of fields of protocol buffers that events need
+//! The field types of protocol buffers that events need
 //! (<https://protobuf.dev/programming-guides/encoding/>).
 
-/// An encoded message; its fields stand in the order in which they are added.
+/// An encoded message, with fields in the order of the calls.
 #[derive(Debug, Default)]
 pub(super) struct Message(Vec<u8>);
 
-/// How the value of a field is written.
+/// The wire type of a field.
 #[derive(Clone, Copy)]
 enum Wire {
     Varint = 0,
@@ -19,7 +19,7 @@ impl Message {
         self.0
     }
 
-    /// An int32, int64 or enum that is not negative.
+    /// A non-negative int32, int64 or enum.
     pub(super) fn integer(self, field: u32, value: u64) -> Self {
         self.key(field, Wire::Varint).varint(value)
     }
@@ -45,7 +45,7 @@ impl Message {
         self.varint(u64::from(field) << 3 | wire as u64)
     }
 
-    /// Seven bits a byte, the lowest first; the top bit says that more follow.
+    /// Seven bits a byte, lowest first; the top bit marks that more follow.
     fn varint(mut self, mut value: u64) -> Self {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_those_of_the_published_examples() {
+    fn fields_match_the_published_examples() {
         // From the encoding guide: 150 in field 1, "testing" in field 2, and the first as a message in field 3.
         assert_eq!(Message::default().integer(1, 150).into_bytes(), [0x08, 0x96, 0x01]);
         assert_eq!(Message::default().bytes(2, b"testing").into_bytes(), b"\x12\x07testing");

@@ -1,6 +1,6 @@
-//! TensorBoard's event files: `tensorboard --logdir FOLDER` shows them, while a run goes on too.
+//! TensorBoard event files. `tensorboard --logdir FOLDER` shows them, also during a run.
 //!
-//! A file is a row of TFRecords, each an `Event` of protocol buffers
+//! A file is a sequence of TFRecords, each a protocol buffer `Event`
 //! ([event.proto](https://github.com/tensorflow/tensorboard/blob/master/tensorboard/compat/proto/event.proto),
 //! [summary.proto](https://github.com/tensorflow/tensorboard/blob/master/tensorboard/compat/proto/summary.proto)).
 
@@ -16,9 +16,9 @@ use tch::Tensor;
 
 use self::message::Message;
 use crate::error::ReportError;
-use crate::image::{encode_png, picture_size};
+use crate::png::{encode_png, image_size};
 
-/// The version from which TensorBoard takes a start at step n as the end of all points from n on.
+/// From this version on, TensorBoard drops the points from step n on when a session starts at step n.
 const FILE_VERSION: &[u8] = b"brain.Event:2";
 
 /// Field numbers of `Event`.
@@ -38,7 +38,7 @@ mod summary {
     pub(super) const IMAGE: u32 = 4;
 }
 
-/// Field numbers of `Summary.Image`, and its number for RGB.
+/// Field numbers of `Summary.Image`, and its colour space value for RGB.
 mod image {
     pub(super) const HEIGHT: u32 = 1;
     pub(super) const WIDTH: u32 = 2;
@@ -47,16 +47,16 @@ mod image {
     pub(super) const RGB: u64 = 3;
 }
 
-/// The field number of `SessionLog` and its number for a start.
+/// The field number of `SessionLog.status`, and its value for a start.
 mod session_log {
     pub(super) const STATUS: u32 = 1;
     pub(super) const START: u64 = 1;
 }
 
-/// Writes one event file. Events reach the file at [`flush`](Self::flush), when the buffer is full, and at the end.
+/// Writes one event file. Events reach the file at [`flush`](Self::flush), when the buffer is full, and on drop.
 ///
-/// Each writer has a file of its own; TensorBoard joins the files of a folder in the order of their making. A file that
-/// ends within an event, after a crash, is read up to there.
+/// Each writer has its own file; TensorBoard joins the files of a folder in the order of their creation. A file that a
+/// crash cut within an event is read up to there.
 #[derive(Debug)]
 pub struct EventWriter {
     path: PathBuf,
@@ -64,10 +64,10 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// A new event file in `folder`, which is made if it is missing.
+    /// Creates an event file in `folder`, and the folder if it is missing.
     ///
     /// # Errors
-    /// If the file cannot be made or written.
+    /// If the file cannot be created or written.
     pub fn create(folder: impl AsRef<Path>) -> Result<Self, ReportError> {
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(ReportError::io(folder))?;
@@ -78,11 +78,11 @@ impl EventWriter {
         Ok(writer)
     }
 
-    /// As [`create`](Self::create), for a run that goes on at `step`: TensorBoard drops what earlier files in the
-    /// folder hold for this step and later ones (at the latest when a tag gets its next entry).
+    /// Creates an event file for a run that resumes at `step`. TensorBoard drops this and later steps of earlier files
+    /// in the folder (at the latest when a tag gets its next entry).
     ///
     /// # Errors
-    /// If the file cannot be made or written.
+    /// If the file cannot be created or written.
     pub fn resume(folder: impl AsRef<Path>, step: u64) -> Result<Self, ReportError> {
         let mut writer = Self::create(folder)?;
         let start = Message::default().integer(session_log::STATUS, session_log::START);
@@ -91,13 +91,13 @@ impl EventWriter {
         Ok(writer)
     }
 
-    /// The file.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A point of the curve `tag`; `a/b` and `a/c` are shown together. The format keeps values as float32.
+    /// Adds a point to the curve `tag`. TensorBoard shows `a/b` and `a/c` together. The format stores float32.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -105,21 +105,21 @@ impl EventWriter {
         self.summary(tag, step, |entry| entry.float(summary::SIMPLE_VALUE, value as f32))
     }
 
-    /// A picture, uint8 `[h, w, 3]` RGB.
+    /// Adds an image, uint8 `[h, w, 3]` RGB.
     ///
     /// # Errors
-    /// If it is no picture, or the file cannot be written.
-    pub fn image(&mut self, tag: &str, step: u64, picture: &Tensor) -> Result<(), ReportError> {
-        let (height, width) = picture_size(picture)?;
+    /// If the tensor has another shape or kind, or the file cannot be written.
+    pub fn image(&mut self, tag: &str, step: u64, image: &Tensor) -> Result<(), ReportError> {
+        let (height, width) = image_size(image)?;
         let image = Message::default()
             .integer(image::HEIGHT, height.into())
             .integer(image::WIDTH, width.into())
             .integer(image::COLORSPACE, image::RGB)
-            .bytes(image::ENCODED, &encode_png(picture)?);
+            .bytes(image::ENCODED, &encode_png(image)?);
         self.summary(tag, step, |entry| entry.message(summary::IMAGE, image))
     }
 
-    /// Hands everything to the system, so that TensorBoard sees it.
+    /// Writes all buffered events, so that TensorBoard sees them.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -147,7 +147,7 @@ fn seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// TensorBoard knows event files by their names and reads them in alphabetical order.
+/// Creates the next event file. TensorBoard knows event files by their names and reads them in alphabetical order.
 fn new_file(folder: &Path, seconds: u64) -> io::Result<(PathBuf, File)> {
     let mut number = 0_u32;
     loop {
@@ -164,9 +164,9 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::image::tests::decode_png;
+    use crate::png::tests::decode_png;
 
-    /// A field of a message: its number and its bytes, eight of them for integers.
+    /// A field of a message: its number and its bytes, eight for an integer.
     fn fields(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
         let mut all = Vec::new();
         while !bytes.is_empty() {
@@ -200,7 +200,7 @@ mod tests {
         value.to_le_bytes().to_vec()
     }
 
-    /// The events of a file without their times.
+    /// The events of a file, without their times.
     fn events(path: &Path) -> Vec<Vec<(u64, Vec<u8>)>> {
         let contents = record::tests::contents(&fs::read(path).unwrap());
         let without_time = |content: &Vec<u8>| {
@@ -214,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn events_are_byte_for_byte_those_of_tensorboards_own_writer() {
-        // Made by tensorboard 2.21's RecordWriter and protocol buffers.
+    fn events_match_tensorboards_own_writer_byte_for_byte() {
+        // Written by tensorboard 2.21's RecordWriter and protocol buffers.
         let scalar = Message::default().bytes(summary::TAG, b"loss").float(summary::SIMPLE_VALUE, 0.25);
         let start = Message::default().integer(session_log::STATUS, session_log::START);
         let event = || Message::default().double(event::WALL_TIME, 1.5);
@@ -241,12 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn scalars_and_pictures_stand_in_the_file_in_order() {
+    fn scalars_and_images_are_written_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = EventWriter::create(folder.path().join("new")).unwrap();
-        let picture = Tensor::arange(2 * 3 * 3, (Kind::Uint8, Device::Cpu)).view([2, 3, 3]);
+        let image = Tensor::arange(2 * 3 * 3, (Kind::Uint8, Device::Cpu)).view([2, 3, 3]);
         writer.scalar("loss", 0, 0.5).unwrap();
-        writer.image("clips", 1 << 40, &picture).unwrap();
+        writer.image("clips", 1 << 40, &image).unwrap();
         writer.flush().unwrap();
 
         let events = events(writer.path());
@@ -258,13 +258,13 @@ mod tests {
         assert_eq!(events[2][0], (2, integer(1 << 40)));
         let value = fields(&fields(&events[2][1].1)[0].1);
         assert_eq!(value[0], (1, b"clips".to_vec()));
-        let image = fields(&value[1].1);
-        assert_eq!(image[..3], [(1, integer(2)), (2, integer(3)), (3, integer(3))]);
-        assert!(decode_png(&image[3].1) == picture);
+        let encoded = fields(&value[1].1);
+        assert_eq!(encoded[..3], [(1, integer(2)), (2, integer(3)), (3, integer(3))]);
+        assert!(decode_png(&encoded[3].1) == image);
     }
 
     #[test]
-    fn a_resumed_run_has_a_later_file_that_begins_with_a_start_at_its_step() {
+    fn a_resumed_run_has_a_later_file_that_starts_at_its_step() {
         let folder = tempfile::tempdir().unwrap();
         let first = EventWriter::create(folder.path()).unwrap();
         let second = EventWriter::resume(folder.path(), 1000).unwrap();
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_leaves_no_event() {
+    fn a_tensor_that_is_no_image_writes_no_event() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = EventWriter::create(folder.path()).unwrap();
         assert!(writer.image("a", 0, &Tensor::zeros([2, 2], (Kind::Uint8, Device::Cpu))).is_err());
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    fn a_folder_that_cannot_be_created_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = EventWriter::create(file.path()).unwrap_err().to_string();
         assert!(error.starts_with(&file.path().display().to_string()), "{error}");

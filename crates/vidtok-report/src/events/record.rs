@@ -5,7 +5,7 @@ use crc::{CRC_32_ISCSI, Crc};
 
 const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
-/// Bytes before the content.
+/// Bytes before the content of a record.
 #[cfg(test)]
 pub(super) const HEADER: usize = 12;
 
@@ -14,7 +14,7 @@ pub(super) fn frame(content: &[u8]) -> Vec<u8> {
     [&length[..], &masked_crc(&length), content, &masked_crc(content)].concat()
 }
 
-/// A checksum of data that itself holds checksums is weak, so the format turns it and adds a constant.
+/// The format's checksum: CRC-32C, rotated and offset, since the CRC of data that contains CRCs is weak.
 fn masked_crc(bytes: &[u8]) -> [u8; 4] {
     CRC32C.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
@@ -23,7 +23,7 @@ fn masked_crc(bytes: &[u8]) -> [u8; 4] {
 pub(super) mod tests {
     use super::*;
 
-    /// The contents of all records; panics where the framing or a checksum is wrong.
+    /// The contents of all records. Panics if the framing or a checksum is wrong.
     pub(in crate::events) fn contents(mut bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         while !bytes.is_empty() {
@@ -38,7 +38,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_checksum_is_the_catalogued_one() {
+    fn the_checksum_matches_the_published_check_value() {
         // The check value of CRC-32C, RFC 3720 B.4.
         assert_eq!(CRC32C.checksum(b"123456789"), 0xe306_9283);
         assert_eq!(CRC32C.checksum(&[0; 32]), 0x8a91_36aa);

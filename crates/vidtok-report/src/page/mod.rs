@@ -1,4 +1,4 @@
-//! The page of an evaluation: tables, curves and players in one file that needs nothing else.
+//! The page of an evaluation: tables, curves and players in one self-contained HTML file.
 
 use std::fs;
 use std::path::Path;
@@ -14,36 +14,36 @@ const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Digits of a curve's values beyond those that its metric is shown with.
+/// Digits of a curve's values beyond those of its metric in tables.
 const CURVE_DIGITS: i32 = 2;
 
-/// Models that were measured on videos, for people to look at.
+/// The results of models on videos, as an interactive page.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct EvaluationPage {
     /// The heading.
     pub title: String,
-    /// What must be known beside the numbers, a line each.
+    /// Remarks below the heading, one line each.
     pub remarks: Vec<String>,
-    /// How it was measured: names and values.
+    /// The settings of the evaluation: names and values.
     pub protocol: Vec<(String, String)>,
-    /// The columns of the tables.
+    /// The metrics, which are the columns of the tables.
     pub metrics: Vec<PageMetric>,
-    /// The rows of the summary.
+    /// The models, which are the rows of the summary.
     pub models: Vec<PageModel>,
     /// The videos.
     pub videos: Vec<PageVideo>,
 }
 
-/// A metric.
+/// A metric's name and how its values are shown.
 #[derive(Clone, Debug, Serialize)]
 pub struct PageMetric {
     /// Its name.
     pub label: String,
-    /// Its unit; empty without one.
+    /// Its unit; empty if it has none.
     pub unit: String,
-    /// Whether more of it is better; `None` where neither is.
+    /// Whether higher values are better; `None` if neither direction is.
     pub higher_is_better: Option<bool>,
-    /// Digits behind the point.
+    /// Digits after the decimal point.
     pub digits: usize,
 }
 
@@ -52,59 +52,59 @@ pub struct PageMetric {
 pub struct PageModel {
     /// Its name.
     pub name: String,
-    /// What it is, in a line.
+    /// A one-line description.
     pub note: String,
-    /// A value a metric, over all videos.
+    /// One value per metric, over all videos.
     pub totals: Vec<Option<f64>>,
 }
 
-/// A video.
+/// A video and the results of all models on it.
 #[derive(Clone, Debug, Serialize)]
 pub struct PageVideo {
     /// Its name.
     pub name: String,
-    /// Frames that were measured.
+    /// The number of frames evaluated.
     pub frames: usize,
-    /// Their rate.
+    /// Their rate, in frames per second.
     pub fps: f64,
-    /// By model, a value a metric.
+    /// Values by model and metric.
     pub values: Vec<Vec<Option<f64>>>,
-    /// By model, for each metric a value a frame; empty where it has none.
+    /// Values by model, metric and frame; no frames for a metric without values per frame.
     #[serde(skip)]
     pub curves: Vec<Vec<Vec<f32>>>,
-    /// By model, an MP4 of input, reconstruction and difference beside each other, each a third of its width; in one
-    /// file, they cannot get out of step.
+    /// By model, an MP4 of input, reconstruction and difference side by side, each a third of the width. One file keeps
+    /// the three in step.
     #[serde(skip)]
     pub players: Vec<Option<Vec<u8>>>,
 }
 
 impl EvaluationPage {
-    /// Writes the page as one HTML file, whole or not at all.
+    /// Writes the page as one HTML file, atomically.
     ///
     /// # Errors
-    /// If a list has another length than there are models or metrics, or the file system refuses.
+    /// If a list's length differs from the number of models or metrics, or the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
         let (path, html) = (path.as_ref(), self.html()?);
         write_atomically(path, |temporary| fs::write(temporary, html))
             .map_err(|source| ReportError::Io { path: path.to_owned(), source })
     }
 
-    /// The page's text.
+    /// The page as HTML.
     ///
     /// # Errors
-    /// If a list has another length than there are models or metrics.
+    /// If a list's length differs from the number of models or metrics.
     pub fn html(&self) -> Result<String, ReportError> {
         self.check()?;
         let data = json(self)?;
-        // Looked up by the script when they are shown.
+        // The script finds these by their ids when a video is shown.
         let mut parts = String::new();
-        for (place, video) in self.videos.iter().enumerate() {
+        for (index, video) in self.videos.iter().enumerate() {
             let curves = json(&rounded(video, &self.metrics))?;
-            parts += &format!("<script type=\"application/json\" id=\"curves-{place}\">{curves}</script>\n");
+            parts += &format!("<script type=\"application/json\" id=\"curves-{index}\">{curves}</script>\n");
             for (model, player) in video.players.iter().enumerate() {
                 if let Some(bytes) = player {
                     let text = STANDARD.encode(bytes);
-                    parts += &format!("<script type=\"text/plain\" id=\"player-{model}-{place}\">{text}</script>\n");
+                    parts += &format!("<script type=\"text/plain\" id=\"player-{model}-{index}\">{text}</script>\n");
                 }
             }
         }
@@ -141,14 +141,14 @@ impl EvaluationPage {
     }
 }
 
-/// Text for a script element, in which only "<" can end it.
+/// JSON for a script element, which only "<" could end.
 fn json(value: &impl Serialize) -> Result<String, ReportError> {
     let text = serde_json::to_string(value)
-        .map_err(|error| ReportError::Shape { expected: "numbers and texts".into(), found: error.to_string() })?;
+        .map_err(|error| ReportError::Shape { expected: "numbers and text".into(), found: error.to_string() })?;
     Ok(text.replace('<', "\\u003c"))
 }
 
-/// The curves of a video, with as many digits as can be seen.
+/// The curves of a video by model, metric and frame, rounded to the digits that can be seen.
 fn rounded(video: &PageVideo, metrics: &[PageMetric]) -> Vec<Vec<Vec<f64>>> {
     let round = |(curve, metric): (&Vec<f32>, &PageMetric)| {
         let scale = 10f64.powi(metric.digits as i32 + CURVE_DIGITS);
@@ -190,19 +190,19 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_name_ends_the_script_and_nothing_is_fetched() {
+    fn names_cannot_end_the_script_and_nothing_is_fetched() {
         let html = page().html().unwrap();
         assert!(html.contains("id=\"curves-0\">[[[1.0,2.0],[]]]</script>"));
         assert!(!html.contains("</script><b>") && html.contains("\\u003c/script>\\u003cb>\u{e9}.mp4"));
         assert!(html.contains("<title>a &lt;b&gt; &amp; &quot;c&quot;</title>"));
         assert!(html.contains("<script type=\"text/plain\" id=\"player-0-0\">AAEC</script>"));
-        // The name space of SVG is no address that is visited.
+        // SVG's namespace is a name, not an address to visit.
         let html = html.replace("http://www.w3.org/2000/svg", "");
         assert!(!html.contains("http:") && !html.contains("https:") && !html.contains("@@"));
     }
 
     #[test]
-    fn lists_of_other_lengths_are_refused() {
+    fn lists_of_wrong_lengths_are_refused() {
         let mut wrong = page();
         wrong.videos[0].values[0].pop();
         let error = wrong.html().unwrap_err().to_string();

@@ -1,5 +1,5 @@
 "use strict";
-// One state, drawn anew where it changes. Nothing is fetched; texts enter the page as text only.
+// One state, redrawn where it changes. Nothing is fetched, and strings enter the page as text only.
 const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const state = { model: 0, metric: 0, video: 0, order: "worst", frame: 0, sort: null };
@@ -19,12 +19,12 @@ function svg(tag, attributes, text) {
 }
 const shown = (value, metric) => (value === null || value === undefined ? "–" : value.toFixed(metric.digits));
 const arrow = (metric) => ({ true: " ↑", false: " ↓" })[metric.higher_is_better] ?? "";
-// Of any number of values, which arguments of a call cannot be.
+// Math.min(...values) fails for very many values.
 const lowest = (values) => values.reduce((a, b) => (b < a ? b : a), Infinity);
 const highest = (values) => values.reduce((a, b) => (b > a ? b : a), -Infinity);
 const known = (values) => values.filter((value) => value !== null && value !== undefined);
 
-// The best of some values, or null where there is no better, or nothing to compare.
+// The best value, or null if the metric has no direction or there is nothing to compare.
 function best(values, metric) {
   const some = known(values);
   if (metric.higher_is_better === null || some.length < 2) return null;
@@ -36,22 +36,22 @@ function summary() {
   table.replaceChildren();
   const head = table.createTHead().insertRow();
   head.append(element("th", "Model", { scope: "col" }));
-  data.metrics.forEach((metric, place) => {
+  data.metrics.forEach((metric, index) => {
     const cell = element("th", undefined, { scope: "col" });
-    const direction = state.sort?.metric === place ? (state.sort.up ? "ascending" : "descending") : "none";
+    const direction = state.sort?.metric === index ? (state.sort.up ? "ascending" : "descending") : "none";
     cell.setAttribute("aria-sort", direction);
-    const button = element("button", metric.label + arrow(metric), { type: "button", "data-sort": place });
+    const button = element("button", metric.label + arrow(metric), { type: "button", "data-sort": index });
     if (metric.unit) button.append(" ", element("small", metric.unit));
     button.addEventListener("click", () => {
-      const up = state.sort?.metric === place ? !state.sort.up : metric.higher_is_better === false;
-      state.sort = { metric: place, up };
+      const up = state.sort?.metric === index ? !state.sort.up : metric.higher_is_better === false;
+      state.sort = { metric: index, up };
       summary();
-      at("summary").querySelector(`[data-sort="${place}"]`).focus();
+      at("summary").querySelector(`[data-sort="${index}"]`).focus();
     });
     cell.append(button);
     head.append(cell);
   });
-  const rows = data.models.map((model, place) => ({ model, place }));
+  const rows = data.models.map((model, index) => ({ model, index }));
   if (state.sort) {
     const { metric, up } = state.sort;
     rows.sort((a, b) => {
@@ -61,11 +61,11 @@ function summary() {
     });
   }
   const body = table.createTBody();
-  const tops = data.metrics.map((metric, place) => best(data.models.map((model) => model.totals[place]), metric));
-  for (const { model, place } of rows) {
+  const tops = data.metrics.map((metric, index) => best(data.models.map((model) => model.totals[index]), metric));
+  for (const { model, index } of rows) {
     const row = body.insertRow();
     const name = element("th", undefined, { scope: "row" });
-    name.append(element("span", undefined, { class: "swatch", style: `background:${color(place)}` }), model.name);
+    name.append(element("span", undefined, { class: "swatch", style: `background:${color(index)}` }), model.name);
     if (model.note) name.append(" ", element("small", model.note));
     row.append(name);
     data.metrics.forEach((metric, column) => {
@@ -80,13 +80,13 @@ function summary() {
   }
 }
 
-// Places of the videos, worst or best of the chosen model and metric first, those without a value last.
+// Indices of the videos, worst or best by the chosen model and metric first, those without a value last.
 function ordered() {
   const metric = data.metrics[state.metric];
-  const value = (place) => data.videos[place].values[state.model]?.[state.metric] ?? null;
+  const value = (index) => data.videos[index].values[state.model]?.[state.metric] ?? null;
   const upward = (metric?.higher_is_better ?? true) === (state.order === "worst");
   return data.videos
-    .map((_, place) => place)
+    .map((_, index) => index)
     .sort((a, b) => {
       const [x, y] = [value(a), value(b)];
       if (x === null || y === null) return (x === null) - (y === null);
@@ -104,12 +104,12 @@ function videos() {
   const all = known(data.videos.flatMap((video) => video.values.map((values) => values[state.metric])));
   const most = Math.max(highest(all.map(Math.abs)), 1e-12);
   const body = table.createTBody();
-  for (const place of ordered()) {
-    const video = data.videos[place];
+  for (const index of ordered()) {
+    const video = data.videos[index];
     const row = body.insertRow();
-    row.dataset.video = place;
+    row.dataset.video = index;
     row.tabIndex = -1;
-    row.setAttribute("aria-selected", String(place === state.video));
+    row.setAttribute("aria-selected", String(index === state.video));
     row.append(element("th", video.name, { scope: "row" }));
     row.append(element("td", String(video.frames)), element("td", String(+video.fps.toFixed(2))));
     const bars = element("td", undefined, { class: "bars" });
@@ -118,12 +118,12 @@ function videos() {
       const bar = element("div", undefined, { class: "bar" });
       bar.title = `${data.models[model].name}: ${metric ? shown(value, metric) : ""}`;
       bar.append(element("span", metric ? shown(value, metric) : ""));
-      const share = value === null ? 0 : (70 * Math.abs(value)) / most;
-      bar.append(element("i", undefined, { style: `width:${share}%;background:${color(model)}` }));
+      const percent = value === null ? 0 : (70 * Math.abs(value)) / most;
+      bar.append(element("i", undefined, { style: `width:${percent}%;background:${color(model)}` }));
       bars.append(bar);
     });
     row.append(bars);
-    row.addEventListener("click", () => choose({ video: place }));
+    row.addEventListener("click", () => choose({ video: index }));
   }
   at("order-text").textContent = metric ? `by ${metric.label} of ${data.models[state.model]?.name ?? ""}` : "";
   for (const order of ["worst", "best"]) at(order).setAttribute("aria-pressed", String(state.order === order));
@@ -132,13 +132,13 @@ function videos() {
 function clip() {
   const video = data.videos[state.video];
   if (!video) return;
-  const values = data.metrics.map((metric, place) => {
-    return `${metric.label} ${shown(video.values[state.model][place], metric)}${metric.unit ? ` ${metric.unit}` : ""}`;
+  const values = data.metrics.map((metric, index) => {
+    return `${metric.label} ${shown(video.values[state.model][index], metric)}${metric.unit ? ` ${metric.unit}` : ""}`;
   });
   at("clip").textContent = `${video.name} by ${data.models[state.model].name}: ${values.join(", ")}`;
 }
 
-// Curves lie in the page as text, video by video, and only the one that is shown is read.
+// The page holds curves as text, one element per video; only those of the shown video are parsed.
 const read = { video: null, curves: [] };
 function curveOf(model) {
   if (read.video !== state.video) {
@@ -183,12 +183,12 @@ function curves() {
     `${metric.label}, frame ${frame}: ` + texts.map(([value, name]) => `${name} ${shown(value, metric)}`).join(", ");
   box.onpointermove = (event) => {
     const { left: from, width: across } = box.getBoundingClientRect();
-    const place = ((event.clientX - from) / across) * width;
-    seek(Math.round(((place - left) / (right - left)) * Math.max(length - 1, 1)));
+    const position = ((event.clientX - from) / across) * width;
+    seek(Math.round(((position - left) / (right - left)) * Math.max(length - 1, 1)));
   };
 }
 
-// One video holds input, reconstruction and difference beside each other; each canvas shows a third of it.
+// One video holds input, reconstruction and difference side by side; each canvas shows a third of it.
 const player = document.createElement("video");
 player.muted = true;
 player.loop = true;
@@ -231,7 +231,7 @@ function tell() {
 function seek(frame) {
   if (!frames()) return;
   state.frame = Math.min(Math.max(frame, 0), frames() - 1);
-  // The middle of a frame is in no other.
+  // Seeking to the middle of a frame is safe from rounding to a neighbour.
   if (player.src) player.currentTime = (state.frame + 0.5) / fps();
   tell();
   curves();
@@ -276,8 +276,8 @@ function choose(change) {
 }
 function next(step) {
   const order = ordered();
-  const place = order.indexOf(state.video) + step;
-  if (place >= 0 && place < order.length) choose({ video: order[place] });
+  const position = order.indexOf(state.video) + step;
+  if (position >= 0 && position < order.length) choose({ video: order[position] });
 }
 function view() {
   const zoom = Number(at("zoom").value);
@@ -317,8 +317,8 @@ for (const [name, value] of data.protocol) {
   const row = at("protocol").insertRow();
   row.append(element("th", name, { scope: "row" }), element("td", value));
 }
-at("model").append(...data.models.map((model, place) => element("option", model.name, { value: place })));
-at("metric").append(...data.metrics.map((metric, place) => element("option", metric.label, { value: place })));
+at("model").append(...data.models.map((model, index) => element("option", model.name, { value: index })));
+at("metric").append(...data.metrics.map((metric, index) => element("option", metric.label, { value: index })));
 at("model").addEventListener("change", (event) => choose({ model: Number(event.target.value) }));
 at("metric").addEventListener("change", (event) => choose({ metric: Number(event.target.value) }));
 at("speed").addEventListener("change", (event) => { player.playbackRate = Number(event.target.value); });

@@ -64,7 +64,7 @@ pub fn tokenize(
     drop(lock);
 
     let mut preparation = options.preparation.clone();
-    preparation.input.reach = preparation.input.reach.within(&root);
+    preparation.input.retry = preparation.input.retry.within(&root);
     let ahead = DecodeAhead::start(&ffmpeg, &preparation, options.decoders)?;
     Worker::new(tokenizer, options, dataset, folder, root, observe).run(list, ahead)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use vidtok::{EncodeOptions, StreamEncoder, Tokenizer, Work};
-use vidtok_data::{AheadInfo, AheadVideo, LoadError, unusable};
+use vidtok_data::{AheadInfo, AheadVideo, LoadError, video_fault};
 
 use crate::budget;
 use crate::dataset::settings::Dataset;
@@ -25,7 +25,7 @@ pub(super) enum VideoFailure {
 impl<E: Into<TokenizeError>> From<E> for VideoFailure {
     fn from(error: E) -> Self {
         match error.into() {
-            TokenizeError::Load(LoadError::Video(error)) => match unusable(&error) {
+            TokenizeError::Load(LoadError::Video(error)) => match video_fault(&error) {
                 Some(reason) => Self::Unusable(reason),
                 None => Self::Fatal(error.into()),
             },

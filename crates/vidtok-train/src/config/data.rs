@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vidtok_core::FrameRate;
-use vidtok_data::{InputOptions, Reach, ReadOptions};
+use vidtok_data::{InputOptions, ReadOptions, RetryPolicy};
 
 use crate::config::wrong;
 use crate::error::TrainError;
@@ -104,7 +104,7 @@ impl DataConfig {
     /// How inputs in a folder are opened.
     pub(crate) fn input(&self, folder: &Path) -> InputOptions {
         let frame_rate = self.frame_rate.and_then(FrameRate::from_f64).unwrap_or(InputOptions::FRAME_RATE);
-        InputOptions { frame_rate, reach: Reach::default().within(folder), read: self.read }
+        InputOptions { frame_rate, retry: RetryPolicy::default().within(folder), read: self.read }
     }
 
     /// Says what makes no sense, if anything.

@@ -137,7 +137,7 @@ impl Data {
     /// This process's part of the training batches from `first_batch` on.
     pub(crate) fn loader(&self, train: &TrainConfig, first_batch: u64, share: WorldRank) -> Result<Loader, TrainError> {
         let (batch, seed, workers) = (train.batch_size, train.seed, self.config.workers);
-        let options = LoaderOptions { batch, share, seed, first_step: first_batch, workers, prefetch: PREFETCH };
+        let options = LoaderOptions { batch, rank: share, seed, first_step: first_batch, workers, prefetch: PREFETCH };
         Ok(Loader::start(self.mixture.clone(), options)?)
     }
 

@@ -241,7 +241,7 @@ fn agree(
 fn stages(config: &Config, count: usize) -> Result<Vec<Stage>, TrainError> {
     let (stages, share) = (Stage::all(config)?, WorldRank { rank: 0, world_size: count });
     match stages.iter().map(|stage| stage.config.batch_size).find(|&batch| share.of(batch).is_none()) {
-        Some(batch) => Err(LoadError::UnevenBatch { batch, count }.into()),
+        Some(batch) => Err(LoadError::UnevenBatch { batch, processes: count }.into()),
         None => Ok(stages),
     }
 }

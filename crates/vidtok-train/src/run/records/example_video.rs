@@ -49,7 +49,7 @@ pub(crate) fn write(
     let shown = [h * enlarged, 2 * w * enlarged];
     let options = WriteOptions { player_friendly: true, ..WriteOptions::default() };
     let destination = Destination::File(video.to_owned());
-    let mut writer = VideoWriter::retell(ffmpeg, destination, shown, &timeline, options)?;
+    let mut writer = VideoWriter::with_timeline(ffmpeg, destination, shown, &timeline, options)?;
     for start in (0..t).step_by(chunk as usize) {
         let part = frames.narrow(0, start, chunk.min(t - start));
         let Some(Reconstructed { input, reconstruction, .. }) = stream.push(&to_model_range(&part))? else { continue };

@@ -1,4 +1,4 @@
-//! What tells a file from what it was before.
+//! Detecting that a file has changed.
 
 use std::fs;
 use std::io;
@@ -7,22 +7,23 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::input::frame_folder::is_image;
+use crate::input::extensions::is_image;
+use crate::parallel::map;
 
-/// A file that is written again gets another stamp; so does a folder of images if one of them is.
+/// The size and modification time of a file, or of all images of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStamp {
-    /// Bytes; of a folder, those of its images.
+    /// Bytes; for a folder, the total of its images.
     pub size: u64,
-    /// When it was written, in nanoseconds since 1970; of a folder, when that or an image was last.
+    /// The modification time in nanoseconds since 1970; for a folder, the latest of the folder and its images.
     pub mtime_ns: i64,
 }
 
 impl FileStamp {
-    /// The stamp of the file or the folder of images at `path`.
+    /// The stamp of a file or a folder of images.
     ///
     /// # Errors
-    /// If the system refuses to tell.
+    /// If the file system returns an error.
     pub fn at(path: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(path)?;
         let mtime_ns =
@@ -30,13 +31,12 @@ impl FileStamp {
         let mut stamp = Self { size: metadata.len(), mtime_ns: mtime_ns(&metadata) };
         if metadata.is_dir() {
             stamp.size = 0;
-            for entry in fs::read_dir(path)? {
-                let image = entry?.path();
-                if is_image(&image) {
-                    let image = fs::metadata(image)?;
-                    stamp.size = stamp.size.saturating_add(image.len());
-                    stamp.mtime_ns = stamp.mtime_ns.max(mtime_ns(&image));
-                }
+            let entries = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+            let images = entries.into_iter().filter(|path| is_image(path)).collect();
+            for image in map(images, fs::metadata) {
+                let image = image?;
+                stamp.size = stamp.size.saturating_add(image.len());
+                stamp.mtime_ns = stamp.mtime_ns.max(mtime_ns(&image));
             }
         }
         Ok(stamp)

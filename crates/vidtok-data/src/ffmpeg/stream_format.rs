@@ -1,11 +1,11 @@
-//! What the pixels of a video mean, as ffmpeg describes it: their shape, colours and fields.
+//! The properties of a video's pixels in ffmpeg's description: their shape, colours and fields.
 
 use serde::{Deserialize, Serialize};
 use vidtok_core::PixelAspect;
 
-use crate::input::notice::HdrTransfer;
+use crate::ffmpeg::notice::HdrTransfer;
 
-/// The matrices between YUV and RGB that files name, as ffmpeg calls them.
+/// ffmpeg's names of the matrices between YUV and RGB.
 const MATRICES: [&str; 16] = [
     "gbr",
     "bt709",
@@ -25,41 +25,41 @@ const MATRICES: [&str; 16] = [
     "ipt-c2",
 ];
 
-/// What the pixels of a video mean. The default is what needs no care: square pixels, named colours of standard range,
-/// whole frames.
+/// The properties of a video's pixels that need special treatment. The default needs none: square pixels, named colours
+/// of standard range, progressive frames.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Picture {
-    /// As shown, after rotation.
+pub(crate) struct StreamFormat {
+    /// The shape of a pixel as shown, after rotation.
     #[serde(skip_serializing_if = "PixelAspect::is_square")]
     pub(crate) pixel_aspect: PixelAspect,
-    /// The rows of a frame as stored, before rotation, if its YUV pixels come without the name of their matrix.
+    /// The number of stored rows, before rotation, if the file names no matrix for its YUV pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) untagged_rows: Option<i64>,
-    /// The transfer function, if it is one of high dynamic range.
+    /// The transfer function, if it is of high dynamic range.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hdr: Option<HdrTransfer>,
-    /// Whether the file names no primaries.
+    /// Whether a file of high dynamic range names no primaries.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) untagged_primaries: bool,
-    /// If it is interlaced.
+    /// The fields, if frames are interlaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fields: Option<Fields>,
 }
 
-/// How the two fields of a frame lie in it.
+/// The order of the two fields of an interlaced frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fields {
-    /// Whether the field of the first row comes first.
+    /// Whether the field of the top row comes first in time.
     pub(super) top_first: bool,
-    /// Whether frames say so themselves, which may change from frame to frame; else only the stream does.
+    /// Whether frames are flagged as interlaced one by one, or only the stream is.
     pub(super) flagged: bool,
-    /// Whether frames are turned before they are shown, so that their rows are other ones than those of the fields.
+    /// Whether frames are rotated before they are shown, so that rows no longer belong to one field.
     pub(super) turned: bool,
 }
 
-impl Picture {
-    /// The default.
+impl StreamFormat {
+    /// The default, as a constant.
     pub(crate) const PLAIN: Self = Self {
         pixel_aspect: PixelAspect::SQUARE,
         untagged_rows: None,
@@ -68,12 +68,12 @@ impl Picture {
         fields: None,
     };
 
-    /// Reads the description of an input stream, and that of the decoded frames, which are the first video stream of the
-    /// output. Both lie between other lines.
+    /// Parses ffmpeg's description: the lines of the decoded input stream, and the line of the decoded frames, which
+    /// are the first video stream of the output.
     pub(super) fn read(description: &[String]) -> Self {
         let Some((input, output)) = streams(description) else { return Self::default() };
         let format = PixelFormat::read(output);
-        let tag = |place: usize| format.colours.get(place).copied().filter(|name| *name != "unknown");
+        let tag = |index: usize| format.colours.get(index).copied().filter(|name| *name != "unknown");
         let is_untagged = format.is_yuv() && tag(0).is_none();
         let hdr = match tag(2) {
             Some("smpte2084") => Some(HdrTransfer::Pq),
@@ -91,7 +91,7 @@ impl Picture {
 }
 
 impl Fields {
-    /// From the lines of the input stream, and the format of its first frame.
+    /// Parses the lines of the input stream, and the format of its first frame.
     fn read(input: &[String], frame: &PixelFormat<'_>) -> Option<Self> {
         let of_stream = || PixelFormat::read(&input[0]).top_first;
         let flagged = frame.top_first.is_some();
@@ -104,7 +104,7 @@ impl Fields {
     }
 }
 
-/// The lines of the input's video stream that is decoded, and the line of what comes out of the decoder.
+/// The lines of the decoded input stream, and the line of the decoder's output.
 fn streams(description: &[String]) -> Option<(&[String], &str)> {
     let mapping = description.iter().position(|line| line.trim() == "Stream mapping:")?;
     let (before, after) = description.split_at(mapping);
@@ -119,32 +119,32 @@ fn streams(description: &[String]) -> Option<(&[String], &str)> {
     Some((&before[first..end], output))
 }
 
-/// "yuv420p10le(tv, bt2020nc/bt2020/smpte2084, top first)" in the description of a stream.
+/// The parsed pixel format of a stream, such as "yuv420p10le(tv, bt2020nc/bt2020/smpte2084, top first)".
 #[derive(Debug, Default)]
 struct PixelFormat<'a> {
     name: &'a str,
-    /// Matrix, primaries and transfer function; none if nothing is known of them.
+    /// Matrix, primaries and transfer function; empty if unknown.
     colours: Vec<&'a str>,
-    /// Of interlaced frames, whether the field of the first row comes first.
+    /// For interlaced frames, whether the field of the top row comes first.
     top_first: Option<bool>,
 }
 
 impl<'a> PixelFormat<'a> {
     fn read(line: &'a str) -> Self {
-        // The codec comes first: "Video: h264 (High) (avc1 / 0x31637661), yuv420p(tv, bt709, progressive), 64x48".
+        // The codec precedes it: "Video: h264 (High) (avc1 / 0x31637661), yuv420p(tv, bt709, progressive), 64x48".
         let format = line.split_once(": Video: ").and_then(|(_, video)| video.split_once(", ")).map(|(_, rest)| rest);
         let Some(format) = format else { return Self::default() };
         let end = format.find(['(', ',']).unwrap_or(format.len());
         let (name, rest) = format.split_at(end);
         let mut read = Self { name, ..Self::default() };
         let Some(rest) = rest.strip_prefix('(') else { return read };
-        // "top coded first (swapped)" has brackets of its own.
+        // Brackets may be nested: "top coded first (swapped)".
         for part in rest.split("), ").next().unwrap_or_default().split(", ") {
             match part {
                 _ if part.starts_with("top ") => read.top_first = Some(true),
                 _ if part.starts_with("bottom ") => read.top_first = Some(false),
                 _ if part.contains('/') => read.colours = part.trim_end_matches(')').split('/').collect(),
-                // One name is that of all three.
+                // A single name stands for all three.
                 _ if MATRICES.contains(&part.trim_end_matches(')')) => {
                     read.colours = vec![part.trim_end_matches(')'); 3]
                 }
@@ -154,7 +154,7 @@ impl<'a> PixelFormat<'a> {
         read
     }
 
-    /// Whether a matrix lies between its numbers and RGB.
+    /// Whether the pixels are YUV, which a matrix converts to RGB.
     fn is_yuv(&self) -> bool {
         const RGB: [&str; 3] = ["rgb", "bgr", "gbr"];
         const OTHERS: [&str; 7] = ["gray", "mono", "pal", "bayer", "xyz", "ya8", "ya16"];
@@ -164,7 +164,7 @@ impl<'a> PixelFormat<'a> {
     }
 }
 
-/// The rows of "64x48" or "64x48 [SAR 16:11 DAR 64:33]" in the description of a stream.
+/// The rows in the size of a stream: "64x48" or "64x48 [SAR 16:11 DAR 64:33]".
 fn rows(line: &str) -> Option<i64> {
     line.split(", ").find_map(|field| {
         let (width, height) = field.split(' ').next()?.split_once('x')?;
@@ -182,13 +182,13 @@ fn pixel_aspect(line: &str) -> Option<PixelAspect> {
 mod tests {
     use super::*;
 
-    fn picture(lines: &[&str]) -> Picture {
-        Picture::read(&lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>())
+    fn read(lines: &[&str]) -> StreamFormat {
+        StreamFormat::read(&lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>())
     }
 
-    /// The description of a stream whose frames are decoded as they are stored.
-    fn plain(format: &str) -> Picture {
-        picture(&[
+    /// The format of a stream whose frames are decoded as they are stored.
+    fn plain(format: &str) -> StreamFormat {
+        read(&[
             &format!("  Stream #0:0[0x1](und): Video: h264 (High) (avc1 / 0x31637661), {format}, 25 fps"),
             "Stream mapping:",
             "  Stream #0:0 -> #0:0 (h264 (native) -> wrapped_avframe (native))",
@@ -197,8 +197,8 @@ mod tests {
     }
 
     #[test]
-    fn turned_wide_pixels_are_high_and_rows_are_those_that_are_stored() {
-        let turned = picture(&[
+    fn rotation_turns_pixel_shapes_but_not_the_number_of_stored_rows() {
+        let turned = read(&[
             "  Stream #0:10: Video: mjpeg, yuvj420p(pc, bt470bg/unknown/unknown), 9x9",
             "  Stream #0:1[0x1](und): Video: h264 (High) (avc1 / 0x31637661), yuv420p(top first), 64x720 [SAR 16:11 DAR 64:33]",
             "    Side data:",
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_needs_no_guess() {
+    fn named_colours_need_no_assumptions() {
         for named in [
             "yuv420p(tv, bt709, progressive), 64x720 [SAR 1:1 DAR 4:3]",
             "yuv420p(tv, smpte170m), 64x720",
@@ -232,34 +232,38 @@ mod tests {
             "gray(progressive), 64x720",
             "yuv420p10le(tv, bt2020nc/bt2020/bt2020-10, left), 64x720",
         ] {
-            assert_eq!(plain(named), Picture::default(), "{named}");
+            assert_eq!(plain(named), StreamFormat::default(), "{named}");
         }
     }
 
     #[test]
-    fn untagged_yuv_is_known_with_its_rows() {
+    fn untagged_yuv_is_recorded_with_its_rows() {
         for untagged in
             ["yuv420p, 64x576", "yuv422p10le(tv), 64x576 [SAR 1:1 DAR 4:3]", "nv12(unknown/bt709/bt709), 64x576"]
         {
-            assert_eq!(plain(untagged), Picture { untagged_rows: Some(576), ..Picture::default() }, "{untagged}");
+            assert_eq!(
+                plain(untagged),
+                StreamFormat { untagged_rows: Some(576), ..StreamFormat::default() },
+                "{untagged}"
+            );
         }
     }
 
     #[test]
-    fn high_dynamic_range_is_known_by_its_transfer_function() {
+    fn high_dynamic_range_is_recognised_by_its_transfer_function() {
         let hdr = plain("yuv420p10le(tv, bt2020nc/bt2020/smpte2084, progressive), 64x48");
-        assert_eq!(hdr, Picture { hdr: Some(HdrTransfer::Pq), ..Picture::default() });
+        assert_eq!(hdr, StreamFormat { hdr: Some(HdrTransfer::Pq), ..StreamFormat::default() });
         let hlg = plain("yuv420p10le(10 bpc, tv, unknown/unknown/arib-std-b67), 64x48");
-        let expected = Picture { untagged_rows: Some(48), untagged_primaries: true, ..Picture::default() };
-        assert_eq!(hlg, Picture { hdr: Some(HdrTransfer::Hlg), ..expected });
+        let expected = StreamFormat { untagged_rows: Some(48), untagged_primaries: true, ..StreamFormat::default() };
+        assert_eq!(hlg, StreamFormat { hdr: Some(HdrTransfer::Hlg), ..expected });
     }
 
     #[test]
-    fn fields_are_known_by_frames_or_else_by_the_stream() {
+    fn fields_are_recognised_by_frames_or_else_by_the_stream() {
         let fields = |stream: &str, frame: &str| {
             let [stream, frame] = [stream, frame].map(|order| format!("Video: x, yuv420p(tv, bt709{order}), 64x48"));
             let (stream, frame) = (format!("Stream #0:0: {stream}"), format!("Stream #0:0: {frame}"));
-            picture(&[&stream, "Stream mapping:", "Stream #0:0 -> #0:0 (x -> y)", &frame]).fields
+            read(&[&stream, "Stream mapping:", "Stream #0:0 -> #0:0 (x -> y)", &frame]).fields
         };
         let known = |top_first, flagged| Some(Fields { top_first, flagged, turned: false });
         assert_eq!(fields(", top first", ", top coded first (swapped)"), known(true, true));
@@ -269,11 +273,11 @@ mod tests {
     }
 
     #[test]
-    fn a_description_that_is_not_understood_names_nothing() {
+    fn an_unknown_description_yields_the_default() {
         for lines in
             [&[][..], &["Stream mapping:"], &["Stream #0:0: Video: x", "Stream mapping:", "Stream #0:0 -> #0:0", "x"]]
         {
-            assert_eq!(picture(lines), Picture::default());
+            assert_eq!(read(lines), StreamFormat::default());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What pixels mean: their shape, colours and fields.
+//! The shape, colours and fields of pixels.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use vidtok_data::{
     VideoQuality, VideoReader, VideoWriter, WriteOptions,
 };
 
-use super::{retell, run};
+use super::{run, with_timeline};
 
 fn open(folder: &TempDir, name: &str, options: ReadOptions) -> VideoReader {
     VideoReader::open_with(&Ffmpeg::locate().unwrap(), folder.path().join(name), options).unwrap()
@@ -29,7 +29,7 @@ fn frames(folder: &TempDir, name: &str, options: ReadOptions) -> Tensor {
     all
 }
 
-/// Copies a video whose container says that it is to be shown turned by a quarter.
+/// Copies a video and tags the copy as rotated by 90 degrees.
 fn turn(folder: &TempDir, from: &str, to: &str) {
     let present = vec!["-display_rotation", "90", "-i", from, "-c", "copy", to];
     let before_6 = vec!["-i", from, "-c", "copy", "-metadata:s:v", "rotate=90", to];
@@ -41,52 +41,53 @@ fn turn(folder: &TempDir, from: &str, to: &str) {
     assert!(made, "{to}");
 }
 
-/// The shape of pixels that ffmpeg finds, after rotation.
+/// The pixel shape that ffmpeg reports, after rotation.
 fn aspect(folder: &TempDir, name: &str) -> String {
     let listing = run(folder, &format!("-i {name} -map 0:V:0 -frames:v 1 -f framecrc pipe:1"));
     listing.lines().find_map(|line| line.strip_prefix("#sar 0: ")).unwrap().to_owned()
 }
 
 #[test]
-fn pixels_keep_their_shape_in_every_container_also_when_they_are_turned() {
+fn pixel_shapes_survive_in_every_container_and_under_rotation() {
     let folder = TempDir::new().unwrap();
     let wide = |shape: &str| {
         run(&folder, &format!("-f lavfi -i testsrc=s=64x48:r=25:d=0.12 -vf setsar={shape}:max=65535 in.mp4"));
     };
-    // Needs more than the two digits that the filter keeps by itself.
+    // Needs more precision than the filter's default.
     wide("1919/1917");
-    retell(&folder, "in.mp4", "a.mp4", 1);
+    with_timeline(&folder, "in.mp4", "a.mp4", 1);
     assert_eq!(aspect(&folder, "a.mp4"), "1919/1917");
     wide("16/11");
     turn(&folder, "in.mp4", "turned.mp4");
     for to in ["a.mp4", "a.mov", "a.avi"] {
-        retell(&folder, "in.mp4", to, 1);
+        with_timeline(&folder, "in.mp4", to, 1);
         assert_eq!(aspect(&folder, to), "16/11", "{to}");
-        retell(&folder, "turned.mp4", to, 1);
+        with_timeline(&folder, "turned.mp4", to, 1);
         assert_eq!(aspect(&folder, to), "11/16", "{to}, turned");
     }
-    // These round the width that is shown.
+    // These containers round the displayed width.
     for to in ["a.mkv", "a.webm", "a.gif"] {
-        retell(&folder, "in.mp4", to, 1);
+        with_timeline(&folder, "in.mp4", to, 1);
         let (wide, high) = open(&folder, to, ReadOptions::default()).timeline().unwrap().pixel_aspect().ratio();
         assert!((f64::from(wide) / f64::from(high) - 16.0 / 11.0).abs() < 0.015, "{to}: {wide}:{high}");
     }
 }
 
 #[test]
-fn pixels_of_lossless_videos_keep_their_shape_too() {
+fn pixel_shapes_survive_in_lossless_videos() {
     let folder = TempDir::new().unwrap();
     let timeline = Timeline::even("25".parse().unwrap()).with_pixel_aspect("11:16".parse().unwrap());
     for name in ["a.mp4", "a.webm"] {
         let (ffmpeg, file) = (Ffmpeg::locate().unwrap(), Destination::File(folder.path().join(name)));
-        let mut writer = VideoWriter::retell(&ffmpeg, file, [48, 176], &timeline, VideoQuality::Lossless).unwrap();
+        let mut writer =
+            VideoWriter::with_timeline(&ffmpeg, file, [48, 176], &timeline, VideoQuality::Lossless).unwrap();
         writer.write(&Tensor::zeros([1, 48, 176, 3], (Kind::Uint8, tch::Device::Cpu))).unwrap();
         Box::new(writer).finish().unwrap();
         assert_eq!(aspect(&folder, name), "11/16", "{name}");
     }
 }
 
-/// A video of one frame of 8x8 fields, each of one colour: 10 bit Y, Cb, Cr in limited range, marked as `tags` say.
+/// Writes a video of one frame of 8x8 patches, each of one colour: 10-bit Y, Cb, Cr in limited range with these `tags`.
 fn fields(folder: &TempDir, name: &str, colours: &[[u16; 3]], tags: &str) {
     let row = |place: usize| colours.iter().flat_map(move |colour| [colour[place]; 8]).flat_map(u16::to_le_bytes);
     let pixels: Vec<u8> = (0..3).flat_map(|place| (0..8).flat_map(move |_| row(place))).collect();
@@ -97,13 +98,13 @@ fn fields(folder: &TempDir, name: &str, colours: &[[u16; 3]], tags: &str) {
 
 const BT2100: &str = "colorspace=bt2020nc:color_primaries=bt2020:color_trc";
 
-/// The colours of the middles of the fields.
+/// The colours at the centres of the patches.
 fn middles(frame: &Tensor) -> Vec<[u8; 3]> {
     let row = frame.get(4).slice(0, 4, None, 8);
     Vec::<u8>::try_from(row.contiguous().flatten(0, -1)).unwrap().as_chunks::<3>().0.to_vec()
 }
 
-/// Light of 1,000 cd/m2 as 1, of a PQ signal from 0 to 1 (SMPTE ST 2084).
+/// The light of a PQ signal from 0 to 1, with 1,000 cd/m2 as 1 (SMPTE ST 2084).
 fn pq(signal: f64) -> f64 {
     let (m1, m2) = (2610.0 / 16384.0, 2523.0 / 32.0);
     let (c1, c2, c3) = (3424.0 / 4096.0, 2413.0 / 128.0, 2392.0 / 128.0);
@@ -111,7 +112,7 @@ fn pq(signal: f64) -> f64 {
     10.0 * ((root - c1).max(0.0) / (c2 - c3 * root)).powf(1.0 / m1)
 }
 
-/// The same of a grey HLG signal on a display of 1,000 cd/m2 (BT.2100).
+/// The light of a grey HLG signal on a display of 1,000 cd/m2, as 1 (BT.2100).
 fn hlg(signal: f64) -> f64 {
     let a: f64 = 0.17883277;
     let (b, c) = (1.0 - 4.0 * a, 0.5 - a * (4.0 * a).ln());
@@ -119,7 +120,7 @@ fn hlg(signal: f64) -> f64 {
     scene.powf(1.2)
 }
 
-/// The byte that light (1,000 cd/m2 as 1) becomes: reference white of 203 cd/m2 as 1, the mobius curve from 0.85 on
+/// The byte for light (1,000 cd/m2 as 1): with reference white of 203 cd/m2 as 1, the Mobius curve from 0.85 on
 /// to the peak at 1, and the inverse of BT.1886.
 fn shown(light: f64) -> f64 {
     let (x, knee, peak) = (light / 0.203, 0.85, 1.0 / 0.203);
@@ -136,9 +137,9 @@ fn assert_near(found: &[[u8; 3]], expected: &[[f64; 3]], what: &str) {
 }
 
 #[test]
-fn high_dynamic_range_becomes_the_light_that_the_standards_say() {
+fn high_dynamic_range_is_mapped_by_the_standards() {
     let folder = TempDir::new().unwrap();
-    // PQ of 0, 5, 50, 100, 203, 400, 1,000 and 4,000 cd/m2, about; HLG of 0, 30, 50, 75 and 100 %.
+    // PQ for about 0, 5, 50, 100, 203, 400, 1,000 and 4,000 cd/m2; HLG for 0, 30, 50, 75 and 100 %.
     type Curve = (HdrTransfer, &'static str, fn(f64) -> f64, &'static [u16]);
     let curves: [Curve; 2] = [
         (HdrTransfer::Pq, "smpte2084", pq, &[64, 303, 449, 509, 573, 636, 723, 855]),
@@ -165,9 +166,9 @@ fn high_dynamic_range_becomes_the_light_that_the_standards_say() {
 }
 
 #[test]
-fn colours_of_wide_gamut_come_back_as_those_of_bt709() {
+fn wide_gamut_colours_are_converted_to_bt709() {
     let folder = TempDir::new().unwrap();
-    // Linear BT.709 light, in units of reference white, that BT.2020 can show and the curve leaves alone.
+    // Linear BT.709 light, in units of reference white, below the knee of the curve.
     let light = [[0.5, 0.1, 0.1], [0.1, 0.5, 0.2], [0.05, 0.1, 0.6]];
     // From BT.709 to BT.2020 (BT.2087).
     let wide = [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]];
@@ -187,7 +188,7 @@ fn colours_of_wide_gamut_come_back_as_those_of_bt709() {
         })
         .collect();
     let expected = light.map(|colour| colour.map(|light| 255.0 * light.powf(1.0 / 2.4)));
-    // The names of matrix and primaries may be missing.
+    // Matrix and primaries may be untagged.
     for tags in [format!("{BT2100}=smpte2084"), "color_trc=smpte2084".to_owned()] {
         fields(&folder, "in.mkv", &codes, &tags);
         let found = middles(&frames(&folder, "in.mkv", ReadOptions::default()).get(0));
@@ -197,7 +198,7 @@ fn colours_of_wide_gamut_come_back_as_those_of_bt709() {
 }
 
 #[test]
-fn whole_videos_are_mapped_as_single_frames_are() {
+fn reading_in_order_and_by_index_map_tones_alike() {
     let folder = TempDir::new().unwrap();
     fields(&folder, "in.mkv", &[[573, 512, 512], [449, 480, 530]], &format!("{BT2100}=smpte2084"));
     for (hdr, white) in [(Hdr::ToneMap, 247.0), (Hdr::Keep, 148.0)] {
@@ -214,7 +215,7 @@ fn whole_videos_are_mapped_as_single_frames_are() {
 }
 
 #[test]
-fn odd_sizes_and_rgb_of_high_dynamic_range_are_mapped_too() {
+fn high_dynamic_range_of_odd_size_or_in_rgb_is_mapped() {
     let folder = TempDir::new().unwrap();
     let white = "-f lavfi -i color=white:s=33x25:d=0.04:r=25 -vf format=gbrpf32le,zscale=tin=linear:pin=bt709:min=gbr:\
                  t=smpte2084:p=bt2020:npl=203";
@@ -230,7 +231,7 @@ fn odd_sizes_and_rgb_of_high_dynamic_range_are_mapped_too() {
 }
 
 #[test]
-fn an_ffmpeg_that_cannot_map_tones_cuts_them_and_says_so() {
+fn without_a_tone_mapper_the_signal_is_cut_with_a_notice() {
     let folder = TempDir::new().unwrap();
     fields(&folder, "in.mkv", &[[573, 512, 512]], &format!("{BT2100}=smpte2084"));
     let real = Ffmpeg::locate().unwrap();
@@ -238,7 +239,7 @@ fn an_ffmpeg_that_cannot_map_tones_cuts_them_and_says_so() {
     let refuse = "case \"$*\" in *zscale*|*libplacebo*) exit 1;; esac";
     fs::write(&program, format!("#!/bin/sh\n{refuse}\nexec '{}' \"$@\"\n", real.program().display())).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    // Children of other tests may still hold the file open for writing, between their fork and their exec.
+    // Children of other tests may hold the file open for writing between fork and exec.
     let plain = (0..1000).find_map(|_| Ffmpeg::at(&program).ok()).unwrap();
 
     let mut reader = VideoReader::open(&plain, folder.path().join("in.mkv")).unwrap();
@@ -249,7 +250,7 @@ fn an_ffmpeg_that_cannot_map_tones_cuts_them_and_says_so() {
     assert_ne!(real.reading(ReadOptions::default()), real.reading(keep));
 }
 
-/// A video of 32x32 and 25 frames a second whose fields are of one grey each, 8 levels brighter than the one before.
+/// Writes a 32x32 video at 25 frames per second in which each field is 8 grey levels brighter than the one before.
 fn interlaced(folder: &TempDir, name: &str, count: usize, top_first: bool, options: &str) {
     let grey = |field: usize| 20 + 8 * field as u8;
     let frame =
@@ -261,10 +262,10 @@ fn interlaced(folder: &TempDir, name: &str, count: usize, top_first: bool, optio
 }
 
 #[test]
-fn fields_are_told_apart_only_if_it_is_asked_for_and_no_frame_is_lost() {
+fn deinterlacing_is_optional_and_drops_no_frame() {
     let folder = TempDir::new().unwrap();
     let apart = ReadOptions { deinterlace: true, ..ReadOptions::default() };
-    // Frames say it themselves, or the container alone.
+    // The order of fields is flagged by frames, or by the container alone.
     let h264 = |order: &str| {
         format!("-vf format=yuv420p,setfield={order} -c:v libx264 -qp 0 -flags +ildct+ilme -x264-params {order}=1")
     };
@@ -280,7 +281,7 @@ fn fields_are_told_apart_only_if_it_is_asked_for_and_no_frame_is_lost() {
         interlaced(&folder, name, count, top_first, &options);
         assert_eq!(open(&folder, name, ReadOptions::default()).notices(), [Notice::Interlaced], "{name}");
         assert_eq!(open(&folder, name, apart).notices(), [], "{name}");
-        // How far the rows of a frame are apart.
+        // The difference between neighbouring rows.
         let combed = |frames: &Tensor| {
             let rows = frames.to_kind(Kind::Float).narrow(1, 8, 16);
             (rows.amax([1], false) - rows.amin([1], false)).amax([1, 2], false)
@@ -292,7 +293,7 @@ fn fields_are_told_apart_only_if_it_is_asked_for_and_no_frame_is_lost() {
         if count == 10 {
             let inner = |frames: &Tensor| frames.narrow(0, 1, 8);
             assert!(combed(&inner(&whole)).max().double_value(&[]) <= 1.0, "{name}: {:?}", whole.select(2, 0));
-            // What is left is the first field in time.
+            // The first field in time remains.
             let first = inner(&woven).slice(1, i64::from(!top_first), None, 2);
             let kept = inner(&whole).slice(1, i64::from(!top_first), None, 2);
             assert!(first == kept, "{name}");
@@ -309,7 +310,7 @@ fn fields_are_told_apart_only_if_it_is_asked_for_and_no_frame_is_lost() {
 }
 
 #[test]
-fn turned_fields_are_left_woven_and_not_taken_apart_wrongly() {
+fn rotated_interlaced_video_is_not_deinterlaced() {
     let folder = TempDir::new().unwrap();
     let options = "-vf format=yuv420p,setfield=tff -c:v libx264 -qp 0 -flags +ildct+ilme -x264-params tff=1";
     interlaced(&folder, "in.mp4", 3, true, options);
@@ -321,7 +322,7 @@ fn turned_fields_are_left_woven_and_not_taken_apart_wrongly() {
 }
 
 #[test]
-fn high_untagged_videos_are_bt709_and_low_ones_bt601_by_their_stored_rows() {
+fn untagged_videos_are_bt709_or_bt601_by_their_stored_rows() {
     let folder = TempDir::new().unwrap();
     // 1 is BT.709, 6 BT.601.
     for (size, turned, matrix, other) in
@@ -345,7 +346,7 @@ fn high_untagged_videos_are_bt709_and_low_ones_bt601_by_their_stored_rows() {
 }
 
 #[test]
-fn odd_sizes_are_told_and_made_even_for_players() {
+fn odd_sizes_give_a_notice_or_are_made_even_for_players() {
     let folder = TempDir::new().unwrap();
     let ffmpeg = Ffmpeg::locate().unwrap();
     let source = vidtok_data::Scene::new(3).frames(&[0.0, 0.1], [33, 47]);
@@ -359,7 +360,7 @@ fn odd_sizes_are_told_and_made_even_for_players() {
         writer.write(&source).unwrap();
         Box::new(writer).finish().unwrap();
         let listing = stored(name);
-        // Bytes of a frame: 4:2:0 takes half of what 4:4:4 does.
+        // Bytes per frame: 4:2:0 takes half of 4:4:4.
         let bytes = if friendly { 34 * 48 * 3 / 2 } else { 33 * 47 * 3 };
         assert!(listing.contains(&format!(" {bytes}, 0x")), "{name}: {listing}");
         let back = frames(&folder, name, ReadOptions::default()).to_kind(Kind::Float);
@@ -371,7 +372,7 @@ fn odd_sizes_are_told_and_made_even_for_players() {
             assert!(doubled < 6.0, "{name}: the last row is another by {doubled}");
         }
     }
-    // Nothing is to be said of even sizes, and of what has all colours anyway.
+    // Even sizes and lossless videos give no notice.
     for (name, size, options) in [
         ("c.mp4", [32, 48], WriteOptions::default()),
         ("c.gif", [33, 47], WriteOptions::default()),

@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use vidtok_core::FrameSource;
 use vidtok_data::{Ffmpeg, InputOptions, InputReader, Reach, VideoList, find_videos, to_model_range, to_unit_range};
-use vidtok_eval::{InstrumentSet, Measured, MetricKind};
+use vidtok_metrics::{MetricKind, MetricSet};
 
 use crate::args::THREADS;
 use crate::io::clip::ReadArgs;
@@ -41,12 +41,12 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
     crate::args::prepare(device, arguments.threads)?;
     let kinds = arguments.metrics.iter().map(|text| text.parse::<MetricKind>()).collect::<Result<Vec<_>, _>>()?;
     let pairs = pairs(&arguments.a, &arguments.b)?;
-    let instruments = InstrumentSet::load(&kinds, device)?;
+    let metrics = MetricSet::load(&kinds, device)?;
     let ffmpeg = Ffmpeg::locate()?;
     // Nothing here depends on the rate of frames.
     let input = InputOptions { reach: Reach::once(), read: arguments.read.options(), ..InputOptions::default() };
     let bar = progress::bar(pairs.len() as u64, "videos");
-    let (mut all, mut notices) = (Measured::default(), Notices::default());
+    let (mut all, mut notices) = (metrics.start(), Notices::default());
     for (a, b) in &pairs {
         let mut readers = [InputReader::open(&ffmpeg, a, &input)?, InputReader::open(&ffmpeg, b, &input)?];
         for reader in &readers {
@@ -60,17 +60,16 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
         };
         let [first, second] = [describe(&readers[0]), describe(&readers[1])];
         ensure!(first == second, "{} has {first}, {} has {second}", a.display(), b.display());
-        let mut video = instruments.start();
+        let mut video = metrics.start();
         while let Some(x) = readers[0].next_frames(WINDOW)? {
             let y = readers[1].next_frames(x.size()[0] as usize)?.context("the second video ends early")?;
             let [x, y] = [x, y].map(|frames| to_unit_range(&to_model_range(&frames)));
-            video.update(&x, &y, None)?;
+            video.update(&x, &y)?;
         }
-        let video = video.finish();
         if let Some((kind, value)) = video.not_finite() {
             bail!("{} and {}: {} is {value}, which is no result", a.display(), b.display(), kind.key());
         }
-        all.add(&video);
+        all.extend(&video.results())?;
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -79,7 +78,7 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
         match all.value(kind) {
             Some(value) if value.is_finite() => lines.push(format!("{:<13} {value:.6}", kind.label())),
             Some(value) => bail!("{} is {value}, which is no result", kind.key()),
-            None => bail!("{}: {}", kind.key(), all.lacks(kind)),
+            None => bail!("{}: {}", kind.key(), all.missing(kind)),
         }
     }
     lines.iter().for_each(|line| println!("{line}"));

@@ -7,7 +7,7 @@ use tch::Tensor;
 use vidtok::{StreamReconstructor, Tokenizer, Work};
 use vidtok_core::{Metric, Reconstructed};
 use vidtok_data::to_unit_range;
-use vidtok_metrics::Psnr;
+use vidtok_metrics::{FrameMean, Psnr};
 
 use crate::args::{ComputeArgs, MemoryArgs, ModelArgs};
 use crate::io::clip::{Clip, FrameArgs, Output, WriteArgs};
@@ -56,7 +56,7 @@ fn reconstruct(arguments: &ReconstructArgs, tokenizer: &Tokenizer, input: &Input
     let mut output = Writing::start(output)?;
     let plan = arguments.memory.plan(tokenizer, Work::Reconstruct, [t, h, w], clip.window(), beside)?;
     let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], clip.window()).planned(&plan);
-    let mut psnr = Psnr::default();
+    let mut psnr = FrameMean::new(Psnr);
     let bar = progress::bar(t as u64, "frames");
     let mut take = |pair: Option<Reconstructed>| -> anyhow::Result<()> {
         let Some(Reconstructed { input, reconstruction, .. }) = pair else { return Ok(()) };

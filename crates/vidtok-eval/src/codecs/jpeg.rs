@@ -1,4 +1,4 @@
-//! Each frame a JPEG picture.
+//! JPEG, frame by frame.
 
 use std::io::Cursor;
 
@@ -12,7 +12,7 @@ use crate::codecs::WINDOW;
 use crate::codecs::reconstructors::{Coded, EachPush};
 use crate::error::EvalError;
 
-/// JPEG at a quality of 1 to 100, as libjpeg counts; with half the colour resolution below 90.
+/// JPEG of each frame at a quality from 1 to 100 on libjpeg's scale; chroma is subsampled below 90.
 #[derive(Clone, Debug)]
 pub struct Jpeg {
     name: String,
@@ -23,13 +23,13 @@ impl Jpeg {
     /// JPEG at `quality`.
     ///
     /// # Errors
-    /// If it is not of 1 to 100.
+    /// If the quality is not from 1 to 100.
     pub fn new(quality: u8) -> Result<Self, EvalError> {
         Self::check(quality)?;
         Ok(Self { name: format!("jpeg:{quality}"), quality })
     }
 
-    /// Refuses what is no quality.
+    /// Checks the range of the quality.
     pub(crate) fn check(quality: u8) -> Result<(), EvalError> {
         match quality {
             1..=100 => Ok(()),
@@ -40,7 +40,7 @@ impl Jpeg {
     fn code(&self, clip: &Tensor) -> Coded {
         let size = clip.size();
         let (b, h, w) = (size[0], size[3], size[4]);
-        let mut pictures = Vec::new();
+        let mut images = Vec::new();
         let mut bytes = 0;
         for frame in to_frames(&clip.to_device(Device::Cpu)).unbind(0) {
             let pixels: Vec<u8> = Vec::try_from(frame.contiguous().flatten(0, -1))?;
@@ -48,10 +48,10 @@ impl Jpeg {
             let encoder = Encoder::new(&mut file, self.quality);
             encoder.encode(&pixels, u16::try_from(w)?, u16::try_from(h)?, ColorType::Rgb)?;
             bytes += file.len();
-            let picture = JpegDecoder::new(Cursor::new(file)).decode()?;
-            pictures.push(Tensor::from_slice(&picture).view([h, w, 3]));
+            let image = JpegDecoder::new(Cursor::new(file)).decode()?;
+            images.push(Tensor::from_slice(&image).view([h, w, 3]));
         }
-        let frames = Tensor::stack(&pictures, 0).view([b, -1, h, w, 3]);
+        let frames = Tensor::stack(&images, 0).view([b, -1, h, w, 3]);
         let clip = to_model_range(&frames).to_device(clip.device()).to_kind(Kind::Float);
         Ok((clip, Some(8.0 * bytes as f64)))
     }

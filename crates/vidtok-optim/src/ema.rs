@@ -143,7 +143,10 @@ mod tests {
         let failed: Result<(), f64> = ema.with_averages(&parameters, || Err(a.double_value(&[0])));
         assert_eq!((failed, a.double_value(&[0])), (Err(0.0), 5.0));
         let panicking = || ema.with_averages(&parameters, || drop(Tensor::from(1.0).matmul(&a)));
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err(), "a scalar has no matrix product");
+        assert!(
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err(),
+            "a scalar has no matrix product"
+        );
         assert_eq!(a.double_value(&[0]), 5.0);
     }
 }

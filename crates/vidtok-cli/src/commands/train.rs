@@ -140,7 +140,7 @@ fn dry_run(arguments: &TrainArgs) -> anyhow::Result<()> {
             println!("memory         {:>8.0} MB {what}", bytes as f64 / 1e6);
         }
         println!("memory         {:>8.0} MB in all, about", stage.memory.total() as f64 / 1e6);
-        println!("one batch      {}", stage.picture.display());
+        println!("one batch      {}", stage.image.display());
     }
     Ok(())
 }
@@ -158,7 +158,7 @@ fn print_stage(summary: &StageSummary) {
         println!("skipped        {} steps with numbers that were not finite", summary.skipped);
     }
     println!("model          {}", summary.model.display());
-    println!("pictures       {} (input above reconstruction)", summary.pictures.display());
+    println!("pictures       {} (input above reconstruction)", summary.images.display());
     println!("curves         {}", summary.curves.display());
     println!("video          {} (input | reconstruction)", summary.video.display());
 }
@@ -199,7 +199,7 @@ impl Display {
 impl Observer for Display {
     fn started(&mut self, start: &Start) {
         self.bar.finish_and_clear();
-        if start.stand_in {
+        if start.procedural_fallback {
             eprintln!("warning: the folder of videos does not exist; training on {} procedural scenes", start.videos);
         }
         let Start { videos, parameters, steps, clips, processes, .. } = start;

@@ -64,7 +64,8 @@ fn run(codec: &str, code: impl Fn(&Tensor) -> Coded, clip: &Tensor) -> Result<Re
     let failed = |source| CodecError { codec: codec.to_owned(), source };
     let (reconstruction, bits) = tch::no_grad(|| code(clip)).map_err(failed)?;
     if reconstruction.size() != clip.size() {
-        let message = format!("expected a reconstruction of shape {:?}, found {:?}", clip.size(), reconstruction.size());
+        let message =
+            format!("expected a reconstruction of shape {:?}, found {:?}", clip.size(), reconstruction.size());
         return Err(failed(message.into()));
     }
     Ok(Reconstructed { input: clip.shallow_clone(), reconstruction, indices: None, bits })

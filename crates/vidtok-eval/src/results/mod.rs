@@ -174,7 +174,9 @@ impl Evaluation {
         let mut remarks = Vec::new();
         if !self.is_complete() {
             let (measured, asked) = (self.measured, self.asked);
-            remarks.push(format!("only {measured} of {asked} videos were measured; the numbers do not include the others"));
+            remarks.push(format!(
+                "only {measured} of {asked} videos were measured; the numbers do not include the others"
+            ));
             let name = |codec: &Option<String>| codec.as_ref().map(|codec| format!("{codec}: ")).unwrap_or_default();
             let line = |Unmeasured { video, codec, reason }: &Unmeasured| {
                 format!("not measured: {video}: {}{reason}", name(codec))
@@ -192,7 +194,8 @@ impl Evaluation {
         let repeated = self.codecs.iter().any(|codec| codec.repeated_frames > 0);
         if repeated {
             remarks.push(
-                "the last window of a video is filled with copies of its last frame, which count (as published)".to_owned(),
+                "the last window of a video is filled with copies of its last frame, which count (as published)"
+                    .to_owned(),
             );
         }
         remarks

@@ -82,7 +82,10 @@ impl Evaluation {
         let [h, w] = protocol.size;
         let mut rows = vec![
             ("program".to_owned(), self.stamp.program.clone()),
-            ("frames per second".to_owned(), protocol.sample_fps.map_or("as in the videos".to_owned(), |fps| fps.to_string())),
+            (
+                "frames per second".to_owned(),
+                protocol.sample_fps.map_or("as in the videos".to_owned(), |fps| fps.to_string()),
+            ),
             (
                 "size".to_owned(),
                 format!("{w}x{h}: the shorter side resized to {h} (bilinear, antialiased), then cropped in the middle"),

@@ -272,7 +272,9 @@ mod tests {
         };
         assert_eq!(add("psnr", Tensor::from_slice(&[30.0, 31.0])), None);
         assert_eq!(add("borders", Tensor::from_slice(&[0.0, f64::INFINITY])), Some((MetricKind::Seam, f64::INFINITY)));
-        assert!(matches!(add("psnr", Tensor::from_slice(&[f64::NAN])), Some((MetricKind::Psnr, value)) if value.is_nan()));
+        assert!(
+            matches!(add("psnr", Tensor::from_slice(&[f64::NAN])), Some((MetricKind::Psnr, value)) if value.is_nan())
+        );
         let mut fvd = set(&[MetricKind::Fvd]).start();
         let features = |value: f64| Tensor::full([2, I3d::CLASSES], value, CPU);
         let samples = ["features.input", "features.reconstruction"].map(str::to_owned).into_iter();

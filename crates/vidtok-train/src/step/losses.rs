@@ -98,11 +98,7 @@ impl Losses {
     ///
     /// # Errors
     /// If names are missing or unexpected, or a tensor has the wrong shape.
-    pub fn loaded(
-        parts: LossParts,
-        tensors: BTreeMap<String, Tensor>,
-        device: Device,
-    ) -> Result<Self, ParameterError> {
+    pub fn loaded(parts: LossParts, tensors: BTreeMap<String, Tensor>, device: Device) -> Result<Self, ParameterError> {
         Self::build(parts, ParamPath::loaded(tensors, device, Kind::Float))
     }
 

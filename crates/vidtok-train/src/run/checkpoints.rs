@@ -114,7 +114,7 @@ fn states(folder: &Path) -> Result<Vec<(u64, PathBuf)>, TrainError> {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
+    use tch::{Device, Kind};
     use tempfile::TempDir;
     use vidtok::{Config, Tokenizer};
 
@@ -164,7 +164,8 @@ mod tests {
     /// The step of the state from which a run with this configuration resumes, and its warnings.
     fn resumed(checkpoints: &Checkpoints, train: &TrainConfig) -> (Result<u64, TrainError>, Vec<String>) {
         let mut warnings = Warnings::default();
-        let load = |path: &Path| Trainer::resume(path, &config(), train.clone(), train.loss.parts(None), Device::Cpu);
+        let tokenizer = |weights| Tokenizer::with_weights(config(), weights, Device::Cpu, Kind::Float);
+        let load = |path: &Path| Trainer::resume(path, tokenizer, train.loss.parts(None), train.clone());
         let loaded = checkpoints.newest(&mut warnings, load);
         (loaded.map(|trainer| trainer.unwrap().step_number()), warnings.0)
     }

@@ -7,7 +7,7 @@
 //! state to the others. The number of processes may change when a run is resumed.
 
 pub(crate) mod checkpoints;
-pub(crate) mod data;
+pub(crate) mod clips;
 pub(crate) mod folder;
 pub(crate) mod more_steps;
 pub(crate) mod plan;

@@ -11,7 +11,7 @@ use crate::config::TrainConfig;
 use crate::config::stages::Stage;
 use crate::error::TrainError;
 use crate::run::Observer;
-use crate::run::data::Data;
+use crate::run::clips::StageClips;
 use crate::run::folder::checked_name;
 use crate::run::records::images;
 use crate::step::losses::Losses;
@@ -117,9 +117,9 @@ impl TrainingPlan {
         for Stage { name, config: train } in stages {
             observer.busy("reading a batch");
             let scratch = tempfile::tempdir().map_err(|error| TrainError::io(runs, error))?;
-            let data = Data::open(&ffmpeg, &train, scratch.path(), WorldRank::SINGLE)?;
-            data.left_out().iter().for_each(|line| observer.warned(line));
-            let batch = data.loader(&train, 0, WorldRank::SINGLE)?.next().transpose()?;
+            let clips = StageClips::open(&ffmpeg, &train, scratch.path(), WorldRank::SINGLE)?;
+            clips.left_out().iter().for_each(|line| observer.warned(line));
+            let batch = clips.loader(&train, 0, WorldRank::SINGLE)?.next().transpose()?;
             let image = runs.join(match &name {
                 Some(stage) => format!("{config_name}-{stage}-batch.png"),
                 None => format!("{config_name}-batch.png"),
@@ -127,7 +127,7 @@ impl TrainingPlan {
             if let Some(batch) = batch {
                 images::draw_batch(&batch.clips, &image)?;
             }
-            for warning in data.new_warnings() {
+            for warning in clips.new_warnings() {
                 observer.warned(&warning);
             }
             let discriminator = Losses::new(&train.loss, None, Device::Cpu).parameters().count("loss.discriminator.");

@@ -13,7 +13,7 @@ use crate::config::TrainConfig;
 use crate::config::stages::Stage;
 use crate::error::{TrainError, named, some_of};
 use crate::run::checkpoints::Checkpoints;
-use crate::run::data::Data;
+use crate::run::clips::StageClips;
 use crate::run::folder::StageFolder;
 use crate::run::records::Records;
 use crate::run::validation::{Validation, Validator};
@@ -34,7 +34,7 @@ pub(crate) enum Ended {
 pub(crate) struct StageRun<'a> {
     stage: &'a Stage,
     options: &'a RunOptions,
-    data: Data,
+    clips: StageClips,
     trainer: Trainer,
     /// The files, in the leader.
     records: Option<Records>,
@@ -66,8 +66,8 @@ impl<'a> StageRun<'a> {
         let observer = if options.leads() { observer } else { &mut noop };
         let ffmpeg = Ffmpeg::locate()?;
         observer.busy("probing the videos");
-        let data = Data::open(&ffmpeg, train, files.path(), rank)?;
-        data.left_out().iter().for_each(|line| observer.warned(line));
+        let clips = StageClips::open(&ffmpeg, train, files.path(), rank)?;
+        clips.left_out().iter().for_each(|line| observer.warned(line));
         let LpipsNets { loss: lpips, validation } = LpipsNets::locate(&train.loss, options.device, observer)?;
         let ranks_with_lpips = options.mean(f64::from(u8::from(lpips.is_some())))?;
         if ranks_with_lpips > 0.0 && ranks_with_lpips < 1.0 {
@@ -81,7 +81,7 @@ impl<'a> StageRun<'a> {
         let opening = Opening { config, train, lpips, device: options.device };
         let (mut trainer, records) = if options.leads() {
             let validator =
-                Validator::new(data.validation_clips(train.validation.clips)?, validation, perceptual_weight);
+                Validator::new(clips.validation_clips(train.validation.clips)?, validation, perceptual_weight);
             let checkpoints = Checkpoints::open(files.checkpoints(), train.checkpoints.keep)?;
             let trainer = opening.leader(&checkpoints, previous, observer)?;
             let records = Records::open(files.clone(), ffmpeg, validator, checkpoints, trainer.step_number())?;
@@ -102,10 +102,10 @@ impl<'a> StageRun<'a> {
             clips: train.batch_size as u64 * train.accumulate,
             processes: rank.world_size,
             parameters,
-            videos: data.videos(),
-            procedural_fallback: data.procedural_fallback(),
+            videos: clips.videos(),
+            procedural_fallback: clips.procedural_fallback(),
         });
-        Ok(Self { stage, options, data, trainer, records, saved })
+        Ok(Self { stage, options, clips, trainer, records, saved })
     }
 
     /// Takes the remaining steps, unless the run is stopped.
@@ -118,9 +118,9 @@ impl<'a> StageRun<'a> {
             self.save()?;
             return Ok(Ended::Stopped);
         }
-        let Self { stage, options, data, trainer, records, .. } = self;
+        let Self { stage, options, clips, trainer, records, .. } = self;
         let Some(records) = records else { return Ok(Ended::Finished(None)) };
-        match records.finish(stage, &trainer, &data, observer) {
+        match records.finish(stage, &trainer, &clips, observer) {
             // The results can be written again from the last state, which is saved.
             Err(_) if options.is_stopped() => Ok(Ended::Stopped),
             done => Ok(Ended::Finished(Some(Box::new(done?)))),
@@ -130,7 +130,7 @@ impl<'a> StageRun<'a> {
     fn take_steps(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let train = &self.stage.config;
         let first_batch = self.trainer.step_number() * train.accumulate;
-        let mut loader = self.data.loader(train, first_batch, self.options.rank())?;
+        let mut loader = self.clips.loader(train, first_batch, self.options.rank())?;
         while self.trainer.step_number() < train.steps {
             let fetched = self.fetch(&mut loader)?;
             let stopped = self.stopped(fetched.is_none())?;
@@ -188,7 +188,7 @@ impl<'a> StageRun<'a> {
         let report = self.trainer.step(batches)?;
         let seconds = start.elapsed().as_secs_f64();
         let waiting = waited.as_secs_f64() / seconds.max(f64::MIN_POSITIVE);
-        for warning in self.data.new_warnings() {
+        for warning in self.clips.new_warnings() {
             observer.warned(&warning);
         }
         let Some(records) = &mut self.records else { return Ok(()) };
@@ -241,7 +241,7 @@ impl Opening<'_> {
     ) -> Result<Trainer, TrainError> {
         let resumed = checkpoints.newest(observer, |path| {
             let losses = self.train.loss.parts(self.lpips.clone());
-            Trainer::resume(path, self.config, self.train.clone(), losses, self.device)
+            Trainer::resume(path, |weights| self.tokenizer(weights), losses, self.train.clone())
         })?;
         if let Some(trainer) = resumed {
             return Ok(trainer);
@@ -276,9 +276,13 @@ impl Opening<'_> {
                     observer
                         .warned(&format!("{path}: its losses differ from those of this run, which start from scratch"));
                 }
-                Tokenizer::with_weights(self.config.clone(), weights, self.device, Kind::Float)?
+                self.tokenizer(weights)?
             }
         };
         Ok(Trainer::new(tokenizer, losses, self.train.clone()))
+    }
+
+    fn tokenizer(&self, weights: Weights) -> Result<Tokenizer, vidtok::Error> {
+        Tokenizer::with_weights(self.config.clone(), weights, self.device, Kind::Float)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 use vidtok::{Tokenizer, Weights, ema_key, sha256};
 use vidtok_loss::LeCam;
 use vidtok_optim::Adam;
@@ -115,17 +115,17 @@ impl Trainer {
         Ok(())
     }
 
-    /// A trainer that resumes from a saved state. `losses` are those of the run: `config.loss.parts(lpips)`, or your own.
+    /// A trainer that resumes from a saved state. `tokenizer` builds the model of the run with the weights of the state;
+    /// `losses` are the losses of the run: `config.loss.parts(lpips)`, or your own.
     ///
     /// # Errors
     /// [`TrainError::Damaged`] if the file is damaged; others if it cannot be read, or is not the state of this model with
     /// these losses.
     pub fn resume(
         path: &Path,
-        tokenizer_config: &vidtok::Config,
-        config: TrainConfig,
+        tokenizer: impl FnOnce(Weights) -> Result<Tokenizer, vidtok::Error>,
         losses: LossParts,
-        device: Device,
+        config: TrainConfig,
     ) -> Result<Self, TrainError> {
         let wrong = |message: String| TrainError::State { path: path.to_owned(), message };
         let (saved, tensors) = read_checked(path)?;
@@ -133,11 +133,11 @@ impl Trainer {
             vidtok::Error::Config { message, .. } => TrainError::Damaged { path: path.to_owned(), message },
             other => other.into(),
         })?;
-        let tokenizer = Tokenizer::with_weights(tokenizer_config.clone(), weights, device, Kind::Float)?;
+        let tokenizer = tokenizer(weights)?;
         let prefix = format!("{}.", losses::PREFIX);
         let of_losses = tensors.iter().filter(|(name, _)| name.starts_with(&prefix));
         let of_losses = of_losses.map(|(name, tensor)| (name.clone(), tensor.copy())).collect();
-        let losses = Losses::loaded(losses, of_losses, device).map_err(|error| wrong(error.to_string()))?;
+        let losses = Losses::loaded(losses, of_losses, tokenizer.device()).map_err(|error| wrong(error.to_string()))?;
         let mut trainer = Self::new(tokenizer, losses, config);
         let missing = |name: String| wrong(format!("expected a tensor {name} of the right shape, found none"));
         let restore = |adam: &mut Adam, prefix: &str| {

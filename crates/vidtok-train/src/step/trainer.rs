@@ -327,9 +327,11 @@ mod tests {
 
     use tch::Device;
     use vidtok::Config;
+    use vidtok_core::{Loss, MetricError};
+    use vidtok_loss::L1;
 
     use super::*;
-    use crate::step::losses::LossConfig;
+    use crate::step::losses::{LossConfig, LossParts};
     use crate::step::state::SavedNumbers;
 
     const KL: &str = "tiny_kl";
@@ -457,6 +459,41 @@ mod tests {
         let error = trainer.step(&[batch(8)]).unwrap_err(); // smaller than the discriminator's kernels
         assert!(matches!(&error, TrainError::Failed { context, .. } if context == "step 0"), "{error}");
         assert!(error.to_string().starts_with("step 0: libtorch failed: ") && error.to_string().lines().count() == 1);
+    }
+
+    #[test]
+    fn losses_of_your_own_are_reported_by_name_and_training_with_them_resumes() {
+        #[derive(Debug)]
+        struct Squares;
+
+        impl Loss for Squares {
+            fn name(&self) -> &'static str {
+                "squares"
+            }
+
+            fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
+                Ok((target - reconstruction).square().mean(Kind::Float))
+            }
+        }
+
+        let parts = || {
+            let reconstruction: Vec<(Box<dyn Loss>, f64)> = vec![(Box::new(L1), 1.0), (Box::new(Squares), 0.5)];
+            LossParts { reconstruction, ..LossParts::default() }
+        };
+        let Trainer { tokenizer, config, .. } = trainer(KL, LossConfig::default());
+        let mut trainer = Trainer::new(tokenizer, Losses::from_parts(parts(), Device::Cpu), config);
+        let report = trainer.step(&[batch(8)]).unwrap();
+        let squares = report.other_losses["squares"];
+        assert!(squares > 0.0 && report.rec > 0.5 * squares && report.other_losses.len() == 1, "{report:?}");
+        assert!(report.numbers().contains(&("squares", squares)));
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.safetensors");
+        trainer.save(&path).unwrap();
+        let model = trainer.tokenizer.config().clone();
+        let tokenizer = |weights| Tokenizer::with_weights(model, weights, Device::Cpu, Kind::Float);
+        let resumed = Trainer::resume(&path, tokenizer, parts(), trainer.config.clone()).unwrap();
+        assert!(everything(&resumed) == everything(&trainer) && resumed.step_number() == 1);
     }
 
     #[test]

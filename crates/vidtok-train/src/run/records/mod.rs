@@ -13,7 +13,7 @@ use vidtok_data::Ffmpeg;
 use crate::config::stages::Stage;
 use crate::error::TrainError;
 use crate::run::checkpoints::Checkpoints;
-use crate::run::data::Data;
+use crate::run::clips::StageClips;
 use crate::run::folder::StageFolder;
 use crate::run::records::images::Images;
 use crate::run::records::log::{Log, LogEntry, Validations};
@@ -126,7 +126,7 @@ impl Records {
         self,
         stage: &Stage,
         trainer: &Trainer,
-        data: &Data,
+        clips: &StageClips,
         observer: &mut dyn Observer,
     ) -> Result<StageSummary, TrainError> {
         observer.busy("drawing the result");
@@ -143,7 +143,7 @@ impl Records {
         let title = self.files.path().display().to_string();
         let curves = self.images.curves(&title, self.log.entries()?)?;
         let video = self.files.file("side_by_side.mp4");
-        data.write_example(tokenizer, &self.ffmpeg, &video)?;
+        clips.write_example(tokenizer, &self.ffmpeg, &video)?;
         let Validations { first, last: after, .. } = self.log.validations();
         let before = first.as_ref().filter(|first| first.step == 0).map(|first| first.model.clone());
         let summary = StageSummary {

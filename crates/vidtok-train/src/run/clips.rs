@@ -1,4 +1,4 @@
-//! The clips of a stage.
+//! The training and validation clips of a stage.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ const FIRST_SCENE: u64 = 0;
 const INDEX: &str = ".vidtok-index.jsonl";
 
 /// Training and validation clips.
-pub(crate) struct Data {
+pub(crate) struct StageClips {
     config: DataConfig,
     library: Arc<Library>,
     training: Arc<ClipSet>,
@@ -41,7 +41,7 @@ pub(crate) struct Data {
     reported: [Cell<usize>; 2],
 }
 
-impl Data {
+impl StageClips {
     /// Opens the clips that `train` describes. Each process of the run writes its index and its list of quarantined videos
     /// into `folder`.
     pub(crate) fn open(

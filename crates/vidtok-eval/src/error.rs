@@ -59,7 +59,7 @@ pub enum EvalError {
         of: String,
         /// The metric.
         metric: &'static str,
-        /// Its value.
+        /// The value of the metric.
         value: f64,
     },
     /// The evaluation was stopped from outside; the next one resumes from its results.

@@ -69,7 +69,7 @@ pub struct GanStatistics {
 pub struct DiscriminatorTerms {
     /// The loss to minimise, with gradients for the discriminator.
     pub loss: Tensor,
-    /// Its term on the logits.
+    /// The term of the loss on the logits.
     pub logits_loss: Tensor,
     /// The LeCAM regularization, before its weight.
     pub lecam: Tensor,

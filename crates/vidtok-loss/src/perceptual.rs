@@ -14,7 +14,7 @@ use vidtok_torch::with_gradient;
 pub struct PerceptualConfig {
     /// The network: VGG16 as published, or the much faster AlexNet.
     pub net: LpipsNet,
-    /// Its weight; L1 has weight 1.
+    /// The weight of the loss; L1 has weight 1.
     pub weight: f64,
     /// The number of frames of each clip to compare, drawn at random for each batch; all frames if `None`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -26,7 +26,7 @@ pub enum TrainError {
     /// The `[train]` table is missing or invalid.
     #[error("[train]: {message}")]
     Config {
-        /// What is invalid.
+        /// The problem.
         message: String,
     },
     /// A recipe is invalid.
@@ -34,7 +34,7 @@ pub enum TrainError {
     Recipe {
         /// The file.
         path: PathBuf,
-        /// What is invalid.
+        /// The problem.
         message: String,
     },
     /// The model cannot be built, run or saved.

@@ -18,7 +18,7 @@ use crate::run::part::Part;
 /// The results of an evaluation.
 #[derive(Debug, Serialize)]
 pub struct Evaluation {
-    /// What is needed to compare the numbers with others.
+    /// The facts without which the numbers cannot be compared with others.
     pub stamp: Stamp,
     /// Videos that were requested.
     pub asked: usize,
@@ -41,12 +41,12 @@ pub struct Unmeasured {
     pub reason: String,
 }
 
-/// What is needed to compare the numbers of an evaluation with others.
+/// The facts without which the numbers of an evaluation cannot be compared with others.
 #[derive(Debug, Serialize)]
 pub struct Stamp {
     /// The program and its version.
     pub program: String,
-    /// How videos were read and coded.
+    /// The protocol under which videos were read and coded.
     pub protocol: Protocol,
     /// How pixels were decoded.
     pub reading: Reading,

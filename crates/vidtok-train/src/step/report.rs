@@ -14,7 +14,7 @@ pub struct StepReport {
     /// The generator's total loss.
     #[serde(deserialize_with = "number")]
     pub loss: f64,
-    /// Its negative log-likelihood.
+    /// The negative log-likelihood, a term of the total loss.
     #[serde(deserialize_with = "number")]
     pub nll: f64,
     /// The weighted sum of the reconstruction losses: |x - y| + weight * LPIPS, unless you train with your own.
@@ -60,7 +60,7 @@ pub struct GanReport {
     /// The discriminator's total loss.
     #[serde(deserialize_with = "number")]
     pub discriminator: f64,
-    /// Its term on the logits.
+    /// The term of the discriminator's loss on the logits.
     #[serde(deserialize_with = "number")]
     pub discriminator_logits: f64,
     /// The LeCAM regularization, before its weight.

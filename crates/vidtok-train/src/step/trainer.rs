@@ -53,7 +53,7 @@ struct Distributed {
 /// The role of a batch in its step.
 #[derive(Clone, Copy)]
 struct BatchRole {
-    /// Its weight in the mean over the batches.
+    /// The weight of the batch in the mean over the batches.
     weight: f64,
     /// Whether it is the last, after which the gradients are complete.
     last: bool,

@@ -16,7 +16,7 @@ use crate::step::report::StepReport;
 pub enum LogEntry {
     /// A step was taken.
     Step {
-        /// Its numbers.
+        /// The numbers of the step.
         #[serde(flatten)]
         report: StepReport,
         /// The duration in seconds.

@@ -6,14 +6,14 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tch::{Device, Kind, Tensor, no_grad};
-use vidtok_metrics::{Lpips, LpipsNet, Ssim};
+use vidtok_metrics::{FrameMetric, Lpips, LpipsNet, Ssim};
 use vidtok_torch::ParamPath;
 
 fn metrics(criterion: &mut Criterion) {
     tch::manual_seed(0);
     let clip = |frames| Tensor::rand([1, 3, frames, 64, 64], (Kind::Float, Device::Cpu));
     let (x, y) = (clip(16), clip(16));
-    criterion.bench_function("ssim/16x64x64", |b| b.iter(|| black_box(Ssim::frames(&x, &y))));
+    criterion.bench_function("ssim/16x64x64", |b| b.iter(|| black_box(Ssim.frames(&x, &y))));
 
     let images = |clip: Tensor| (clip * 2.0 - 1.0).transpose(1, 2).flatten(0, 1);
     let (x, y) = (images(clip(2)), images(clip(2)));

@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use vidtok_core::{FrameSource, fetched};
 use vidtok_data::{Ffmpeg, VideoReader, fit, to_unit_range};
 use vidtok_golden::unit;
-use vidtok_metrics::{Fvd, Gaussian, I3d, Lpips, LpipsMetric, LpipsNet, MsSsim, Ssim, frechet_distance};
+use vidtok_metrics::{FrameMetric, Fvd, Gaussian, I3d, Lpips, LpipsMetric, LpipsNet, MsSsim, Ssim, frechet_distance};
 use vidtok_torch::write_tensors;
 
 /// Of `cargo xtask setup`, with people, an animal and a drawing.
@@ -94,8 +94,8 @@ fn measure(target: &Tensor, reconstruction: &Tensor) -> Result<Value> {
         let lpips = LpipsMetric::new(Rc::new(Lpips::locate(net, Device::Cpu)?));
         add(name, &lpips.frames(&first, &second)?)?;
     }
-    add("SSIM", &Ssim::frames(&first, &second)?)?;
-    add("MS-SSIM", &MsSsim::frames(&first, &second)?)?;
+    add("SSIM", &Ssim.frames(&first, &second)?)?;
+    add("MS-SSIM", &MsSsim.frames(&first, &second)?)?;
 
     Ok(json!({"numbers": found}))
 }

@@ -17,6 +17,7 @@ mod distributed;
 mod files;
 mod loss;
 mod metric;
+mod one_line;
 mod quantizer;
 mod video;
 
@@ -28,7 +29,8 @@ pub use files::claim::Claim;
 pub use files::fetched::fetched;
 pub use files::{remove_partial, remove_temporary, temporary_beside, write_atomically};
 pub use loss::{Differentiated, Loss};
-pub use metric::{Metric, MetricError};
+pub use metric::{Metric, MetricError, Samples};
+pub use one_line::one_line;
 pub use quantizer::{Quantized, Quantizer, Regularized};
 pub use video::error::VideoError;
 pub use video::frame_times::{FrameTimes, FrameTimesError};

@@ -1,30 +1,45 @@
-//! What a streaming metric is.
+//! The trait of metrics over videos.
+
+use std::collections::BTreeMap;
 
 use tch::Tensor;
 
-/// A measure that takes videos one after the other in bounded memory.
+/// The measurements of a metric as named tensors, which can be stored and handed to [`Metric::extend`].
+pub type Samples = BTreeMap<String, Tensor>;
+
+/// A metric that takes videos one after the other.
 pub trait Metric: std::fmt::Debug {
     /// Short name for tables.
     fn name(&self) -> &'static str;
 
-    /// Takes one more pair, both `[b, 3, t, h, w]` in [0, 1].
+    /// Takes the next pair of videos, both `[b, 3, t, h, w]` in [0, 1].
     ///
     /// # Errors
-    /// If the shapes differ or the metric is not defined for frames so small; the value is as before then.
+    /// If the shapes differ, or the metric is not defined for frames of this size. The value is then unchanged.
     fn update(&mut self, target: &Tensor, reconstruction: &Tensor) -> Result<(), MetricError>;
 
-    /// The value over all that came; `None` before the first.
+    /// The value over all pairs so far; `None` before the first.
     fn value(&self) -> Option<f64>;
+
+    /// The measurements behind the value: mostly float64 `[n]`, one per frame, under the metric's name.
+    fn samples(&self) -> Samples;
+
+    /// Adds the [`samples`](Self::samples) of another metric of this kind, as if its videos had been measured here. Names
+    /// that belong to other metrics are ignored.
+    ///
+    /// # Errors
+    /// If a tensor does not have the expected shape.
+    fn extend(&mut self, samples: &Samples) -> Result<(), MetricError>;
 }
 
-/// A metric is not defined for what it was given.
+/// A metric or a loss is not defined for its input.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{metric}: expected {expected}, found {found}")]
 pub struct MetricError {
     /// The metric's name.
     pub metric: &'static str,
-    /// What it needs.
+    /// The expected input.
     pub expected: String,
-    /// What is there.
+    /// The input it was given.
     pub found: String,
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with an evaluation.
+//! Errors of an evaluation.
 
 use std::fmt::Display;
 use std::io;
@@ -10,91 +10,91 @@ use vidtok_data::DatasetError;
 use vidtok_report::ReportError;
 use vidtok_torch::TensorFileError;
 
-/// An evaluation cannot be done.
+/// An evaluation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
-    /// A text names no codec.
-    #[error("{text:?} is no codec: expected {}", crate::spec::FORMS)]
+    /// A text does not name a codec.
+    #[error("{text:?} is not a codec: expected {}", crate::spec::FORMS)]
     Spec {
         /// The text.
         text: String,
     },
-    /// A setting makes no sense.
+    /// A setting is invalid.
     #[error("{what}: expected {expected}, found {found}")]
     Setting {
-        /// What it belongs to.
+        /// The codec that it belongs to.
         what: &'static str,
-        /// What it must be.
+        /// The valid settings.
         expected: &'static str,
-        /// What it is.
+        /// The setting.
         found: String,
     },
-    /// Two codecs have one name.
-    #[error("two codecs are called {name:?}; give one of them another name (NAME=...)")]
+    /// Two codecs have the same name.
+    #[error("two codecs have the name {name:?}; rename one of them (NAME=...)")]
     SameName {
         /// The name.
         name: String,
     },
-    /// Results of another evaluation are in the folder.
-    #[error("{}: holds an evaluation with another {what}; take another folder", path.display())]
+    /// The folder holds the results of another evaluation.
+    #[error("{}: holds an evaluation with another {what}; choose another folder", path.display())]
     OtherEvaluation {
         /// The folder.
         path: PathBuf,
-        /// What differs.
+        /// The difference.
         what: String,
     },
-    /// None of the videos could be measured.
-    #[error("none of the {videos} videos can be measured; the first: {reason}")]
+    /// No video could be measured.
+    #[error("none of the {videos} videos could be measured; the first one failed: {reason}")]
     NoVideos {
-        /// How many there are.
+        /// The number of videos.
         videos: usize,
-        /// What is wrong with the first.
+        /// Why the first one failed.
         reason: String,
     },
-    /// A metric of a video, or of all, is NaN or infinite.
-    #[error("{of}: {metric} is {value}, which is no result")]
+    /// A metric is NaN or infinite.
+    #[error("{of}: {metric} is {value}, expected a finite number")]
     NotFinite {
-        /// What was measured.
+        /// The video, or the codec, that was measured.
         of: String,
         /// The metric.
         metric: &'static str,
-        /// Its value.
+        /// The value of the metric.
         value: f64,
     },
-    /// The work was stopped from outside; what is done stays.
+    /// The evaluation was stopped from outside; the next one resumes from its results.
     #[error("the evaluation was stopped")]
     Stopped,
-    /// No TorchScript.
-    #[error("{}: no TorchScript: {source}", path.display())]
+    /// A file is not TorchScript.
+    #[error("{}: not a TorchScript file: {source}", path.display())]
     TorchScript {
         /// The file.
         path: PathBuf,
-        /// What libtorch says.
+        /// The error from libtorch.
         source: TchError,
     },
-    /// Weights of a metric cannot be had.
+    /// The weights of a metric are missing or unusable.
     #[error(transparent)]
     Weights(#[from] vidtok_metrics::WeightsError),
     /// A codec failed.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// A metric is not defined.
+    /// A metric is not defined for the frames.
     #[error(transparent)]
     Metric(#[from] MetricError),
-    /// A video of the data cannot be read.
+    /// An input video cannot be read.
     #[error(transparent)]
     Video(#[from] VideoError),
-    /// A video for the page cannot be written.
+    /// A player for the page cannot be written.
     #[error(transparent)]
     Player(VideoError),
-    /// There is no list of videos.
+    /// The list of videos cannot be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// A file of tensors cannot be read or written.
+    /// A tensor file cannot be read or written.
     #[error(transparent)]
     TensorFile(#[from] TensorFileError),
-    /// The page cannot be made.
+    /// The page cannot be created.
     #[error(transparent)]
     Report(#[from] ReportError),
     /// A file cannot be read or written.
@@ -102,7 +102,7 @@ pub enum EvalError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error from the system.
         source: io::Error,
     },
 }

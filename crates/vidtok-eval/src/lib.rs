@@ -1,8 +1,8 @@
-//! Evaluation of video tokenizers, and of anything else that makes less of videos, with a stamped protocol.
+//! Evaluation of video tokenizers, and of other codecs beside them, under a recorded protocol.
 //!
-//! [`evaluate`] runs [`Codec`](vidtok_core::Codec)s over a folder of videos: tokenizers, classical encoders,
-//! TorchScript pairs ([`CodecSpec`]). What it measured of each video is kept, so a run that was stopped goes on.
-//! [`Evaluation`] sums it up, as JSON, CSV, and a page to look at.
+//! [`evaluate`] runs [`Codec`](vidtok_core::Codec)s over a folder of videos: tokenizers, classical codecs, TorchScript
+//! pairs ([`CodecSpec`]). It stores the results of each video, so that a stopped evaluation resumes. [`Evaluation`] holds
+//! the summary and writes it as JSON, CSV and an HTML page.
 
 mod codecs;
 mod error;
@@ -18,8 +18,7 @@ pub use codecs::jpeg::Jpeg;
 pub use codecs::torch_script::TorchScript;
 pub use error::EvalError;
 pub use protocol::Protocol;
-pub use results::video::Measured;
 pub use results::{CodebookSummary, CodecSummary, Evaluation, Stamp, Unmeasured, VideoSummary};
-pub use run::metric_set::{InstrumentSet, Instruments, Measures, MetricKind};
 pub use run::{EvaluateOptions, EvaluationProgress, evaluate};
 pub use spec::CodecSpec;
+pub use vidtok_metrics::MetricKind;

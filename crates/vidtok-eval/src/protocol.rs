@@ -1,4 +1,4 @@
-//! What an evaluation did, exactly: without it two tables cannot be compared.
+//! The protocol of an evaluation: two tables can be compared only if their protocols are equal.
 
 use std::fs::File;
 use std::io;
@@ -8,27 +8,27 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use vidtok_core::FrameRate;
 use vidtok_data::{InputOptions, Preparation, ReadOptions};
+use vidtok_metrics::MetricKind;
 
 use crate::error::EvalError;
-use crate::run::metric_set::MetricKind;
 
-/// How videos are taken and measured.
+/// How videos are read, coded and measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Protocol {
-    /// Frames per second that are come close to by taking every n-th; `None`: the videos' own.
+    /// Frames per second, approximated by taking every n-th frame; `None` for the rate of each video.
     pub sample_fps: Option<f64>,
-    /// `[height, width]`: the shorter side is resized to the height (bilinear, antialiased), the middle cut out.
+    /// `[height, width]`: frames are resized so that they cover it (bilinear, antialiased), then cropped in the middle.
     pub size: [i64; 2],
-    /// Whether videos are coded whole instead of in windows of the codec's own length.
+    /// Whether videos are coded whole rather than in windows of the codec's length.
     pub long: bool,
-    /// Frames from the start of each video that are taken at most.
+    /// The most frames to read from the start of each video.
     pub max_frames: Option<usize>,
-    /// How pixels are read.
+    /// How pixels are decoded.
     #[serde(default)]
     pub read: ReadOptions,
-    /// What is measured.
+    /// The metrics to measure.
     pub metrics: Vec<MetricKind>,
-    /// Images of a folder of frames that are shown in a second; `None`: 25.
+    /// Frames per second of a folder of images; 25 if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame_rate: Option<f64>,
 }
@@ -58,7 +58,7 @@ impl Protocol {
     }
 }
 
-/// The sha256 of a file, hexadecimal.
+/// The SHA-256 of a file in hexadecimal.
 pub(crate) fn file_sha256(path: &Path) -> Result<String, EvalError> {
     let mut hash = Sha256::new();
     File::open(path).and_then(|mut file| io::copy(&mut file, &mut hash)).map_err(EvalError::file(path))?;

@@ -1,4 +1,4 @@
-//! Codecs by name, as the command line takes them.
+//! Codecs by name, as the command line accepts them.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::error::EvalError;
 pub(crate) const FORMS: &str =
     "a model file, identity, jpeg:QUALITY, h264:KILOBITSk, down:TIMExSPACE or torchscript:ENCODER,DECODER";
 
-/// Which codec.
+/// A codec with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CodecSpec {
     /// A one-file model.
@@ -21,11 +21,11 @@ pub enum CodecSpec {
     Identity,
     /// [`Jpeg`](crate::Jpeg) at this quality.
     Jpeg(u8),
-    /// [`H264`](crate::H264) at so many thousand bits a second.
+    /// [`H264`](crate::H264) at this bitrate in kilobits per second.
     H264(u32),
-    /// [`Downsample`](crate::Downsample) by these factors of time and space.
+    /// [`Downsample`](crate::Downsample) by these factors in time and space.
     Downsample(i64, i64),
-    /// [`TorchScript`](crate::TorchScript): encoder and decoder.
+    /// [`TorchScript`](crate::TorchScript) with these files of encoder and decoder.
     TorchScript(PathBuf, PathBuf),
 }
 
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_form_is_understood_and_anything_else_refused_in_one_line() {
+    fn each_form_is_parsed_and_anything_else_is_refused_in_one_line() {
         for (text, spec) in [
             ("identity", CodecSpec::Identity),
             ("jpeg:75", CodecSpec::Jpeg(75)),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_their_range_are_refused_with_the_range() {
+    fn numbers_out_of_range_are_refused_with_the_range() {
         for (text, range) in [
             ("jpeg:0", "1 to 100"),
             ("jpeg:101", "1 to 100"),
@@ -93,7 +93,7 @@ mod tests {
             let error = text.parse::<CodecSpec>().unwrap_err().to_string();
             assert!(error.contains(range), "{error}");
         }
-        // What does not fit its type is no codec at all.
+        // Numbers that do not fit their type are refused too.
         assert!("jpeg:256".parse::<CodecSpec>().is_err() && "down:1x9223372036854775808".parse::<CodecSpec>().is_err());
     }
 }

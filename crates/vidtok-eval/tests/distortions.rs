@@ -1,17 +1,16 @@
-//! Metrics with networks on real clips, which `cargo xtask setup` and `assets` fetch.
+//! Metrics with networks on real clips; `cargo xtask setup` and `assets` fetch both.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // a failure here is what the test is for
 
 use tch::{Device, Tensor, no_grad};
 use vidtok_core::{FrameSource, fetched};
 use vidtok_data::{Ffmpeg, VideoReader, fit, to_unit_range};
-use vidtok_eval::{EvalError, InstrumentSet, Measured, MetricKind};
-use vidtok_metrics::{I3d, WeightsError};
+use vidtok_metrics::{Fvd, I3d, MetricKind, MetricSet, WeightsError};
 
 const METRICS: [MetricKind; 4] = [MetricKind::Psnr, MetricKind::LpipsAlex, MetricKind::Fvd, MetricKind::Flicker];
 const WINDOW: i64 = 9;
 
-/// Windows `[n, 3, 9, 64, 64]` in [0, 1] of two clips; none where they were not fetched.
+/// Windows `[n, 3, 9, 64, 64]` in [0, 1] of two clips; `None` if they were not fetched.
 fn windows() -> Option<Tensor> {
     let ffmpeg = Ffmpeg::locate().ok()?;
     let mut windows = Vec::new();
@@ -26,7 +25,7 @@ fn windows() -> Option<Tensor> {
     Some(Tensor::cat(&windows, 0))
 }
 
-/// Means of squares of `side` pixels in the place of each pixel.
+/// Each pixel replaced by the mean of the square of `side` pixels around it.
 fn blurred(clips: &Tensor, side: i64) -> Tensor {
     let size = clips.size();
     let images = clips.transpose(1, 2).reshape([-1, 3, size[3], size[4]]);
@@ -35,22 +34,22 @@ fn blurred(clips: &Tensor, side: i64) -> Tensor {
 }
 
 #[test]
-fn distances_grow_with_the_distortion_and_shuffled_frames_move_only_what_sees_time() {
-    let instruments = match InstrumentSet::load(&METRICS, Device::Cpu) {
-        Ok(instruments) => instruments,
-        Err(EvalError::Weights(WeightsError::Missing { .. })) => {
-            return eprintln!("skipped, `cargo xtask assets` was not run");
-        }
+fn distances_grow_with_the_distortion_and_shuffled_frames_change_only_metrics_of_motion() {
+    let set = match MetricSet::load(&METRICS, Device::Cpu) {
+        Ok(set) => set,
+        Err(WeightsError::Missing { .. }) => return eprintln!("skipped, `cargo xtask assets` was not run"),
         Err(error) => panic!("{error}"),
     };
     let Some(clips) = windows() else { return eprintln!("skipped, the sample clips were not fetched") };
-    let features = no_grad(|| instruments.features(&clips)).unwrap().unwrap();
+    let features = no_grad(|| {
+        let mut clean = set.start();
+        clean.update(&clips, &clips).unwrap();
+        Fvd::target_features(&clean.results().samples).unwrap().copy()
+    });
     let measure = |target: &Tensor, reconstruction: &Tensor| {
-        let mut video = instruments.start();
-        no_grad(|| video.update(target, reconstruction, Some(&features))).unwrap();
-        let mut measured = Measured::default();
-        measured.add(&video.finish());
-        METRICS.map(|kind| measured.value(kind).unwrap())
+        let mut metrics = set.start_with(Some(&features));
+        no_grad(|| metrics.update(target, reconstruction)).unwrap();
+        METRICS.map(|kind| metrics.value(kind).unwrap())
     };
     let [psnr, lpips, fvd, flicker] = measure(&clips, &clips);
     assert!((psnr - 80.0).abs() < 1e-3 && lpips.abs() < 1e-6 && fvd < 1e-3 && flicker == 0.0, "{psnr} {lpips} {fvd}");
@@ -70,14 +69,14 @@ fn distances_grow_with_the_distortion_and_shuffled_frames_move_only_what_sees_ti
     let shuffle = |clips: &Tensor| clips.index_select(2, &Tensor::from_slice(&[4_i64, 0, 7, 2, 8, 5, 1, 6, 3]));
     let [_, _, fvd, flicker] = measure(&clips, &shuffle(&clips));
     assert!(fvd > 1.0 && flicker > 1e-3, "{fvd} {flicker}");
-    // Each frame beside itself, in another order.
+    // Frames compared with themselves, in another order.
     let [psnr, lpips, _, flicker] = measure(&shuffle(&clips), &shuffle(&clips));
     assert!((psnr - 80.0).abs() < 1e-3 && lpips.abs() < 1e-6 && flicker == 0.0);
 }
 
-/// In the middle of that clip people ride through a wood.
+/// The middle of the clip shows people riding through a wood.
 #[test]
-fn i3d_names_what_is_done_in_a_clip() {
+fn i3d_names_the_action_in_a_clip() {
     let i3d = match I3d::locate(Device::Cpu) {
         Ok(i3d) if i3d.labels().is_empty() => return eprintln!("skipped, an earlier `cargo xtask assets` was run"),
         Ok(i3d) => i3d,

@@ -16,7 +16,7 @@ use vidtok_eval::{
     TorchScript, Unmeasured, evaluate,
 };
 
-/// Waves that wander, uint8 `[t, 32, 48, 3]`.
+/// Moving waves, uint8 `[t, 32, 48, 3]`.
 fn frames(t: i64, speed: f64) -> Tensor {
     let axis = |n: i64, shape: [i64; 4]| Tensor::arange(n, (Kind::Float, Device::Cpu)).view(shape);
     let phase = axis(48, [1, 1, 48, 1]) * 0.3 + axis(32, [1, 32, 1, 1]) * 0.2 + axis(t, [t, 1, 1, 1]) * speed;
@@ -24,7 +24,7 @@ fn frames(t: i64, speed: f64) -> Tensor {
     waves.round().to_kind(Kind::Uint8)
 }
 
-/// A folder with two videos, of 20 and of 34 frames.
+/// Writes two videos, of 20 and of 34 frames.
 fn videos(folder: &Path) -> Vec<PathBuf> {
     let ffmpeg = Ffmpeg::locate().unwrap();
     for (name, t, speed) in [("a.mkv", 20, 0.1), ("b.mkv", 34, 0.4)] {
@@ -79,7 +79,7 @@ fn total(evaluation: &Evaluation, codec: usize, metric: &str) -> f64 {
 }
 
 #[test]
-fn baselines_are_ranked_as_their_losses() {
+fn baselines_rank_by_how_much_they_lose() {
     let codecs: [Box<dyn Codec>; 6] = [
         Box::new(Identity),
         Box::new(Jpeg::new(90).unwrap()),
@@ -95,19 +95,19 @@ fn baselines_are_ranked_as_their_losses() {
     assert!(psnr[1] > psnr[2] + 3.0 && psnr[4] > psnr[5] + 3.0 && psnr[3] > 20.0, "{psnr:?}");
     let bits = |codec: usize| evaluation.codecs[codec].bits_per_pixel;
     assert!(bits(0).is_none() && bits(1) > bits(2) && bits(3).unwrap() > 0.0);
-    // 20 frames are two windows of 17, 34 are two.
+    // Both 20 and 34 frames are two windows of 17.
     assert_eq!((evaluation.codecs[0].windows, evaluation.codecs[0].frames), (4, 54));
     assert_eq!(evaluation.codecs[0].repeated_frames, 14);
 }
 
 #[test]
-fn a_second_run_takes_up_what_is_there_and_files_hold_all_numbers() {
+fn a_second_run_reuses_results_and_the_files_hold_all_numbers() {
     let mut case = Case::new();
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Jpeg::new(50).unwrap())];
     case.run(&codecs, &protocol(), "out", 1).unwrap();
     let read = |name: &str| fs::read_to_string(case.folder.path().join("out").join(name)).unwrap();
     let first = read("evaluation.json");
-    // Seconds would differ if anything was measured anew.
+    // Seconds would differ if anything was measured again.
     case.run(&codecs, &protocol(), "out", 1).unwrap();
     assert_eq!(read("evaluation.json"), first);
     let table = read("videos.csv");
@@ -115,9 +115,9 @@ fn a_second_run_takes_up_what_is_there_and_files_hold_all_numbers() {
     assert_eq!(table.lines().count(), 3);
     assert!(first.contains("\"sample_fps\": 30.0") && first.contains("-10 log10(mse + 1e-8)"));
     assert!(read("report.html").contains("player-0-1"));
-    // A video that is added is measured; one that cannot be read is passed over.
+    // A video that is added is measured; one that cannot be read is left out.
     fs::write(case.folder.path().join("c.mp4"), "no video").unwrap();
-    // What the first run left in its folder is no video of the data.
+    // Players of the first run are not inputs.
     case.videos = find_videos(case.folder.path()).unwrap().videos;
     assert!(case.videos.iter().any(|path| path.starts_with(case.folder.path().join("out"))));
     let evaluation = case.run(&codecs, &protocol(), "out", 1).unwrap();
@@ -126,7 +126,7 @@ fn a_second_run_takes_up_what_is_there_and_files_hold_all_numbers() {
     assert_eq!((evaluation.unmeasured[0].video.as_str(), &evaluation.unmeasured[0].codec), ("c.mp4", &None));
 }
 
-/// Gives back NaN from its third clip on.
+/// Reconstructs NaN from its third clip on.
 #[derive(Debug, Default)]
 struct NanLater(Cell<usize>);
 
@@ -160,11 +160,11 @@ impl Reconstructor for Times {
 }
 
 #[test]
-fn a_video_on_which_one_codec_fails_is_unmeasured_for_all_codecs_and_said_everywhere() {
+fn a_video_on_which_one_codec_fails_is_left_out_for_all_codecs_and_reported_everywhere() {
     let case = Case::new();
     let codecs: [Box<dyn Codec>; 2] = [Box::new(Jpeg::new(50).unwrap()), Box::new(NanLater::default())];
     let evaluation = case.run(&codecs, &protocol(), "out", 1).unwrap();
-    let reason = "what came back holds NaN or infinity".to_owned();
+    let reason = "the reconstruction contains NaN or infinity".to_owned();
     assert_eq!(evaluation.unmeasured, [Unmeasured { video: "b.mkv".into(), codec: Some("nan".into()), reason }]);
     for codec in &evaluation.codecs {
         assert_eq!((codec.videos.len(), codec.frames), (1, 20), "{}", codec.name);
@@ -177,8 +177,8 @@ fn a_video_on_which_one_codec_fails_is_unmeasured_for_all_codecs_and_said_everyw
     assert_eq!(
         evaluation.remarks()[..2],
         [
-            "only 1 of 2 videos were measured; no number is of the others",
-            "not measured: b.mkv: nan: what came back holds NaN or infinity"
+            "only 1 of 2 videos were measured; the numbers do not include the others",
+            "not measured: b.mkv: nan: the reconstruction contains NaN or infinity"
         ]
     );
     let read = |name: &str| fs::read_to_string(case.folder.path().join("out").join(name)).unwrap();
@@ -190,14 +190,14 @@ fn a_video_on_which_one_codec_fails_is_unmeasured_for_all_codecs_and_said_everyw
     assert_eq!(rows, ["jpeg:50,b.mkv,,,,,,,", "nan,b.mkv,,,,,,,"]);
     assert!(read("report.html").contains("Reconstruction of only 1 of 2 videos"));
 
-    // All of them left out are no results.
+    // Without any measured video there are no results.
     let error = case.run(&codecs[1..], &protocol(), "none", 1).unwrap_err().to_string();
-    assert!(error.starts_with("none of the 2 videos can be measured") && error.contains("NaN"), "{error}");
+    assert!(error.starts_with("none of the 2 videos could be measured") && error.contains("NaN"), "{error}");
     assert!(!case.folder.path().join("none/evaluation.json").exists());
 }
 
 #[test]
-fn an_evaluation_that_is_stopped_is_an_error_and_blames_no_video() {
+fn a_stopped_evaluation_is_an_error_that_blames_no_video() {
     let case = Case::new();
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
     let options = case.options("out", 1);
@@ -208,7 +208,7 @@ fn an_evaluation_that_is_stopped_is_an_error_and_blames_no_video() {
 }
 
 #[test]
-fn videos_that_cannot_be_reached_end_the_evaluation_and_the_next_goes_on() {
+fn unreachable_videos_end_the_evaluation_and_the_next_one_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let [data, away, out] = ["data", "away", "out"].map(|name| folder.path().join(name));
     fs::create_dir(&data).unwrap();
@@ -231,7 +231,7 @@ fn videos_that_cannot_be_reached_end_the_evaluation_and_the_next_goes_on() {
 }
 
 #[test]
-fn the_batch_changes_no_number() {
+fn the_batch_size_does_not_change_the_numbers() {
     let case = Case::new();
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Downsample::new(2, 2).unwrap())];
     let [one, three] = [1, 3].map(|batch| case.run(&codecs, &protocol(), &format!("out{batch}"), batch).unwrap());
@@ -242,7 +242,7 @@ fn the_batch_changes_no_number() {
 }
 
 #[test]
-fn whole_videos_have_no_repeated_frames() {
+fn videos_coded_whole_have_no_repeated_frames() {
     let case = Case::new();
     let codecs: [Box<dyn Codec>; 2] = [Box::new(Identity), Box::new(Downsample::new(1, 2).unwrap())];
     let protocol = Protocol { long: true, ..protocol() };
@@ -252,7 +252,7 @@ fn whole_videos_have_no_repeated_frames() {
 }
 
 #[test]
-fn a_video_shorter_than_a_window_is_filled_with_its_last_frame_and_said() {
+fn a_video_shorter_than_a_window_is_filled_with_its_last_frame_and_a_remark_says_so() {
     let mut case = Case::new();
     case.videos = case.videos.split_off(1);
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Jpeg::new(50).unwrap())];
@@ -263,9 +263,9 @@ fn a_video_shorter_than_a_window_is_filled_with_its_last_frame_and_said() {
     assert_eq!(codec.metrics["seam"], None);
     assert_eq!(
         evaluation.remarks(),
-        ["windows that videos end in are filled with their last frame, which counts (as published)"]
+        ["the last window of a video is filled with copies of its last frame, which count (as published)"]
     );
-    // The mean over 17 frames of which 13 are the fifth.
+    // The mean over 17 frames, 13 of them copies of the fifth.
     let alone = |from: usize, to: usize| {
         let frames = case.run(&codecs, &short(to), &format!("out{to}"), 1).unwrap();
         frames.codecs[0].videos[0].curves[&MetricKind::Psnr][from..to].iter().sum::<f64>()
@@ -275,7 +275,7 @@ fn a_video_shorter_than_a_window_is_filled_with_its_last_frame_and_said() {
 }
 
 #[test]
-fn results_of_another_protocol_are_not_mixed_in() {
+fn results_of_another_protocol_are_refused() {
     let case = Case::new();
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
     case.run(&codecs, &protocol(), "out", 1).unwrap();
@@ -288,11 +288,11 @@ fn results_of_another_protocol_are_not_mixed_in() {
     ] {
         let error = case.run(&codecs, &other, "out", 1).unwrap_err().to_string();
         assert!(
-            error.ends_with("holds an evaluation with another protocol (protocol.json); take another folder"),
+            error.ends_with("holds an evaluation with another protocol (protocol.json); choose another folder"),
             "{error}"
         );
     }
-    // What reading comes to depends on ffmpeg, too.
+    // How pixels are read depends on ffmpeg too.
     let claimed = case.folder.path().join("out/protocol.json");
     let text = fs::read_to_string(&claimed).unwrap();
     assert!(text.contains("203 cd/m2") && text.contains("BT.709 from 720 stored rows on"), "{text}");
@@ -304,7 +304,7 @@ fn results_of_another_protocol_are_not_mixed_in() {
 }
 
 #[test]
-fn frames_smaller_than_a_window_of_ssim_are_one_clear_line() {
+fn frames_too_small_for_ssim_are_an_error_on_one_line() {
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
     let error = Case::new().run(&codecs, &Protocol { size: [10, 10], ..protocol() }, "out", 1).unwrap_err().to_string();
     assert!(error.starts_with("ssim: expected a video [b, c, t, h, w] with h and w of at least 11"), "{error}");
@@ -326,5 +326,5 @@ fn a_torch_script_pair_is_a_codec() {
     assert!(total(&evaluation, 0, "psnr") > 79.0);
     fs::write(path("encoder.jit"), "no script").unwrap();
     let error = TorchScript::open(&path("encoder.jit"), &path("decoder.jit"), Device::Cpu, Kind::Float).unwrap_err();
-    assert!(error.to_string().contains("encoder.jit: no TorchScript"), "{error}");
+    assert!(error.to_string().contains("encoder.jit: not a TorchScript file"), "{error}");
 }

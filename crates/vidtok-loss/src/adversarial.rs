@@ -1,9 +1,9 @@
-//! Losses on a discriminator's logits.
+//! GAN losses on a discriminator's logits.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-/// What the discriminator minimises.
+/// The loss of the discriminator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DiscriminatorLoss {
@@ -15,7 +15,7 @@ pub enum DiscriminatorLoss {
 }
 
 impl DiscriminatorLoss {
-    /// A scalar, from the logits of real and of reconstructed clips.
+    /// The loss, a scalar, given the logits of real and of reconstructed clips.
     pub fn forward(self, real: &Tensor, fake: &Tensor) -> Tensor {
         let [real, fake] = match self {
             Self::Hinge => [(real.neg() + 1.0).relu(), (fake + 1.0).relu()],
@@ -25,20 +25,20 @@ impl DiscriminatorLoss {
     }
 }
 
-/// What the generator minimises.
+/// The loss of the generator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GeneratorLoss {
-    /// The mean over frames or clips of softplus(-mean of the logits): cross entropy with the label "real"
+    /// softplus(-mean of the logits), averaged over frames or clips: cross entropy with the label "real"
     /// (arXiv 1406.2661).
     #[default]
     NonSaturating,
-    /// -mean of the logits (arXiv 1705.02894).
+    /// The negative mean of the logits (arXiv 1705.02894).
     Logits,
 }
 
 impl GeneratorLoss {
-    /// A scalar, from the logits of reconstructed clips `[n, ...]`.
+    /// The loss, a scalar, given the logits of reconstructed clips `[n, ...]`.
     pub fn forward(self, fake: &Tensor) -> Tensor {
         match self {
             Self::NonSaturating => {

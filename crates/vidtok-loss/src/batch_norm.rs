@@ -1,15 +1,15 @@
-//! Batch normalisation (arXiv 1502.03167) in training.
+//! Batch normalisation (arXiv 1502.03167) for training.
 
 use tch::{Kind, Tensor};
 use vidtok_core::ProcessGroup;
 use vidtok_torch::{Init, ParamPath};
 
-/// Weight of a batch in the running statistics.
+/// Weight of each batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 const EPS: f64 = 1e-5;
 
-/// Normalises each channel by the statistics of the batch, and keeps running ones as the published state does. A batch
-/// that peers share is one batch.
+/// Normalises each channel by the statistics of the batch, and tracks running statistics as the published state does. The
+/// statistics cover the batch of the whole process group.
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
     weight: Tensor,
@@ -19,7 +19,7 @@ pub(crate) struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// Gains start from N(1, `std`).
+    /// Makes or loads the parameters; weights start from N(1, `std`).
     pub(crate) fn new(path: &ParamPath, channels: i64, std: f64) -> Self {
         Self {
             weight: path.get("weight", &[channels], Init::Normal { mean: 1.0, std }),
@@ -29,23 +29,23 @@ impl BatchNorm {
         }
     }
 
-    /// The running statistics: mean and variance of each channel, `[c]`.
+    /// The running mean and variance of each channel, `[c]`.
     pub(crate) fn running(&self) -> [&Tensor; 2] {
         [&self.running_mean, &self.running_var]
     }
 
-    /// `[n, c, ...]` to the same shape.
+    /// Normalises `[n, c, ...]`.
     pub(crate) fn forward(&self, x: &Tensor, group: &dyn ProcessGroup) -> Tensor {
         if group.world_size() > 1 {
-            return self.forward_shared(x, group);
+            return self.forward_distributed(x, group);
         }
         let [weight, bias] = [&self.weight, &self.bias].map(Some);
         let [mean, var] = [&self.running_mean, &self.running_var].map(Some);
         x.batch_norm(weight, bias, mean, var, true, MOMENTUM, EPS, true)
     }
 
-    /// The same in operations between which the statistics of all are joined.
-    fn forward_shared(&self, x: &Tensor, group: &dyn ProcessGroup) -> Tensor {
+    /// Normalises in separate operations, between which the statistics of all ranks are averaged.
+    fn forward_distributed(&self, x: &Tensor, group: &dyn ProcessGroup) -> Tensor {
         let size = x.size();
         let axes: Vec<i64> = (0..size.len() as i64).filter(|&axis| axis != 1).collect();
         let mean_of = |x: &Tensor| group.mean(&x.mean_dim(axes.as_slice(), true, Kind::Float));
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_is_normalised_by_itself_and_counted_into_the_running_statistics() {
+    fn a_batch_is_normalised_by_its_own_statistics_which_update_the_running_ones() {
         tch::manual_seed(0);
         let norm = BatchNorm::new(&ParamPath::fresh(Device::Cpu), 2, 0.0);
         let x = Tensor::randn([8, 2, 6, 6], (Kind::Float, Device::Cpu)) * 3.0 + 5.0;
@@ -85,8 +85,8 @@ mod tests {
     }
 
     #[test]
-    fn joined_statistics_normalise_as_libtorch_does() {
-        /// Two processes whose parts of the batch have the same statistics.
+    fn statistics_over_a_process_group_normalise_as_libtorch_does_on_the_whole_batch() {
+        /// Two ranks whose parts of the batch have the same statistics.
         #[derive(Debug)]
         struct Alike;
 
@@ -106,18 +106,18 @@ mod tests {
 
         tch::manual_seed(0);
         let x = Tensor::randn([2, 3, 4, 5], (Kind::Float, Device::Cpu)) * 3.0 + 5.0;
-        let [whole, shared] = [0, 1].map(|shared| {
+        let [whole, distributed] = [false, true].map(|distributed| {
             let norm = BatchNorm::new(&ParamPath::fresh(Device::Cpu), 3, 0.5);
             tch::no_grad(|| norm.weight.shallow_clone().copy_(&Tensor::from_slice(&[0.5_f32, 1.5, -1.0])));
             let x = x.detach().set_requires_grad(true);
-            let y = match shared {
-                0 => norm.forward(&Tensor::cat(&[&x, &x], 0), &SingleProcess).narrow(0, 0, 2),
-                _ => norm.forward(&x, &Alike),
+            let y = match distributed {
+                false => norm.forward(&Tensor::cat(&[&x, &x], 0), &SingleProcess).narrow(0, 0, 2),
+                true => norm.forward(&x, &Alike),
             };
             [y, norm.running_mean, norm.running_var]
         });
-        for (whole, shared) in whole.iter().zip(&shared) {
-            assert!(whole.allclose(shared, 1e-5, 1e-5, false), "{whole} {shared}");
+        for (whole, distributed) in whole.iter().zip(&distributed) {
+            assert!(whole.allclose(distributed, 1e-5, 1e-5, false), "{whole} {distributed}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The discriminator with its losses: what an adversarial training step needs beside the tokenizer.
+//! The GAN loss: a discriminator with the losses of both sides.
 
 use std::convert::Infallible;
 
@@ -9,27 +9,27 @@ use vidtok_torch::ParamPath;
 
 use crate::{DiscriminatorLoss, GeneratorLoss, LeCam, PatchGan, PatchKind};
 
-/// Bounds of the adaptive weight.
+/// Upper bound of the adaptive weight.
 const LARGEST_WEIGHT: f64 = 1e4;
-/// Keeps the division finite.
+/// Added to the denominator of the adaptive weight to keep it finite.
 const EPS: f64 = 1e-4;
 
 /// Configuration of [`GanLoss`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GanConfig {
-    /// What the discriminator judges.
+    /// Whether the patches of the discriminator are parts of frames or of clips.
     pub patches: PatchKind,
-    /// The batch, from 0, at which it begins: before, it neither learns nor counts. (The published 20001 counts two
-    /// updates a batch.)
+    /// The step, from 0, from which the GAN loss counts and the discriminator is trained. (The published 20001 counts two
+    /// updates per batch.)
     pub start: u64,
-    /// Weight of the generator's loss, on top of the adaptive one.
+    /// Weight of the generator loss, multiplied by the adaptive weight.
     pub weight: f64,
-    /// What the discriminator minimises.
+    /// The loss of the discriminator.
     pub discriminator_loss: DiscriminatorLoss,
-    /// What the generator minimises.
+    /// The loss of the generator.
     pub generator_loss: GeneratorLoss,
-    /// Weight of [`LeCam`] in the discriminator's loss.
+    /// Weight of the [`LeCam`] regularization in the discriminator's loss.
     pub lecam_weight: f64,
 }
 
@@ -47,7 +47,7 @@ impl Default for GanConfig {
     }
 }
 
-/// A discriminator that learns to tell reconstructions from clips.
+/// A discriminator that learns to distinguish reconstructions from real clips, and the losses of both sides.
 #[derive(Debug)]
 pub struct GanLoss {
     config: GanConfig,
@@ -55,72 +55,72 @@ pub struct GanLoss {
     lecam: LeCam,
 }
 
-/// What an [`GanLoss`] counts as it sees clips, apart from gradients: the running statistics of its norms, and the
-/// moving means.
+/// The statistics that a [`GanLoss`] tracks besides its trained parameters: the running statistics of its norms, and the
+/// moving averages of LeCAM.
 #[derive(Debug)]
-pub struct Counts {
+pub struct GanStatistics {
     running: Vec<Tensor>,
     lecam: LeCam,
 }
 
-/// The discriminator's loss of one batch, and its parts; scalars. Of a batch that peers share they say what this
-/// process's part adds to the mean.
+/// The discriminator's loss of one batch and its terms, all scalars. In a process group, they cover this rank's part of the
+/// batch; their means over the ranks cover the whole batch.
 #[derive(Debug)]
 pub struct DiscriminatorTerms {
-    /// What is minimised; with gradients for the discriminator.
+    /// The loss to minimise, with gradients for the discriminator.
     pub loss: Tensor,
-    /// The loss on the logits in it.
+    /// The term of the loss on the logits.
     pub logits_loss: Tensor,
-    /// LeCAM's loss in it, before its weight.
+    /// The LeCAM regularization, before its weight.
     pub lecam: Tensor,
-    /// Mean logit of clips.
+    /// Mean logit of real clips.
     pub real: Tensor,
     /// Mean logit of reconstructions.
     pub fake: Tensor,
 }
 
 impl GanLoss {
-    /// Makes or loads the network, at `discriminator` below `path`.
+    /// Makes or loads the network, under `discriminator` below `path`.
     #[must_use]
     pub fn new(path: &ParamPath, config: &GanConfig) -> Self {
         let discriminator = PatchGan::new(&path.sub("discriminator"), config.patches);
         Self { config: config.clone(), discriminator, lecam: LeCam::default() }
     }
 
-    /// Its configuration.
+    /// The configuration.
     #[must_use]
     pub fn config(&self) -> &GanConfig {
         &self.config
     }
 
-    /// The moving means, to be saved.
+    /// The moving averages of LeCAM.
     #[must_use]
     pub fn lecam(&self) -> LeCam {
         self.lecam
     }
 
-    /// Goes on with saved means.
+    /// Sets the moving averages of LeCAM, to continue from a saved state.
     pub fn set_lecam(&mut self, lecam: LeCam) {
         self.lecam = lecam;
     }
 
-    /// What has been counted so far.
+    /// A copy of the statistics.
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        Counts { running: self.discriminator.running().map(Tensor::copy).collect(), lecam: self.lecam }
+    pub fn statistics(&self) -> GanStatistics {
+        GanStatistics { running: self.discriminator.running().map(Tensor::copy).collect(), lecam: self.lecam }
     }
 
-    /// Goes back to earlier counts, as if the clips since then had not been seen.
-    pub fn set_counts(&mut self, counts: &Counts) {
+    /// Restores earlier statistics, which undoes the effect of all clips since then.
+    pub fn set_statistics(&mut self, statistics: &GanStatistics) {
         tch::no_grad(|| {
-            for (running, earlier) in self.discriminator.running().zip(&counts.running) {
+            for (running, earlier) in self.discriminator.running().zip(&statistics.running) {
                 running.shallow_clone().copy_(earlier);
             }
         });
-        self.lecam = counts.lecam;
+        self.lecam = statistics.lecam;
     }
 
-    /// The generator's loss on reconstructions `[b, 3, t, h, w]` and its gradient there, before any weight. The
+    /// The generator loss of reconstructions `[b, 3, t, h, w]` and its gradient there, before any weight. The
     /// discriminator's parameters get no gradient.
     pub fn generator_loss(&self, reconstruction: &Tensor, group: &dyn ProcessGroup) -> Differentiated {
         let loss = |fake: &Tensor| Ok(self.config.generator_loss.forward(&self.discriminator.forward(fake, group)));
@@ -128,9 +128,9 @@ impl GanLoss {
         generator_loss
     }
 
-    /// The weight of the generator's loss: the ratio of both losses' gradient norms at `parameter` (the decoder's last
-    /// weight), clamped, times the configured weight (arXiv 2012.09841). Both losses must have a graph to it, which is
-    /// kept. Of a batch that peers share the gradients are those of the whole.
+    /// The weight of the generator loss (arXiv 2012.09841): the ratio of the gradient norms of `nll` and `generator` at
+    /// `parameter` (the decoder's last weight), clamped, times the configured weight. Both losses need an autograd graph to
+    /// `parameter`, which is kept. In a process group, the gradients are those of the whole batch.
     pub fn adaptive_weight(
         &self,
         nll: &Tensor,
@@ -143,8 +143,8 @@ impl GanLoss {
         (norm(nll) / (norm(generator) + EPS)).clamp(0.0, LARGEST_WEIGHT) * self.config.weight
     }
 
-    /// The discriminator's loss on clips and their reconstructions, both `[b, 3, t, h, w]`; counts their logits into
-    /// the moving means, unless they are no finite numbers.
+    /// The discriminator's loss on real clips and their reconstructions, both `[b, 3, t, h, w]`. Their logits update the
+    /// moving averages of LeCAM if they are finite.
     pub fn discriminate(
         &mut self,
         target: &Tensor,
@@ -155,9 +155,9 @@ impl GanLoss {
         let fake = self.discriminator.forward(&reconstruction.detach(), group);
         let logits_loss = self.config.discriminator_loss.forward(&real, &fake);
         let means = [&real, &fake].map(|logits| logits.detach().mean(Kind::Float));
-        let of_all = group.mean(&Tensor::stack(&[&means[0], &means[1], &logits_loss.detach()], 0));
-        if of_all.isfinite().all().int64_value(&[]) == 1 {
-            self.lecam.update(of_all.double_value(&[0]), of_all.double_value(&[1]));
+        let group_means = group.mean(&Tensor::stack(&[&means[0], &means[1], &logits_loss.detach()], 0));
+        if group_means.isfinite().all().int64_value(&[]) == 1 {
+            self.lecam.update(group_means.double_value(&[0]), group_means.double_value(&[1]));
         }
         let [mean_real, mean_fake] = means;
         let lecam = self.lecam.forward(&real, &fake);
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_adaptive_weight_is_the_ratio_of_the_gradient_norms() {
+    fn the_adaptive_weight_is_the_clamped_ratio_of_the_gradient_norms() {
         let gan = GanLoss::new(&ParamPath::shapes(), &GanConfig::default());
         let x = Tensor::from_slice(&[1.0_f32, 1.0]).set_requires_grad(true);
         let weight =
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn judging_leaves_the_discriminator_without_gradients_and_discriminating_does_not() {
+    fn only_the_discriminators_own_loss_gives_it_gradients() {
         tch::manual_seed(0);
         let root = ParamPath::fresh(Device::Cpu);
         let mut gan = GanLoss::new(&root, &GanConfig::default());
@@ -207,17 +207,17 @@ mod tests {
     }
 
     #[test]
-    fn earlier_counts_are_those_before_the_clips_that_came_since() {
+    fn restored_statistics_undo_the_effect_of_later_clips() {
         let root = ParamPath::fresh(Device::Cpu);
         let mut gan = GanLoss::new(&root, &GanConfig::default());
         let parameters = root.finish().unwrap();
         let all = || -> Vec<Tensor> { parameters.iter().map(|(_, tensor)| tensor.detach().copy()).collect() };
         let (clips, before) = (Tensor::ones([1, 3, 2, 32, 32], (Kind::Float, Device::Cpu)), all());
-        let counts = gan.counts();
+        let statistics = gan.statistics();
         let _ = gan.generator_loss(&clips, &SingleProcess);
         let _ = gan.discriminate(&clips, &(&clips * f64::NAN), &SingleProcess);
         assert!(all() != before);
-        gan.set_counts(&counts);
+        gan.set_statistics(&statistics);
         assert!(all() == before);
         assert_eq!(gan.lecam(), LeCam::default());
     }

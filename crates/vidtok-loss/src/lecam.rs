@@ -1,28 +1,28 @@
-//! LeCAM regularization (arXiv 2104.03310): the discriminator's logits must not run away from their moving means.
+//! LeCAM regularization (arXiv 2104.03310), which ties the discriminator's logits to their moving averages.
 
 use tch::{Kind, Tensor};
 
-/// Share of the old mean that stays.
+/// Decay of the moving averages.
 const DECAY: f64 = 0.999;
 
-/// The moving means of the logits, starting at 0.
+/// The moving averages of the logits, which start at 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LeCam {
-    /// Of real clips.
+    /// The average logit of real clips.
     pub real: f64,
-    /// Of reconstructed ones.
+    /// The average logit of reconstructed clips.
     pub fake: f64,
 }
 
 impl LeCam {
-    /// Counts the means of a batch's logits into the moving ones.
+    /// Updates the moving averages with the mean logits of a batch.
     pub fn update(&mut self, real: f64, fake: f64) {
-        let moved = |mean: f64, logits: f64| mean * DECAY + logits * (1.0 - DECAY);
-        self.real = moved(self.real, real);
-        self.fake = moved(self.fake, fake);
+        let updated = |average: f64, mean: f64| average * DECAY + mean * (1.0 - DECAY);
+        self.real = updated(self.real, real);
+        self.fake = updated(self.fake, fake);
     }
 
-    /// mean relu(real - mean of fake)^2 + mean relu(mean of real - fake)^2, a scalar.
+    /// The regularization, a scalar: mean relu(real - average fake)^2 + mean relu(average real - fake)^2.
     pub fn forward(&self, real: &Tensor, fake: &Tensor) -> Tensor {
         let real = (real - self.fake).relu().square();
         let fake = (fake.neg() + self.real).relu().square();
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn means_move_slowly_and_the_loss_has_its_closed_form() {
+    fn averages_move_slowly_and_the_regularization_has_its_closed_form() {
         let mut lecam = LeCam::default();
         lecam.update(2.0, -2.0);
         assert!((lecam.real - 0.002).abs() < 1e-9 && (lecam.fake + 0.002).abs() < 1e-9);

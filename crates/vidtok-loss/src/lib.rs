@@ -1,5 +1,5 @@
-//! Training losses for video tokenizers, each usable alone: reconstruction losses behind [`vidtok_core::Loss`], and an
-//! adversary.
+//! Training losses for video tokenizers, each usable alone: reconstruction losses behind [`vidtok_core::Loss`], and a GAN
+//! loss.
 //!
 //! ```
 //! use tch::Tensor;
@@ -11,12 +11,12 @@
 //! # Ok::<(), vidtok_core::MetricError>(())
 //! ```
 //!
-//! A discriminator with its losses:
+//! [`ReconstructionLoss`] combines any of them, your own included. A discriminator with its losses:
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
 //! use vidtok_core::SingleProcess;
-//! use vidtok_loss::{GanLoss, GanConfig};
+//! use vidtok_loss::{GanConfig, GanLoss};
 //! use vidtok_torch::ParamPath;
 //!
 //! let root = ParamPath::fresh(Device::Cpu);
@@ -40,7 +40,7 @@ mod perceptual;
 mod reconstruction;
 
 pub use adversarial::{DiscriminatorLoss, GeneratorLoss};
-pub use gan::{Counts, DiscriminatorTerms, GanConfig, GanLoss};
+pub use gan::{DiscriminatorTerms, GanConfig, GanLoss, GanStatistics};
 pub use l1::L1;
 pub use lecam::LeCam;
 pub use patch_gan::{PatchGan, PatchKind};

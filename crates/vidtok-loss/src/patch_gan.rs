@@ -1,4 +1,4 @@
-//! The PatchGAN discriminator (arXiv 1611.07004): a small network whose every output judges a patch.
+//! The PatchGAN discriminator (arXiv 1611.07004): a small network in which each output classifies a patch.
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -7,28 +7,28 @@ use vidtok_torch::{Init, ParamPath};
 
 use crate::batch_norm::BatchNorm;
 
-/// Slope of the activation for negative values.
+/// Slope of the leaky ReLU for negative values.
 const SLOPE: f64 = 0.2;
 /// Standard deviation of the initial weights.
 const STD: f64 = 0.02;
 
-/// What a patch is.
+/// The extent of a patch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PatchKind {
-    /// A part of one frame.
+    /// Patches are parts of one frame.
     #[default]
     #[serde(rename = "2d")]
     Frames,
-    /// A part of several frames.
+    /// Patches are parts of several frames.
     #[serde(rename = "3d")]
     Clips,
 }
 
-/// A layer's width and its strides over time and space.
+/// The output channels of a layer, and its strides in time and space.
 type Shape = (i64, i64, i64);
 
 impl PatchKind {
-    /// The layers, the last one giving the logits.
+    /// The layers; the last one returns the logits.
     fn layers(self) -> [Shape; 5] {
         match self {
             Self::Frames => [(64, 1, 2), (128, 1, 2), (256, 1, 2), (512, 1, 1), (1, 1, 1)],
@@ -43,7 +43,7 @@ impl PatchKind {
         }
     }
 
-    /// Whether the network can judge clips of `[t, h, w]`: every layer must have an output.
+    /// Whether clips of `[t, h, w]` are large enough: every layer must have an output.
     #[must_use]
     pub fn fits(self, [t, h, w]: [i64; 3]) -> bool {
         let kernel = self.kernel()[0];
@@ -60,7 +60,7 @@ impl PatchKind {
     }
 }
 
-/// The discriminator; parameters `main.{0,2,3,5,6,8,9,11}...`, as published.
+/// The discriminator, with the published parameters `main.{0,2,3,5,6,8,9,11}...`.
 #[derive(Debug)]
 pub struct PatchGan {
     kind: PatchKind,
@@ -76,25 +76,25 @@ struct Layer {
 }
 
 impl PatchGan {
-    /// Makes or loads the network: weights from N(0, 0.02), gains of the norms from N(1, 0.02).
+    /// Makes or loads the network; weights start from N(0, 0.02), those of the norms from N(1, 0.02).
     #[must_use]
     pub fn new(path: &ParamPath, kind: PatchKind) -> Self {
         let path = path.sub("main");
         let shapes = kind.layers();
         let last = shapes.len() - 1;
         let mut input = 3;
-        // The published numbers of the modules, activations counted.
-        let mut number = 0;
+        // The published module indices, which count activations too.
+        let mut index = 0;
         let layers = shapes.into_iter().enumerate().map(|(i, (output, time, space))| {
             let mut shape = vec![output, input];
             shape.extend(kind.kernel());
-            let conv = path.sub(number);
+            let conv = path.sub(index);
             let weight = conv.get("weight", &shape, Init::Normal { mean: 0.0, std: STD });
             let normed = i > 0 && i < last;
-            // A norm takes the bias out again.
+            // A norm would cancel the bias.
             let bias = (!normed).then(|| conv.get("bias", &[output], Init::fan_in(&shape)));
-            let norm = normed.then(|| BatchNorm::new(&path.sub(number + 1), output, STD));
-            number += if normed { 3 } else { 2 };
+            let norm = normed.then(|| BatchNorm::new(&path.sub(index + 1), output, STD));
+            index += if normed { 3 } else { 2 };
             input = output;
             let stride = match kind {
                 PatchKind::Frames => vec![space; 2],
@@ -110,12 +110,12 @@ impl PatchGan {
         self.layers.iter().filter_map(|layer| layer.norm.as_ref()).flat_map(BatchNorm::running)
     }
 
-    /// Logits of clips `[b, 3, t, h, w]` in [-1, 1], high for what looks real: `[b * t, 1, h', w']` where patches are
-    /// parts of frames, `[b, 1, t', h', w']` where they are parts of clips.
+    /// Logits of clips `[b, 3, t, h, w]` in [-1, 1], high for patches that look real: `[b * t, 1, h', w']` for patches of
+    /// frames, `[b, 1, t', h', w']` for patches of clips.
     ///
-    /// The norms take the statistics of this batch, all peers' together, and count them into their running ones.
+    /// The norms use the statistics of this batch over the whole process group, and update their running statistics.
     pub fn forward(&self, clips: &Tensor, group: &dyn ProcessGroup) -> Tensor {
-        // Channels last in memory, as the convolutions like them.
+        // Channels innermost in memory, the fastest layout for the convolutions.
         let mut x = match self.kind {
             PatchKind::Frames => clips.permute([0, 2, 3, 4, 1]).flatten(0, 1).contiguous().permute([0, 3, 1, 2]),
             PatchKind::Clips => clips.permute([0, 2, 3, 4, 1]).contiguous().permute([0, 4, 1, 2, 3]),
@@ -131,7 +131,7 @@ impl PatchGan {
     }
 }
 
-/// tch's own `leaky_relu` has no slope to choose.
+/// Leaky ReLU with [`SLOPE`]; `leaky_relu` of tch has a fixed slope.
 fn leaky_relu(x: &Tensor) -> Tensor {
     x.prelu(&Tensor::from(SLOPE).to_kind(x.kind()).to_device(x.device()).view([1]))
 }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_judged_one_by_one_and_clips_over_time() {
+    fn logits_are_per_frame_for_patches_of_frames_and_over_time_for_patches_of_clips() {
         tch::manual_seed(0);
         let clips = clips([2, 3, 5, 32, 48]);
         let make = |kind| PatchGan::new(&ParamPath::fresh(Device::Cpu), kind);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_fits_exactly_if_every_layer_has_an_output() {
+    fn clips_fit_exactly_if_every_layer_has_an_output() {
         for kind in [PatchKind::Frames, PatchKind::Clips] {
             let network = PatchGan::new(&ParamPath::fresh(Device::Cpu), kind);
             for side in [1, 8, 16, 23, 24, 32] {

@@ -12,19 +12,19 @@ use vidtok_torch::with_gradient;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PerceptualConfig {
-    /// The network whose features are compared: VGG16 as published, or the much quicker AlexNet.
+    /// The network: VGG16 as published, or the much faster AlexNet.
     pub net: LpipsNet,
-    /// Its weight beside the mean absolute difference.
+    /// The weight of the loss; L1 has weight 1.
     pub weight: f64,
-    /// Frames of each clip that it looks at, drawn anew for each batch; all of them without it.
+    /// The number of frames of each clip to compare, drawn at random for each batch; all frames if `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames: Option<i64>,
-    /// Whether training may go on without it if its weights have not been fetched.
+    /// Whether to train without LPIPS if its weights were not fetched.
     pub if_fetched: bool,
 }
 
 impl Default for PerceptualConfig {
-    /// The published network and weight, on all frames.
+    /// The published network and weight, for all frames.
     fn default() -> Self {
         Self { net: LpipsNet::default(), weight: 1.0, frames: None, if_fetched: false }
     }
@@ -38,14 +38,14 @@ pub struct Perceptual {
 }
 
 impl Perceptual {
-    /// Looks at all frames, or at so many of each clip, drawn from libtorch's generator (`tch::manual_seed`): the mean
-    /// stays the same.
+    /// The loss over all frames, or over `frames` of each clip, drawn from libtorch's generator (`tch::manual_seed`). Its
+    /// expected value is the same.
     #[must_use]
     pub fn new(lpips: Rc<Lpips>, frames: Option<i64>) -> Self {
         Self { lpips, frames }
     }
 
-    /// The places in time of the frames to look at, int64 `[k]`.
+    /// The indices of the frames to compare, int64 `[k]`.
     fn draw(&self, t: i64, device: Device) -> Tensor {
         match self.frames {
             Some(k) if k < t => {
@@ -55,35 +55,36 @@ impl Perceptual {
         }
     }
 
-    /// Value and, if wanted, gradient over the frames `places` of clips `[b, 3, t, h, w]`, a chunk of frames at a time.
+    /// The value and, if requested, the gradient over the frames `indices` of clips `[b, 3, t, h, w]`, computed in chunks of
+    /// frames.
     fn run(
         &self,
         target: &Tensor,
         reconstruction: &Tensor,
-        places: &Tensor,
+        indices: &Tensor,
         gradient: bool,
     ) -> Result<(Tensor, Option<Tensor>), MetricError> {
-        let [target, reconstruction] = [target, reconstruction].map(|clips| to_images(&clips.detach(), places));
+        let [target, reconstruction] = [target, reconstruction].map(|clips| to_images(&clips.detach(), indices));
         let size = reconstruction.size();
         let count = size[0];
-        // Parts of about the same size: laying the weights out costs the same for one frame as for many.
-        let parts = (count + Lpips::chunk(size[2], size[3]) - 1) / Lpips::chunk(size[2], size[3]);
-        let chunk = (count + parts - 1) / parts.max(1);
+        // Chunks of about the same size: converting the layout of the weights costs the same for one frame as for many.
+        let chunks = (count + Lpips::chunk(size[2], size[3]) - 1) / Lpips::chunk(size[2], size[3]);
+        let chunk = (count + chunks - 1) / chunks.max(1);
         let mut sum = Tensor::zeros([], (Kind::Float, reconstruction.device()));
         let mut gradients = Vec::new();
         for start in (0..count).step_by(chunk as usize) {
-            let part = |images: &Tensor| images.narrow(0, start, chunk.min(count - start));
-            let wanted = tch::no_grad(|| self.lpips.features(&part(&target)))?;
+            let slice = |images: &Tensor| images.narrow(0, start, chunk.min(count - start));
+            let target_features = tch::no_grad(|| self.lpips.features(&slice(&target)))?;
             let distance = |images: &Tensor| {
                 let features = self.lpips.features(images)?;
-                Ok(self.lpips.distance(&wanted, &features).sum(Kind::Float) / count as f64)
+                Ok(self.lpips.distance(&target_features, &features).sum(Kind::Float) / count as f64)
             };
             if gradient {
-                let Differentiated { value, gradient } = Differentiated::of(&part(&reconstruction), distance)?;
+                let Differentiated { value, gradient } = Differentiated::of(&slice(&reconstruction), distance)?;
                 sum += value;
                 gradients.push(gradient);
             } else {
-                sum += tch::no_grad(|| distance(&part(&reconstruction)))?;
+                sum += tch::no_grad(|| distance(&slice(&reconstruction)))?;
             }
         }
         Ok((sum, gradient.then(|| Tensor::cat(&gradients, 0))))
@@ -97,8 +98,8 @@ impl Loss for Perceptual {
 
     fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
         if !reconstruction.requires_grad() {
-            let places = self.draw(target.size()[2], target.device());
-            return Ok(self.run(target, reconstruction, &places, false)?.0);
+            let indices = self.draw(target.size()[2], target.device());
+            return Ok(self.run(target, reconstruction, &indices, false)?.0);
         }
         let Differentiated { value, gradient } = self.differentiate(target, reconstruction)?;
         Ok(with_gradient(&value, reconstruction, &gradient))
@@ -106,18 +107,18 @@ impl Loss for Perceptual {
 
     fn differentiate(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Differentiated, MetricError> {
         let size = reconstruction.size();
-        let places = self.draw(size[2], target.device());
-        let (value, gradient) = self.run(target, reconstruction, &places, true)?;
+        let indices = self.draw(size[2], target.device());
+        let (value, gradient) = self.run(target, reconstruction, &indices, true)?;
         let mut whole = reconstruction.detach().zeros_like();
         if let Some(gradient) = gradient {
             let clips = gradient.view([size[0], -1, 3, size[3], size[4]]).permute([0, 2, 1, 3, 4]);
-            let _ = whole.index_copy_(2, &places, &clips);
+            let _ = whole.index_copy_(2, &indices, &clips);
         }
         Ok(Differentiated { value, gradient: whole })
     }
 }
 
-/// Clips `[b, 3, t, h, w]` as images `[b * k, 3, h, w]` of the frames `places` `[k]`.
-fn to_images(clips: &Tensor, places: &Tensor) -> Tensor {
-    clips.index_select(2, places).permute([0, 2, 1, 3, 4]).flatten(0, 1)
+/// The frames `indices` `[k]` of clips `[b, 3, t, h, w]` as images `[b * k, 3, h, w]`.
+fn to_images(clips: &Tensor, indices: &Tensor) -> Tensor {
+    clips.index_select(2, indices).permute([0, 2, 1, 3, 4]).flatten(0, 1)
 }

@@ -1,10 +1,10 @@
-//! How much of its codebook a discrete tokenizer uses.
+//! Codebook use of a discrete tokenizer.
 
 use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
 
-/// Counts codes: how many are used, and how evenly.
+/// Counts codes to tell how many are used, and how evenly.
 #[derive(Clone, Debug, Default)]
 pub struct CodebookUse {
     counts: BTreeMap<i64, u64>,
@@ -16,18 +16,18 @@ impl CodebookUse {
     pub fn update(&mut self, indices: &Tensor) {
         let flat = indices.to_device(Device::Cpu).to_kind(Kind::Int64).flatten(0, -1);
         let (codes, _, counts) = flat.unique_dim(0, true, false, true);
-        for place in 0..codes.size()[0] {
-            *self.counts.entry(codes.int64_value(&[place])).or_default() += counts.int64_value(&[place]) as u64;
+        for index in 0..codes.size()[0] {
+            *self.counts.entry(codes.int64_value(&[index])).or_default() += counts.int64_value(&[index]) as u64;
         }
         self.total += flat.numel() as u64;
     }
 
-    /// The codes and how often each came, in order.
+    /// The codes in ascending order, each with its count.
     pub fn counts(&self) -> impl Iterator<Item = (i64, u64)> + '_ {
         self.counts.iter().map(|(&code, &count)| (code, count))
     }
 
-    /// What [`counts`](Self::counts) gave.
+    /// The use with these [`counts`](Self::counts); counts of the same code add up.
     pub fn from_counts(counts: impl IntoIterator<Item = (i64, u64)>) -> Self {
         let mut codes = Self::default();
         for (code, count) in counts {
@@ -37,7 +37,7 @@ impl CodebookUse {
         codes
     }
 
-    /// Adds what another counted.
+    /// Adds the counts of another.
     pub fn merge(&mut self, other: &Self) {
         for (code, count) in other.counts() {
             *self.counts.entry(code).or_default() += count;
@@ -45,23 +45,23 @@ impl CodebookUse {
         self.total += other.total;
     }
 
-    /// Different codes that came.
+    /// The number of different codes.
     #[must_use]
     pub fn used(&self) -> usize {
         self.counts.len()
     }
 
-    /// Codes that came in all.
+    /// The number of codes counted.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// The entropy of the codes in bits; 0 before the first.
+    /// The entropy of the codes in bits; 0 before the first code.
     #[must_use]
     pub fn entropy_bits(&self) -> f64 {
-        let share = |count: &u64| *count as f64 / self.total as f64;
-        self.counts.values().map(share).map(|p| -p * p.log2()).sum()
+        let frequency = |count: &u64| *count as f64 / self.total as f64;
+        self.counts.values().map(frequency).map(|p| -p * p.log2()).sum()
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_counted_over_all_calls() {
+    fn counts_add_up_over_calls() {
         let mut codes = CodebookUse::default();
         assert_eq!((codes.used(), codes.entropy_bits()), (0, 0.0));
         codes.update(&Tensor::from_slice(&[5_i32, 5, 9, 9]).view([2, 2]));

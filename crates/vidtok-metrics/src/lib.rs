@@ -3,16 +3,41 @@
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
-//! use vidtok_core::Metric;
-//! use vidtok_metrics::{Psnr, Ssim};
+//! use vidtok_metrics::{MetricKind, MetricNetworks, MetricSet};
 //!
+//! let set = MetricSet::new(&[MetricKind::Psnr, MetricKind::Ssim], MetricNetworks::default());
 //! let black = Tensor::zeros([1, 3, 2, 16, 16], (Kind::Float, Device::Cpu));
-//! let mut metrics: [Box<dyn Metric>; 2] = [Box::new(Psnr::default()), Box::new(Ssim::default())];
-//! for metric in &mut metrics {
-//!     metric.update(&black, &(&black + 0.1))?;
-//! }
-//! assert!((metrics[0].value().unwrap() - 20.0).abs() < 1e-3);
+//! let mut metrics = set.start();
+//! metrics.update(&black, &(&black + 0.1))?;
+//! assert!((metrics.value(MetricKind::Psnr).unwrap() - 20.0).abs() < 1e-3);
 //! # Ok::<(), vidtok_core::MetricError>(())
+//! ```
+//!
+//! To add a metric with a value for each frame, implement [`FrameMetric`]; [`FrameMean`] makes a streaming metric of it:
+//!
+//! ```
+//! use tch::{Device, Kind, Tensor};
+//! use vidtok_core::{Metric, MetricError};
+//! use vidtok_metrics::{FrameMean, FrameMetric};
+//!
+//! #[derive(Debug)]
+//! struct LargestError;
+//!
+//! impl FrameMetric for LargestError {
+//!     fn name(&self) -> &'static str {
+//!         "largest_error"
+//!     }
+//!
+//!     fn frames(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
+//!         Ok((target - reconstruction).abs().amax([1_i64, 3, 4].as_slice(), false)) // [b, t]
+//!     }
+//! }
+//!
+//! let mut metric = FrameMean::new(LargestError);
+//! let black = Tensor::zeros([1, 3, 2, 16, 16], (Kind::Double, Device::Cpu));
+//! metric.update(&black, &(&black + 0.25))?;
+//! assert_eq!(metric.value(), Some(0.25));
+//! # Ok::<(), MetricError>(())
 //! ```
 //!
 //! LPIPS needs weights, which `cargo xtask assets` fetches:
@@ -31,27 +56,26 @@
 //! ```
 
 mod codebook;
-mod flicker;
-mod frames;
+mod frame;
 mod fvd;
 mod lpips;
-mod mean;
-mod ms_ssim;
-mod psnr;
 mod seam;
-mod ssim;
+mod set;
 mod weights;
 
 pub use codebook::CodebookUse;
-pub use flicker::Flicker;
+pub use frame::flicker::Flicker;
+pub use frame::ms_ssim::MsSsim;
+pub use frame::psnr::Psnr;
+pub use frame::ssim::Ssim;
+pub use frame::{FrameMean, FrameMetric};
 pub use fvd::Fvd;
 pub use fvd::frechet::{Gaussian, frechet_distance};
 pub use fvd::i3d::I3d;
 pub use lpips::metric::LpipsMetric;
 pub use lpips::network::LpipsNet;
 pub use lpips::{Features, Lpips};
-pub use ms_ssim::MsSsim;
-pub use psnr::Psnr;
 pub use seam::Seam;
-pub use ssim::Ssim;
+pub use set::kind::{MetricKind, UnknownMetric};
+pub use set::{MetricNetworks, MetricResults, MetricSet, RunningMetrics};
 pub use weights::WeightsError;

@@ -1,11 +1,13 @@
-//! The metrics against the numbers of the reference implementation.
+//! The metrics compared with the reference implementations.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // a failure here is what the test is for
 
 use tch::{Device, Kind, Tensor, no_grad};
 use vidtok_core::Metric;
 use vidtok_golden::{unit, weights};
-use vidtok_metrics::{Fvd, Gaussian, I3d, Lpips, LpipsNet, MsSsim, Psnr, Ssim, WeightsError, frechet_distance};
+use vidtok_metrics::{
+    FrameMean, Fvd, Gaussian, I3d, Lpips, LpipsNet, MsSsim, Psnr, Ssim, WeightsError, frechet_distance,
+};
 use vidtok_torch::ParamPath;
 
 /// Two images `[2, 3, h, w]` in [0, 1], the second a noisy copy of the first.
@@ -17,7 +19,7 @@ fn images(h: i64, w: i64) -> [Tensor; 2] {
 }
 
 #[test]
-fn psnr_and_ssim_are_the_references() {
+fn psnr_and_ssim_equal_the_reference() {
     for (h, w, psnr, ssim) in [
         (64, 80, 24.979_808_8, 0.980_329_752),
         (256, 256, 24.992_357_3, 0.980_427_444),
@@ -25,7 +27,7 @@ fn psnr_and_ssim_are_the_references() {
     ] {
         let [clean, noisy] = images(h, w).map(|images| images.unsqueeze(2));
         let expected: [(Box<dyn Metric>, f64); 2] =
-            [(Box::new(Psnr::default()), psnr), (Box::new(Ssim::default()), ssim)];
+            [(Box::new(FrameMean::new(Psnr)), psnr), (Box::new(FrameMean::new(Ssim)), ssim)];
         for (mut metric, expected) in expected {
             metric.update(&clean, &noisy).unwrap();
             let value = metric.value().unwrap();
@@ -34,16 +36,16 @@ fn psnr_and_ssim_are_the_references() {
     }
 }
 
-/// The expected values come from pytorch-msssim, in double precision. (It treats odd sides another way.)
+/// The expected values come from pytorch-msssim in float64. (It treats odd sides differently.)
 #[test]
-fn ms_ssim_is_that_of_pytorch_msssim() {
+fn ms_ssim_equals_pytorch_msssim() {
     for (h, w, noisy, worse) in
         [(176, 208, 0.983_619_287_9, 0.605_480_077_8), (256, 256, 0.984_281_829_6, 0.599_886_131_5)]
     {
         let [clean, slightly_noisy] = images(h, w);
         let very_noisy = (&clean * 0.5 + 0.25 + unit("b", &[2, 3, h, w], 0) * 0.4).clamp(0.0, 1.0);
         for (reconstruction, expected) in [(slightly_noisy, noisy), (very_noisy, worse)] {
-            let mut metric = MsSsim::default();
+            let mut metric = FrameMean::new(MsSsim);
             metric.update(&clean.unsqueeze(2), &reconstruction.unsqueeze(2)).unwrap();
             let value = metric.value().unwrap();
             assert!((value / expected - 1.0).abs() < 1e-4, "{h}x{w}: {value}, expected {expected}");
@@ -51,10 +53,10 @@ fn ms_ssim_is_that_of_pytorch_msssim() {
     }
 }
 
-/// The expected values come from NumPy: of the covariances, and at low rank, where roots of products are inexact, of the
-/// samples themselves. `scipy.linalg.sqrtm` gives the same to as many digits as it has there.
+/// The expected values come from NumPy: at full rank from the covariances, at low rank, where roots of products are
+/// inexact, from the samples. `scipy.linalg.sqrtm` agrees to the digits that it has there.
 #[test]
-fn the_frechet_distance_is_numpys_at_full_and_at_low_rank() {
+fn the_frechet_distance_equals_numpy_at_full_and_at_low_rank() {
     let double = |name: &str, shape: &[i64]| unit(name, shape, 0).to_kind(Kind::Double);
     let x = double("x", &[30, 6]).matmul(&double("m", &[6, 6])) + double("s", &[6]);
     let y = double("y", &[25, 6]).matmul(&double("n", &[6, 6]));
@@ -67,7 +69,7 @@ fn the_frechet_distance_is_numpys_at_full_and_at_low_rank() {
     }
 }
 
-/// The network with formula weights under the names that they have in the reference's trainer.
+/// The network with formula weights, under their names in the reference's trainer.
 fn formula_lpips(net: LpipsNet) -> Lpips {
     let shapes = ParamPath::shapes();
     let _ = Lpips::new(&shapes, net);
@@ -88,19 +90,19 @@ fn assert_close(found: &Tensor, expected: &[f64], tolerance: f64) {
 }
 
 #[test]
-fn lpips_with_formula_weights_is_the_references() {
+fn lpips_with_formula_weights_equals_the_reference() {
     let lpips = formula_lpips(LpipsNet::Vgg);
     let [clean, noisy] = images(64, 80).map(|images| images * 2.0 - 1.0);
     let expected = [-0.000_280_588_865, -0.000_271_381_548];
     assert_close(&no_grad(|| lpips.forward(&clean, &noisy)).unwrap(), &expected, 1e-4);
-    // The other way round, one by one, and with gradients on.
+    // The distance is the same with the images swapped, one by one, and with gradients enabled.
     let second = |images: &Tensor| images.narrow(0, 1, 1).set_requires_grad(true);
     assert_close(&lpips.forward(&second(&noisy), &second(&clean)).unwrap(), &expected[1..], 1e-4);
 }
 
-/// The expected values come from the package that carries the weights.
+/// The expected values come from the package that publishes the weights.
 #[test]
-fn lpips_with_released_weights_is_the_packages() {
+fn lpips_with_released_weights_equals_the_published_package() {
     let axis = |extent: i64, shape: [i64; 3]| Tensor::arange(extent, (Kind::Double, Device::Cpu)).view(shape);
     let (channel, row, column) = (axis(3, [3, 1, 1]), axis(64, [1, 64, 1]), axis(64, [1, 1, 64]));
     let waves = (channel + 1.0) * 0.1 * row + column * 0.07;
@@ -114,9 +116,9 @@ fn lpips_with_released_weights_is_the_packages() {
     }
 }
 
-/// The expected values come from the package that carries the weights.
+/// The expected values come from the package that publishes the weights.
 #[test]
-fn i3d_with_released_weights_is_the_packages() {
+fn i3d_with_released_weights_equals_the_published_package() {
     let i3d = match I3d::locate(Device::Cpu) {
         Ok(i3d) => i3d,
         Err(WeightsError::Missing { .. }) => return eprintln!("skipped, `cargo xtask assets` was not run: I3D"),
@@ -131,7 +133,7 @@ fn i3d_with_released_weights_is_the_packages() {
     assert!((norm / 206.657_531_738 - 1.0).abs() < 1e-3, "{norm}");
     let expected = [-4.743468, 19.168808, 7.909101, 6.224504, 8.515996, 0.149579, 0.085882, -15.256400];
     assert_close(&logits.get(0).narrow(0, 0, expected.len() as i64), &expected, 1e-3);
-    // Frames of that size are not resized.
+    // Frames of 224x224 are not resized.
     let features = Fvd::features(&i3d, &((clip + 1.0) / 2.0)).unwrap();
     assert!(features.allclose(&logits, 1e-3, 1e-3, false));
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in training.
+//! Errors of training.
 
 use std::any::Any;
 use std::io;
@@ -11,39 +11,39 @@ use vidtok_metrics::WeightsError;
 use vidtok_report::ReportError;
 use vidtok_torch::{ProcessGroupError, panic_message};
 
-/// An error of this crate.
+/// Training failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// The configuration's name cannot be a folder's.
-    #[error("the configuration's name is {name:?}: the run's folder is called so, so it must {needed}")]
+    /// The configuration's name cannot be the name of a folder.
+    #[error("the configuration's name is {name:?}: as the name of the run's folder, it must {needed}")]
     Name {
-        /// The name, or how it starts.
+        /// The name, or its beginning.
         name: String,
-        /// What is needed.
+        /// The requirement that it violates.
         needed: String,
     },
-    /// The `[train]` table is missing or wrong.
+    /// The `[train]` table is missing or invalid.
     #[error("[train]: {message}")]
     Config {
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
-    /// A recipe is wrong.
+    /// A recipe is invalid.
     #[error("{}: {message}", path.display())]
     Recipe {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
-    /// The model cannot be built, run or written.
+    /// The model cannot be built, run or saved.
     #[error(transparent)]
     Model(#[from] vidtok::Error),
     /// The list of videos cannot be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// Clips cannot be made.
+    /// Clips cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
     /// A video cannot be read or written.
@@ -52,7 +52,7 @@ pub enum TrainError {
     /// A metric is not defined for the clips.
     #[error(transparent)]
     Metric(#[from] MetricError),
-    /// A picture cannot be drawn or written.
+    /// An image cannot be drawn or written.
     #[error(transparent)]
     Report(#[from] ReportError),
     /// A file of the run cannot be written.
@@ -60,46 +60,46 @@ pub enum TrainError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error from the system.
         source: io::Error,
     },
-    /// The weights of LPIPS cannot be read.
+    /// The weights of LPIPS are missing or cannot be read.
     #[error(transparent)]
     Lpips(#[from] WeightsError),
-    /// A saved state is not whole.
+    /// A saved state is damaged.
     #[error("{}: the state is damaged: {message}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
-    /// A whole file is no state, or that of another model or other losses.
+    /// An intact file is not a state, or belongs to another model or to other losses.
     #[error("{}: {message}", path.display())]
     State {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
-    /// There is no room for the states to come.
+    /// The disk has no room for the states to come.
     #[error(
-        "{}: {} are free, and the states of this run need up to {} more",
+        "{}: {} free, but the states of this run need up to {} more",
         path.display(),
         Bytes(*free).rounded_down(),
         Bytes(*needed).rounded_up()
     )]
     Full {
-        /// Where they would lie.
+        /// The folder of the states.
         path: PathBuf,
-        /// Bytes that are free.
+        /// Free bytes.
         free: u64,
-        /// Bytes that are needed.
+        /// Required bytes.
         needed: u64,
     },
-    /// There is no memory for a batch of clips.
+    /// A batch of clips does not fit into memory.
     #[error(
-        "[train]: batches of {clips} clips of {frames} frames of {}x{} take {} in each process, and {} of memory are free; \
+        "[train]: batches of {clips} clips of {frames} frames of {}x{} need {} in each process, but only {} of memory is free; \
          lower batch_size, data.frames or data.size",
         size[0],
         size[1],
@@ -107,86 +107,85 @@ pub enum TrainError {
         Bytes(*free).rounded_down()
     )]
     Memory {
-        /// Clips of this process.
+        /// Clips per process.
         clips: usize,
-        /// Frames of each.
+        /// Frames per clip.
         frames: usize,
-        /// Their height and width.
+        /// Height and width of the clips.
         size: [i64; 2],
-        /// Bytes that they take.
+        /// Required bytes.
         needed: u64,
-        /// Bytes that are free.
+        /// Free bytes.
         free: u64,
     },
-    /// The processes of a run would not minimise the same loss.
-    #[error("LPIPS has been fetched where some of the processes run and not where others do")]
-    LpipsOfSome,
-    /// The processes of a run have lost each other.
+    /// The processes of a run would minimise different losses.
+    #[error("LPIPS was fetched on some of the machines of this run only; run `cargo xtask assets` on all of them")]
+    LpipsOnSomeRanks,
+    /// The processes of a run lost contact with each other.
     #[error(transparent)]
     Processes(#[from] ProcessGroupError),
-    /// libtorch has failed, for lack of memory mostly.
-    #[error("{place}: {message}")]
+    /// libtorch failed, mostly for lack of memory.
+    #[error("{context}: {message}")]
     Failed {
-        /// What was being done, or where.
-        place: String,
-        /// What libtorch says, and which process says so if there are several.
+        /// The step, or the folder of the run.
+        context: String,
+        /// The message from libtorch, with the rank of the process if there are several.
         message: String,
     },
-    /// A run has failed in the middle, and can be taken up again.
-    #[error("{source}; to go on from the last state: vidtok train --resume {}", run.display())]
+    /// A run failed after it had started, and can be resumed.
+    #[error("{source}; to resume from the last state: vidtok train --resume {}", run.display())]
     Interrupted {
         /// The run's folder.
         run: PathBuf,
-        /// What has happened.
+        /// The error.
         source: Box<TrainError>,
     },
-    /// Another process trains in the run's folder.
-    #[error("{}: another process is training in this folder; it must end before another one goes on", run.display())]
+    /// Another process is training in the run's folder.
+    #[error("{}: another process is training in this folder; wait until it ends", run.display())]
     InUse {
         /// The run's folder.
         run: PathBuf,
     },
-    /// Too often in a row the loss or the gradients were no finite numbers.
+    /// Too many steps in a row had a loss or gradients that were not finite.
     #[error(
-        "step {step}: {steps} steps in a row were skipped for numbers that are not finite (in the last one {} on {}); a \
-         lower learning rate may help",
+        "step {step}: {steps} steps in a row were skipped because of numbers that are not finite (in the last one, {} on \
+         {}); try a lower learning rate",
         named(faults),
         some_of(clips)
     )]
     NotFinite {
-        /// The step, from 0.
+        /// The index of the step, from 0.
         step: u64,
-        /// Steps in a row.
+        /// The number of skipped steps in a row.
         steps: u64,
-        /// Those of the last step that are not finite, by their names in a [`StepReport`](crate::StepReport).
+        /// The numbers of the last step that are not finite, by their names in a [`StepReport`](crate::StepReport).
         faults: Vec<(&'static str, f64)>,
         /// The clips of the step.
         clips: Vec<String>,
     },
 }
 
-/// Numbers with their names.
+/// Lists numbers with their names.
 pub(crate) fn named(numbers: &[(&str, f64)]) -> String {
     numbers.iter().map(|(name, value)| format!("{name} is {value}")).collect::<Vec<_>>().join(", ")
 }
 
-/// The first of these clips.
+/// Lists the first few clips.
 pub(crate) fn some_of(clips: &[String]) -> String {
-    const NAMED: usize = 8;
-    let more = clips.len().saturating_sub(NAMED);
-    let named = clips.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    const LISTED: usize = 8;
+    let more = clips.len().saturating_sub(LISTED);
+    let named = clips.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
     if more > 0 { format!("{named} and {more} more") } else { named }
 }
 
-/// What `work` returns, or an error with what it panicked with: libtorch's functions panic where they fail. `place` says
-/// what was being done.
-pub(crate) fn caught<T>(place: String, work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
-    let failed = |panic: Box<dyn Any + Send>| TrainError::Failed { place, message: panic_message(panic.as_ref()) };
+/// Runs `work` and turns a panic into an error, since libtorch's functions panic on failure. `context` names the work.
+pub(crate) fn caught<T>(context: String, work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
+    let failed = |panic: Box<dyn Any + Send>| TrainError::Failed { context, message: panic_message(panic.as_ref()) };
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(failed(panic)))
 }
 
 impl TrainError {
-    /// What the system said of a file.
+    /// An error of the file system.
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
     }
@@ -197,10 +196,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_that_lacks_is_told_in_units_that_show_it() {
-        let said = |free, needed| TrainError::Full { path: "runs".into(), free, needed }.to_string();
-        let states = "the states of this run need up to";
-        assert_eq!(said(0, 600_000), format!("runs: 0 B are free, and {states} 586 KiB more"));
-        assert_eq!(said((3 << 20) + 9, (3 << 20) + 10), format!("runs: 3 MiB are free, and {states} 4 MiB more"));
+    fn missing_disk_space_is_reported_in_fitting_units() {
+        let message = |free, needed| TrainError::Full { path: "runs".into(), free, needed }.to_string();
+        let states = "but the states of this run need up to";
+        assert_eq!(message(0, 600_000), format!("runs: 0 B free, {states} 586 KiB more"));
+        assert_eq!(message((3 << 20) + 9, (3 << 20) + 10), format!("runs: 3 MiB free, {states} 4 MiB more"));
     }
 }

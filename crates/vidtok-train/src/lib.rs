@@ -1,7 +1,7 @@
 //! Training of video tokenizers.
 //!
-//! A [`Trainer`] takes steps on batches of clips; [`train`] runs one from a configuration, stage by stage: data, log,
-//! states to go on from, and what a person looks at.
+//! A [`Trainer`] takes steps on batches of clips. [`train`] runs one as a configuration says, stage by stage, with data
+//! loading, validation, logs, curves and checkpoints to resume from.
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
@@ -57,9 +57,7 @@ pub use run::validation::{Scores, Validation, Validator};
 pub use run::{
     Observer, RunOptions, StageSummary, Start, TrainingSummary, check_processes, check_resume, resume, train,
 };
-pub use step::adam::{Adam, AdamConfig};
-pub use step::ema::Ema;
-pub use step::losses::{LossConfig, Losses};
+pub use step::losses::{LossConfig, LossParts, Losses};
 pub use step::report::{GanReport, StepReport};
-pub use step::schedule::{Decay, Schedule};
 pub use step::trainer::Trainer;
+pub use vidtok_optim::{Adam, AdamConfig, Decay, Ema, Schedule};

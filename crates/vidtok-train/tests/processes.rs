@@ -1,6 +1,6 @@
-//! A model that several processes train, beside one that trains it alone on the same batches.
+//! A model trained by several processes, compared with the same training in one process.
 //!
-//! Each process is this test program again, told to run [`one_of_several`] only.
+//! Each process runs this test program again, restricted to [`one_of_several`].
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failure here is what the test is for
 
@@ -17,15 +17,15 @@ use vidtok_loss::{GanConfig, PatchKind};
 use vidtok_torch::{C10dProcessGroup, TensorFile};
 use vidtok_train::{LossConfig, Losses, StepReport, TrainConfig, Trainer};
 
-/// Clips in a batch, all processes' together.
+/// Clips per batch, over all processes.
 const CLIPS: i64 = 6;
 const FRAMES: i64 = 3;
 const SIDE: i64 = 24;
 const STEPS: u64 = 3;
-/// Batches in a step.
+/// Batches per step.
 const ACCUMULATE: u64 = 2;
 
-/// What is trained, and by how many processes.
+/// The cases, each with its number of processes.
 const CASES: [(&str, usize); 4] = [("kl", 2), ("kl, spoilt", 3), ("fsq, recomputed", 2), ("kl, decoder", 3)];
 
 fn trainer(case: &str) -> Trainer {
@@ -39,10 +39,10 @@ fn trainer(case: &str) -> Trainer {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../configs/{name}.toml"));
     let tokenizer = Tokenizer::init(Config::load(&path, &overrides).unwrap(), 0, Device::Cpu).unwrap();
     let patches = if case.starts_with("fsq") { PatchKind::Clips } else { PatchKind::Frames };
-    // It begins at the second step, so both kinds of steps are taken.
+    // The GAN loss starts at the second step, so there are steps with and without it.
     let gan = GanConfig { start: 1, patches, ..GanConfig::default() };
     let loss = LossConfig { gan: Some(gan), ..LossConfig::default() };
-    // Adam divides by the size of a gradient, which makes steps of the rounding of those that vanish, unless eps is large.
+    // Adam divides by the size of the gradient, which amplifies rounding where gradients vanish, unless eps is large.
     let table = format!(
         "steps = {STEPS}\nbatch_size = {CLIPS}\noptimizer = {{ lr = 1e-4, eps = 1e-3 }}\naccumulate = {ACCUMULATE}\nema_decay = 0.9\nfreeze_encoder = {}\n\
          gradient_checkpointing = {}\ndata = {{ frames = {FRAMES}, size = [{SIDE}, {SIDE}] }}",
@@ -54,20 +54,20 @@ fn trainer(case: &str) -> Trainer {
     Trainer::new(tokenizer, losses, TrainConfig { loss, ..config })
 }
 
-/// All steps, on this process's part of the batches.
-fn train(trainer: &mut Trainer, case: &str, nudge: u32, share: WorldRank) -> Vec<StepReport> {
-    let places = share.of(CLIPS as usize).unwrap();
+/// Takes all steps on this rank's part of the batches.
+fn train(trainer: &mut Trainer, case: &str, nudge: u32, rank: WorldRank) -> Vec<StepReport> {
+    let indices = rank.of(CLIPS as usize).unwrap();
     let batch = |number: u64| {
         let ramp = Tensor::linspace(-1.0, 1.0, SIDE, (Kind::Float, Device::Cpu));
         let clip = |clip: i64| {
             let phase = (number as i64 * CLIPS + clip) as f64 + f64::from(nudge) * 1e-3;
             let wave = ramp.view([1, SIDE]) * (1.0 + phase) + ramp.view([SIDE, 1]) * 3.0;
             let wave = wave.sin().expand([3, FRAMES, SIDE, SIDE], false);
-            // A clip of one process, in the first batch of the second step, which all must skip.
+            // One clip, on one rank, spoils the second step, which all ranks must skip.
             let spoilt = case.ends_with("spoilt") && number == ACCUMULATE && clip == CLIPS - 1;
             if spoilt { wave * f64::NAN } else { wave }
         };
-        let clips: Vec<Tensor> = places.clone().map(|place| clip(place as i64)).collect();
+        let clips: Vec<Tensor> = indices.clone().map(|index| clip(index as i64)).collect();
         Batch { clips: Tensor::stack(&clips, 0), names: vec!["waves".to_owned(); clips.len()] }
     };
     let step = |step: u64| {
@@ -83,14 +83,14 @@ fn state(path: &Path) -> BTreeMap<String, Tensor> {
 }
 
 #[test]
-#[ignore = "a part of the test below, which starts it"]
+#[ignore = "started by the test below"]
 fn one_of_several() {
     let Some(launch) = Launch::from_env().unwrap() else { return };
     let group = C10dProcessGroup::connect(&launch, Device::Cpu).unwrap();
     let (case, nudge) = (env::var("CASE").unwrap(), env::var("NUDGE").unwrap().parse().unwrap());
     let mut trainer = trainer(&case);
     if group.rank() > 0 {
-        // What the others begin with must not matter.
+        // The initial weights of other ranks must not matter.
         trainer.tokenizer().parameters().iter().for_each(|(_, parameter)| {
             let _ = tch::no_grad(|| parameter.shallow_clone().zero_());
         });
@@ -104,8 +104,8 @@ fn one_of_several() {
     std::fs::write(folder.join(format!("{}.txt", group.rank())), format!("{numbers:?}")).unwrap();
 }
 
-/// Trains as `count` processes; gives each one's state and the text of its reports.
-fn shared(case: &str, count: usize, nudge: u32) -> Vec<(BTreeMap<String, Tensor>, String)> {
+/// Trains in `count` processes and returns the state and the text of the reports of each.
+fn distributed(case: &str, count: usize, nudge: u32) -> Vec<(BTreeMap<String, Tensor>, String)> {
     let folder = tempfile::tempdir().unwrap();
     let start = |launch: Launch| {
         let mut command = Command::new(env::current_exe().unwrap());
@@ -121,7 +121,7 @@ fn shared(case: &str, count: usize, nudge: u32) -> Vec<(BTreeMap<String, Tensor>
     (0..count).map(read).collect()
 }
 
-/// |found - expected| over all tensors whose names start so, relative to the expected ones' norm.
+/// |found - expected| over all tensors whose names have this prefix, relative to the norm of the expected ones.
 fn distance(found: &BTreeMap<String, Tensor>, expected: &BTreeMap<String, Tensor>, prefix: &str) -> f64 {
     let mut sums = [0.0, 0.0];
     for (name, expected) in expected.iter().filter(|(name, _)| name.starts_with(prefix)) {
@@ -133,22 +133,22 @@ fn distance(found: &BTreeMap<String, Tensor>, expected: &BTreeMap<String, Tensor
     (sums[0] / sums[1]).sqrt()
 }
 
-/// How many nudged inputs are tried.
+/// The number of slightly different inputs to try.
 ///
-/// Both the losses and the discriminator have kinks. Where a difference lies within rounding of one, which side it takes
-/// decides 1e-4 of a gradient, and one of several near inputs must have no such place.
+/// The losses and the discriminator have kinks. A value within rounding of a kink may fall on either side, which changes a
+/// gradient by 1e-4; among several nearby inputs, at least one must have no such value.
 const NUDGES: u32 = 12;
 
 #[test]
 fn gradients_and_weights_of_several_processes_equal_those_of_one() {
     for (case, count) in CASES {
-        let far = (0..NUDGES).map(|nudge| compare(case, count, nudge)).find(|far| *far < 1e-5);
-        assert!(far.is_some(), "{case}: {count} processes differ from one for each of {NUDGES} inputs");
+        let distance = (0..NUDGES).map(|nudge| compare(case, count, nudge)).find(|distance| *distance < 1e-5);
+        assert!(distance.is_some(), "{case}: {count} processes differ from one for each of {NUDGES} inputs");
     }
 }
 
-/// The largest relative distance between what is left of a training by several processes and by one: of the weights, the
-/// moving averages, the moments, which are sums of gradients, and the numbers that are reported.
+/// The largest relative distance between the results of several processes and of one: weights, moving averages, and
+/// moments, which are sums of gradients. It also compares the reported numbers.
 fn compare(case: &str, count: usize, nudge: u32) -> f64 {
     let mut alone = trainer(case);
     let reports = train(&mut alone, case, nudge, WorldRank::SINGLE);
@@ -157,26 +157,26 @@ fn compare(case: &str, count: usize, nudge: u32) -> f64 {
     let folder = tempfile::tempdir().unwrap();
     alone.save(&folder.path().join("alone.safetensors")).unwrap();
     let expected = state(&folder.path().join("alone.safetensors"));
-    let all = shared(case, count, nudge);
-    for (found, said) in &all {
+    let all = distributed(case, count, nudge);
+    for (found, reports) in &all {
         assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
-        assert_eq!(*said, all[0].1, "all say the same numbers");
+        assert_eq!(*reports, all[0].1, "all ranks report the same numbers");
         for (name, tensor) in found {
             assert!(tensor.equal(&all[0].0[name]), "{name} differs between processes");
         }
     }
-    let (found, said) = &all[0];
+    let (found, text) = &all[0];
     let mut farthest: f64 = 0.0;
     for prefix in ["decoder.", "loss.", "model_ema.", "optimizer.generator.mean.", "optimizer.discriminator.mean."] {
         let distance = distance(found, &expected, prefix);
         println!("{case}, {count} processes, input {nudge}: {prefix:30} {distance:.1e}");
         farthest = farthest.max(distance);
     }
-    let numbers: Vec<f64> = said.split(['[', ']', ',']).filter_map(|text| text.trim().parse().ok()).collect();
+    let numbers: Vec<f64> = text.split(['[', ']', ',']).filter_map(|number| number.trim().parse().ok()).collect();
     let expected: Vec<(&str, f64)> = reports.iter().flat_map(StepReport::numbers).collect();
     assert_eq!(numbers.len(), expected.len());
     for ((name, expected), found) in expected.into_iter().zip(numbers) {
-        // Kinks or not: what is plainly wrong differs by more.
+        // Wide enough for kinks; real errors are larger.
         let close = (found - expected).abs() <= 1e-3 * expected.abs().max(1e-2) || found.is_nan() && expected.is_nan();
         assert!(close, "{case}, {count} processes, {name}: {found} {expected}");
     }

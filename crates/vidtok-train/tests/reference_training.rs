@@ -1,4 +1,4 @@
-//! Short training runs against the reference's logged values, gradient norms and parameter changes.
+//! Short training runs compared with the reference: logged values, gradient norms and changes of parameters.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +15,7 @@ use vidtok_metrics::{Lpips, LpipsNet};
 use vidtok_torch::ParamPath;
 use vidtok_train::{LossConfig, Losses, StepReport, TrainConfig, Trainer};
 
-/// LPIPS with formula weights. (It lays its weights out anew when it is made, so they must be there before.)
+/// LPIPS with formula weights. (Construction converts the layout of the weights, so it needs their values.)
 fn lpips() -> Rc<Lpips> {
     let root = ParamPath::shapes();
     let _ = Lpips::new(&root, LpipsNet::Vgg);
@@ -48,7 +48,7 @@ fn trainer(run: &TrainingRun) -> Trainer {
     Trainer::new(tokenizer, losses, train)
 }
 
-/// The clips of a run, moved by less than float32's share in the networks' outputs where `nudge` is not 0.
+/// The clips of a run; `nudge` other than 0 changes them by less than the rounding of the networks' outputs.
 fn clips(run: &TrainingRun, nudge: u32) -> Batch {
     let shape = [run.batch, 3, run.frames, run.height, run.width];
     let mut clips = unit("input", &shape, 0) * 0.8;
@@ -58,8 +58,8 @@ fn clips(run: &TrainingRun, nudge: u32) -> Batch {
     Batch { clips, names: vec!["input".to_owned(); run.batch as usize] }
 }
 
-/// Our value under each of the reference's names.
-fn under_their_names(report: &StepReport) -> BTreeMap<&'static str, f64> {
+/// Our values under the reference's names.
+fn by_reference_names(report: &StepReport) -> BTreeMap<&'static str, f64> {
     let gan = report.gan.as_ref().unwrap();
     BTreeMap::from([
         ("train/total_loss", report.loss),
@@ -90,10 +90,10 @@ fn values(trainer: &Trainer) -> BTreeMap<String, Tensor> {
     all.map(|(name, tensor)| (name.to_owned(), tensor.detach().copy())).collect()
 }
 
-/// How many nudged inputs are tried.
+/// The number of slightly different inputs to try.
 ///
-/// LPIPS divides by the length of feature vectors, and some of formula weights are so short that one of its ReLUs decides
-/// 0.2 % of its gradient: both values lie within rounding of the same input, so one of several near inputs must agree.
+/// LPIPS divides by the length of feature vectors. With formula weights some are so short that a single ReLU decides 0.2 %
+/// of its gradient. Both outcomes lie within rounding of the same input, so one of several nearby inputs must agree.
 const NUDGES: u32 = 8;
 
 fn compare(name: &str) {
@@ -109,14 +109,14 @@ fn compare(name: &str) {
     panic!("{name}:\n{}", first.unwrap_or_default().join("\n"));
 }
 
-/// Runs all steps; says which numbers are off, and by how much.
+/// Takes all steps and returns a line for each number that differs.
 fn differences(run: &TrainingRun, nudge: u32) -> Vec<String> {
     let mut trainer = trainer(run);
     let before = values(&trainer);
     let mut wrong = Vec::new();
     for (step, expected) in run.steps.iter().enumerate() {
         let report = trainer.step(&[clips(run, nudge)]).unwrap();
-        let found = under_their_names(&report);
+        let found = by_reference_names(&report);
         let tolerance = if step == 0 { 1e-3 } else { 0.05 };
         for (key, expected) in expected {
             let found = found[key.as_str()];
@@ -127,12 +127,12 @@ fn differences(run: &TrainingRun, nudge: u32) -> Vec<String> {
         }
     }
     let after = values(&trainer);
-    // A softmax takes no notice of the same number added to all its keys: this gradient is zero but for rounding.
+    // A softmax ignores a constant added to all keys, so this gradient is zero except for rounding.
     let moved = run.after.iter().filter(|(key, _)| !(key.contains("attn_1.k.") && key.ends_with("bias")));
     for (key, [change, mean]) in moved {
         let (before, after) = (&before[key], &after[key]);
         let found = (after - before).abs().mean(Kind::Double).double_value(&[]);
-        // Steps follow the signs of gradients, and those of gradients near zero are a matter of rounding.
+        // Steps follow the signs of the gradients, which rounding decides for gradients near zero.
         let off = if *change == 0.0 { found != 0.0 } else { (found / change - 1.0).abs() > 0.25 };
         let mean_off = (after.mean(Kind::Double).double_value(&[]) - mean).abs() > 2e-4;
         if off || mean_off {
@@ -143,21 +143,21 @@ fn differences(run: &TrainingRun, nudge: u32) -> Vec<String> {
 }
 
 #[test]
-fn fsq_with_a_discriminator_of_frames_trains_as_the_reference() {
+fn fsq_with_a_discriminator_of_frames_trains_like_the_reference() {
     compare("fsq_2d");
 }
 
 #[test]
-fn kl_with_a_discriminator_of_clips_trains_as_the_reference() {
+fn kl_with_a_discriminator_of_clips_trains_like_the_reference() {
     compare("kl_3d");
 }
 
 #[test]
-fn a_decoder_of_version_1_1_trains_as_the_reference() {
+fn a_decoder_of_version_1_1_trains_like_the_reference() {
     compare("kl_v11_frozen_encoder");
 }
 
 #[test]
-fn a_non_causal_model_trains_as_the_reference() {
+fn a_non_causal_model_trains_like_the_reference() {
     compare("kl_noncausal");
 }

@@ -9,7 +9,7 @@ use vidtok_core::FrameSource;
 use vidtok_data::{
     Ffmpeg, InputOptions, InputReader, RetryPolicy, VideoList, find_videos, to_model_range, to_unit_range,
 };
-use vidtok_eval::{InstrumentSet, Measured, MetricKind};
+use vidtok_metrics::{MetricKind, MetricSet};
 
 use crate::args::{ReadArgs, THREADS, prepare};
 use crate::process::signals::stop_promptly;
@@ -42,12 +42,12 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
     prepare(device, arguments.threads)?;
     let kinds = arguments.metrics.iter().map(|text| text.parse::<MetricKind>()).collect::<Result<Vec<_>, _>>()?;
     let pairs = pairs(&arguments.a, &arguments.b)?;
-    let instruments = InstrumentSet::load(&kinds, device)?;
+    let metrics = MetricSet::load(&kinds, device)?;
     let ffmpeg = Ffmpeg::locate()?;
     // No metric depends on the frame rate.
     let input = InputOptions { retry: RetryPolicy::once(), read: arguments.read.options(), ..InputOptions::default() };
     let bar = progress::bar(pairs.len() as u64, "videos");
-    let (mut all, mut notices) = (Measured::default(), FirstNotices::default());
+    let (mut all, mut notices) = (metrics.start(), FirstNotices::default());
     for (a, b) in &pairs {
         let mut readers = [InputReader::open(&ffmpeg, a, &input)?, InputReader::open(&ffmpeg, b, &input)?];
         for reader in &readers {
@@ -61,19 +61,18 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
         };
         let [first, second] = [describe(&readers[0]), describe(&readers[1])];
         ensure!(first == second, "{} has {first}, but {} has {second}", a.display(), b.display());
-        let mut video = instruments.start();
+        let mut video = metrics.start();
         while let Some(x) = readers[0].next_frames(WINDOW)? {
             let y = readers[1]
                 .next_frames(x.size()[0] as usize)?
                 .with_context(|| format!("{}: ends early", b.display()))?;
             let [x, y] = [x, y].map(|frames| to_unit_range(&to_model_range(&frames)));
-            video.update(&x, &y, None)?;
+            video.update(&x, &y)?;
         }
-        let video = video.finish();
         if let Some((kind, value)) = video.not_finite() {
             bail!("{} and {}: {} is {value}; expected a finite number", a.display(), b.display(), kind.key());
         }
-        all.add(&video);
+        all.extend(&video.results())?;
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -82,7 +81,7 @@ pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
         match all.value(kind) {
             Some(value) if value.is_finite() => lines.push(format!("{:<13} {value:.6}", kind.label())),
             Some(value) => bail!("{} is {value}; expected a finite number", kind.key()),
-            None => bail!("{}: {}", kind.key(), all.lacks(kind)),
+            None => bail!("{}: {}", kind.key(), all.missing(kind)),
         }
     }
     lines.iter().for_each(|line| println!("{line}"));

@@ -7,7 +7,7 @@ use tch::Tensor;
 use vidtok::{StreamReconstructor, Tokenizer, Work};
 use vidtok_core::{Metric, Reconstructed};
 use vidtok_data::to_unit_range;
-use vidtok_metrics::Psnr;
+use vidtok_metrics::{FrameMean, Psnr};
 
 use crate::args::{ComputeArgs, FrameArgs, MemoryArgs, ModelArgs, WriteArgs};
 use crate::io::clip::Clip;
@@ -60,7 +60,7 @@ fn reconstruct(arguments: &ReconstructArgs, tokenizer: &Tokenizer, input: &Input
     let mut output = WriteBehind::start(output)?;
     let plan = arguments.memory.plan(tokenizer, Work::Reconstruct, [t, h, w], clip.window(), buffers)?;
     let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], clip.window()).planned(&plan);
-    let mut psnr = Psnr::default();
+    let mut psnr = FrameMean::new(Psnr);
     let bar = progress::bar(t as u64, "frames");
     let mut write = |pair: Option<Reconstructed>| -> anyhow::Result<()> {
         let Some(Reconstructed { input, reconstruction, .. }) = pair else { return Ok(()) };

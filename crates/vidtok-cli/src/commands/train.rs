@@ -141,7 +141,7 @@ fn dry_run(arguments: &TrainArgs) -> anyhow::Result<()> {
             println!("memory         {:>8.0} MB {what}", bytes as f64 / 1e6);
         }
         println!("memory         {:>8.0} MB in total (estimate)", stage.memory.total() as f64 / 1e6);
-        println!("one batch      {}", stage.picture.display());
+        println!("one batch      {}", stage.image.display());
     }
     Ok(())
 }
@@ -159,7 +159,7 @@ fn print_stage(summary: &StageSummary) {
         println!("skipped        {} steps whose loss or gradient was not finite", summary.skipped);
     }
     println!("model          {}", summary.model.display());
-    println!("pictures       {} (input above reconstruction)", summary.pictures.display());
+    println!("pictures       {} (input above reconstruction)", summary.images.display());
     println!("curves         {}", summary.curves.display());
     println!("video          {} (input | reconstruction)", summary.video.display());
 }
@@ -200,7 +200,7 @@ impl TrainDisplay {
 impl Observer for TrainDisplay {
     fn started(&mut self, start: &Start) {
         self.bar.finish_and_clear();
-        if start.stand_in {
+        if start.procedural_fallback {
             eprintln!(
                 "warning: the folder of videos does not exist; training on {} generated scenes instead",
                 start.videos

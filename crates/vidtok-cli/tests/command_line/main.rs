@@ -294,7 +294,7 @@ fn an_evaluation_compares_a_model_with_baselines_and_reports_unreadable_videos()
     let json = fs::read_to_string(bench.path("evaluation/evaluation.json")).unwrap();
     assert!(json.contains("\"asked\": 2") && json.contains("\"measured\": 1"), "{json}");
     for (more, word) in
-        [(&["--compare", "jpeg:0"][..], "1 to 100"), (&[], "nothing to evaluate"), (&["--compare", "x"], "no codec")]
+        [(&["--compare", "jpeg:0"][..], "1 to 100"), (&[], "nothing to evaluate"), (&["--compare", "x"], "not a codec")]
     {
         let output = evaluate(more).assert().failure().get_output().clone();
         let error = String::from_utf8(output.stderr).unwrap();

@@ -1,4 +1,4 @@
-//! Fewer frames of fewer pixels, and interpolation back.
+//! Downsampling in time and space, and interpolation back.
 
 use tch::Tensor;
 use vidtok_core::{Codec, FrameRate, Reconstructor};
@@ -7,8 +7,8 @@ use crate::codecs::WINDOW;
 use crate::codecs::reconstructors::{Coded, WholeClip};
 use crate::error::EvalError;
 
-/// What a latent of this size must beat: frames made smaller with antialiasing and every n-th of them kept, from the
-/// first to the last, then interpolated back, linearly in time and bicubically in space.
+/// The baseline that a latent of the same size must beat: frames are downsampled with antialiasing and every n-th one is
+/// kept, from the first to the last; interpolation back is linear in time and bicubic in space.
 #[derive(Clone, Debug)]
 pub struct Downsample {
     name: String,
@@ -17,16 +17,16 @@ pub struct Downsample {
 }
 
 impl Downsample {
-    /// By these factors.
+    /// Downsampling by these factors.
     ///
     /// # Errors
-    /// If one is not of 1 to 1024.
+    /// If a factor is not from 1 to 1024.
     pub fn new(time: i64, space: i64) -> Result<Self, EvalError> {
         Self::check(time, space)?;
         Ok(Self { name: format!("down:{time}x{space}"), time, space })
     }
 
-    /// Refuses what are no factors.
+    /// Checks the range of the factors.
     pub(crate) fn check(time: i64, space: i64) -> Result<(), EvalError> {
         let range = 1..=1024;
         match range.contains(&time) && range.contains(&space) {
@@ -42,7 +42,7 @@ impl Downsample {
         let kept = 1 + (t - 1) / self.time;
         let images = clip.transpose(1, 2).reshape([b * t, 3, h, w]);
         let small = images.internal_upsample_bilinear2d_aa([small_h, small_w], false, None, None);
-        // [b, t, 3 h' w'] to [b, 3 h' w', t], along which frames are dropped and interpolated.
+        // To [b, 3 h' w', t], to drop and interpolate frames along the last axis.
         let over_time = small.view([b, t, -1]).transpose(1, 2);
         let positions = if kept == 1 { vec![0] } else { (0..kept).map(|i| i * (t - 1) / (kept - 1)).collect() };
         let latent = over_time.index_select(2, &Tensor::from_slice(&positions).to_device(clip.device()));

@@ -1,4 +1,4 @@
-//! An H.264 stream of each clip.
+//! H.264.
 
 use tch::Tensor;
 use vidtok_core::{Codec, FrameRate, FrameSink, FrameSource, Reconstructor};
@@ -8,7 +8,7 @@ use crate::codecs::WINDOW;
 use crate::codecs::reconstructors::{Coded, WholeClip};
 use crate::error::EvalError;
 
-/// H.264 (libx264, its default preset, 4:2:0 for even sizes) at a bitrate. Each clip is a file of its own.
+/// H.264 at a bitrate: libx264 with its default preset, 4:2:0 for even sizes. Each clip is coded as a separate file.
 #[derive(Debug)]
 pub struct H264 {
     name: String,
@@ -17,16 +17,16 @@ pub struct H264 {
 }
 
 impl H264 {
-    /// At so many thousand bits a second.
+    /// H.264 at a bitrate in kilobits per second.
     ///
     /// # Errors
-    /// If there is no ffmpeg, or the rate is not of 1 to 1,000,000.
+    /// If ffmpeg is not found, or the bitrate is not from 1 to 1,000,000.
     pub fn new(kilobits: u32) -> Result<Self, EvalError> {
         Self::check(kilobits)?;
         Ok(Self { name: format!("h264:{kilobits}k"), kilobits, ffmpeg: Ffmpeg::locate()? })
     }
 
-    /// Refuses what is no bitrate for libx264.
+    /// Checks the range of the bitrate.
     pub(crate) fn check(kilobits: u32) -> Result<(), EvalError> {
         match kilobits {
             1..=1_000_000 => Ok(()),

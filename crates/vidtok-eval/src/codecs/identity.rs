@@ -1,11 +1,11 @@
-//! Nothing is lost: the ceiling of every metric.
+//! A lossless codec: the ceiling of every metric.
 
 use vidtok_core::{Codec, FrameRate, Reconstructor};
 
 use crate::codecs::WINDOW;
 use crate::codecs::reconstructors::EachPush;
 
-/// Gives back what it gets.
+/// Returns its input.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Identity;
 

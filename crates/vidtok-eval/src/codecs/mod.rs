@@ -1,4 +1,4 @@
-//! Baselines and peers behind [`Codec`](vidtok_core::Codec), so that a table needs no model.
+//! Baselines, and tokenizers of others, as [`Codec`](vidtok_core::Codec)s.
 
 pub(crate) mod downsample;
 pub(crate) mod h264;
@@ -7,5 +7,5 @@ pub(crate) mod jpeg;
 pub(crate) mod reconstructors;
 pub(crate) mod torch_script;
 
-/// Baselines take the windows of causal models.
+/// Frames per window of all baselines: that of the published causal models.
 const WINDOW: usize = 17;

@@ -1,4 +1,4 @@
-//! The two ways in which codecs without a state go through a clip.
+//! The two ways in which stateless codecs process a clip.
 
 use std::error::Error;
 use std::fmt;
@@ -6,16 +6,16 @@ use std::fmt;
 use tch::Tensor;
 use vidtok_core::{CodecError, Reconstructed, Reconstructor};
 
-/// Frames that came back, `[b, 3, t, h, w]`, and the bits that they took, where that is defined.
+/// The reconstruction `[b, 3, t, h, w]`, and its bits where the codec has a bitstream.
 pub(super) type Coded = Result<(Tensor, Option<f64>), Box<dyn Error + Send + Sync>>;
 
-/// Codes frames as they come.
+/// Codes each chunk of frames as it comes.
 pub(super) struct EachPush<'a, F> {
     pub(super) codec: &'a str,
     pub(super) code: F,
 }
 
-/// Codes a clip when it is whole; holds all of it.
+/// Codes a clip once it is complete; holds all its frames until then.
 pub(super) struct WholeClip<'a, F> {
     codec: &'a str,
     code: F,
@@ -24,7 +24,7 @@ pub(super) struct WholeClip<'a, F> {
 }
 
 impl<'a, F> WholeClip<'a, F> {
-    /// For a clip of `frames` frames.
+    /// A clip of `frames` frames.
     pub(super) fn new(codec: &'a str, frames: i64, code: F) -> Self {
         Self { codec, code, missing: frames, frames: Vec::new() }
     }
@@ -64,7 +64,8 @@ fn run(codec: &str, code: impl Fn(&Tensor) -> Coded, clip: &Tensor) -> Result<Re
     let failed = |source| CodecError { codec: codec.to_owned(), source };
     let (reconstruction, bits) = tch::no_grad(|| code(clip)).map_err(failed)?;
     if reconstruction.size() != clip.size() {
-        let message = format!("expected {:?} back, found {:?}", clip.size(), reconstruction.size());
+        let message =
+            format!("expected a reconstruction of shape {:?}, found {:?}", clip.size(), reconstruction.size());
         return Err(failed(message.into()));
     }
     Ok(Reconstructed { input: clip.shallow_clone(), reconstruction, indices: None, bits })

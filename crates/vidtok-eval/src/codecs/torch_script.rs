@@ -1,4 +1,4 @@
-//! An encoder and a decoder as TorchScript files, the format in which NVIDIA's Cosmos tokenizers are released.
+//! An encoder and a decoder as TorchScript files, the format of NVIDIA's released Cosmos tokenizers.
 
 use std::path::Path;
 
@@ -10,9 +10,9 @@ use crate::codecs::reconstructors::{Coded, WholeClip};
 use crate::error::EvalError;
 use crate::protocol::file_sha256;
 
-/// Two scripts: clips `[b, 3, t, h, w]` in [-1, 1] to a latent, and back.
+/// Two TorchScript files: the encoder maps clips `[b, 3, t, h, w]` in [-1, 1] to a latent, the decoder maps it back.
 ///
-/// Of what the encoder answers with, a tensor or a tuple, the first tensor goes to the decoder.
+/// If the encoder returns a tuple, its first tensor goes to the decoder.
 #[derive(Debug)]
 pub struct TorchScript {
     name: String,
@@ -24,10 +24,10 @@ pub struct TorchScript {
 }
 
 impl TorchScript {
-    /// Loads both; they get clips of `kind`.
+    /// Loads both files; `kind` is the number type of the clips that they get.
     ///
     /// # Errors
-    /// If one cannot be read, or is no TorchScript.
+    /// If a file cannot be read or is not TorchScript.
     pub fn open(encoder: &Path, decoder: &Path, device: Device, kind: Kind) -> Result<Self, EvalError> {
         let load = |path: &Path| {
             let module = CModule::load_on_device(path, device);
@@ -57,10 +57,10 @@ fn first_tensor(value: IValue) -> Result<Tensor, String> {
     match value {
         IValue::Tensor(tensor) => Ok(tensor),
         IValue::Tuple(values) | IValue::GenericList(values) => {
-            values.into_iter().next().ok_or_else(|| "answered with nothing".to_owned()).and_then(first_tensor)
+            values.into_iter().next().ok_or_else(|| "returned an empty list".to_owned()).and_then(first_tensor)
         }
-        IValue::TensorList(tensors) => tensors.into_iter().next().ok_or_else(|| "answered with nothing".to_owned()),
-        _ => Err("answered with something else than tensors".to_owned()),
+        IValue::TensorList(tensors) => tensors.into_iter().next().ok_or_else(|| "returned an empty list".to_owned()),
+        _ => Err("returned something other than tensors".to_owned()),
     }
 }
 

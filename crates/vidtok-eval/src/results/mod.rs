@@ -1,123 +1,119 @@
-//! The sum of an evaluation: stamped, and in the forms that people and programs read.
+//! The results of an evaluation with their stamp, for readers and for programs.
 
 pub(crate) mod page;
-pub(crate) mod video;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
-use vidtok_core::Codec;
+use vidtok_core::{Codec, MetricError};
 use vidtok_data::Reading;
-use vidtok_metrics::{Fvd, I3d};
+use vidtok_metrics::{Fvd, I3d, MetricKind, MetricSet, RunningMetrics};
 
 use crate::error::EvalError;
 use crate::protocol::Protocol;
-use crate::results::video::Measured;
-use crate::results::video::too_few_windows;
-use crate::run::metric_set::MetricKind;
 use crate::run::part::Part;
 
 /// The results of an evaluation.
 #[derive(Debug, Serialize)]
 pub struct Evaluation {
-    /// What the numbers mean.
+    /// The facts without which the numbers cannot be compared with others.
     pub stamp: Stamp,
-    /// Videos that were asked for.
+    /// Videos that were requested.
     pub asked: usize,
-    /// Those of them that every codec was measured on: all numbers are of these.
+    /// Videos that were measured with every codec: all numbers cover exactly these.
     pub measured: usize,
-    /// The others.
+    /// The videos that were left out.
     pub unmeasured: Vec<Unmeasured>,
-    /// A summary a codec.
+    /// The results of each codec.
     pub codecs: Vec<CodecSummary>,
 }
 
-/// A video that is in no number of an evaluation, of whatever codec.
+/// A video that was left out of all numbers of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unmeasured {
-    /// Its name.
+    /// The name of the video.
     pub video: String,
     /// The codec that failed on it; `None` if the video itself cannot be read.
     pub codec: Option<String>,
-    /// What is wrong, on one line.
+    /// The reason, on one line.
     pub reason: String,
 }
 
-/// What an evaluation must tell so that its numbers can be compared with others'.
+/// The facts without which the numbers of an evaluation cannot be compared with others.
 #[derive(Debug, Serialize)]
 pub struct Stamp {
-    /// This program and its version.
+    /// The program and its version.
     pub program: String,
-    /// How videos were taken.
+    /// The protocol under which videos were read and coded.
     pub protocol: Protocol,
-    /// How pixels were read.
+    /// How pixels were decoded.
     pub reading: Reading,
-    /// Each metric's definition.
+    /// The definition of each metric.
     pub definitions: BTreeMap<&'static str, &'static str>,
-    /// The sha256 of the weights that metrics use.
+    /// The SHA-256 of the weights that each metric uses.
     pub weights: BTreeMap<&'static str, String>,
     /// Videos that were measured.
     pub videos: usize,
 }
 
-/// A codec's results.
+/// The results of a codec.
 #[derive(Debug, Serialize)]
 pub struct CodecSummary {
-    /// Its name.
+    /// The name of the codec.
     pub name: String,
-    /// What determines its numbers.
+    /// The settings that determine its numbers.
     pub settings: BTreeMap<&'static str, String>,
-    /// Frames of its windows; `None` for whole videos.
+    /// Frames per window; `None` for whole videos.
     pub window: Option<usize>,
     /// Windows that were measured.
     pub windows: usize,
-    /// Windows that FVD has seen, if it was wanted.
+    /// Windows that FVD counts; `None` if it was not measured.
     pub fvd_samples: Option<i64>,
-    /// Frames that were taken.
+    /// Frames read from the videos.
     pub frames: usize,
-    /// Frames that fill the videos' last windows.
+    /// Copies of last frames that fill the last windows of videos.
     pub repeated_frames: usize,
-    /// Over all frames of all videos (FVD: over all windows). `None` where a metric has too few samples.
+    /// Each metric over all frames of all videos (FVD: over all windows); `None` with too few samples.
     pub metrics: BTreeMap<&'static str, Option<f64>>,
-    /// Use of the codebook; discrete codecs only.
+    /// Codebook use of discrete codecs.
     pub codebook: Option<CodebookSummary>,
-    /// Bits for each pixel, where they are defined; raw video has 24.
+    /// Bits per pixel, for codecs with a bitstream; raw video has 24.
     pub bits_per_pixel: Option<f64>,
-    /// Milliseconds that the codec took for each frame.
+    /// Milliseconds per frame that the codec took.
     pub milliseconds_per_frame: f64,
-    /// A summary a video.
+    /// The results of each video.
     pub videos: Vec<VideoSummary>,
 }
 
-/// Use of a codebook.
+/// The use of a codebook.
 #[derive(Debug, Serialize)]
 pub struct CodebookSummary {
-    /// Codes that there are.
+    /// Codes in the codebook.
     pub size: i64,
-    /// Different codes that came.
+    /// Different codes that were used.
     pub used: usize,
-    /// Codes that came in all.
+    /// Tokens counted.
     pub tokens: u64,
-    /// Their entropy in bits.
+    /// The entropy of the codes in bits.
     pub entropy_bits: f64,
 }
 
-/// A video's results.
+/// The results of a video.
 #[derive(Debug, Serialize)]
 pub struct VideoSummary {
-    /// Its name.
+    /// The name of the video.
     pub name: String,
-    /// Frames that were taken.
+    /// Frames read from it.
     pub frames: usize,
-    /// Their rate.
+    /// Frames per second.
     pub fps: f64,
-    /// Over its frames.
+    /// Each metric over its frames; `None` with too few samples.
     pub metrics: BTreeMap<&'static str, Option<f64>>,
-    /// Bits for each pixel.
+    /// Bits per pixel, for codecs with a bitstream.
     pub bits_per_pixel: Option<f64>,
-    /// A value a frame.
+    /// The value of each frame; empty for metrics without such values.
     #[serde(skip)]
     pub curves: BTreeMap<MetricKind, Vec<f64>>,
 }
@@ -127,11 +123,12 @@ impl Evaluation {
         protocol: &Protocol,
         reading: Reading,
         weights: BTreeMap<&'static str, String>,
+        metrics: &MetricSet,
         codecs: &[Box<dyn Codec>],
         videos: &[String],
         parts: Vec<Vec<Part>>,
         unmeasured: Vec<Unmeasured>,
-    ) -> Self {
+    ) -> Result<Self, MetricError> {
         let stamp = Stamp {
             program: format!("vidtok {}", env!("CARGO_PKG_VERSION")),
             protocol: protocol.clone(),
@@ -140,19 +137,21 @@ impl Evaluation {
             weights,
             videos: videos.len(),
         };
-        let codecs = codecs.iter().zip(parts);
-        let codecs = codecs.map(|(codec, parts)| CodecSummary::new(codec.as_ref(), protocol, videos, parts)).collect();
+        let summary = |(codec, parts): (&Box<dyn Codec>, Vec<Part>)| {
+            CodecSummary::new(codec.as_ref(), protocol, metrics, videos, parts)
+        };
+        let codecs = codecs.iter().zip(parts).map(summary).collect::<Result<_, _>>()?;
         let measured = videos.len();
-        Self { stamp, asked: measured + unmeasured.len(), measured, unmeasured, codecs }
+        Ok(Self { stamp, asked: measured + unmeasured.len(), measured, unmeasured, codecs })
     }
 
-    /// Whether the numbers are of all videos that were asked for.
+    /// Whether all requested videos were measured.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.unmeasured.is_empty()
     }
 
-    /// Refuses results in which something is NaN or infinite.
+    /// Checks that all results are finite.
     pub(crate) fn check_finite(&self) -> Result<(), EvalError> {
         let faulty = |metrics: &BTreeMap<&'static str, Option<f64>>| {
             metrics.iter().find_map(|(&metric, value)| value.filter(|value| !value.is_finite()).map(|v| (metric, v)))
@@ -169,13 +168,15 @@ impl Evaluation {
         Ok(())
     }
 
-    /// What a reader must know beside the numbers, a line each.
+    /// Remarks that a reader of the numbers needs, one line each.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if !self.is_complete() {
             let (measured, asked) = (self.measured, self.asked);
-            remarks.push(format!("only {measured} of {asked} videos were measured; no number is of the others"));
+            remarks.push(format!(
+                "only {measured} of {asked} videos were measured; the numbers do not include the others"
+            ));
             let name = |codec: &Option<String>| codec.as_ref().map(|codec| format!("{codec}: ")).unwrap_or_default();
             let line = |Unmeasured { video, codec, reason }: &Unmeasured| {
                 format!("not measured: {video}: {}{reason}", name(codec))
@@ -184,16 +185,17 @@ impl Evaluation {
         }
         let samples = self.codecs.iter().filter_map(|codec| codec.fvd_samples).min();
         match samples {
-            Some(found) if found < Fvd::MIN_CLIPS => remarks.push(format!("fvd: {}", too_few_windows(found))),
+            Some(found) if found < Fvd::MIN_CLIPS => remarks.push(format!("fvd: {}", Fvd::too_few(found))),
             Some(found) if found <= I3d::CLASSES => remarks.push(format!(
-                "fvd: of {found} windows, too few for its 400 features: compare it only with values of as many windows"
+                "fvd: only {found} windows for 400 features; compare it only with values over the same number of windows"
             )),
             _ => {}
         }
         let repeated = self.codecs.iter().any(|codec| codec.repeated_frames > 0);
         if repeated {
             remarks.push(
-                "windows that videos end in are filled with their last frame, which counts (as published)".to_owned(),
+                "the last window of a video is filled with copies of its last frame, which count (as published)"
+                    .to_owned(),
             );
         }
         remarks
@@ -202,7 +204,7 @@ impl Evaluation {
     /// Writes `evaluation.json` and `videos.csv` into a folder.
     ///
     /// # Errors
-    /// If the file system refuses.
+    /// If a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), EvalError> {
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
@@ -218,7 +220,7 @@ impl Evaluation {
         write("videos.csv", &table)
     }
 
-    /// A row for each video of each codec; those of videos that were left out have no values.
+    /// One row per codec and video; the rows of videos that were left out have no values.
     fn table(&self) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
         let mut table = csv::Writer::from_writer(Vec::new());
         let metrics = &self.stamp.protocol.metrics;
@@ -242,12 +244,31 @@ impl Evaluation {
 }
 
 impl CodecSummary {
-    fn new(codec: &dyn Codec, protocol: &Protocol, videos: &[String], parts: Vec<Part>) -> Self {
-        let mut all = Measured::default();
-        parts.iter().for_each(|part| all.add(&part.measures));
-        let values = |measured: &Measured| {
+    fn new(
+        codec: &dyn Codec,
+        protocol: &Protocol,
+        metrics: &MetricSet,
+        videos: &[String],
+        parts: Vec<Part>,
+    ) -> Result<Self, MetricError> {
+        let values = |measured: &RunningMetrics| {
             protocol.metrics.iter().map(|&kind| (kind.key(), measured.value(kind))).collect::<BTreeMap<_, _>>()
         };
+        let mut all = metrics.start();
+        let mut summaries = Vec::with_capacity(parts.len());
+        for (name, Part { about, results }) in videos.iter().zip(&parts) {
+            all.extend(results)?;
+            let mut video = metrics.start();
+            video.extend(results)?;
+            summaries.push(VideoSummary {
+                name: name.clone(),
+                frames: about.frames,
+                fps: about.fps,
+                metrics: values(&video),
+                bits_per_pixel: about.bits.map(|bits| bits / about.pixels),
+                curves: protocol.metrics.iter().map(|&kind| (kind, results.frames(kind))).collect(),
+            });
+        }
         let codebook = codec.codebook_size().map(|size| CodebookSummary {
             size,
             used: all.codes().used(),
@@ -257,21 +278,10 @@ impl CodecSummary {
         let sum = |part: fn(&Part) -> f64| parts.iter().map(part).sum::<f64>();
         let bits = parts.iter().map(|part| part.about.bits).sum::<Option<f64>>();
         let frames: usize = parts.iter().map(|part| part.about.frames).sum();
+        let fvd_samples: i64 = parts.iter().map(|part| part.results.fvd_windows()).sum();
         let [h, w] = protocol.size;
         let coded_frames = sum(|part| part.about.pixels) / (h * w) as f64;
-        let video = |(name, part): (&String, &Part)| {
-            let mut one = Measured::default();
-            one.add(&part.measures);
-            VideoSummary {
-                name: name.clone(),
-                frames: part.about.frames,
-                fps: part.about.fps,
-                metrics: values(&one),
-                bits_per_pixel: part.about.bits.map(|bits| bits / part.about.pixels),
-                curves: part.measures.series.clone(),
-            }
-        };
-        Self {
+        Ok(Self {
             name: codec.name().to_owned(),
             settings: codec.settings().into_iter().collect(),
             window: (!protocol.long).then(|| codec.window()),
@@ -279,11 +289,11 @@ impl CodecSummary {
             frames,
             repeated_frames: coded_frames as usize - frames,
             metrics: values(&all),
-            fvd_samples: protocol.metrics.contains(&MetricKind::Fvd).then(|| all.samples()),
+            fvd_samples: protocol.metrics.contains(&MetricKind::Fvd).then_some(fvd_samples),
             codebook,
             bits_per_pixel: bits.map(|bits| bits / sum(|part| part.about.pixels)),
             milliseconds_per_frame: 1e3 * sum(|part| part.about.seconds) / coded_frames,
-            videos: videos.iter().zip(&parts).map(video).collect(),
-        }
+            videos: summaries,
+        })
     }
 }

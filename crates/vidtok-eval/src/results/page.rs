@@ -1,21 +1,21 @@
-//! The page of an evaluation.
+//! The HTML page of an evaluation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use vidtok_metrics::MetricKind;
 use vidtok_report::{EvaluationPage, PageMetric, PageModel, PageVideo};
 
 use crate::error::EvalError;
 use crate::results::{CodecSummary, Evaluation};
-use crate::run::metric_set::MetricKind;
-use crate::run::player_path;
+use crate::run::player::player_path;
 
-/// Videos at each end of the order whose players, of all codecs, go into the page.
+/// The number of best and of worst videos that are shown with players of all codecs.
 const PLAYERS: usize = 3;
 
 impl Evaluation {
-    /// The page with the players that lie in the folder of the evaluation: of the first codec's worst and best videos.
+    /// The page, with the players in `folder` of the first codec's worst and best videos.
     ///
     /// # Errors
     /// If a player cannot be read.
@@ -23,7 +23,7 @@ impl Evaluation {
         let kinds = &self.stamp.protocol.metrics;
         let shown = self.shown();
         let mut videos = Vec::new();
-        for (place, video) in self.codecs.first().map(|codec| &codec.videos).into_iter().flatten().enumerate() {
+        for (index, video) in self.codecs.first().map(|codec| &codec.videos).into_iter().flatten().enumerate() {
             let mut page = PageVideo {
                 name: video.name.clone(),
                 frames: video.frames,
@@ -33,7 +33,7 @@ impl Evaluation {
                 players: Vec::new(),
             };
             for codec in &self.codecs {
-                let Some(video) = codec.videos.get(place) else { continue };
+                let Some(video) = codec.videos.get(index) else { continue };
                 page.values.push(columns(kinds, video.bits_per_pixel, |kind| {
                     video.metrics.get(kind.key()).copied().flatten()
                 }));
@@ -43,8 +43,8 @@ impl Evaluation {
                 };
                 page.curves.push(kinds.iter().map(curve).chain([Vec::new()]).collect());
                 let path = player_path(folder, &codec.name, &video.name);
-                let wanted = shown.contains(&place) && path.is_file();
-                page.players.push(wanted.then(|| fs::read(&path).map_err(EvalError::file(&path))).transpose()?);
+                let has_player = shown.contains(&index) && path.is_file();
+                page.players.push(has_player.then(|| fs::read(&path).map_err(EvalError::file(&path))).transpose()?);
             }
             videos.push(page);
         }
@@ -66,15 +66,15 @@ impl Evaluation {
         })
     }
 
-    /// Places of the first codec's worst and best videos by the first metric.
+    /// Indices of the first codec's worst and best videos by the first metric.
     fn shown(&self) -> BTreeSet<usize> {
         let (Some(codec), Some(kind)) = (self.codecs.first(), self.stamp.protocol.metrics.first()) else {
             return BTreeSet::new();
         };
-        let value = |place: usize| codec.videos[place].metrics.get(kind.key()).copied().flatten().unwrap_or(f64::NAN);
-        let mut places: Vec<usize> = (0..codec.videos.len()).collect();
-        places.sort_by(|&a, &b| value(a).total_cmp(&value(b)));
-        places.iter().take(PLAYERS).chain(places.iter().rev().take(PLAYERS)).copied().collect()
+        let value = |index: usize| codec.videos[index].metrics.get(kind.key()).copied().flatten().unwrap_or(f64::NAN);
+        let mut order: Vec<usize> = (0..codec.videos.len()).collect();
+        order.sort_by(|&a, &b| value(a).total_cmp(&value(b)));
+        order.iter().take(PLAYERS).chain(order.iter().rev().take(PLAYERS)).copied().collect()
     }
 
     fn protocol(&self) -> Vec<(String, String)> {
@@ -82,10 +82,13 @@ impl Evaluation {
         let [h, w] = protocol.size;
         let mut rows = vec![
             ("program".to_owned(), self.stamp.program.clone()),
-            ("frames a second".to_owned(), protocol.sample_fps.map_or("as they are".to_owned(), |fps| fps.to_string())),
+            (
+                "frames per second".to_owned(),
+                protocol.sample_fps.map_or("as in the videos".to_owned(), |fps| fps.to_string()),
+            ),
             (
                 "size".to_owned(),
-                format!("{w}x{h}: the shorter side resized to {h}, bilinear with antialiasing; the middle"),
+                format!("{w}x{h}: the shorter side resized to {h} (bilinear, antialiased), then cropped in the middle"),
             ),
             ("videos".to_owned(), if protocol.long { "whole" } else { "in windows" }.to_owned()),
         ];
@@ -93,12 +96,12 @@ impl Evaluation {
         rows.extend([
             ("high dynamic range".to_owned(), reading.hdr.clone()),
             ("interlaced frames".to_owned(), reading.interlaced.clone()),
-            ("colours without a matrix".to_owned(), reading.untagged.clone()),
+            ("colours without a stated matrix".to_owned(), reading.untagged.clone()),
         ]);
         if let Some(frames) = protocol.max_frames {
-            rows.push(("frames of a video".to_owned(), format!("the first {frames}")));
+            rows.push(("frames per video".to_owned(), format!("the first {frames}")));
         }
-        let text = |map: &std::collections::BTreeMap<&'static str, String>| {
+        let text = |map: &BTreeMap<&'static str, String>| {
             map.iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(", ")
         };
         rows.extend(self.stamp.definitions.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())));
@@ -113,7 +116,7 @@ impl Evaluation {
     }
 }
 
-/// The metrics, and bits a pixel last.
+/// The columns of the page: the metrics, then bits per pixel.
 fn columns(kinds: &[MetricKind], bits: Option<f64>, value: impl Fn(&MetricKind) -> Option<f64>) -> Vec<Option<f64>> {
     kinds.iter().map(value).chain([bits]).collect()
 }
@@ -125,19 +128,19 @@ fn metric(kind: MetricKind) -> PageMetric {
         MetricKind::Seam => ("", 2),
         _ => ("", 4),
     };
-    // A seam is best at 1.
+    // A seam is best at 1, neither higher nor lower.
     let higher_is_better = (kind != MetricKind::Seam).then(|| kind.higher_is_better());
     PageMetric { label: kind.label().to_owned(), unit: unit.to_owned(), higher_is_better, digits }
 }
 
 fn bits() -> PageMetric {
-    PageMetric { label: "Bits a pixel".to_owned(), unit: String::new(), higher_is_better: Some(false), digits: 3 }
+    PageMetric { label: "Bits per pixel".to_owned(), unit: String::new(), higher_is_better: Some(false), digits: 3 }
 }
 
 fn note(codec: &CodecSummary) -> String {
     match &codec.codebook {
         Some(codes) => format!(
-            "{} of {} codes in {} tokens, {:.2} bits of entropy",
+            "{} of {} codes used in {} tokens, entropy {:.2} bits",
             codes.used, codes.size, codes.tokens, codes.entropy_bits
         ),
         None => String::new(),

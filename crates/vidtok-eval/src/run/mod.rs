@@ -1,7 +1,8 @@
-//! Codecs over videos, one after the other; what is done is kept.
+//! Runs codecs over videos, one after the other, and keeps what is done.
 
-pub(crate) mod metric_set;
+pub(crate) mod chunks;
 pub(crate) mod part;
+pub(crate) mod player;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,23 +14,16 @@ use std::time::Instant;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
-use vidtok_core::{Codec, CodecError, FrameSink, Reconstructed, VideoError};
-use vidtok_data::{
-    Ffmpeg, Notice, Preparation, PreparedVideo, Reading, VideoQuality, VideoWriter, WriteOptions, path_text, to_frames,
-    to_unit_range, video_fault,
-};
-use vidtok_report::difference;
+use vidtok_core::{Codec, CodecError, Reconstructed, VideoError, one_line};
+use vidtok_data::{Ffmpeg, Notice, Preparation, PreparedVideo, Reading, path_text, to_unit_range, video_fault};
+use vidtok_metrics::{Fvd, MetricSet, RunningMetrics};
 
 use crate::error::EvalError;
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, file_sha256};
 use crate::results::{Evaluation, Unmeasured};
-use crate::run::metric_set::{InstrumentSet, Instruments};
+use crate::run::chunks::{CHUNK, Chunks};
 use crate::run::part::{About, Part, file_state};
-
-/// Frames in which whole videos are coded and measured.
-const PIECE: usize = 16;
-/// How much larger differences are shown than they are.
-const DIFFERENCE_GAIN: f64 = 4.0;
+use crate::run::player::{Player, player_path};
 
 /// How to evaluate.
 #[derive(Clone, Debug)]
@@ -38,29 +32,29 @@ pub struct EvaluateOptions {
     pub out: PathBuf,
     /// Windows that are coded at once.
     pub batch: usize,
-    /// Whether each reconstruction is kept as a video beside its input, for the page.
+    /// Whether to keep each reconstruction as a video beside its input, for the page.
     pub players: bool,
-    /// Ends the work once it is set.
+    /// Stops the evaluation once it is set.
     pub stop: Arc<AtomicBool>,
 }
 
-/// What an evaluation tells while it works.
+/// Progress of an evaluation.
 #[derive(Debug)]
 pub enum EvaluationProgress<'a> {
-    /// A codec begins a video, or passes over one that is done.
+    /// A codec starts a video, or skips one that is already measured.
     Video {
         /// The codec's name.
         codec: &'a str,
-        /// The video's.
+        /// The video's name.
         video: &'a str,
     },
-    /// Frames were coded and measured.
+    /// This many frames were coded and measured.
     Frames(usize),
-    /// Something that a user should know of how a video is read.
+    /// A remark on how a video is read.
     Notice {
         /// The video's name.
         video: &'a str,
-        /// What it is.
+        /// The remark.
         notice: &'a Notice,
     },
     /// A video cannot be read, or a codec fails on it.
@@ -68,12 +62,12 @@ pub enum EvaluationProgress<'a> {
 }
 
 /// Evaluates `codecs` on `videos`, whose names are shown relative to `root`. A video that cannot be read, or on which a
-/// codec fails, is left out for all codecs, so that all numbers are of the same videos.
+/// codec fails, is left out for all codecs, so that all numbers cover the same videos.
 ///
 /// # Errors
-/// If a metric is not defined for such frames or gives no finite number, the machine has run out of something, the folder
-/// of the results cannot be written or that of a video not be reached, ffmpeg does not run, no video is left, or the work
-/// was stopped. What is done stays for the next call.
+/// If a metric is not defined for frames of this size or is not finite, the machine runs out of a resource, the folder of
+/// the results cannot be written, the folder of a video cannot be reached, ffmpeg does not run, no video is left, or the
+/// evaluation is stopped. The next call continues with the videos that were not measured.
 pub fn evaluate(
     codecs: &[Box<dyn Codec>],
     root: &Path,
@@ -88,17 +82,18 @@ pub fn evaluate(
             return Err(EvalError::SameName { name: codec.name().to_owned() });
         }
     }
-    let instruments = InstrumentSet::load(&protocol.metrics, device)?;
-    let weights = instruments.weights()?;
+    let metrics = MetricSet::load(&protocol.metrics, device)?;
+    let files = metrics.weights_files()?.into_iter();
+    let weights = files.map(|(kind, file)| Ok((kind.key(), file_sha256(&file)?)));
+    let weights: BTreeMap<&'static str, String> = weights.collect::<Result<_, EvalError>>()?;
     let ffmpeg = Ffmpeg::locate()?;
     let reading = ffmpeg.reading(protocol.read);
     let stamp = Stamp { protocol, reading: &reading };
     let mut preparation = protocol.preparation();
     preparation.input.retry = preparation.input.retry.within(root);
-    let run =
-        Run { protocol, stamp, preparation, device, options, instruments: &instruments, weights: &weights, ffmpeg };
+    let run = Run { protocol, stamp, preparation, device, options, metrics: &metrics, weights: &weights, ffmpeg };
     run.claim_folder()?;
-    // What earlier runs have left in the folder of the results is no input.
+    // Players of earlier runs in the folder of the results are not inputs.
     let own = options.out.canonicalize().map_err(EvalError::file(&options.out))?;
     let is_own = |path: &Path| path.canonicalize().is_ok_and(|path| path.starts_with(&own));
     let videos: Vec<&PathBuf> = videos.iter().filter(|path| !is_own(path)).collect();
@@ -112,7 +107,7 @@ pub fn evaluate(
                 measured.push(name);
                 parts.iter_mut().zip(found).for_each(|(parts, part)| parts.push(part));
             }
-            // What told us to stop may have told ffmpeg too.
+            // The signal that stopped us may have stopped ffmpeg too.
             Err(_) if run.is_stopped() => return Err(EvalError::Stopped),
             Err(error) => {
                 let video = unmeasured_by(error, name)?;
@@ -124,41 +119,36 @@ pub fn evaluate(
     if let (true, Some(Unmeasured { reason, .. })) = (measured.is_empty(), unmeasured.first()) {
         return Err(EvalError::NoVideos { videos: videos.len(), reason: reason.clone() });
     }
-    let evaluation = Evaluation::new(protocol, reading, weights, codecs, &measured, parts, unmeasured);
+    let evaluation = Evaluation::new(protocol, reading, weights, &metrics, codecs, &measured, parts, unmeasured)?;
     evaluation.check_finite()?;
     Ok(evaluation)
 }
 
-/// A video that is left out for this error; the error itself if other videos would meet it too.
+/// The video that is left out because of this error; the error itself if it would affect other videos too.
 fn unmeasured_by(error: EvalError, video: String) -> Result<Unmeasured, EvalError> {
     let (codec, reason) = match &error {
-        EvalError::Video(source) if video_fault(source).is_some() => (None, one_line(source)),
-        // What goes wrong with the files that a codec makes says nothing of the video.
+        EvalError::Video(source) if video_fault(source).is_some() => (None, one_line(&source.to_string())),
+        // A failure of the files that a codec writes does not concern the video.
         EvalError::Codec(CodecError { source, .. }) if source.is::<VideoError>() => return Err(error),
-        EvalError::Codec(CodecError { codec, source }) => (Some(codec.clone()), one_line(source.as_ref())),
+        EvalError::Codec(CodecError { codec, source }) => (Some(codec.clone()), one_line(&source.to_string())),
         _ => return Err(error),
     };
     Ok(Unmeasured { video, codec, reason })
 }
 
-/// The name of a codec's or video's file, whatever its own is made of.
+/// A file name for a codec or a video, whatever characters its own name has.
 pub(crate) fn file_stem(name: &str) -> String {
     let plain: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
     format!("{}-{}", plain.chars().take(60).collect::<String>(), &hash(name)[..8])
 }
 
-/// Where the video of a codec's reconstruction lies in the folder.
-pub(crate) fn player_path(out: &Path, codec: &str, video: &str) -> PathBuf {
-    out.join("players").join(file_stem(codec)).join(file_stem(video) + ".mp4")
-}
-
-/// What determines the numbers beside videos and codecs.
+/// Everything that determines the numbers, apart from videos and codecs.
 #[derive(Serialize)]
 struct Stamp<'a> {
     #[serde(flatten)]
     protocol: &'a Protocol,
-    /// What the protocol's way to read comes to with the ffmpeg at hand.
+    /// How this ffmpeg reads pixels under the protocol.
     reading: &'a Reading,
 }
 
@@ -168,17 +158,17 @@ struct Run<'a> {
     preparation: Preparation,
     device: Device,
     options: &'a EvaluateOptions,
-    instruments: &'a InstrumentSet,
-    /// Hashes of the instruments' weights.
+    metrics: &'a MetricSet,
+    /// Hashes of the metrics' weights.
     weights: &'a BTreeMap<&'static str, String>,
     ffmpeg: Ffmpeg,
 }
 
-/// Features of a video's windows by the length of the windows: the same for all codecs.
-type Known = BTreeMap<usize, Tensor>;
+/// FVD features of a video's windows by the length of the windows: they are the same for all codecs.
+type KnownFeatures = BTreeMap<usize, Tensor>;
 
 impl Run<'_> {
-    /// Makes the folder, or checks that what it holds was measured alike.
+    /// Creates the folder, or checks that its results have the same protocol.
     fn claim_folder(&self) -> Result<(), EvalError> {
         let out = &self.options.out;
         let path = out.join("protocol.json");
@@ -192,7 +182,7 @@ impl Run<'_> {
         }
     }
 
-    /// A video by all codecs, in their order.
+    /// Measures a video with all codecs, in order.
     fn video(
         &self,
         codecs: &[Box<dyn Codec>],
@@ -200,7 +190,7 @@ impl Run<'_> {
         name: &str,
         tell: &mut dyn FnMut(EvaluationProgress<'_>),
     ) -> Result<Vec<Part>, EvalError> {
-        let mut known = Known::new();
+        let mut known = KnownFeatures::new();
         let mut parts = Vec::new();
         for codec in codecs {
             if self.is_stopped() {
@@ -211,9 +201,9 @@ impl Run<'_> {
             let file = folder.join(file_stem(name) + ".safetensors");
             let stamp = self.stamp(codec.as_ref(), path);
             let player = player_path(&self.options.out, codec.name(), name);
-            let shown = !self.options.players || player.is_file();
-            let length = if self.protocol.long { PIECE } else { codec.window() };
-            let part = match Part::read(&file, &stamp).filter(|part| shown && part.measures.not_finite().is_none()) {
+            let has_player = !self.options.players || player.is_file();
+            let length = if self.protocol.long { CHUNK } else { codec.window() };
+            let part = match Part::read(&file, &stamp).filter(|part| has_player && self.is_valid(part)) {
                 Some(part) => {
                     tell(EvaluationProgress::Frames(part.about.frames));
                     part
@@ -227,12 +217,18 @@ impl Run<'_> {
                     part
                 }
             };
-            if let Some([features, _]) = &part.measures.features {
+            if let Some(features) = Fvd::target_features(&part.results.samples) {
                 known.entry(length).or_insert_with(|| features.to_device(self.device));
             }
             parts.push(part);
         }
         Ok(parts)
+    }
+
+    /// Whether the results of an earlier run fit the metrics and are finite.
+    fn is_valid(&self, part: &Part) -> bool {
+        let mut metrics = self.metrics.start();
+        metrics.extend(&part.results).is_ok() && metrics.not_finite().is_none()
     }
 
     fn is_stopped(&self) -> bool {
@@ -245,7 +241,7 @@ impl Run<'_> {
         hash(&format!("{}\n{:?}\n{protocol}\n{weights:?}\n{}", codec.name(), codec.settings(), file_state(video)))
     }
 
-    /// Codes frames, unless the work was stopped; what comes back must be finite.
+    /// Codes frames, unless the evaluation is stopped, and checks that the reconstruction is finite.
     fn code(
         &self,
         codec: &dyn Codec,
@@ -254,12 +250,13 @@ impl Run<'_> {
         if self.is_stopped() {
             return Err(EvalError::Stopped);
         }
-        let coded = code()?;
-        let is_finite = |coded: &Reconstructed| coded.reconstruction.isfinite().all().int64_value(&[]) != 0;
-        if coded.as_ref().is_none_or(is_finite) {
-            return Ok(coded);
+        let output = code()?;
+        let is_finite = |output: &Reconstructed| output.reconstruction.isfinite().all().int64_value(&[]) != 0;
+        if output.as_ref().is_none_or(is_finite) {
+            return Ok(output);
         }
-        Err(CodecError { codec: codec.name().to_owned(), source: "what came back holds NaN or infinity".into() }.into())
+        let source = "the reconstruction contains NaN or infinity".into();
+        Err(CodecError { codec: codec.name().to_owned(), source }.into())
     }
 
     fn measure(
@@ -277,209 +274,103 @@ impl Run<'_> {
         }
         let (frames, rate, [h, w]) = (video.frames(), video.frame_rate(), self.protocol.size);
         let about = About { stamp, frames, fps: rate.as_f64(), windows: 0, pixels: 0.0, bits: None, seconds: 0.0 };
-        let mut taker = Taker {
+        let mut measurement = Measurement {
             about,
-            instruments: self.instruments.start(),
+            metrics: self.metrics.start_with(features),
             player: player.map(|path| Player::new(&self.ffmpeg, path, [h, w], rate)).transpose()?,
         };
-        let length = if self.protocol.long { PIECE } else { codec.window() };
         if self.protocol.long {
             let mut stream = codec.start([frames as i64, h, w], rate);
-            let mut pieces = Pieces::default();
-            while let Some(frames) = video.next(PIECE)? {
+            let mut chunks = Chunks::default();
+            while let Some(frames) = video.next(CHUNK)? {
                 let count = frames.size()[2] as usize;
-                let coded = taker.timed(|| self.code(codec, || stream.push(&frames.to_device(self.device))))?;
-                for piece in coded.into_iter().flat_map(|coded| pieces.push(coded)) {
-                    taker.take(piece, PIECE, features)?;
+                let output = measurement.timed(|| self.code(codec, || stream.push(&frames.to_device(self.device))))?;
+                for chunk in output.into_iter().flat_map(|output| chunks.push(output)) {
+                    measurement.add(chunk, CHUNK)?;
                 }
                 tell(EvaluationProgress::Frames(count));
             }
-            if let Some(rest) = pieces.rest() {
-                let real = rest.input.size()[2] as usize;
-                taker.take(rest, real, features)?;
+            if let Some(rest) = chunks.rest() {
+                let count = rest.input.size()[2] as usize;
+                measurement.add(rest, count)?;
             }
         } else {
+            let length = codec.window();
             loop {
                 let mut windows = Vec::new();
-                let mut real = 0;
+                let mut count = 0;
                 while windows.len() < self.options.batch.max(1) {
-                    let Some((window, count)) = video.next_window(length)? else { break };
+                    let Some((window, frames)) = video.next_window(length)? else { break };
                     windows.push(window);
-                    real += count;
+                    count += frames;
                 }
                 if windows.is_empty() {
                     break;
                 }
                 let clips = Tensor::cat(&windows, 0).to_device(self.device);
                 let code = || codec.start([length as i64, h, w], rate).push(&clips);
-                let coded = taker.timed(|| self.code(codec, code))?;
-                taker.take(whole(codec, &clips, coded)?, real, features)?;
-                tell(EvaluationProgress::Frames(real));
+                let output = measurement.timed(|| self.code(codec, code))?;
+                measurement.add(complete(codec, &clips, output)?, count)?;
+                tell(EvaluationProgress::Frames(count));
             }
         }
-        let Taker { about, instruments, player } = taker;
+        let Measurement { about, metrics, player } = measurement;
         if let Some(player) = player {
             player.finish()?;
         }
-        let measures = instruments.finish();
-        if let Some((kind, value)) = measures.not_finite() {
+        if let Some((kind, value)) = metrics.not_finite() {
             let of = format!("{} by {}", path.display(), codec.name());
             return Err(EvalError::NotFinite { of, metric: kind.key(), value });
         }
-        Ok(Part { about, measures })
+        Ok(Part { about, results: metrics.results() })
     }
 }
 
-/// A window's reconstruction, all of it.
-fn whole(codec: &dyn Codec, clips: &Tensor, coded: Option<Reconstructed>) -> Result<Reconstructed, EvalError> {
+/// The reconstruction of windows, which must cover all their frames.
+fn complete(codec: &dyn Codec, clips: &Tensor, output: Option<Reconstructed>) -> Result<Reconstructed, EvalError> {
     let found =
-        coded.as_ref().map_or_else(|| "nothing".to_owned(), |coded| format!("{:?}", coded.reconstruction.size()));
-    coded.filter(|coded| coded.reconstruction.size() == clips.size()).ok_or_else(|| {
-        let source = format!("expected {:?} back, found {found}", clips.size()).into();
+        output.as_ref().map_or_else(|| "nothing".to_owned(), |output| format!("{:?}", output.reconstruction.size()));
+    output.filter(|output| output.reconstruction.size() == clips.size()).ok_or_else(|| {
+        let source = format!("expected a reconstruction of shape {:?}, found {found}", clips.size()).into();
         CodecError { codec: codec.name().to_owned(), source }.into()
     })
 }
 
-/// Takes what came back.
-struct Taker<'a> {
+/// The measurement of one video by one codec.
+struct Measurement {
     about: About,
-    instruments: Instruments<'a>,
+    metrics: RunningMetrics,
     player: Option<Player>,
 }
 
-impl Taker<'_> {
+impl Measurement {
     fn timed<T>(&mut self, code: impl FnOnce() -> T) -> T {
         let start = Instant::now();
-        let answer = code();
+        let output = code();
         self.about.seconds += start.elapsed().as_secs_f64();
-        answer
+        output
     }
 
-    /// Windows of which the first `real` frames are no repetitions; `known` are the features of all windows.
-    fn take(&mut self, coded: Reconstructed, real: usize, known: Option<&Tensor>) -> Result<(), EvalError> {
-        let Reconstructed { input, reconstruction, indices, bits } = coded;
+    /// Measures consecutive windows; frames after the first `count` only repeat the last frame of the video.
+    fn add(&mut self, output: Reconstructed, count: usize) -> Result<(), EvalError> {
+        let Reconstructed { input, reconstruction, indices, bits } = output;
         let size = input.size();
-        let (target, back) = (to_unit_range(&input), to_unit_range(&reconstruction));
-        let (from, count) = (self.about.windows as i64, size[0]);
-        let known = known.filter(|known| from + count <= known.size()[0]).map(|known| known.narrow(0, from, count));
-        self.instruments.update(&target, &back, known.as_ref())?;
+        self.metrics.update(&to_unit_range(&input), &to_unit_range(&reconstruction))?;
         if let Some(indices) = &indices {
-            self.instruments.count(indices);
+            self.metrics.update_codes(indices);
         }
-        self.about.windows += count as usize;
+        self.about.windows += size[0] as usize;
         self.about.pixels += (size[0] * size[2] * size[3] * size[4]) as f64;
         if let Some(bits) = bits {
             *self.about.bits.get_or_insert(0.0) += bits;
         }
         if let Some(player) = &mut self.player {
-            player.write(&input, &reconstruction, real as i64)?;
+            player.write(&input, &reconstruction, count as i64)?;
         }
         Ok(())
-    }
-}
-
-/// Cuts what comes back of a whole video into pieces of one length.
-#[derive(Default)]
-struct Pieces {
-    waiting: Vec<Reconstructed>,
-}
-
-impl Pieces {
-    fn push(&mut self, coded: Reconstructed) -> Vec<Reconstructed> {
-        self.waiting.push(coded);
-        let Some(mut all) = self.rest() else { return Vec::new() };
-        let mut pieces = Vec::new();
-        while all.input.size()[2] >= PIECE as i64 {
-            let (first, rest) = split(all, PIECE as i64);
-            pieces.push(first);
-            all = rest;
-        }
-        if all.input.size()[2] > 0 {
-            self.waiting.push(all);
-        }
-        pieces
-    }
-
-    /// All that waits, as one.
-    fn rest(&mut self) -> Option<Reconstructed> {
-        let parts = std::mem::take(&mut self.waiting);
-        if parts.is_empty() {
-            return None;
-        }
-        let join = |part: fn(&Reconstructed) -> &Tensor| Tensor::cat(&parts.iter().map(part).collect::<Vec<_>>(), 2);
-        let indices: Vec<Tensor> =
-            parts.iter().filter_map(|part| part.indices.as_ref()).map(|indices| indices.flatten(0, -1)).collect();
-        let bits = parts.iter().filter_map(|part| part.bits).reduce(|a, b| a + b);
-        Some(Reconstructed {
-            input: join(|part| &part.input),
-            reconstruction: join(|part| &part.reconstruction),
-            indices: (!indices.is_empty()).then(|| Tensor::cat(&indices, 0)),
-            bits,
-        })
-    }
-}
-
-/// The first `frames` frames, with all codes and bits, and the others.
-fn split(coded: Reconstructed, frames: i64) -> (Reconstructed, Reconstructed) {
-    let rest = coded.input.size()[2] - frames;
-    let cut = |x: &Tensor, from, length| x.narrow(2, from, length);
-    let (input, reconstruction) = (&coded.input, &coded.reconstruction);
-    let first = Reconstructed {
-        input: cut(input, 0, frames),
-        reconstruction: cut(reconstruction, 0, frames),
-        indices: coded.indices,
-        bits: coded.bits,
-    };
-    let second = Reconstructed {
-        input: cut(input, frames, rest),
-        reconstruction: cut(reconstruction, frames, rest),
-        indices: None,
-        bits: None,
-    };
-    (first, second)
-}
-
-/// Input, reconstruction and difference beside each other, as a video.
-struct Player {
-    writer: VideoWriter,
-}
-
-impl Player {
-    fn new(ffmpeg: &Ffmpeg, path: &Path, [h, w]: [i64; 2], rate: vidtok_core::FrameRate) -> Result<Self, EvalError> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(EvalError::file(folder))?;
-        }
-        // It is to be shown by a browser.
-        let options = WriteOptions { quality: VideoQuality::Crf(23), player_friendly: true };
-        let writer = VideoWriter::create(ffmpeg, path, [h, 3 * w], rate, options).map_err(EvalError::Player)?;
-        Ok(Self { writer })
-    }
-
-    fn write(&mut self, input: &Tensor, reconstruction: &Tensor, real: i64) -> Result<(), EvalError> {
-        let mut left = real;
-        for (input, reconstruction) in input.split(1, 0).into_iter().zip(reconstruction.split(1, 0)) {
-            let frames = left.min(input.size()[2]);
-            left -= frames;
-            if frames == 0 {
-                break;
-            }
-            let [input, reconstruction] = [input, reconstruction].map(|clip| clip.narrow(2, 0, frames));
-            let apart = difference(&input, &reconstruction, DIFFERENCE_GAIN)?.unsqueeze(0);
-            let frames = to_frames(&Tensor::cat(&[input, reconstruction, apart], 4));
-            self.writer.write(&frames).map_err(EvalError::Player)?;
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(), EvalError> {
-        Box::new(self.writer).finish().map_err(EvalError::Player)
     }
 }
 
 fn hash(text: &str) -> String {
     format!("{:x}", Sha256::digest(text.as_bytes()))
-}
-
-fn one_line(error: &dyn std::error::Error) -> String {
-    error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }

@@ -1,89 +1,74 @@
-//! What was measured of one video by one codec, as a file: a run that was stopped goes on from these.
+//! The results of one codec on one video as a file, from which a stopped evaluation resumes.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 use vidtok_data::FileStamp;
-use vidtok_metrics::CodebookUse;
+use vidtok_metrics::{CodebookUse, MetricResults};
 use vidtok_torch::{TensorFile, write_tensors};
 
 use crate::error::EvalError;
-use crate::run::metric_set::Measures;
-use crate::run::metric_set::MetricKind;
 
+/// The metadata key of [`About`].
 const ABOUT: &str = "about";
-const BORDERS: &str = "borders";
+/// Codes and their counts, int64 `[n, 2]`.
 const CODES: &str = "codes";
-const FEATURES: [&str; 2] = ["features.input", "features.reconstruction"];
 
-/// What a part tells of itself.
+/// The facts about a part, stored as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct About {
-    /// What determines the numbers: video, codec, protocol.
+    /// Everything that determines the numbers: video, codec, protocol.
     pub(crate) stamp: String,
-    /// Frames of the video that were taken.
+    /// Frames read from the video.
     pub(crate) frames: usize,
-    /// Their rate.
+    /// Frames per second.
     pub(crate) fps: f64,
-    /// Windows, or pieces of a whole video, that were measured.
+    /// Windows, or chunks of a whole video, that were measured.
     pub(crate) windows: usize,
-    /// Pixels that were coded, repeated frames among them.
+    /// Pixels that were coded, repeated frames included.
     pub(crate) pixels: f64,
-    /// Bits that they took.
+    /// Bits of the codec's output.
     pub(crate) bits: Option<f64>,
     /// Seconds that the codec took.
     pub(crate) seconds: f64,
 }
 
-/// One video, one codec.
+/// One video by one codec.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) about: About,
-    pub(crate) measures: Measures,
+    pub(crate) results: MetricResults,
 }
 
 impl Part {
+    /// Writes the file, completely or not at all.
     pub(crate) fn write(&self, path: &Path) -> Result<(), EvalError> {
-        let measures = &self.measures;
-        let mut tensors: Vec<(&str, Tensor)> =
-            measures.series.iter().map(|(kind, values)| (kind.key(), Tensor::from_slice(values))).collect();
-        tensors.push((BORDERS, Tensor::from_slice(&measures.borders)));
-        let codes: Vec<i64> = measures.codes.counts().flat_map(|(code, count)| [code, count as i64]).collect();
-        tensors.push((CODES, Tensor::from_slice(&codes).view([-1, 2])));
-        if let Some(features) = &measures.features {
-            tensors.extend(FEATURES.into_iter().zip(features.iter().map(|x| x.to_device(Device::Cpu))));
-        }
+        let MetricResults { samples, codes } = &self.results;
+        let codes: Vec<i64> = codes.counts().flat_map(|(code, count)| [code, count as i64]).collect();
+        let codes = (CODES, Tensor::from_slice(&codes).view([-1, 2]));
+        let samples = samples.iter().map(|(name, samples)| (name.as_str(), samples.to_device(Device::Cpu)));
+        let tensors: Vec<(&str, Tensor)> = samples.chain([codes]).collect();
         let about = serde_json::to_string(&self.about).unwrap_or_default();
         write_tensors(path, tensors.iter().map(|(name, tensor)| (*name, tensor)), [(ABOUT, about)])?;
         Ok(())
     }
 
-    /// The part in a file, if it is whole and of this stamp.
+    /// Reads the file if it is complete and has this stamp.
     pub(crate) fn read(path: &Path, stamp: &str) -> Option<Self> {
         let file = TensorFile::open(path).ok()?;
         let about: About = serde_json::from_str(file.metadata(ABOUT)?).ok()?;
         if about.stamp != stamp {
             return None;
         }
-        let values = |name: &str| Vec::<f64>::try_from(file.tensor(name).ok()?).ok();
-        let mut measures = Measures { borders: values(BORDERS)?, ..Measures::default() };
-        for kind in MetricKind::ALL {
-            if file.contains(kind.key()) {
-                measures.series.insert(kind, values(kind.key())?);
-            }
-        }
-        let codes = Vec::<i64>::try_from(file.tensor(CODES).ok()?.flatten(0, -1)).ok()?;
-        measures.codes = CodebookUse::from_counts(codes.chunks_exact(2).map(|pair| (pair[0], pair[1] as u64)));
-        if FEATURES.iter().all(|name| file.contains(name)) {
-            let [x, y] = FEATURES.map(|name| file.tensor(name).map(|x| x.to_kind(Kind::Float)));
-            measures.features = Some([x.ok()?, y.ok()?]);
-        }
-        Some(Self { about, measures })
+        let mut samples = file.tensors().ok()?;
+        let codes = Vec::<i64>::try_from(samples.remove(CODES)?.flatten(0, -1)).ok()?;
+        let codes = CodebookUse::from_counts(codes.chunks_exact(2).map(|pair| (pair[0], pair[1] as u64)));
+        Some(Self { about, results: MetricResults { samples, codes } })
     }
 }
 
-/// What tells one state of a file from another.
+/// A text that changes when a file changes.
 pub(crate) fn file_state(path: &Path) -> String {
     FileStamp::at(path).map_or_else(|_| String::new(), |file| format!("{} {}", file.size, file.mtime_ns))
 }

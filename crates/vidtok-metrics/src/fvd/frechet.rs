@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-/// Mean and covariance of samples that come in batches, in float64.
+/// Mean and covariance of samples, accumulated batch by batch in float64.
 #[derive(Debug, Default)]
 pub struct Gaussian {
     count: i64,
@@ -13,12 +13,12 @@ pub struct Gaussian {
 struct Moments {
     /// `[d]`
     mean: Tensor,
-    /// Sum of the outer products of what samples are off the mean, `[d, d]`.
+    /// Sum of the outer products of the deviations from the mean, `[d, d]`.
     scatter: Tensor,
 }
 
 impl Gaussian {
-    /// Takes samples `[n, d]` of any float kind, on any device; d is that of the samples before.
+    /// Adds samples `[n, d]` of any float kind, on any device; d must not change between calls.
     pub fn update(&mut self, samples: &Tensor) {
         let samples = samples.detach().to_device(Device::Cpu).to_kind(Kind::Double);
         let count = samples.size()[0];
@@ -26,28 +26,28 @@ impl Gaussian {
             return;
         }
         let mean = samples.mean_dim(0, false, Kind::Double);
-        let off = samples - &mean;
-        let scatter = off.tr().matmul(&off);
-        // Chan, Golub & LeVeque 1979: no difference of large sums.
+        let deviations = samples - &mean;
+        let scatter = deviations.tr().matmul(&deviations);
+        // Chan, Golub & LeVeque 1979, which avoids differences of large sums.
         self.moments = Some(match self.moments.take() {
             None => Moments { mean, scatter },
             Some(before) => {
-                let share = count as f64 / (self.count + count) as f64;
-                let apart = mean - &before.mean;
-                let between = apart.outer(&apart) * (self.count as f64 * share);
-                Moments { mean: before.mean + apart * share, scatter: before.scatter + scatter + between }
+                let weight = count as f64 / (self.count + count) as f64;
+                let shift = mean - &before.mean;
+                let between = shift.outer(&shift) * (self.count as f64 * weight);
+                Moments { mean: before.mean + shift * weight, scatter: before.scatter + scatter + between }
             }
         });
         self.count += count;
     }
 
-    /// Samples that came.
+    /// The number of samples.
     #[must_use]
     pub fn count(&self) -> i64 {
         self.count
     }
 
-    /// The mean `[d]` and the covariance `[d, d]` over n - 1; `None` below two samples.
+    /// The mean `[d]` and the covariance `[d, d]`, normalised by n - 1; `None` below two samples.
     #[must_use]
     pub fn mean_and_covariance(&self) -> Option<(Tensor, Tensor)> {
         let Moments { mean, scatter } = self.moments.as_ref().filter(|_| self.count > 1)?;
@@ -55,27 +55,26 @@ impl Gaussian {
     }
 }
 
-/// |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)); `None` if a side has less than two samples, not a
-/// number if a sample is not.
+/// |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)): `None` if a side has fewer than two samples, NaN if a sample is not finite.
 ///
-/// The trace of the root is the sum of the singular values of `F1^T F2`, where `F F^T = C`. No root of a difference is
-/// taken, so that rounding stays rounding where covariances have not full rank.
+/// The trace of the root is the sum of the singular values of `F1^T F2`, where `F F^T = C`. This never takes the root of a
+/// difference, which would amplify rounding errors where covariances are rank-deficient.
 ///
 /// # Panics
-/// If the samples of the sides differ in length.
+/// If the sides have samples of different lengths.
 #[must_use]
 pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> Option<f64> {
     let ((mean_a, a), (mean_b, b)) = (a.mean_and_covariance()?, b.mean_and_covariance()?);
     let sum = |x: Tensor| x.sum(Kind::Double).double_value(&[]);
-    let apart = sum((mean_a - mean_b).square()) + sum(a.diag(0)) + sum(b.diag(0));
-    if !apart.is_finite() {
+    let distance = sum((mean_a - mean_b).square()) + sum(a.diag(0)) + sum(b.diag(0));
+    if !distance.is_finite() {
         return Some(f64::NAN);
     }
     let (_, singular_values, _) = factor(&a).tr().matmul(&factor(&b)).svd(true, false);
-    Some((apart - 2.0 * sum(singular_values)).max(0.0))
+    Some((distance - 2.0 * sum(singular_values)).max(0.0))
 }
 
-/// F with F F^T = C, `[d, d]`, of a symmetric C without negative eigenvalues. Those that rounding alone can make are 0.
+/// F with F F^T = C, `[d, d]`, for a positive semi-definite C. Eigenvalues within rounding of 0 count as 0.
 fn factor(covariance: &Tensor) -> Tensor {
     let (values, vectors) = covariance.linalg_eigh("L");
     let noise = values.max() * (values.numel() as f64 * f64::EPSILON);
@@ -87,16 +86,16 @@ fn factor(covariance: &Tensor) -> Tensor {
 mod tests {
     use super::*;
 
-    fn of(samples: &[[f64; 2]]) -> Gaussian {
+    fn gaussian(samples: &[[f64; 2]]) -> Gaussian {
         let mut gaussian = Gaussian::default();
         gaussian.update(&Tensor::from_slice2(samples));
         gaussian
     }
 
-    /// Samples along the axes with the variances `v` and `w`, around a mean.
+    /// Samples along the axes around a mean, with variances `v` and `w`.
     fn axes([x, y]: [f64; 2], [v, w]: [f64; 2]) -> Gaussian {
         let (a, b) = ((v * 1.5).sqrt(), (w * 1.5).sqrt());
-        of(&[[x + a, y], [x - a, y], [x, y + b], [x, y - b]])
+        gaussian(&[[x + a, y], [x - a, y], [x, y + b], [x, y - b]])
     }
 
     fn near(found: Option<f64>, expected: f64) -> bool {
@@ -118,22 +117,22 @@ mod tests {
     }
 
     #[test]
-    fn covariances_without_full_rank_are_no_trouble() {
-        let line = of(&[[0.0, 0.0], [2.0, 2.0]]);
-        let other = of(&[[0.0, 0.0], [2.0, -2.0]]);
+    fn rank_deficient_covariances_have_their_closed_form() {
+        let line = gaussian(&[[0.0, 0.0], [2.0, 2.0]]);
+        let other = gaussian(&[[0.0, 0.0], [2.0, -2.0]]);
         assert!(near(frechet_distance(&line, &line), 0.0));
-        // Orthogonal lines: nothing of the root is left.
+        // For orthogonal lines the root vanishes.
         assert!(near(frechet_distance(&line, &other), 4.0 + 4.0 + 4.0));
     }
 
-    /// Four samples on each side span three of a hundred dimensions: for those the distance is that of samples that are
-    /// written down in their own span.
+    /// Four samples on each side span three of a hundred dimensions, so the distance equals that of the same samples in
+    /// three dimensions.
     #[test]
-    fn dimensions_that_no_sample_has_add_nothing() {
+    fn dimensions_without_variance_add_nothing() {
         let samples = |scale: f64| {
             Tensor::from_slice(&[3.0, 0.0, 1.0, -3.0, 1.0, 0.0, 0.5, -2.0, 0.0, -0.5, 1.0, -1.0]).view([4, 3]) * scale
         };
-        // An orthonormal basis: a reflection's first rows.
+        // An orthonormal basis: the first rows of a reflection.
         let normal = Tensor::arange(100, (Kind::Double, Device::Cpu)).cos();
         let normal = &normal / normal.square().sum(Kind::Double).sqrt();
         let basis = (Tensor::eye(100, (Kind::Double, Device::Cpu)) - normal.outer(&normal) * 2.0).narrow(0, 0, 3);
@@ -151,13 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_gives_none() {
-        let broken = of(&[[0.0, f64::NAN], [1.0, 2.0]]);
+    fn a_sample_that_is_not_finite_makes_the_distance_nan() {
+        let broken = gaussian(&[[0.0, f64::NAN], [1.0, 2.0]]);
         assert!(frechet_distance(&broken, &axes([0.0; 2], [1.0; 2])).unwrap().is_nan());
     }
 
     #[test]
-    fn batches_do_not_matter() {
+    fn moments_do_not_depend_on_the_batches() {
         let samples = Tensor::randn([40, 7], (Kind::Double, Device::Cpu)) + 1000.0;
         let whole = {
             let mut all = Gaussian::default();
@@ -176,6 +175,6 @@ mod tests {
 
     #[test]
     fn one_sample_has_no_covariance() {
-        assert!(frechet_distance(&of(&[[0.0, 0.0]]), &axes([0.0; 2], [1.0; 2])).is_none());
+        assert!(frechet_distance(&gaussian(&[[0.0, 0.0]]), &axes([0.0; 2], [1.0; 2])).is_none());
     }
 }

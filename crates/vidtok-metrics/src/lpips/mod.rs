@@ -1,8 +1,7 @@
 //! Learned perceptual image patch similarity, version 0.1 (Zhang et al. 2018, arXiv 1801.03924).
 //!
-//! Two images are far apart where a network that was trained to classify images gives them different features. At
-//! five depths, features are scaled to unit length at each pixel; the squared differences are weighed by channel,
-//! averaged over pixels and summed.
+//! The distance compares the features of a network that was trained to classify images. At five depths, the features of
+//! each pixel are scaled to unit length; the squared differences are weighted by channel, averaged over pixels and summed.
 
 pub(crate) mod metric;
 pub(crate) mod network;
@@ -16,35 +15,35 @@ use vidtok_torch::{Init, ParamPath};
 use crate::lpips::network::{LpipsNet, Network, channels_last};
 use crate::weights::{WeightsError, load, network_of};
 
-/// The shift and scale that bring images in [-1, 1] to the statistics of ImageNet.
+/// The shift and scale that normalise images in [-1, 1] by the statistics of ImageNet.
 const SHIFT: [f32; 3] = [-0.030, -0.088, -0.188];
 const SCALE: [f32; 3] = [0.458, 0.448, 0.450];
 
-/// The square of the 1e-10 that keeps the length of vanishing features from being zero. Under the root, so that the
-/// gradient there is finite.
+/// The square of the 1e-10 that keeps the length of vanishing features above zero. It stands under the root, so that the
+/// gradient is finite there.
 const EPS_SQUARED: f64 = 1e-20;
 
-/// Pixels whose activations are held at once. Larger tensors gain nothing: the work per image is large, and the system
-/// hands out fresh memory for them at every call, which takes longer than to fill it.
+/// Pixels whose activations are held at once. Larger tensors are not faster: the work per image is large, and the system
+/// allocates fresh memory for them at every call, which takes longer than filling it.
 const CHUNK_PIXELS: i64 = 1 << 16;
 
 /// The distance, with its frozen parameters.
 ///
-/// Parameters have the names `net.slice{1..5}.N.{weight,bias}`, N being the place in torchvision's `features`, and
-/// `lin{0..4}.model.1.weight`. They require no gradients; distances have gradients with respect to the images. Put
-/// the target's features under [`tch::no_grad`] to save their memory.
+/// Parameters have the names `net.slice{1..5}.N.{weight,bias}`, where N is the index in torchvision's `features`, and
+/// `lin{0..4}.model.1.weight`. They require no gradients; distances have gradients with respect to the images. Compute
+/// the target's features under [`tch::no_grad`] to save memory.
 #[derive(Debug)]
 pub struct Lpips {
     net: LpipsNet,
     network: Network,
-    /// One weight for each channel, five times `[c]`.
+    /// The weight of each channel, `[c]`, at five depths.
     heads: Vec<Tensor>,
     /// `[1, 3, 1, 1]`
     shift: Tensor,
     scale: Tensor,
 }
 
-/// What [`Lpips`] sees in images: five maps `[n, c, h', w']` of unit vectors.
+/// The features that [`Lpips`] compares: five maps `[n, c, h', w']` of unit vectors.
 #[derive(Debug)]
 pub struct Features {
     maps: Vec<Tensor>,
@@ -55,9 +54,9 @@ impl Lpips {
     #[must_use]
     pub fn new(path: &ParamPath, net: LpipsNet) -> Self {
         let network = Network::new(&path.sub("net"), net);
-        let head = |(place, channels): (usize, i64)| {
+        let head = |(depth, channels): (usize, i64)| {
             let shape = [1, channels, 1, 1];
-            path.sub(format!("lin{place}.model.1")).get("weight", &shape, Init::fan_in(&shape)).flatten(0, -1)
+            path.sub(format!("lin{depth}.model.1")).get("weight", &shape, Init::fan_in(&shape)).flatten(0, -1)
         };
         let heads: Vec<Tensor> = network.channels().into_iter().enumerate().map(head).collect();
         let device = heads.first().map_or(Device::Cpu, Tensor::device);
@@ -65,10 +64,10 @@ impl Lpips {
         Self { net, network, heads, shift: constant(SHIFT), scale: constant(SCALE) }
     }
 
-    /// Reads a file that `cargo xtask assets` made.
+    /// Loads a file made by `cargo xtask assets`.
     ///
     /// # Errors
-    /// If it cannot be read or is no such file.
+    /// If the file cannot be read or holds another network.
     pub fn open(path: &Path, device: Device) -> Result<Self, WeightsError> {
         let (file, net) = network_of(path, "LPIPS")?;
         let other = || WeightsError::OtherNetwork { path: path.to_owned(), network: "LPIPS" };
@@ -76,10 +75,10 @@ impl Lpips {
         load(&file, device, |root| Self::new(root, net))
     }
 
-    /// Reads the file that `cargo xtask assets` fetched (`assets/lpips_NET.safetensors`).
+    /// Loads the weights fetched by `cargo xtask assets` (`assets/lpips_NET.safetensors`).
     ///
     /// # Errors
-    /// If there is none, with what to do; or if it cannot be read.
+    /// If the weights were not fetched or cannot be read.
     pub fn locate(net: LpipsNet, device: Device) -> Result<Self, WeightsError> {
         Self::open(&net.weights_file()?, device)
     }
@@ -90,16 +89,16 @@ impl Lpips {
         self.net
     }
 
-    /// How many images of a size to take at once, at least 1. Forward and backward hold about 2 KiB for each pixel.
+    /// The number of images of a size to compute at once, at least 1. Forward and backward hold about 2 KiB per pixel.
     #[must_use]
     pub fn chunk(height: i64, width: i64) -> i64 {
         (CHUNK_PIXELS / (height * width).max(1)).max(1)
     }
 
-    /// What the network sees in images `[n, 3, h, w]` in [-1, 1].
+    /// The features of images `[n, 3, h, w]` in [-1, 1].
     ///
     /// # Errors
-    /// If the shape is another, or h or w less than [`LpipsNet::least_side`].
+    /// If the shape differs, or h or w is less than [`LpipsNet::least_side`].
     pub fn features(&self, images: &Tensor) -> Result<Features, MetricError> {
         let least = self.net.least_side();
         match images.size()[..] {
@@ -116,7 +115,7 @@ impl Lpips {
         Ok(Features { maps: self.network.forward(x).iter().map(unit_vectors).collect() })
     }
 
-    /// The distance of each pair of images, `[n]`, from the features of images of one shape.
+    /// The distance of each pair of images, `[n]`, given the features of images of one shape.
     pub fn distance(&self, x: &Features, y: &Features) -> Tensor {
         let level = |((x, y), head): ((&Tensor, &Tensor), &Tensor)| {
             let squares = (x - y).square().permute([0, 2, 3, 1]);
@@ -129,7 +128,7 @@ impl Lpips {
     /// The distance of each pair of images `[n, 3, h, w]` in [-1, 1], `[n]`.
     ///
     /// # Errors
-    /// If the shapes differ, are others, or are too small.
+    /// If the shapes differ, or are not those of [`features`](Self::features).
     pub fn forward(&self, x: &Tensor, y: &Tensor) -> Result<Tensor, MetricError> {
         if x.size() != y.size() {
             return Err(MetricError {
@@ -142,7 +141,7 @@ impl Lpips {
     }
 }
 
-/// `[n, c, h, w]` scaled to length 1 over c.
+/// Features `[n, c, h, w]` scaled to unit length over the channels.
 fn unit_vectors(x: &Tensor) -> Tensor {
     let x = x.to_kind(Kind::Float);
     let squares = x.square().sum_dim_intlist(1_i64, true, Kind::Float);
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_distance_is_zero_for_equals_and_symmetric() {
+    fn the_distance_is_symmetric_and_zero_for_equal_images() {
         let lpips = lpips(LpipsNet::Alex);
         let (x, y) = (image(40), image(40));
         let distance = |x: &Tensor, y: &Tensor| lpips.forward(x, y).unwrap().double_value(&[0]);
@@ -185,7 +184,7 @@ mod tests {
         let distance = |y: &Tensor| lpips.distance(&target, &lpips.features(y).unwrap());
         let leaf = y.copy().set_requires_grad(true);
         distance(&leaf).sum(Kind::Float).backward();
-        // Along the gradient the distance changes most, so that neither rounding nor a kink weighs much.
+        // The distance changes most along the gradient, so rounding and kinks matter least there.
         let slope = leaf.grad().norm().double_value(&[]);
         let (direction, step) = (leaf.grad() / slope, 2e-2);
         let [above, below] = [step, -step].map(|step| distance(&(&y + &direction * step)).double_value(&[0]));
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn images_that_are_too_small_or_differ_are_errors() {
+    fn images_that_are_too_small_or_differ_in_shape_are_errors() {
         for net in [LpipsNet::Vgg, LpipsNet::Alex] {
             let lpips = lpips(net);
             let least = net.least_side();
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_hold_something_else_are_named() {
+    fn files_that_hold_another_network_are_named_in_the_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
         let message = || Lpips::open(&path, Device::Cpu).unwrap_err().to_string();

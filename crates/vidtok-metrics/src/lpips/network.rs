@@ -9,21 +9,21 @@ use vidtok_torch::{Init, ParamPath};
 
 use crate::weights::{WeightsError, locate};
 
-/// Which network's features are compared.
+/// The network whose features LPIPS compares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LpipsNet {
-    /// VGG16: the one that VidTok is trained and measured with.
+    /// VGG16, with which VidTok is trained and measured.
     #[default]
     Vgg,
-    /// AlexNet: quicker, and what much of the literature reports.
+    /// AlexNet: faster, and common in the literature.
     Alex,
 }
 
 impl LpipsNet {
     const ALL: [Self; 2] = [Self::Vgg, Self::Alex];
 
-    /// The fewest rows and columns of an image from which all five features have a pixel.
+    /// The smallest height and width of an image: all five feature maps must have a pixel.
     #[must_use]
     pub fn least_side(self) -> i64 {
         match self {
@@ -32,10 +32,10 @@ impl LpipsNet {
         }
     }
 
-    /// The file of its weights that `cargo xtask assets` fetched.
+    /// The path of the weights fetched by `cargo xtask assets`.
     ///
     /// # Errors
-    /// If there is none, with what to do.
+    /// If they were not fetched.
     pub fn weights_file(self) -> Result<PathBuf, WeightsError> {
         locate(PathBuf::from(format!("assets/lpips_{self}.safetensors")))
     }
@@ -73,9 +73,9 @@ impl fmt::Display for LpipsNet {
     }
 }
 
-/// A convolution: its place in torchvision's `features`, channels, and config.
+/// A convolution: its index in torchvision's `features`, its channels and its config.
 struct Shape {
-    place: usize,
+    index: usize,
     input: i64,
     output: i64,
     kernel: i64,
@@ -83,17 +83,17 @@ struct Shape {
     padding: i64,
 }
 
-/// 3x3, the size stays.
-const fn same(place: usize, input: i64, output: i64) -> Shape {
-    Shape { place, input, output, kernel: 3, stride: 1, padding: 1 }
+/// A 3x3 convolution that keeps the size.
+const fn same(index: usize, input: i64, output: i64) -> Shape {
+    Shape { index, input, output, kernel: 3, stride: 1, padding: 1 }
 }
 
 struct Architecture {
-    /// Side of the windows, two pixels apart, of which the largest value is kept.
+    /// Kernel size of the max pooling, whose stride is 2.
     pool: i64,
-    /// How many slices, from the second on, start with that.
+    /// The number of slices, from the second on, that start with max pooling.
     pooled: usize,
-    /// The convolutions up to each feature.
+    /// The convolutions before each feature map.
     slices: [&'static [Shape]; 5],
 }
 
@@ -113,18 +113,18 @@ const ALEX: Architecture = Architecture {
     pool: 3,
     pooled: 2,
     slices: [
-        &[Shape { place: 0, input: 3, output: 64, kernel: 11, stride: 4, padding: 2 }],
-        &[Shape { place: 3, input: 64, output: 192, kernel: 5, stride: 1, padding: 2 }],
+        &[Shape { index: 0, input: 3, output: 64, kernel: 11, stride: 4, padding: 2 }],
+        &[Shape { index: 3, input: 64, output: 192, kernel: 5, stride: 1, padding: 2 }],
         &[same(6, 192, 384)],
         &[same(8, 384, 256)],
         &[same(10, 256, 256)],
     ],
 };
 
-/// The convolutions up to a feature.
+/// The layers before a feature map.
 #[derive(Debug)]
 struct Slice {
-    /// The side of the pooling window before them.
+    /// Kernel size of the max pooling before the convolutions.
     pool: Option<i64>,
     convolutions: Vec<ConvRelu>,
 }
@@ -146,13 +146,13 @@ impl Network {
         Self { slices: slices.iter().enumerate().map(slice).collect() }
     }
 
-    /// Channels of each feature.
+    /// Channels of each feature map.
     pub(super) fn channels(&self) -> Vec<i64> {
         let last = |slice: &Slice| slice.convolutions.last().map(|conv| conv.weight.size()[0]);
         self.slices.iter().filter_map(last).collect()
     }
 
-    /// Channels-last images `[n, 3, h, w]` to five features `[n, c, h', w']`.
+    /// The five feature maps `[n, c, h', w']` of channels-last images `[n, 3, h, w]`.
     pub(super) fn forward(&self, mut x: Tensor) -> Vec<Tensor> {
         let mut features = Vec::with_capacity(self.slices.len());
         for Slice { pool, convolutions } in &self.slices {
@@ -166,7 +166,7 @@ impl Network {
     }
 }
 
-/// A convolution of channels-last images and max(x, 0).
+/// A convolution of channels-last images, and ReLU.
 #[derive(Debug)]
 struct ConvRelu {
     weight: Tensor,
@@ -177,23 +177,23 @@ struct ConvRelu {
 
 impl ConvRelu {
     fn new(path: &ParamPath, shape: &Shape) -> Self {
-        let &Shape { place, input, output, kernel, stride, padding } = shape;
-        let path = path.sub(place);
+        let &Shape { index, input, output, kernel, stride, padding } = shape;
+        let path = path.sub(index);
         let shape = [output, input, kernel, kernel];
         let init = Init::fan_in(&shape);
-        // libtorch would bring kernels into the layout of the images at every call.
+        // Otherwise libtorch converts the kernels to the layout of the images at every call.
         let weight = channels_last(&path.get("weight", &shape, init));
         Self { weight, bias: path.get("bias", &[output], init), stride, padding }
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
         let mut y = x.conv2d(&self.weight, Some(&self.bias), [self.stride; 2], [self.padding; 2], [1; 2], 1);
-        // In place: the gradient of neither needs what the convolution gave.
+        // In place: no gradient needs the output of the convolution.
         y.relu_()
     }
 }
 
-/// `[n, c, h, w]` with c innermost in memory. libtorch's convolutions answer in the same layout.
+/// Images `[n, c, h, w]` with channels innermost in memory, a layout that libtorch's convolutions keep.
 pub(super) fn channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }

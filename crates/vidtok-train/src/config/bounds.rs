@@ -1,4 +1,4 @@
-//! What the numbers of a `[train]` table may be. The limits are far beyond any training, and small enough that nothing
+//! The ranges of the numbers in a `[train]` table. The limits are far beyond any training, yet small enough that nothing
 //! computed from them overflows.
 
 use std::fmt::Display;
@@ -8,7 +8,7 @@ use crate::config::TrainConfig;
 
 /// Steps, which optimizers count in 32 bits.
 const STEPS: u64 = i32::MAX as u64;
-/// Clips, batches, videos and pictures.
+/// Clips, batches, videos and states.
 const COUNT: u64 = 1 << 20;
 const FRAMES: u64 = 1 << 16;
 const SIDE: i64 = 1 << 14;
@@ -19,7 +19,7 @@ const CACHE_MIB: u64 = 1 << 24;
 const LARGE: f64 = 1e9;
 const FPS: f64 = 1000.0;
 
-/// The first number that is out of its range, with what it may be.
+/// Checks all numbers; the error names the first that is out of its range, and the range.
 pub(crate) fn check(train: &TrainConfig) -> Result<(), String> {
     let TrainConfig { optimizer, validation, checkpoints, data, loss, .. } = train;
     within("steps", train.steps, 1..=STEPS)?;
@@ -82,7 +82,7 @@ mod tests {
     use crate::config::tests::parse;
 
     #[test]
-    fn every_number_out_of_its_range_is_named_with_what_it_may_be() {
+    fn every_number_out_of_range_is_named_with_its_range() {
         for (key, found, allowed) in [
             ("steps", "0", "from 1 to 2147483647"),
             ("steps", "9223372036854775807", "from 1 to 2147483647"),
@@ -123,7 +123,7 @@ mod tests {
             let error = parse(key, found).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains(allowed) && error.lines().count() == 1, "{error}");
         }
-        // What is below 0 where nothing can be is refused by name too.
+        // Negative numbers for unsigned keys are refused by name too.
         for key in ["steps", "batch_size", "data.frames", "data.workers"] {
             let error = parse(key, "-1").unwrap_err().to_string();
             assert!(error.contains("-1") && error.lines().count() == 1, "{error}");

@@ -1,4 +1,4 @@
-//! The `[train.data]` table: which clips a model is trained on.
+//! The `[train.data]` table: the training clips.
 
 use std::path::{Path, PathBuf};
 
@@ -9,60 +9,60 @@ use vidtok_data::{InputOptions, ReadOptions, RetryPolicy};
 use crate::config::wrong;
 use crate::error::TrainError;
 
-/// The clips that a model is trained on.
+/// The training clips.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Folder of videos, and of folders of frames (PNG, JPEG); procedural clips without it.
+    /// Folder of videos and of folders of frames (PNG, JPEG); without it, clips are procedural.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
-    /// CSV table with a column `videos`, of paths below the folder. Without it, `clips.csv` in the folder if there is one,
-    /// else all videos in it.
+    /// CSV table with a column `videos` of paths relative to the folder. Without it, `clips.csv` in the folder if it exists,
+    /// otherwise all videos in the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<PathBuf>,
-    /// The videos themselves, below the folder, in place of a table.
+    /// The videos as paths relative to the folder, instead of a table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub videos: Vec<PathBuf>,
-    /// Images that are mixed in as clips of one frame.
+    /// Images to mix in as clips of one frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<ImagesConfig>,
-    /// Where to keep what was found out about the videos; `.vidtok-index.jsonl` in their folder without it, or the
-    /// run's folder if nothing can be written there.
+    /// The file of the index of videos. Without it, `.vidtok-index.jsonl` in their folder, or the run's folder if that is
+    /// not writable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<PathBuf>,
-    /// Procedural scenes to train on if there is no folder.
+    /// The number of procedural scenes to train on without a folder.
     #[serde(default = "DataConfig::scenes")]
     pub scenes: usize,
-    /// Whether procedural clips may stand in for a folder that does not exist.
+    /// Whether to fall back to procedural clips if the folder does not exist.
     #[serde(default)]
     pub scenes_if_missing: bool,
-    /// Frames of a clip.
+    /// Frames per clip.
     pub frames: usize,
-    /// Height and width of a clip.
+    /// Height and width of the clips.
     pub size: [i64; 2],
-    /// Frames per second of a clip; the video's own without it.
+    /// Frames per second of the clips; without it, the rate of each video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_fps: Option<f64>,
-    /// Images of a folder of frames that are shown in a second; 25 without it.
+    /// Frames per second of folders of frames; 25 without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame_rate: Option<f64>,
-    /// What the shorter side of a video is resized to before the crop; the clip's height without it.
+    /// The length to which the shorter side of a video is resized before the crop; without it, the clips' height.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shorter_side: Option<i64>,
-    /// Whether the crop lies anywhere, or in the middle.
+    /// Whether crops are random; otherwise they are in the middle.
     #[serde(default)]
     pub random_crop: bool,
-    /// Whether every second clip, by chance, is mirrored left to right.
+    /// Whether clips are flipped horizontally with probability 1/2.
     #[serde(default)]
     pub random_flip: bool,
-    /// How the pixels of videos are read: `{ hdr = "tone-map" or "keep", deinterlace = true or false }`.
+    /// How the pixels of videos are decoded: `{ hdr = "tone-map" or "keep", deinterlace = true or false }`.
     #[serde(default, skip_serializing_if = "ReadOptions::is_default")]
     pub read: ReadOptions,
-    /// Clips at the end of each video that are kept apart from training, to measure on, if the validation has no
-    /// videos of its own.
+    /// Clips at the end of each video that are held out from training for validation, if validation has no videos of its
+    /// own.
     #[serde(default = "DataConfig::held_out")]
     pub held_out: usize,
-    /// Memory for decoded videos, in MiB.
+    /// Memory for the cache of decoded videos, in MiB.
     #[serde(default = "DataConfig::cache_mib")]
     pub cache_mib: u64,
     /// Threads that prepare clips.
@@ -70,17 +70,17 @@ pub struct DataConfig {
     pub workers: usize,
 }
 
-/// Images as clips of one frame.
+/// Images that are mixed in as clips of one frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImagesConfig {
     /// Folder of images.
     pub folder: PathBuf,
-    /// CSV table with a column `videos`, of paths below the folder. Without it, `clips.csv` in the folder if there is one,
-    /// else all images in it.
+    /// CSV table with a column `videos` of paths relative to the folder. Without it, `clips.csv` in the folder if it exists,
+    /// otherwise all images in the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<PathBuf>,
-    /// The share of batches that are images, above 0 and below 1.
+    /// The fraction of batches that are images, above 0 and below 1.
     pub share: f64,
 }
 
@@ -101,20 +101,20 @@ impl DataConfig {
         1
     }
 
-    /// How inputs in a folder are opened.
+    /// The options for opening videos in `folder`.
     pub(crate) fn input(&self, folder: &Path) -> InputOptions {
         let frame_rate = self.frame_rate.and_then(FrameRate::from_f64).unwrap_or(InputOptions::FRAME_RATE);
         InputOptions { frame_rate, retry: RetryPolicy::default().within(folder), read: self.read }
     }
 
-    /// Says what makes no sense, if anything.
+    /// Checks the table; the error says what is invalid.
     pub(crate) fn check(&self) -> Result<(), String> {
         let Self { folder, table, videos, .. } = self;
         if folder.is_none() && (table.is_some() || !videos.is_empty()) {
-            return Err("data.table and data.videos need data.folder, which their paths start from".to_owned());
+            return Err("data.table and data.videos need data.folder, to which their paths are relative".to_owned());
         }
         if table.is_some() && !videos.is_empty() {
-            return Err("data.table and data.videos exclude each other".to_owned());
+            return Err("data.table and data.videos exclude each other; set one of them".to_owned());
         }
         if let Some(rate) = self.frame_rate
             && FrameRate::from_f64(rate).is_none()
@@ -130,17 +130,17 @@ impl DataConfig {
     }
 }
 
-/// Has a `[train]` table take the videos of a folder, or of a CSV in its folder, in place of its own.
+/// Replaces the videos of a `[train]` table by those of `data`: a folder, or a CSV table in the folder of its videos.
 ///
 /// # Errors
-/// If `data` is neither, or the table's `data` is no table.
+/// If the path is not UTF-8, or the key `data` of `train` is not a table.
 pub fn take_videos(train: &mut toml::Table, data: &Path) -> Result<(), TrainError> {
     let text = |path: &Path| match path.to_str() {
         Some(text) => Ok(toml::Value::from(text)),
-        None => Err(wrong(format!("{}: its name is not UTF-8, which a configuration needs", path.display()))),
+        None => Err(wrong(format!("{}: a configuration cannot hold paths that are not UTF-8", path.display()))),
     };
     let table = train.entry("data").or_insert_with(|| toml::Table::new().into());
-    let Some(table) = table.as_table_mut() else { return Err(wrong("train.data is no table".to_owned())) };
+    let Some(table) = table.as_table_mut() else { return Err(wrong("data must be a table".to_owned())) };
     table.remove("videos");
     table.remove("table");
     if !data.is_dir() {
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn videos_of_a_folder_or_a_table_take_the_place_of_others() {
+    fn videos_of_a_folder_or_a_table_replace_those_of_the_configuration() {
         let folder = tempfile::tempdir().unwrap();
         let table = folder.path().join("list.csv");
         let taken = |data: &Path| {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_images_that_is_none_is_named() {
+    fn an_invalid_rate_of_images_is_named() {
         let text = "frames = 5\nsize = [16, 16]\nframe_rate = 0.0\n";
         let problem = toml::from_str::<DataConfig>(text).unwrap().check().unwrap_err();
         assert!(problem.contains("data.frame_rate is 0"), "{problem}");

@@ -9,69 +9,68 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 use vidtok::Config;
+use vidtok_core::one_line;
+use vidtok_optim::{AdamConfig, Schedule};
 
 use crate::config::data::DataConfig;
 use crate::error::TrainError;
-use crate::step::adam::AdamConfig;
 use crate::step::losses::LossConfig;
-use crate::step::schedule::Schedule;
 
-/// How a model is trained. Unknown keys are refused.
+/// The `[train]` table. Unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Decides the initial weights, the clips and the noise.
+    /// The seed of the initial weights, the clips and the noise.
     #[serde(default)]
     pub seed: u64,
-    /// Model or checkpoint to start from, instead of random weights; a later stage starts from the one before it.
+    /// Model or checkpoint to start from instead of random weights; later stages start from the stage before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
     /// Steps to take.
     pub steps: u64,
-    /// Clips in a batch.
+    /// Clips per batch.
     pub batch_size: usize,
-    /// Batches in a step; their gradients are averaged.
+    /// Batches per step; their gradients are averaged.
     #[serde(default = "TrainConfig::accumulate")]
     pub accumulate: u64,
-    /// The gradients' norm is clipped to this, the generator's and the discriminator's.
+    /// The gradient norms of the generator and of the discriminator are each clipped to this.
     #[serde(default = "TrainConfig::clip_norm")]
     pub clip_norm: f64,
-    /// The numbers that the networks compute in; losses, quantizer and weights stay in float32.
+    /// The number type of the networks' computations; losses, quantizer and weights stay float32.
     #[serde(default)]
     pub precision: Precision,
-    /// Whether activations within blocks are computed again in the backward pass instead of kept: less memory, more
-    /// time.
+    /// Whether to recompute activations within blocks in the backward pass, which takes less memory and more time.
     #[serde(default)]
     pub gradient_checkpointing: bool,
-    /// Whether only the decoder is trained: the latent space does not move.
+    /// Whether to train only the decoder, which keeps the latent space fixed.
     #[serde(default)]
     pub freeze_encoder: bool,
-    /// Decay of the moving averages of the weights; none are kept without it.
+    /// Decay of the moving averages of the weights; without it, no averages are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
-    /// So many steps in a row may be skipped, because a number is not finite, before the run ends.
+    /// The number of steps in a row that may be skipped, because a number is not finite, before the run ends.
     #[serde(default = "TrainConfig::max_skipped")]
     pub max_skipped: u64,
-    /// Both optimizers.
+    /// The optimizer of the generator and of the discriminator.
     #[serde(default)]
     pub optimizer: AdamConfig,
-    /// The course of the learning rate.
+    /// The schedule of the learning rate.
     #[serde(default)]
     pub schedule: Schedule,
     /// The losses.
     #[serde(default)]
     pub loss: LossConfig,
-    /// When to measure, and on what.
+    /// When to validate, and on which clips.
     #[serde(default)]
     pub validation: ValidationConfig,
-    /// When to save, and how much to keep.
+    /// When to save states, and how many to keep.
     #[serde(default)]
     pub checkpoints: CheckpointConfig,
     /// The clips.
     pub data: DataConfig,
 }
 
-/// The numbers that the networks compute in.
+/// The number type of the networks' computations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -83,7 +82,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// What autocast is to use, if it is wanted.
+    /// The number type for autocast, if any.
     pub(crate) fn autocast(self) -> Option<Kind> {
         match self {
             Self::F32 => None,
@@ -96,26 +95,26 @@ impl Precision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ValidationConfig {
-    /// Steps between two looks; there is one before the first step and one after the last.
+    /// Steps between validations; there is also one before the first step and one after the last.
     pub every: u64,
-    /// The most clips to look at.
+    /// The most clips to validate on.
     pub clips: usize,
-    /// Videos to take them from, in place of what is held out of the training videos.
+    /// Videos to validate on, instead of clips held out from the training videos.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub videos: Option<ValidationVideos>,
 }
 
-/// Videos to measure on: a clip from the first frame of each.
+/// Videos to validate on: a clip from the first frame of each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidationVideos {
-    /// Their folder.
+    /// The folder of the videos.
     pub folder: PathBuf,
-    /// CSV table with a column `videos`, of paths below the folder. Without it, `clips.csv` in the folder if there is one,
-    /// else all videos in it.
+    /// CSV table with a column `videos` of paths relative to the folder. Without it, `clips.csv` in the folder if it exists,
+    /// otherwise all videos in the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<PathBuf>,
-    /// Frames per second of the clips; the published 8 without it.
+    /// Frames per second of the clips; 8, as published, without it.
     #[serde(default = "ValidationVideos::sample_fps")]
     pub sample_fps: f64,
 }
@@ -136,9 +135,9 @@ impl Default for ValidationConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointConfig {
-    /// Steps between two.
+    /// Steps between saved states.
     pub every: u64,
-    /// How many of the newest are kept.
+    /// The number of newest states to keep.
     pub keep: usize,
 }
 
@@ -161,10 +160,10 @@ impl TrainConfig {
         10
     }
 
-    /// Reads the table of `config`, which must have no stages.
+    /// Reads the `[train]` table of `config`, which must not have stages.
     ///
     /// # Errors
-    /// If there is none, or it has unknown, missing or nonsensical values.
+    /// If the table is missing, or has unknown, missing or invalid values.
     pub fn of(config: &Config) -> Result<Self, TrainError> {
         let table = config.train.clone().ok_or_else(|| wrong("the configuration has no such table".to_owned()))?;
         Self::from_table(table)
@@ -186,7 +185,7 @@ impl TrainConfig {
         if let Some(gan) = &self.loss.gan
             && !gan.patches.fits([t, h, w])
         {
-            return Err(wrong(format!("clips of {t} frames of {h}x{w} are too small for the discriminator's patches")));
+            return Err(wrong(format!("clips of {t} frames of {h}x{w} are too small for the discriminator")));
         }
         if let Some(perceptual) = &self.loss.perceptual
             && h.min(w) < perceptual.net.least_side()
@@ -197,10 +196,10 @@ impl TrainConfig {
         self.data.check().map_err(wrong)
     }
 
-    /// Makes sure that the clips of a step, of which each of `count` processes has an equal part, find room.
+    /// Checks that the clips of a step, divided evenly among `count` processes, fit into memory.
     ///
     /// # Errors
-    /// If they do not.
+    /// If they do not fit.
     pub(crate) fn check_memory(&self, count: usize) -> Result<(), TrainError> {
         let (clips, size) = (self.batch_size / count.max(1), self.data.size);
         let values = [clips as u64, self.accumulate, self.data.frames as u64, 3, size[0] as u64, size[1] as u64];
@@ -224,13 +223,9 @@ pub(crate) fn wrong(message: String) -> TrainError {
     TrainError::Config { message }
 }
 
-pub(crate) fn one_line(message: &str) -> String {
-    message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 impl TrainConfig {
-    /// For tests of other modules.
+    /// A small configuration for tests.
     pub(crate) fn example() -> Self {
         let text = "steps = 60\nbatch_size = 2\noptimizer.lr = 3e-3\ndata = { frames = 5, size = [16, 16], held_out = 1, scenes = 2 }";
         toml::from_str(text).unwrap()
@@ -269,28 +264,28 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn clips_that_find_no_room_are_refused_before_any_is_made() {
+    fn clips_that_do_not_fit_into_memory_are_refused_before_any_is_loaded() {
         let config = parse("batch_size", "1048576").unwrap();
         let config = TrainConfig { data: parse("data.size", "[16384, 16384]").unwrap().data, ..config };
         let error = config.check_memory(1).unwrap_err();
         // 2^20 clips of 5 frames of 3 x 2^28 float32.
         assert!(matches!(error, TrainError::Memory { needed: 16_888_498_602_639_360, .. }), "{error}");
         assert!(
-            error.to_string().contains("1048576 clips of 5 frames of 16384x16384 take 15728640.00 GiB in each process"),
+            error.to_string().contains("1048576 clips of 5 frames of 16384x16384 need 15728640.00 GiB in each process"),
             "{error}"
         );
         assert!(parse("batch_size", "2").unwrap().check_memory(1).is_ok());
     }
 
     #[test]
-    fn what_is_left_out_has_the_published_values() {
+    fn missing_keys_have_the_published_values() {
         let config = read(TRAIN).unwrap();
         assert_eq!(config.optimizer, AdamConfig { lr: 1e-5, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 });
         assert_eq!(config.clip_norm, 20.0);
     }
 
     #[test]
-    fn missing_unknown_and_nonsensical_values_are_named() {
+    fn missing_unknown_and_invalid_values_are_named() {
         let wrong = [
             (String::new(), "no such table"),
             (TRAIN.replace("steps = 1", ""), "steps"),

@@ -1,4 +1,4 @@
-//! The states of a stage on disk: the newest few.
+//! The newest states of a stage on disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// In `folder`, which must exist; the newest `keep` are kept. What a killed process has left half-written is
-    /// removed.
+    /// The states in `folder`, which must exist; the newest `keep` of them are kept. Removes the partial files of killed
+    /// processes.
     ///
     /// # Errors
     /// If the folder cannot be read or written.
@@ -27,12 +27,12 @@ impl Checkpoints {
         Ok(Self { folder, keep: keep.max(1) })
     }
 
-    /// The file of the state after so many steps.
+    /// The file of the state after `step` steps.
     pub(crate) fn path(&self, step: u64) -> PathBuf {
         self.folder.join(format!("step-{step:08}.safetensors"))
     }
 
-    /// Writes the state, then removes those that are too old.
+    /// Writes the state, then removes the states that are no longer kept.
     pub(crate) fn save(&self, trainer: &Trainer) -> Result<(), TrainError> {
         trainer.save(&self.path(trainer.step_number()))?;
         for path in self.newest_first()?.iter().skip(self.keep) {
@@ -41,11 +41,10 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// What `load` makes of the newest state that is whole; none if there are no states. Those that are damaged are passed
-    /// over with a warning.
+    /// Loads the newest state that is not damaged, with a warning if that is not the newest of all; `None` without states.
     ///
     /// # Errors
-    /// The first that is not [`TrainError::Damaged`], or that of the newest state if all are damaged.
+    /// The first error that is not [`TrainError::Damaged`], or that of the newest state if all are damaged.
     pub(crate) fn newest<T>(
         &self,
         observer: &mut dyn Observer,
@@ -55,7 +54,7 @@ impl Checkpoints {
         for path in self.newest_first()? {
             match (load(&path), &newest) {
                 (Ok(loaded), Some(damage)) => {
-                    observer.warned(&format!("{damage}; going on from {}", path.display()));
+                    observer.warned(&format!("{damage}; resuming from {}", path.display()));
                     return Ok(Some(loaded));
                 }
                 (Err(damage @ TrainError::Damaged { .. }), None) => newest = Some(damage),
@@ -66,7 +65,7 @@ impl Checkpoints {
         newest.map_or(Ok(None), Err)
     }
 
-    /// Steps taken at the newest state of a folder, whole or not; none if there are no states or no folder.
+    /// The steps of the newest state in a folder, damaged or not; `None` without states or without the folder.
     pub(crate) fn newest_step(folder: &Path) -> Result<Option<u64>, TrainError> {
         if !folder.exists() {
             return Ok(None);
@@ -74,7 +73,7 @@ impl Checkpoints {
         Ok(states(folder)?.first().map(|(step, _)| *step))
     }
 
-    /// Makes sure that the states to come, which are as large as those that are there, have room.
+    /// Checks that the disk has room for the states to come, which are as large as the present ones.
     pub(crate) fn check_room(&self) -> Result<(), TrainError> {
         let io = |error| TrainError::io(&self.folder, error);
         let mut largest = 0;
@@ -82,7 +81,7 @@ impl Checkpoints {
         for path in &states {
             largest = largest.max(fs::metadata(path).map_err(io)?.len());
         }
-        // One more than are kept: the new one stands before an old one goes.
+        // One more than are kept: a new state is written before an old one is removed.
         let needed = largest * (self.keep + 1).saturating_sub(states.len()) as u64;
         let disk = rustix::fs::statvfs(&self.folder).map_err(|error| io(error.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -97,7 +96,7 @@ impl Checkpoints {
     }
 }
 
-/// The states in a folder with the steps taken at each, the newest first.
+/// The states in a folder with their steps, the newest first.
 fn states(folder: &Path) -> Result<Vec<(u64, PathBuf)>, TrainError> {
     let io = |error| TrainError::io(folder, error);
     let mut found: Vec<(u64, PathBuf)> = Vec::new();
@@ -115,7 +114,7 @@ fn states(folder: &Path) -> Result<Vec<(u64, PathBuf)>, TrainError> {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
+    use tch::{Device, Kind};
     use tempfile::TempDir;
     use vidtok::{Config, Tokenizer};
 
@@ -126,7 +125,7 @@ mod tests {
     use crate::step::losses::{LossConfig, Losses};
     use crate::step::report::StepReport;
 
-    /// Remembers warnings.
+    /// Collects warnings.
     #[derive(Default)]
     struct Warnings(Vec<String>);
 
@@ -156,22 +155,23 @@ mod tests {
         let losses = Losses::new(&LossConfig::default(), None, Device::Cpu);
         let mut trainer = Trainer::new(tokenizer, losses, TrainConfig::example());
         for step in 1..=3 {
-            trainer.progress.step = step;
+            trainer.counts.step = step;
             checkpoints.save(&trainer).unwrap();
         }
         (folder, checkpoints)
     }
 
-    /// The step of the state that a run with this training goes on from, and what it warns of.
+    /// The step of the state from which a run with this configuration resumes, and its warnings.
     fn resumed(checkpoints: &Checkpoints, train: &TrainConfig) -> (Result<u64, TrainError>, Vec<String>) {
         let mut warnings = Warnings::default();
-        let load = |path: &Path| Trainer::resume(path, &config(), train.clone(), None, Device::Cpu);
+        let tokenizer = |weights| Tokenizer::with_weights(config(), weights, Device::Cpu, Kind::Float);
+        let load = |path: &Path| Trainer::resume(path, tokenizer, train.loss.parts(None), train.clone());
         let loaded = checkpoints.newest(&mut warnings, load);
         (loaded.map(|trainer| trainer.unwrap().step_number()), warnings.0)
     }
 
     #[test]
-    fn a_damaged_state_is_passed_over_in_a_line_that_names_it_and_the_one_gone_on_from() {
+    fn a_damaged_state_is_skipped_with_a_warning_that_names_it_and_the_state_resumed_from() {
         let (_folder, checkpoints) = three_states();
         let whole = fs::read(checkpoints.path(3)).unwrap();
         let flipped: Vec<u8> =
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_states_damage_is_the_error_if_no_state_is_whole() {
+    fn the_damage_of_the_newest_state_is_the_error_if_all_states_are_damaged() {
         let (_folder, checkpoints) = three_states();
         for step in 1..=3 {
             fs::write(checkpoints.path(step), "cut").unwrap();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_state_of_another_run_ends_the_search_with_what_differs() {
+    fn an_intact_state_of_another_run_ends_the_search_with_the_difference() {
         let (_folder, checkpoints) = three_states();
         let loss = LossConfig { gan: Some(vidtok_loss::GanConfig::default()), ..LossConfig::default() };
         let (step, warnings) = resumed(&checkpoints, &TrainConfig { loss, ..TrainConfig::example() });
@@ -211,7 +211,7 @@ mod tests {
         let (_folder, checkpoints) = three_states();
         let newest = checkpoints.path(3);
         fs::remove_file(&newest).unwrap();
-        std::os::unix::fs::symlink(&newest, &newest).unwrap(); // unreadable for the system's administrator too
+        std::os::unix::fs::symlink(&newest, &newest).unwrap(); // unreadable even for root
         let (step, warnings) = resumed(&checkpoints, &TrainConfig::example());
         let error = step.unwrap_err();
         assert!(matches!(&error, TrainError::Io { path, .. } if *path == newest), "{error}");

@@ -1,4 +1,4 @@
-//! The folder of a run, and those of its stages.
+//! The folder of a run and the folders of its stages.
 
 use std::fs;
 use std::io;
@@ -9,44 +9,44 @@ use vidtok_core::Claim;
 
 use crate::error::TrainError;
 
-/// Where a run writes: `config.toml`, and a folder for each stage, or the stage's files right here if there is one
-/// stage without a name.
+/// The folder of a run: it holds `config.toml` and a folder for each stage, or the files of the stage itself if the run
+/// has a single stage without a name.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
-    /// Keeps other processes out while this one lives; none where another process keeps the folder, or where the file
-    /// system knows no locks.
+    /// Keeps other processes out while this one lives; `None` if another process holds it, or if the file system does not
+    /// support locks.
     claim: Option<Claim>,
 }
 
 const CONFIG: &str = "config.toml";
 const CHECKPOINTS: &str = "checkpoints";
 const LOCK: &str = "run.lock";
-/// The longest name of a configuration, in bytes: file systems take 255, and some characters follow it.
+/// The longest name of a configuration in bytes: file systems allow 255, and suffixes follow the name.
 pub(crate) const LONGEST_NAME: usize = 200;
 
-/// A configuration's name, which files and folders are called by.
+/// The name of a configuration, which names files and folders.
 ///
 /// # Errors
-/// If it could lead anywhere but into the folder that they are made in.
+/// If it could lead out of the folder in which they are created.
 pub(crate) fn checked_name(config: &Config) -> Result<&str, TrainError> {
     let name = config.name.as_str();
-    let faulty = |c: char| c.is_control() || std::path::is_separator(c) || c == '\\';
+    let invalid = |c: char| c.is_control() || std::path::is_separator(c) || c == '\\';
     let needed = match name {
         "" => "not be empty".to_owned(),
         _ if name.len() > LONGEST_NAME => format!("have at most {LONGEST_NAME} bytes"),
         _ if name.starts_with('.') => "not start with a dot".to_owned(),
-        _ if name.contains(faulty) => "have neither slashes nor control characters".to_owned(),
+        _ if name.contains(invalid) => "have neither slashes nor control characters".to_owned(),
         _ => return Ok(name),
     };
     Err(TrainError::Name { name: name.chars().take(40).collect(), needed })
 }
 
 impl RunFolder {
-    /// Makes a new folder: `parent/name`, or with a number behind it if that exists. Nothing is overwritten.
+    /// Creates a new folder: `parent/name`, or `parent/name-N` if that exists. Nothing is overwritten.
     ///
     /// # Errors
-    /// If the configuration's name is no folder's, or it cannot be made or written to.
+    /// If the configuration's name cannot name a folder, or the folder cannot be created or written to.
     pub(crate) fn create(parent: &Path, config: &Config) -> Result<Self, TrainError> {
         let name = checked_name(config)?;
         fs::create_dir_all(parent).map_err(|error| TrainError::io(parent, error))?;
@@ -66,16 +66,16 @@ impl RunFolder {
             .map_err(|error| TrainError::io(&file, error))
     }
 
-    /// Takes a new folder away again, because its run could not begin. One whose run has begun stays.
-    pub(crate) fn discard_unless_begun(mut self, first_stage: Option<&str>) {
+    /// Removes a new folder whose run could not start. The folder stays if the run has started.
+    pub(crate) fn discard_unless_started(mut self, first_stage: Option<&str>) {
         let states = self.stage_path(first_stage).join(CHECKPOINTS);
         if fs::read_dir(states).is_ok_and(|mut states| states.next().is_some()) {
             return;
         }
-        // Its file goes with the folder; one of that name is then another process's.
+        // The lock file goes with the folder; a later file of that name belongs to another process.
         let _claim = self.claim.take();
         if fs::remove_dir_all(&self.path).is_ok() {
-            // The folder of all runs goes too if this was to be the first.
+            // The parent folder goes too if this was its first run.
             let _ = self.path.parent().map(fs::remove_dir);
         }
     }
@@ -84,42 +84,42 @@ impl RunFolder {
         name.map_or_else(|| self.path.clone(), |name| self.path.join(name))
     }
 
-    /// The folder of an earlier run, and its configuration.
+    /// Opens the folder of an earlier run and reads its configuration.
     ///
     /// # Errors
-    /// If it is none, or another process trains in it.
+    /// If it is not the folder of a run, or another process is training in it.
     pub(crate) fn open(path: &Path) -> Result<(Self, Config), TrainError> {
-        let _ = Config::load(&path.join(CONFIG), &[])?; // no lock in a folder that is no run's
+        let _ = Config::load(&path.join(CONFIG), &[])?; // leaves no lock in any other folder
         let claim = claim(path)?;
-        // Whoever had the claim before may have changed it.
+        // The previous holder of the claim may have changed it.
         let config = Config::load(&path.join(CONFIG), &[])?;
         Ok((Self { path: path.to_owned(), claim }, config))
     }
 
-    /// The folder of a run that another process keeps.
+    /// The folder of a run that another process holds.
     pub(crate) fn at(path: &Path) -> Self {
         Self { path: path.to_owned(), claim: None }
     }
 
-    /// Whether nothing keeps another process out of a folder that this one keeps.
+    /// Whether this folder is not protected against other processes.
     pub(crate) fn is_unlocked(&self) -> bool {
         self.claim.is_none()
     }
 
-    /// The folder.
+    /// The path of the folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder of a stage of a run that another process keeps; it may not be there on this machine.
+    /// The folder of a stage of a run that another process holds; it may not exist on this machine.
     pub(crate) fn stage_elsewhere(&self, name: Option<&str>) -> StageFolder {
         StageFolder { path: self.stage_path(name) }
     }
 
-    /// The folder of a stage, made if it is not there.
+    /// The folder of a stage, created if it does not exist.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub(crate) fn stage(&self, name: Option<&str>) -> Result<StageFolder, TrainError> {
         let folder = StageFolder { path: self.stage_path(name) };
         for path in [folder.path.clone(), folder.checkpoints(), folder.validation()] {
@@ -136,22 +136,22 @@ pub(crate) struct StageFolder {
 }
 
 impl StageFolder {
-    /// States to go on from.
+    /// The folder of the states to resume from.
     pub(crate) fn checkpoints(&self) -> PathBuf {
         self.path.join(CHECKPOINTS)
     }
 
-    /// Pictures of each validation.
+    /// The folder of the images of each validation.
     pub(crate) fn validation(&self) -> PathBuf {
         self.path.join("validation")
     }
 
-    /// The folder itself.
+    /// The path of the folder.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Any other file.
+    /// The path of another file.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -159,12 +159,12 @@ impl StageFolder {
 
 impl Drop for RunFolder {
     fn drop(&mut self) {
-        // Without its file the claim ends as well; a file that stays keeps nobody out.
+        // A file that cannot be removed does no harm: the claim ends with the process.
         let _ = self.claim.take().map(Claim::remove);
     }
 }
 
-/// The claim on a run's folder, which ends with this process; none if the file system knows no locks.
+/// The claim on a run's folder, which ends with this process; `None` if the file system does not support locks.
 fn claim(run: &Path) -> Result<Option<Claim>, TrainError> {
     let path = run.join(LOCK);
     match Claim::try_take(&path) {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_kept_by_one_and_by_the_next_once_that_one_is_gone() {
+    fn a_folder_is_held_by_one_process_and_free_once_that_one_is_gone() {
         let parent = tempfile::tempdir().unwrap();
         let run = RunFolder::create(parent.path(), &config()).unwrap();
         let path = run.path().to_owned();
@@ -204,14 +204,14 @@ mod tests {
         assert!(error.to_string().starts_with(path.to_str().unwrap()), "{error}");
         drop(run);
         assert!(!path.join(LOCK).exists());
-        // What a killed process leaves.
+        // A killed process leaves its lock file.
         fs::write(path.join(LOCK), "").unwrap();
         let (_again, _) = RunFolder::open(&path).unwrap();
         assert!(RunFolder::open(&path).is_err());
     }
 
     #[test]
-    fn names_that_lead_out_of_the_folder_of_all_runs_are_refused_in_a_line() {
+    fn names_that_lead_out_of_the_folder_of_all_runs_are_refused_in_one_line() {
         let parent = tempfile::tempdir().unwrap();
         let runs = parent.path().join("deep/runs");
         let long = "a".repeat(5000);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_run_of_the_same_name_gets_its_own_folder() {
+    fn runs_of_the_same_name_get_different_folders() {
         let parent = tempfile::tempdir().unwrap();
         let runs: Vec<RunFolder> = (0..3).map(|_| RunFolder::create(parent.path(), &config()).unwrap()).collect();
         assert_eq!(runs[0].path(), parent.path().join("tiny_kl"));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_knows_its_configuration_and_its_stages_have_folders() {
+    fn a_run_stores_its_configuration_and_has_a_folder_for_each_stage() {
         let parent = tempfile::tempdir().unwrap();
         let path = RunFolder::create(parent.path(), &config()).unwrap().path().to_owned();
         let (again, stored) = RunFolder::open(&path).unwrap();

@@ -1,13 +1,13 @@
 //! A training run from its configuration to its results, stage by stage.
 //!
-//! A run can be ended at any moment and taken up again: everything that a step depends on is in the last state, the
-//! configuration, or follows from the seed and the step. A stage is over when its summary stands.
+//! A run can end at any moment and be resumed: everything that a step depends on is in the last state or in the
+//! configuration, or follows from the seed and the step. A stage is finished when its summary exists.
 //!
-//! Where several processes share a run, the first of them keeps its files and is the one that is heard; it tells the others
-//! what to go on from. Their number may change whenever a run goes on.
+//! If several processes train together, rank 0 is the leader: it writes the files, reports to the observer, and sends its
+//! state to the others. The number of processes may change when a run is resumed.
 
 pub(crate) mod checkpoints;
-pub(crate) mod data;
+pub(crate) mod clips;
 pub(crate) mod folder;
 pub(crate) mod more_steps;
 pub(crate) mod plan;
@@ -30,62 +30,61 @@ use vidtok_data::LoadError;
 use vidtok_torch::C10dProcessGroup;
 
 use crate::config::stages::Stage;
-use crate::error::TrainError;
-use crate::error::caught;
+use crate::error::{TrainError, caught};
 use crate::run::folder::{RunFolder, checked_name};
 use crate::run::stage::{Ended, StageRun};
 use crate::run::validation::{Scores, Validation};
 use crate::step::report::StepReport;
 
-/// Hears what happens in a run.
+/// Receives the events of a run.
 pub trait Observer {
-    /// A stage begins, or goes on.
+    /// A stage starts or resumes.
     fn started(&mut self, start: &Start);
 
-    /// A step was taken; `waiting` is the share of its time that was spent waiting for clips.
+    /// A step was taken; `waiting` is the fraction of its time spent waiting for clips.
     fn stepped(&mut self, report: &StepReport, waiting: f64);
 
-    /// The model was measured.
+    /// The model was validated.
     fn validated(&mut self, validation: &Validation);
 
-    /// Something takes a while that is no step.
+    /// Work other than steps that takes a while.
     fn busy(&mut self, what: &str);
 
-    /// Something is not as it should be, and the run goes on.
+    /// A problem that does not end the run.
     fn warned(&mut self, message: &str);
 }
 
-/// How a run is run.
+/// How to execute a run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// Where to compute.
+    /// The device to compute on.
     pub device: Device,
-    /// Once it is set, the run finishes the step that it is in, saves its state and ends; it waits neither for clips nor for
-    /// the end of a validation. In one process it is set for all.
+    /// Stops the run once it is set: the run finishes its current step, saves its state and ends, without waiting for clips
+    /// or for the end of a validation. Setting it in one process stops all.
     pub stop: Arc<AtomicBool>,
-    /// The processes that share the run; each makes the same call.
+    /// The processes that train together; each makes the same call.
     pub group: Option<Rc<C10dProcessGroup>>,
 }
 
 impl RunOptions {
-    /// Whether this process keeps the files: it is alone, or the first.
+    /// Whether this process is the leader, which writes the files.
     pub(crate) fn leads(&self) -> bool {
         self.group.as_ref().is_none_or(|group| group.rank() == 0)
     }
 
-    /// Whether this process was told to stop.
+    /// Whether this process was stopped.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Which part of each batch is this process's.
-    pub(crate) fn share(&self) -> WorldRank {
+    /// The rank of this process, which determines its part of each batch.
+    pub(crate) fn rank(&self) -> WorldRank {
         self.group
             .as_ref()
             .map_or(WorldRank::SINGLE, |group| WorldRank { rank: group.rank(), world_size: group.world_size() })
     }
 
-    /// The mean over all processes of a number that each has.
+    /// The mean of a number over all processes.
     pub(crate) fn mean(&self, number: f64) -> Result<f64, TrainError> {
         match &self.group {
             Some(group) => Ok(group.try_mean(&Tensor::from(number))?.double_value(&[])),
@@ -94,75 +93,76 @@ impl RunOptions {
     }
 }
 
-/// What is known of a stage at its start.
+/// The facts about a stage at its start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
-    /// Its folder.
+    /// The folder of the stage.
     pub folder: PathBuf,
-    /// Its name, if the run has stages.
+    /// The name of the stage, if the run has stages.
     pub stage: Option<String>,
-    /// Steps taken before.
+    /// Steps already taken.
     pub step: u64,
-    /// Steps to take in all.
+    /// Steps in all.
     pub steps: u64,
-    /// Clips in a step.
+    /// Clips per step.
     pub clips: u64,
-    /// Processes that share it.
+    /// The number of processes.
     pub processes: usize,
-    /// Numbers that are trained.
+    /// Trained parameters of the tokenizer.
     pub parameters: i64,
-    /// Videos, or scenes.
+    /// Training videos, or procedural scenes.
     pub videos: usize,
-    /// Whether procedural scenes stand in for a folder that does not exist.
-    pub stand_in: bool,
+    /// Whether the clips are procedural because the folder of videos does not exist.
+    pub procedural_fallback: bool,
 }
 
-/// What came of a run.
+/// The results of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingSummary {
-    /// Its folder.
+    /// The folder of the run.
     pub folder: PathBuf,
-    /// Its finished stages.
+    /// The finished stages.
     pub stages: Vec<StageSummary>,
     /// Whether it was stopped before its end.
     pub stopped: bool,
-    /// Whether it had ended before this call, which has taken no step then.
+    /// Whether it had finished before this call, which then took no steps.
     pub ended_before: bool,
 }
 
-/// What came of a stage.
+/// The results of a stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageSummary {
-    /// Its name, if the run has stages.
+    /// The name of the stage, if the run has stages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
-    /// The model before its first step.
+    /// The scores of the model before the first step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Scores>,
-    /// The model after its last.
+    /// The scores of the model after the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Scores>,
-    /// The moving averages after it.
+    /// The scores of the moving averages after the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_ema: Option<Scores>,
-    /// Steps that changed nothing, because a number was not finite.
+    /// Steps that were skipped because a number was not finite.
     pub skipped: u64,
     /// The trained one-file model.
     pub model: PathBuf,
-    /// The state after the last step, which is one too, with everything that belongs to training.
+    /// The state after the last step: also a one-file model, with everything that training needs.
     pub state: PathBuf,
-    /// Clips beside their reconstructions.
-    pub pictures: PathBuf,
-    /// The course of the numbers.
+    /// The folder of images of clips and their reconstructions.
+    #[serde(rename = "pictures")]
+    pub images: PathBuf,
+    /// The curves of all numbers, as an image.
     pub curves: PathBuf,
-    /// A clip beside its reconstruction, moving.
+    /// A video of a clip beside its reconstruction.
     pub video: PathBuf,
 }
 
-/// Trains a model as `config` says, stage by stage; the run's folder is made below `runs`.
+/// Trains a model as `config` says, stage by stage; the run's folder is created in `runs`.
 ///
 /// # Errors
-/// If the configuration is wrong, no video can be read, a file cannot be written, or too many steps in a row had to be
+/// If the configuration is invalid, no video can be read, a file cannot be written, or too many steps in a row are
 /// skipped.
 pub fn train(
     config: &Config,
@@ -170,25 +170,24 @@ pub fn train(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Result<TrainingSummary, TrainError> {
-    let first = check_processes(config, options.share().world_size)?.swap_remove(0).name; // before anything is made
+    let first = check_processes(config, options.rank().world_size)?.swap_remove(0).name; // before anything is created
     let (folder, config) = agree(options, || Ok((RunFolder::create(runs, config)?, config.clone())))?;
     let result = run(&folder, &config, options, observer);
     if result.is_err() && options.leads() {
-        folder.discard_unless_begun(first.as_deref());
+        folder.discard_unless_started(first.as_deref());
     }
     result
 }
 
-/// Goes on with an ended or killed run where its last state stands; a finished one gives its summary again, unless
-/// `overrides` have more steps for it.
+/// Resumes a stopped or killed run from its last state; for a finished run it returns the summary again, unless
+/// `overrides` add steps.
 ///
-/// Overrides (`train.steps=N`, `train.stages.NAME.steps=N`) may change nothing but numbers of steps. The steps to come are
-/// those of a run that had the new number from the start and stands at the same state: their learning rates follow the
-/// schedule over the new number.
+/// Overrides (`train.steps=N`, `train.stages.NAME.steps=N`) may change only numbers of steps. The run then continues as if
+/// it had had the new number from the start: learning rates follow the schedule over the new number.
 ///
 /// # Errors
-/// If `folder` is no run's, another process trains in it, `overrides` change anything else or a stage that others have
-/// begun from, or as for [`train`].
+/// If `folder` is not the folder of a run, another process is training in it, `overrides` change anything else or a stage
+/// from which the next one has started, or as for [`train`].
 pub fn resume(
     folder: &Path,
     overrides: &[String],
@@ -205,23 +204,23 @@ pub fn resume(
     run(&folder, &config, options, observer)
 }
 
-/// Makes sure that a run can be taken up by `count` processes, and by no others meanwhile.
+/// Checks that `count` processes could resume a run.
 ///
 /// # Errors
-/// As for [`resume`], of what can be known beforehand.
+/// The errors of [`resume`] that can be known in advance.
 pub fn check_resume(folder: &Path, overrides: &[String], count: usize) -> Result<(), TrainError> {
     let (folder, config) = RunFolder::open(folder)?;
     let (config, _) = more_steps::changed(&folder, &config, overrides)?;
     stages(&config, count).map(drop)
 }
 
-/// What the first process makes or finds is the run of all.
+/// Creates or opens the run in the leader, and sends its folder and configuration to the other processes.
 fn agree(
     options: &RunOptions,
-    first: impl FnOnce() -> Result<(RunFolder, Config), TrainError>,
+    open: impl FnOnce() -> Result<(RunFolder, Config), TrainError>,
 ) -> Result<(RunFolder, Config), TrainError> {
-    let Some(group) = &options.group else { return first() };
-    let own = if options.leads() { Some(first()?) } else { None };
+    let Some(group) = &options.group else { return open() };
+    let own = if options.leads() { Some(open()?) } else { None };
     let (path, text) = match &own {
         Some((folder, config)) => (folder.path().as_os_str().as_bytes().to_vec(), config.to_toml()?),
         None => Default::default(),
@@ -237,19 +236,19 @@ fn agree(
     }
 }
 
-/// The stages, of whose batches each of so many processes can have an equal part.
+/// The stages of a run, whose batches must divide evenly among `count` processes.
 fn stages(config: &Config, count: usize) -> Result<Vec<Stage>, TrainError> {
-    let (stages, share) = (Stage::all(config)?, WorldRank { rank: 0, world_size: count });
-    match stages.iter().map(|stage| stage.config.batch_size).find(|&batch| share.of(batch).is_none()) {
+    let (stages, rank) = (Stage::all(config)?, WorldRank { rank: 0, world_size: count });
+    match stages.iter().map(|stage| stage.config.batch_size).find(|&batch| rank.of(batch).is_none()) {
         Some(batch) => Err(LoadError::UnevenBatch { batch, processes: count }.into()),
         None => Ok(stages),
     }
 }
 
-/// The stages of a run that `count` processes can begin.
+/// The stages of a run, checked to be trainable by `count` processes.
 ///
 /// # Errors
-/// If they cannot share its batches, or the configuration is wrong.
+/// If the configuration is invalid, or its batches do not divide evenly among the processes.
 pub fn check_processes(config: &Config, count: usize) -> Result<Vec<Stage>, TrainError> {
     checked_name(config)?;
     stages(config, count)
@@ -261,7 +260,7 @@ fn run(
     options: &RunOptions,
     observer: &mut dyn Observer,
 ) -> Result<TrainingSummary, TrainError> {
-    // From a run that has begun.
+    // Errors after the start, from which the run can be resumed.
     let interrupted = |error| match error {
         TrainError::Processes(_) | TrainError::Failed { .. } => {
             TrainError::Interrupted { run: folder.path().to_owned(), source: Box::new(error) }
@@ -270,28 +269,30 @@ fn run(
     };
     if options.leads() && folder.is_unlocked() {
         let run = folder.path().display();
-        observer.warned(&format!("{run}: its file system knows no locks; nothing keeps other processes out of it"));
+        observer.warned(&format!(
+            "{run}: the file system does not support locks; do not let another process train in this folder"
+        ));
     }
     let path = || folder.path().display().to_string();
     let mut summary =
         TrainingSummary { folder: folder.path().to_owned(), stages: Vec::new(), stopped: false, ended_before: true };
-    for stage in stages(config, options.share().world_size)? {
+    for stage in stages(config, options.rank().world_size)? {
         let name = stage.name.as_deref();
         let files = if options.leads() { folder.stage(name)? } else { folder.stage_elsewhere(name) };
         let before = summary.stages.last().map(|stage| stage.state.clone());
         let done = if options.leads() { records::read_summary(&files)? } else { None };
-        if said_by_first(options, done.is_some())? {
+        if broadcast_from_leader(options, done.is_some())? {
             summary.stages.extend(done);
             continue;
         }
         summary.ended_before = false;
         let run = match caught(path(), || StageRun::open(config, &stage, files, before, options, observer)) {
-            // Nothing has been done yet, and what was waited for may have been taken away.
+            // Nothing has been done yet; the signal that stopped us may have stopped ffmpeg too.
             Err(_) if options.is_stopped() => return Ok(TrainingSummary { stopped: true, ..summary }),
             opened => opened?,
         };
         let ended = caught(path(), || run.run(observer)).map_err(interrupted)?;
-        let finished = said_by_first(options, matches!(ended, Ended::Finished(_))).map_err(interrupted)?;
+        let finished = broadcast_from_leader(options, matches!(ended, Ended::Finished(_))).map_err(interrupted)?;
         if !finished {
             summary.stopped = true;
             break;
@@ -300,19 +301,19 @@ fn run(
             summary.stages.extend(done.map(|done| *done));
         }
     }
-    wait_for_first(options)?;
+    wait_for_leader(options)?;
     Ok(summary)
 }
 
-/// Nobody leaves while another still needs him.
-fn wait_for_first(options: &RunOptions) -> Result<(), TrainError> {
-    said_by_first(options, true).map(|_| ())
+/// Keeps all processes alive until the leader has finished: it may still need their connections.
+fn wait_for_leader(options: &RunOptions) -> Result<(), TrainError> {
+    broadcast_from_leader(options, true).map(|_| ())
 }
 
-/// The first process's `word`, for all.
-fn said_by_first(options: &RunOptions, word: bool) -> Result<bool, TrainError> {
-    let Some(group) = &options.group else { return Ok(word) };
-    let said = Tensor::from(word).to_device(options.device);
-    group.broadcast(&said)?;
-    Ok(said.int64_value(&[]) != 0)
+/// Returns the leader's `value` in all processes.
+fn broadcast_from_leader(options: &RunOptions, value: bool) -> Result<bool, TrainError> {
+    let Some(group) = &options.group else { return Ok(value) };
+    let value = Tensor::from(value).to_device(options.device);
+    group.broadcast(&value)?;
+    Ok(value.int64_value(&[]) != 0)
 }

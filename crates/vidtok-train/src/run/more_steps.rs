@@ -1,8 +1,8 @@
-//! Other numbers of steps for a run that has begun.
+//! Changes the number of steps of a run that has started.
 //!
-//! Its state goes on as that of a run which had the new numbers from the start and stands at the same step: the rates of
-//! the steps to come follow the schedule over the new number, those of the steps taken stay as they were. So with a
-//! constant rate the result is the same to the bit; a cosine is left where it stands for the longer one.
+//! The run continues as if it had had the new number from the start: learning rates of the steps to come follow the
+//! schedule over the new number, while the steps already taken stay as they are. So with a constant rate the result is
+//! identical to the bit; with a cosine, the rate changes over to the longer cosine at the current step.
 
 use vidtok::Config;
 
@@ -14,11 +14,11 @@ use crate::run::checkpoints::Checkpoints;
 use crate::run::folder::{RunFolder, StageFolder};
 use crate::run::records;
 
-/// The configuration of a run with `overrides` of its numbers of steps, and the stages whose numbers differ.
+/// The configuration of a run with `overrides` of its numbers of steps, and the folders of the stages that change.
 ///
 /// # Errors
-/// If anything else would change, a stage has taken more steps than it would have, or the stage after it has begun from
-/// its result.
+/// If anything else would change, a stage has already taken more steps than the new number, or the next stage has started
+/// from its result.
 pub(crate) fn changed(
     folder: &RunFolder,
     config: &Config,
@@ -27,12 +27,12 @@ pub(crate) fn changed(
     check_overrides(config, overrides)?;
     let new = config.with_overrides(overrides)?;
     let (old_stages, new_stages) = (Stage::all(config)?, Stage::all(&new)?);
-    let but_steps = |config: &Config, stages: &[Stage]| {
+    let without_steps = |config: &Config, stages: &[Stage]| {
         let stage = |stage: &Stage| Stage { config: TrainConfig { steps: 0, ..stage.config.clone() }, ..stage.clone() };
         (Config { train: None, ..config.clone() }, stages.iter().map(stage).collect::<Vec<_>>())
     };
-    if but_steps(config, &old_stages) != but_steps(&new, &new_stages) {
-        return Err(wrong("of a run that has begun only numbers of steps can be set".to_owned()));
+    if without_steps(config, &old_stages) != without_steps(&new, &new_stages) {
+        return Err(wrong("only numbers of steps can be set for a run that has started".to_owned()));
     }
     let folders: Vec<StageFolder> =
         new_stages.iter().map(|stage| folder.stage_elsewhere(stage.name.as_deref())).collect();
@@ -40,26 +40,26 @@ pub(crate) fn changed(
     let taken = taken.collect::<Result<Vec<_>, _>>()?;
     let mut differing = Vec::new();
     for (i, (old, new)) in old_stages.iter().zip(&new_stages).enumerate() {
-        let (was, steps) = (old.config.steps, new.config.steps);
-        if was == steps {
+        let (before, steps) = (old.config.steps, new.config.steps);
+        if before == steps {
             continue;
         }
-        let of_stage = new.name.as_ref().map_or_else(String::new, |name| format!("stage {name}: "));
+        let prefix = new.name.as_ref().map_or_else(String::new, |name| format!("stage {name}: "));
         if taken[i].is_some_and(|taken| steps < taken) {
             let taken = taken[i].unwrap_or_default();
-            return Err(wrong(format!("{of_stage}steps is {steps}; {taken} have been taken")));
+            return Err(wrong(format!("{prefix}steps is {steps}, but {taken} have already been taken")));
         }
         if taken.get(i + 1).is_some_and(Option::is_some) {
-            return Err(wrong(format!("{of_stage}steps stays {was}: the next stage has begun from its result")));
+            return Err(wrong(format!("{prefix}steps must stay {before}: the next stage has started from its result")));
         }
         differing.push(folders[i].clone());
     }
     Ok((new, differing))
 }
 
-/// Stores what [`changed`] has found. Whoever is killed in between leaves a run that can be taken up with either number.
+/// Stores the result of [`changed`]. If it is killed in between, the run can be resumed with either number.
 pub(crate) fn store(folder: &RunFolder, config: &Config, differing: &[StageFolder]) -> Result<(), TrainError> {
-    // A stage without a summary goes on from its last state, which may be that of its last step.
+    // A stage without a summary resumes from its last state, even if it had taken all its steps.
     differing.iter().try_for_each(records::remove_summary)?;
     if differing.is_empty() { Ok(()) } else { folder.write_config(config) }
 }
@@ -85,7 +85,7 @@ mod tests {
     "#;
 
     #[test]
-    fn steps_may_change_in_stages_that_no_other_has_begun_from_down_to_those_taken() {
+    fn steps_may_change_unless_they_were_taken_or_the_next_stage_has_started() {
         let parent = tempfile::tempdir().unwrap();
         let mut config = Config::parse(include_str!("../../../../configs/tiny_kl.toml")).unwrap();
         config.train = Some(toml::from_str(TRAIN).unwrap());
@@ -96,8 +96,8 @@ mod tests {
         }
         let change = |text: &str| changed(&run, &config, &[text.to_owned()]);
         for (text, why) in [
-            ("train.stages.first.steps=5", "stage first: steps stays 4: the next stage has begun"),
-            ("train.stages.second.steps=2", "stage second: steps is 2; 3 have been taken"),
+            ("train.stages.first.steps=5", "stage first: steps must stay 4: the next stage has started"),
+            ("train.stages.second.steps=2", "stage second: steps is 2, but 3 have already been taken"),
             ("train.stages.second.steps=0", "stage second: steps is 0; it must be from 1"),
             ("train.steps=9", "set train.stages.first.steps"),
             ("train.stages.second.batch_size=4", "only numbers of steps"),

@@ -1,4 +1,4 @@
-//! What a run would be, before it is one.
+//! A dry run: sizes, memory and a first batch of each stage, without training.
 
 use std::path::{Path, PathBuf};
 
@@ -11,51 +11,51 @@ use crate::config::TrainConfig;
 use crate::config::stages::Stage;
 use crate::error::TrainError;
 use crate::run::Observer;
-use crate::run::data::Data;
+use crate::run::clips::StageClips;
 use crate::run::folder::checked_name;
 use crate::run::records::images;
 use crate::step::losses::Losses;
 
-/// What each stage of a run would be.
+/// A preview of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingPlan {
-    /// The stages.
+    /// Each stage.
     pub stages: Vec<StagePlan>,
 }
 
-/// What a stage would be.
+/// A preview of a stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StagePlan {
-    /// Its name, if the run has stages.
+    /// The name of the stage, if the run has stages.
     pub name: Option<String>,
     /// Steps to take.
     pub steps: u64,
-    /// Clips in a step.
+    /// Clips per step.
     pub clips: u64,
-    /// Numbers in the encoder.
+    /// Parameters of the encoder.
     pub encoder: i64,
-    /// Numbers in the decoder.
+    /// Parameters of the decoder.
     pub decoder: i64,
-    /// Numbers in the discriminator.
+    /// Parameters of the discriminator.
     pub discriminator: i64,
-    /// Numbers that are trained, the discriminator's included.
+    /// Parameters that are trained, the discriminator's included.
     pub trained: i64,
-    /// The memory that it takes, about.
+    /// The estimated memory.
     pub memory: MemoryEstimate,
-    /// One batch of clips.
-    pub picture: PathBuf,
+    /// An image of the first batch.
+    pub image: PathBuf,
 }
 
-/// The memory of a training step in bytes, estimated.
+/// An estimate of the memory of a training step, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryEstimate {
-    /// Weights of all networks, averages included.
+    /// Weights of all networks, moving averages included.
     pub weights: i64,
     /// Gradients.
     pub gradients: i64,
     /// The optimizers' moments.
     pub moments: i64,
-    /// Activations that the backward pass needs.
+    /// Activations kept for the backward pass.
     pub activations: i64,
 }
 
@@ -63,7 +63,7 @@ impl MemoryEstimate {
     fn new(config: &Config, train: &TrainConfig, parameters: i64, trained: i64) -> Self {
         const BYTES: i64 = size_of::<f32>() as i64;
         let (frames, [h, w]) = (train.data.frames as i64, train.data.size);
-        // As the networks take the clip: filled up in front.
+        // The networks pad clips in front to a multiple of the factor.
         let factor = config.model.temporal_factor();
         let frames = (frames + factor - 1) / factor * factor;
         let clip = [train.batch_size as i64, frames, h, w];
@@ -81,7 +81,7 @@ impl MemoryEstimate {
         }
     }
 
-    /// Each part with its name.
+    /// The parts with their names.
     #[must_use]
     pub fn parts(&self) -> [(&'static str, i64); 4] {
         [
@@ -92,7 +92,7 @@ impl MemoryEstimate {
         ]
     }
 
-    /// Their sum.
+    /// The sum of the parts.
     #[must_use]
     pub fn total(&self) -> i64 {
         self.parts().iter().map(|(_, bytes)| bytes).sum()
@@ -100,10 +100,10 @@ impl MemoryEstimate {
 }
 
 impl TrainingPlan {
-    /// Looks at a configuration and at the first batch of each stage; pictures of the batches are written into `runs`.
+    /// Previews a configuration; an image of the first batch of each stage is written into `runs`.
     ///
     /// # Errors
-    /// If the configuration is wrong, or the clips cannot be read.
+    /// If the configuration is invalid, the clips cannot be read, or an image cannot be written.
     pub fn make(config: &Config, runs: &Path, observer: &mut dyn Observer) -> Result<Self, TrainError> {
         let (config_name, stages) = (checked_name(config)?, Stage::all(config)?);
         for stage in &stages {
@@ -117,17 +117,17 @@ impl TrainingPlan {
         for Stage { name, config: train } in stages {
             observer.busy("reading a batch");
             let scratch = tempfile::tempdir().map_err(|error| TrainError::io(runs, error))?;
-            let data = Data::open(&ffmpeg, &train, scratch.path(), WorldRank::SINGLE)?;
-            data.left_out().iter().for_each(|line| observer.warned(line));
-            let batch = data.loader(&train, 0, WorldRank::SINGLE)?.next().transpose()?;
-            let picture = runs.join(match &name {
+            let clips = StageClips::open(&ffmpeg, &train, scratch.path(), WorldRank::SINGLE)?;
+            clips.left_out().iter().for_each(|line| observer.warned(line));
+            let batch = clips.loader(&train, 0, WorldRank::SINGLE)?.next().transpose()?;
+            let image = runs.join(match &name {
                 Some(stage) => format!("{config_name}-{stage}-batch.png"),
                 None => format!("{config_name}-batch.png"),
             });
             if let Some(batch) = batch {
-                images::draw_batch(&batch.clips, &picture)?;
+                images::draw_batch(&batch.clips, &image)?;
             }
-            for warning in data.new_warnings() {
+            for warning in clips.new_warnings() {
                 observer.warned(&warning);
             }
             let discriminator = Losses::new(&train.loss, None, Device::Cpu).parameters().count("loss.discriminator.");
@@ -141,7 +141,7 @@ impl TrainingPlan {
                 discriminator,
                 trained,
                 memory: MemoryEstimate::new(config, &train, encoder + decoder + discriminator, trained),
-                picture,
+                image,
             });
         }
         Ok(Self { stages: plans })

@@ -1,4 +1,4 @@
-//! A stage that is being run: by one process, or by one of several that share it.
+//! A running stage, in one process or in one of several that train together.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -11,40 +11,38 @@ use vidtok_metrics::Lpips;
 
 use crate::config::TrainConfig;
 use crate::config::stages::Stage;
-use crate::error::TrainError;
-use crate::error::{named, some_of};
+use crate::error::{TrainError, named, some_of};
 use crate::run::checkpoints::Checkpoints;
-use crate::run::data::Data;
+use crate::run::clips::StageClips;
 use crate::run::folder::StageFolder;
 use crate::run::records::Records;
 use crate::run::validation::{Validation, Validator};
 use crate::run::{Observer, RunOptions, StageSummary, Start};
-use crate::step::losses::Losses;
-use crate::step::losses::LpipsNets;
+use crate::step::losses::{Losses, LpipsNets};
 use crate::step::report::StepReport;
 use crate::step::trainer::Trainer;
 
-/// How a stage has ended.
+/// The end of a stage.
 pub(crate) enum Ended {
-    /// With all its steps; the process that keeps the files says what came of it.
+    /// All steps were taken; the leader has the summary.
     Finished(Option<Box<StageSummary>>),
     /// It was stopped before.
     Stopped,
 }
 
-/// A stage that is being run.
+/// A running stage.
 pub(crate) struct StageRun<'a> {
     stage: &'a Stage,
     options: &'a RunOptions,
-    data: Data,
+    clips: StageClips,
     trainer: Trainer,
-    /// The files, in the process that keeps them.
+    /// The files, in the leader.
     records: Option<Records>,
-    /// The step of the last state that is known to be whole.
+    /// The step of the last state that was saved.
     saved: u64,
 }
 
-/// The batches of a step, and how long they were waited for.
+/// The batches of a step, and the time spent waiting for them.
 struct Fetched {
     batches: Vec<Batch>,
     start: Instant,
@@ -52,80 +50,67 @@ struct Fetched {
 }
 
 impl<'a> StageRun<'a> {
-    /// Makes everything ready: from the newest state that is whole, or from the beginning. `before` is the state that
-    /// the stage before has left.
+    /// Prepares a stage: it resumes from its newest intact state, or starts from `previous`, the last state of the stage
+    /// before, or from the beginning.
     pub(crate) fn open(
         config: &Config,
         stage: &'a Stage,
         files: StageFolder,
-        before: Option<PathBuf>,
+        previous: Option<PathBuf>,
         options: &'a RunOptions,
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
-        let train = &stage.config;
-        train.check_memory(options.share().world_size)?;
-        let mut unheard = Unheard;
-        let leads = options.leads();
-        let observer = if leads { observer } else { &mut unheard };
+        let (train, rank) = (&stage.config, options.rank());
+        train.check_memory(rank.world_size)?;
+        let mut noop = NoopObserver;
+        let observer = if options.leads() { observer } else { &mut noop };
         let ffmpeg = Ffmpeg::locate()?;
-        observer.busy("looking at the videos");
-        let data = Data::open(&ffmpeg, train, files.path(), options.share())?;
-        data.left_out().iter().for_each(|line| observer.warned(line));
-        let LpipsNets { loss: lpips, measure } = LpipsNets::locate(&train.loss, options.device, observer)?;
-        let having_lpips = options.mean(f64::from(u8::from(lpips.is_some())))?;
-        if having_lpips > 0.0 && having_lpips < 1.0 {
-            return Err(TrainError::LpipsOfSome);
+        observer.busy("probing the videos");
+        let clips = StageClips::open(&ffmpeg, train, files.path(), rank)?;
+        clips.left_out().iter().for_each(|line| observer.warned(line));
+        let LpipsNets { loss: lpips, validation } = LpipsNets::locate(&train.loss, options.device, observer)?;
+        let ranks_with_lpips = options.mean(f64::from(u8::from(lpips.is_some())))?;
+        if ranks_with_lpips > 0.0 && ranks_with_lpips < 1.0 {
+            return Err(TrainError::LpipsOnSomeRanks);
         }
-        let begin = |weights, observer: &mut dyn Observer| {
-            begin(config, train, weights, lpips.clone(), options.device, observer)
+        // `rec` has the term only if the training loss has it.
+        let perceptual_weight = match (&train.loss.perceptual, &lpips) {
+            (Some(perceptual), Some(_)) => perceptual.weight,
+            _ => 0.0,
         };
-        let (mut trainer, records) = if leads {
-            // What is left out of the training loss is no part of `rec` either.
-            let perceptual = train.loss.perceptual.as_ref().filter(|_| lpips.is_some());
-            let weight = perceptual.map_or(0.0, |perceptual| perceptual.weight);
-            let validator = Validator::new(data.validation_clips(train.validation.clips)?, measure, weight);
+        let opening = Opening { config, train, lpips, device: options.device };
+        let (mut trainer, records) = if options.leads() {
+            let validator =
+                Validator::new(clips.validation_clips(train.validation.clips)?, validation, perceptual_weight);
             let checkpoints = Checkpoints::open(files.checkpoints(), train.checkpoints.keep)?;
-            let resumed = checkpoints
-                .newest(observer, |path| Trainer::resume(path, config, train.clone(), lpips.clone(), options.device))?;
-            let trainer = match resumed {
-                Some(trainer) => trainer,
-                None => {
-                    let weights =
-                        before.as_ref().or(train.init_from.as_ref()).map(|path| Weights::read(path)).transpose()?;
-                    let trainer = begin(weights, observer)?;
-                    // A full disk or a folder that cannot be written to shows before the first step.
-                    checkpoints.save(&trainer)?;
-                    checkpoints.check_room()?;
-                    trainer
-                }
-            };
-            let step = trainer.step_number();
-            (trainer, Some(Records::open(files.clone(), ffmpeg, validator, checkpoints, step)?))
+            let trainer = opening.leader(&checkpoints, previous, observer)?;
+            let records = Records::open(files.clone(), ffmpeg, validator, checkpoints, trainer.step_number())?;
+            (trainer, Some(records))
         } else {
-            (begin(None, observer)?, None)
+            (opening.follower(observer)?, None)
         };
         if let Some(group) = &options.group {
             trainer.join(group)?;
         }
         let parameters = trainer.tokenizer().parameters().trained().map(|(_, tensor)| tensor.numel() as i64).sum();
+        let saved = trainer.step_number();
         observer.started(&Start {
             folder: files.path().to_owned(),
             stage: stage.name.clone(),
-            step: trainer.step_number(),
+            step: saved,
             steps: train.steps,
             clips: train.batch_size as u64 * train.accumulate,
-            processes: options.share().world_size,
+            processes: rank.world_size,
             parameters,
-            videos: data.videos(),
-            stand_in: data.stands_in(),
+            videos: clips.videos(),
+            procedural_fallback: clips.procedural_fallback(),
         });
-        let saved = trainer.step_number();
-        Ok(Self { stage, options, data, trainer, records, saved })
+        Ok(Self { stage, options, clips, trainer, records, saved })
     }
 
-    /// Takes the steps that are left, unless it is stopped.
+    /// Takes the remaining steps, unless the run is stopped.
     pub(crate) fn run(mut self, observer: &mut dyn Observer) -> Result<Ended, TrainError> {
-        self.look(observer)?;
+        self.validate_and_save_if_due(observer)?;
         if self.trainer.step_number() < self.stage.config.steps {
             self.take_steps(observer)?;
         }
@@ -133,10 +118,10 @@ impl<'a> StageRun<'a> {
             self.save()?;
             return Ok(Ended::Stopped);
         }
-        let Self { stage, options, data, trainer, records, .. } = self;
+        let Self { stage, options, clips, trainer, records, .. } = self;
         let Some(records) = records else { return Ok(Ended::Finished(None)) };
-        match records.finish(stage, &trainer, &data, observer) {
-            // It is done anew from the last state, which is saved.
+        match records.finish(stage, &trainer, &clips, observer) {
+            // The results can be written again from the last state, which is saved.
             Err(_) if options.is_stopped() => Ok(Ended::Stopped),
             done => Ok(Ended::Finished(Some(Box::new(done?)))),
         }
@@ -145,29 +130,29 @@ impl<'a> StageRun<'a> {
     fn take_steps(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let train = &self.stage.config;
         let first_batch = self.trainer.step_number() * train.accumulate;
-        let mut loader = self.data.loader(train, first_batch, self.options.share())?;
+        let mut loader = self.clips.loader(train, first_batch, self.options.rank())?;
         while self.trainer.step_number() < train.steps {
             let fetched = self.fetch(&mut loader)?;
             let stopped = self.stopped(fetched.is_none())?;
             let Some(fetched) = fetched.filter(|_| !stopped) else { return Ok(()) };
             self.step(&fetched, observer)?;
-            self.look(observer)?;
+            self.validate_and_save_if_due(observer)?;
         }
         Ok(())
     }
 
-    /// Measures and saves where the configuration says so, and after the last step.
-    fn look(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+    /// Validates and saves at the configured steps and after the last one.
+    fn validate_and_save_if_due(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let (train, step) = (&self.stage.config, self.trainer.step_number());
         let due = |every| step == train.steps || step.is_multiple_of(every);
         let Some(records) = &mut self.records else { return Ok(()) };
-        if due(train.validation.every) && !records.measured(step) {
+        if due(train.validation.every) && !records.is_validated(step) {
             records.validate(&self.trainer, &self.options.stop, observer)?;
         }
         if due(train.checkpoints.every) { self.save() } else { Ok(()) }
     }
 
-    /// Keeps the state.
+    /// Saves the state, unless it is already saved.
     fn save(&mut self) -> Result<(), TrainError> {
         let step = self.trainer.step_number();
         if let Some(records) = self.records.as_ref().filter(|_| self.saved != step) {
@@ -177,13 +162,13 @@ impl<'a> StageRun<'a> {
         Ok(())
     }
 
-    /// The batches of the next step; none if this process was told to stop while it waited for them.
+    /// Waits for the batches of the next step; `None` if this process was stopped in the meantime.
     fn fetch(&self, loader: &mut Loader) -> Result<Option<Fetched>, TrainError> {
         let (start, waited) = (Instant::now(), loader.waited());
         let mut batches = Vec::new();
         for _ in 0..self.stage.config.accumulate {
             match loader.next_unless(|| self.options.is_stopped()) {
-                // Its decoder may have been ended with us.
+                // The signal that stopped us may have stopped the decoder too.
                 Some(Err(LoadError::Stopped)) if self.options.is_stopped() => return Ok(None),
                 Some(batch) => batches.push(batch?),
                 None => return Ok(None),
@@ -192,10 +177,10 @@ impl<'a> StageRun<'a> {
         Ok(Some(Fetched { batches, start, waited: loader.waited() - waited }))
     }
 
-    /// Whether a process that shares the run, this one if `told`, was told to stop.
-    fn stopped(&self, told: bool) -> Result<bool, TrainError> {
-        let told = told || self.options.is_stopped();
-        Ok(self.options.mean(f64::from(u8::from(told)))? > 0.0)
+    /// Whether any process of the run was stopped; this one was if `stopped`.
+    fn stopped(&self, stopped: bool) -> Result<bool, TrainError> {
+        let stopped = stopped || self.options.is_stopped();
+        Ok(self.options.mean(f64::from(u8::from(stopped)))? > 0.0)
     }
 
     fn step(&mut self, fetched: &Fetched, observer: &mut dyn Observer) -> Result<(), TrainError> {
@@ -203,14 +188,14 @@ impl<'a> StageRun<'a> {
         let report = self.trainer.step(batches)?;
         let seconds = start.elapsed().as_secs_f64();
         let waiting = waited.as_secs_f64() / seconds.max(f64::MIN_POSITIVE);
-        for warning in self.data.new_warnings() {
+        for warning in self.clips.new_warnings() {
             observer.warned(&warning);
         }
         let Some(records) = &mut self.records else { return Ok(()) };
         if report.skipped {
             let names: Vec<String> = batches.iter().flat_map(|batch| batch.names.iter().cloned()).collect();
             observer.warned(&format!(
-                "step {} was skipped, {} so far: {} on {}",
+                "step {} was skipped ({} so far): {} on {}",
                 report.step,
                 self.trainer.skipped(),
                 named(&report.faults()),
@@ -222,10 +207,10 @@ impl<'a> StageRun<'a> {
     }
 }
 
-/// In the place of the observer where another process says the same.
-struct Unheard;
+/// Ignores everything, in processes other than the leader.
+struct NoopObserver;
 
-impl Observer for Unheard {
+impl Observer for NoopObserver {
     fn started(&mut self, _: &Start) {}
 
     fn stepped(&mut self, _: &StepReport, _: f64) {}
@@ -237,30 +222,67 @@ impl Observer for Unheard {
     fn warned(&mut self, _: &str) {}
 }
 
-/// The trainer before the first step: with the weights of a file, the discriminator's too if it has them, or with fresh
-/// ones.
-fn begin(
-    config: &Config,
-    train: &TrainConfig,
-    weights: Option<Weights>,
+/// Creates the trainer of a stage.
+struct Opening<'a> {
+    config: &'a Config,
+    train: &'a TrainConfig,
+    /// The network of the loss, if it has LPIPS.
     lpips: Option<Rc<Lpips>>,
     device: Device,
-    observer: &mut dyn Observer,
-) -> Result<Trainer, TrainError> {
-    // One seed for all, so that fresh losses follow from it wherever the tokenizer's weights come from.
-    let seed = train.seed as i64;
-    tch::manual_seed(seed);
-    let losses = Losses::new(&train.loss, lpips, device);
-    let tokenizer = match weights {
-        None => Tokenizer::init(config.clone(), seed, device)?,
-        Some(weights) => {
-            let saved = weights.losses();
-            if !losses.take_over(&saved) && !saved.is_empty() {
-                let path = weights.path().display();
-                observer.warned(&format!("{path}: its losses are not those of this run, which start anew"));
-            }
-            Tokenizer::with_weights(config.clone(), weights, device, Kind::Float)?
+}
+
+impl Opening<'_> {
+    /// The trainer of the leader: from the newest intact state of the stage, or else from initial weights, which it saves.
+    fn leader(
+        &self,
+        checkpoints: &Checkpoints,
+        previous: Option<PathBuf>,
+        observer: &mut dyn Observer,
+    ) -> Result<Trainer, TrainError> {
+        let resumed = checkpoints.newest(observer, |path| {
+            let losses = self.train.loss.parts(self.lpips.clone());
+            Trainer::resume(path, |weights| self.tokenizer(weights), losses, self.train.clone())
+        })?;
+        if let Some(trainer) = resumed {
+            return Ok(trainer);
         }
-    };
-    Ok(Trainer::new(tokenizer, losses, train.clone()))
+        let weights =
+            previous.as_ref().or(self.train.init_from.as_ref()).map(|path| Weights::read(path)).transpose()?;
+        let trainer = self.fresh(weights, observer)?;
+        // Saving now reveals a full or read-only disk before the first step.
+        checkpoints.save(&trainer)?;
+        checkpoints.check_room()?;
+        Ok(trainer)
+    }
+
+    /// The trainer of any other process, which loads the leader's state when it joins the group.
+    fn follower(&self, observer: &mut dyn Observer) -> Result<Trainer, TrainError> {
+        self.fresh(None, observer)
+    }
+
+    /// A trainer before the first step: with `weights`, and the losses' parameters among them if there are any, or with
+    /// random ones.
+    fn fresh(&self, weights: Option<Weights>, observer: &mut dyn Observer) -> Result<Trainer, TrainError> {
+        // The losses' initial parameters follow from the seed, wherever the tokenizer's weights come from.
+        let seed = self.train.seed as i64;
+        tch::manual_seed(seed);
+        let losses = Losses::new(&self.train.loss, self.lpips.clone(), self.device);
+        let tokenizer = match weights {
+            None => Tokenizer::init(self.config.clone(), seed, self.device)?,
+            Some(weights) => {
+                let saved = weights.losses();
+                if !losses.load(&saved) && !saved.is_empty() {
+                    let path = weights.path().display();
+                    observer
+                        .warned(&format!("{path}: its losses differ from those of this run, which start from scratch"));
+                }
+                self.tokenizer(weights)?
+            }
+        };
+        Ok(Trainer::new(tokenizer, losses, self.train.clone()))
+    }
+
+    fn tokenizer(&self, weights: Weights) -> Result<Tokenizer, vidtok::Error> {
+        Tokenizer::with_weights(self.config.clone(), weights, self.device, Kind::Float)
+    }
 }

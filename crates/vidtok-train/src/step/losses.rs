@@ -1,27 +1,28 @@
-//! The losses of a run, with their parameters (`loss.*` of the published states).
+//! The losses of a run, with their parameters (`loss.*` in published checkpoints).
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use vidtok_loss::{GanConfig, GanLoss, Perceptual, PerceptualConfig, ReconstructionLoss};
+use vidtok_core::Loss;
+use vidtok_loss::{GanConfig, GanLoss, L1, Perceptual, PerceptualConfig, ReconstructionLoss};
 use vidtok_metrics::{Lpips, LpipsNet, WeightsError};
 use vidtok_torch::{ParamPath, ParameterError, Parameters};
 
 use crate::error::TrainError;
 use crate::run::Observer;
 
-/// The `[train.loss]` table: what is minimised besides the mean absolute difference and the quantizer's own loss.
+/// The `[train.loss]` table: the losses besides L1 and the quantizer's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossConfig {
-    /// LPIPS; none without this table.
+    /// LPIPS; not used without this table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perceptual: Option<PerceptualConfig>,
-    /// Whether the log-variance of the likelihood is learned; else it stays 0.
+    /// Whether the log-variance of the likelihood is learned; otherwise it stays 0.
     pub learn_logvar: bool,
-    /// The discriminator; none without this table.
+    /// The GAN loss; not used without this table.
     #[serde(alias = "adversary", skip_serializing_if = "Option::is_none")]
     pub gan: Option<GanConfig>,
 }
@@ -32,10 +33,42 @@ impl Default for LossConfig {
     }
 }
 
-/// The name below which the parameters stand.
+impl LossConfig {
+    /// The losses of this configuration: L1 with weight 1, and LPIPS if the configuration has it and `lpips` is its
+    /// network.
+    #[must_use]
+    pub fn parts(&self, lpips: Option<Rc<Lpips>>) -> LossParts {
+        let mut reconstruction: Vec<(Box<dyn Loss>, f64)> = vec![(Box::new(L1), 1.0)];
+        if let (Some(config), Some(lpips)) = (&self.perceptual, lpips) {
+            reconstruction.push((Box::new(Perceptual::new(lpips, config.frames)), config.weight));
+        }
+        LossParts { reconstruction, learn_logvar: self.learn_logvar, gan: self.gan.clone() }
+    }
+}
+
+/// The losses to train with, which may include your own.
+#[derive(Debug)]
+pub struct LossParts {
+    /// The reconstruction losses with their weights.
+    pub reconstruction: Vec<(Box<dyn Loss>, f64)>,
+    /// Whether the log-variance of the likelihood is learned; otherwise it stays 0.
+    pub learn_logvar: bool,
+    /// The GAN loss, if any.
+    pub gan: Option<GanConfig>,
+}
+
+impl Default for LossParts {
+    /// L1 with a learned log-variance.
+    fn default() -> Self {
+        LossConfig::default().parts(None)
+    }
+}
+
+/// The prefix of the names of all parameters.
 pub(crate) const PREFIX: &str = "loss";
-/// The names of those that the generator's optimizer trains.
+/// The name of the log-variance, which the generator's optimizer trains.
 const LOGVAR: &str = "loss.logvar";
+/// The prefix of the discriminator's parameters.
 const DISCRIMINATOR: &str = "loss.discriminator.";
 
 /// The losses and their parameters.
@@ -47,29 +80,30 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Fresh ones, drawn from libtorch's generator; `lpips` is the network of the perceptual loss, if the
-    /// configuration has one.
+    /// The losses of a configuration, with fresh parameters drawn from libtorch's generator. `lpips` is the network of the
+    /// perceptual loss, if the configuration has one.
     #[must_use]
     pub fn new(config: &LossConfig, lpips: Option<Rc<Lpips>>, device: Device) -> Self {
-        // Fresh parameters have no keys that could be wrong.
-        Self::build(config, lpips, ParamPath::fresh(device)).unwrap_or_else(|_| unreachable!("fresh parameters fit"))
+        Self::from_parts(config.parts(lpips), device)
     }
 
-    /// With the values of `tensors`, whose names start with `loss.`.
+    /// These losses, with fresh parameters drawn from libtorch's generator.
+    #[must_use]
+    pub fn from_parts(parts: LossParts, device: Device) -> Self {
+        // Fresh parameters always have the expected names and shapes.
+        Self::build(parts, ParamPath::fresh(device)).unwrap_or_else(|_| unreachable!("fresh parameters fit"))
+    }
+
+    /// These losses, with the parameters `tensors`, whose names start with `loss.`.
     ///
     /// # Errors
-    /// If names are missing, unexpected or wrongly shaped.
-    pub fn loaded(
-        config: &LossConfig,
-        lpips: Option<Rc<Lpips>>,
-        tensors: BTreeMap<String, Tensor>,
-        device: Device,
-    ) -> Result<Self, ParameterError> {
-        Self::build(config, lpips, ParamPath::loaded(tensors, device, Kind::Float))
+    /// If names are missing or unexpected, or a tensor has the wrong shape.
+    pub fn loaded(parts: LossParts, tensors: BTreeMap<String, Tensor>, device: Device) -> Result<Self, ParameterError> {
+        Self::build(parts, ParamPath::loaded(tensors, device, Kind::Float))
     }
 
-    /// Takes over the values of `tensors` (`loss.*`), if they are those of the same losses; says whether they were.
-    pub fn take_over(&self, tensors: &BTreeMap<String, Tensor>) -> bool {
+    /// Copies the values of `tensors` (`loss.*`) if they contain all parameters of these losses; returns whether they do.
+    pub fn load(&self, tensors: &BTreeMap<String, Tensor>) -> bool {
         let found: Option<Vec<(&Tensor, &Tensor)>> = self
             .parameters
             .iter()
@@ -80,17 +114,12 @@ impl Losses {
         true
     }
 
-    fn build(config: &LossConfig, lpips: Option<Rc<Lpips>>, root: ParamPath) -> Result<Self, ParameterError> {
+    fn build(parts: LossParts, root: ParamPath) -> Result<Self, ParameterError> {
         let path = root.sub(PREFIX);
-        let perceptual = config
-            .perceptual
-            .as_ref()
-            .zip(lpips)
-            .map(|(config, lpips)| (Perceptual::new(lpips, config.frames), config.weight));
-        let reconstruction = ReconstructionLoss::new(&path, perceptual);
-        let gan = config.gan.as_ref().map(|config| GanLoss::new(&path, config));
+        let reconstruction = ReconstructionLoss::new(&path, parts.reconstruction);
+        let gan = parts.gan.map(|config| GanLoss::new(&path, &config));
         let parameters = root.finish()?;
-        parameters.set_requires_grad(LOGVAR, config.learn_logvar);
+        parameters.set_requires_grad(LOGVAR, parts.learn_logvar);
         parameters.set_requires_grad(DISCRIMINATOR, true);
         Ok(Self { reconstruction, gan, parameters })
     }
@@ -101,48 +130,48 @@ impl Losses {
         &self.parameters
     }
 
-    /// Those that are trained together with the tokenizer.
+    /// The parameters that are trained together with the tokenizer.
     pub(crate) fn generator_parameters(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.parameters.trained().filter(|(name, _)| !name.starts_with(DISCRIMINATOR))
     }
 
-    /// Those of the discriminator.
+    /// The parameters of the discriminator.
     pub(crate) fn discriminator_parameters(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.parameters.trained().filter(|(name, _)| name.starts_with(DISCRIMINATOR))
     }
 }
 
-/// LPIPS with its released weights: for the loss, and to measure with.
+/// LPIPS networks with their released weights.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LpipsNets {
-    /// As the loss has it, if it has.
+    /// The network of the loss, if it has LPIPS.
     pub(crate) loss: Option<Rc<Lpips>>,
-    /// VGG16, if it has been fetched.
-    pub(crate) measure: Option<Rc<Lpips>>,
+    /// VGG16 for validation, if it was fetched.
+    pub(crate) validation: Option<Rc<Lpips>>,
 }
 
 impl LpipsNets {
-    /// Looks for the weights. Those to measure with may be missing, and those for the loss if it can do without; what is
-    /// left out then is said.
+    /// Loads the weights. Missing weights are a warning for validation, and for the loss if its configuration allows
+    /// training without them.
     pub(crate) fn locate(config: &LossConfig, device: Device, observer: &mut dyn Observer) -> Result<Self, TrainError> {
-        let measure = match Lpips::locate(LpipsNet::Vgg, device) {
+        let validation = match Lpips::locate(LpipsNet::Vgg, device) {
             Ok(lpips) => Some(Rc::new(lpips)),
             Err(error @ WeightsError::Missing { .. }) => {
-                observer.warned(&format!("validation goes without LPIPS: {error}"));
+                observer.warned(&format!("validation does not measure LPIPS: {error}"));
                 None
             }
             Err(error) => return Err(error.into()),
         };
-        let Some(perceptual) = &config.perceptual else { return Ok(Self { loss: None, measure }) };
-        let loss = match (perceptual.net, &measure) {
-            (LpipsNet::Vgg, Some(measure)) => Ok(Rc::clone(measure)),
+        let Some(perceptual) = &config.perceptual else { return Ok(Self { loss: None, validation }) };
+        let loss = match (perceptual.net, &validation) {
+            (LpipsNet::Vgg, Some(vgg)) => Ok(Rc::clone(vgg)),
             (net, _) => Lpips::locate(net, device).map(Rc::new),
         };
         match loss {
-            Ok(loss) => Ok(Self { loss: Some(loss), measure }),
+            Ok(loss) => Ok(Self { loss: Some(loss), validation }),
             Err(error @ WeightsError::Missing { .. }) if perceptual.if_fetched => {
-                observer.warned(&format!("training goes on without LPIPS: {error}"));
-                Ok(Self { loss: None, measure })
+                observer.warned(&format!("training continues without LPIPS: {error}"));
+                Ok(Self { loss: None, validation })
             }
             Err(error) => Err(error.into()),
         }

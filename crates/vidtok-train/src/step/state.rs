@@ -1,46 +1,45 @@
-//! A trainer's whole state in one file, which is also a one-file model: the tokenizer's weights under their published
-//! names, `loss.*`, `model_ema.*` and the optimizers' moments beside them, and the rest as text in the metadata.
+//! The complete state of a trainer in one file, which is also a one-file model: it holds the tokenizer's weights under
+//! their published names, `loss.*`, `model_ema.*` and the optimizers' moments, and everything else as JSON in the metadata.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 use vidtok::{Tokenizer, Weights, ema_key, sha256};
 use vidtok_loss::LeCam;
-use vidtok_metrics::Lpips;
+use vidtok_optim::Adam;
 use vidtok_torch::{C10dProcessGroup, TensorFile, TensorFileError, write_tensors};
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::step::adam::Adam;
-use crate::step::losses::{self, Losses};
+use crate::step::losses::{self, LossParts, Losses};
 use crate::step::trainer::Trainer;
 
-/// The metadata's key of the [`Saved`] text.
+/// The metadata key of [`SavedNumbers`].
 const STATE: &str = "vidtok.training";
-/// And of the hash of all tensors.
+/// The metadata key of the hash of all tensors.
 const SHA256: &str = "vidtok.training_sha256";
-const NO_STATE: &str = "it is no state of a training run";
+const NO_STATE: &str = "not the state of a training run";
 const GENERATOR: &str = "optimizer.generator";
 const DISCRIMINATOR: &str = "optimizer.discriminator";
 
-/// How far a run has come.
+/// The counts of steps of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Progress {
+pub(crate) struct StepCounts {
     /// Steps taken, skipped ones included.
     pub(crate) step: u64,
-    /// Steps that changed nothing, because a number was not finite.
+    /// Steps that were skipped because a number was not finite.
     pub(crate) skipped: u64,
-    /// Those of them since the last good step.
+    /// Steps skipped since the last step that was not.
     pub(crate) skipped_in_row: u64,
 }
 
-/// What is no tensor.
+/// The part of the state that is not tensors.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Saved {
-    pub(crate) progress: Progress,
+pub(crate) struct SavedNumbers {
+    #[serde(rename = "progress")]
+    pub(crate) counts: StepCounts,
     generator_updates: i32,
     discriminator_updates: i32,
     ema_updates: u64,
@@ -49,7 +48,7 @@ pub(crate) struct Saved {
 }
 
 impl Trainer {
-    /// Everything that is a tensor, by the names of a saved state.
+    /// All tensors of the state by their names in the file.
     pub(crate) fn tensors(&self) -> BTreeMap<String, &Tensor> {
         let optimizers = [(GENERATOR, &self.generator), (DISCRIMINATOR, &self.discriminator)];
         let moments = optimizers
@@ -63,11 +62,11 @@ impl Trainer {
             .collect()
     }
 
-    /// Everything that is none.
-    pub(crate) fn numbers(&self) -> Saved {
+    /// The part of the state that is not tensors.
+    pub(crate) fn numbers(&self) -> SavedNumbers {
         let lecam = self.losses.gan.as_ref().map(|gan| gan.lecam()).unwrap_or_default();
-        Saved {
-            progress: self.progress,
+        SavedNumbers {
+            counts: self.counts,
             generator_updates: self.generator.updates(),
             discriminator_updates: self.discriminator.updates(),
             ema_updates: self.ema.as_ref().map_or(0, |ema| ema.updates()),
@@ -76,8 +75,8 @@ impl Trainer {
         }
     }
 
-    fn set_numbers(&mut self, saved: &Saved) {
-        self.progress = saved.progress;
+    fn set_numbers(&mut self, saved: &SavedNumbers) {
+        self.counts = saved.counts;
         self.generator.set_updates(saved.generator_updates);
         self.discriminator.set_updates(saved.discriminator_updates);
         if let Some(ema) = &mut self.ema {
@@ -88,8 +87,8 @@ impl Trainer {
         }
     }
 
-    /// Takes over the state of the group's first process, which has the same model and losses.
-    pub(crate) fn take_over_first(&mut self, group: &C10dProcessGroup) -> Result<(), TrainError> {
+    /// Loads the state of rank 0, which must have the same model and losses.
+    pub(crate) fn load_from_first_rank(&mut self, group: &C10dProcessGroup) -> Result<(), TrainError> {
         for tensor in self.tensors().values() {
             group.broadcast(tensor)?;
         }
@@ -100,15 +99,15 @@ impl Trainer {
         Ok(())
     }
 
-    /// Writes the state, whole or not at all.
+    /// Writes the state, completely or not at all.
     ///
     /// # Errors
-    /// If the file system refuses.
+    /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let tensors = self.tensors();
         let text = serde_json::to_string(&self.numbers()).map_err(|error| TrainError::io(path, error.into()))?;
         let hash = sha256(tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor)));
-        let origin = format!("training, after {} steps", self.progress.step);
+        let origin = format!("training, after {} steps", self.counts.step);
         let mut metadata = self.tokenizer.metadata(&origin)?;
         metadata.extend([(STATE, text), (SHA256, hash)]);
         let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor));
@@ -116,32 +115,31 @@ impl Trainer {
         Ok(())
     }
 
-    /// A trainer that goes on from a saved state.
+    /// A trainer that resumes from a saved state. `tokenizer` builds the model of the run with the weights of the state;
+    /// `losses` are the losses of the run: `config.loss.parts(lpips)`, or your own.
     ///
     /// # Errors
-    /// [`TrainError::Damaged`] if the file is not whole; others if it cannot be read, or belongs to another model or other
-    /// losses than `tokenizer_config` and `config` describe.
+    /// [`TrainError::Damaged`] if the file is damaged; others if it cannot be read, or is not the state of this model with
+    /// these losses.
     pub fn resume(
         path: &Path,
-        tokenizer_config: &vidtok::Config,
+        tokenizer: impl FnOnce(Weights) -> Result<Tokenizer, vidtok::Error>,
+        losses: LossParts,
         config: TrainConfig,
-        lpips: Option<Rc<Lpips>>,
-        device: Device,
     ) -> Result<Self, TrainError> {
         let wrong = |message: String| TrainError::State { path: path.to_owned(), message };
-        let (saved, tensors) = read_whole(path)?;
+        let (saved, tensors) = read_checked(path)?;
         let weights = Weights::read(path).map_err(|error| match error {
             vidtok::Error::Config { message, .. } => TrainError::Damaged { path: path.to_owned(), message },
             other => other.into(),
         })?;
-        let tokenizer = Tokenizer::with_weights(tokenizer_config.clone(), weights, device, Kind::Float)?;
+        let tokenizer = tokenizer(weights)?;
         let prefix = format!("{}.", losses::PREFIX);
         let of_losses = tensors.iter().filter(|(name, _)| name.starts_with(&prefix));
         let of_losses = of_losses.map(|(name, tensor)| (name.clone(), tensor.copy())).collect();
-        let losses =
-            Losses::loaded(&config.loss, lpips, of_losses, device).map_err(|error| wrong(error.to_string()))?;
+        let losses = Losses::loaded(losses, of_losses, tokenizer.device()).map_err(|error| wrong(error.to_string()))?;
         let mut trainer = Self::new(tokenizer, losses, config);
-        let missing = |name: String| wrong(format!("no tensor {name} of the right shape"));
+        let missing = |name: String| wrong(format!("expected a tensor {name} of the right shape, found none"));
         let restore = |adam: &mut Adam, prefix: &str| {
             adam.restore(|name| tensors.get(&format!("{prefix}.{name}")).map(Tensor::shallow_clone))
                 .map_err(|name| missing(format!("{prefix}.{name}")))
@@ -157,22 +155,22 @@ impl Trainer {
     }
 }
 
-/// What a state holds, once it is known to be whole.
-fn read_whole(path: &Path) -> Result<(Saved, BTreeMap<String, Tensor>), TrainError> {
+/// Reads a state and checks that it is not damaged.
+fn read_checked(path: &Path) -> Result<(SavedNumbers, BTreeMap<String, Tensor>), TrainError> {
     let damaged = |message: String| TrainError::Damaged { path: path.to_owned(), message };
-    let unread = |error| match error {
+    let unreadable = |error| match error {
         TensorFileError::Io { source, .. } => TrainError::io(path, source),
         TensorFileError::Format { source, .. } => damaged(source.to_string()),
         other => damaged(other.to_string()),
     };
-    let file = TensorFile::open(path).map_err(unread)?;
+    let file = TensorFile::open(path).map_err(unreadable)?;
     let text = file.metadata(STATE);
     let text = text.ok_or_else(|| TrainError::State { path: path.to_owned(), message: NO_STATE.to_owned() })?;
     let saved = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
-    let tensors = file.tensors().map_err(unread)?;
+    let tensors = file.tensors().map_err(unreadable)?;
     let hash = sha256(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)));
     if file.metadata(SHA256) != Some(hash.as_str()) {
-        return Err(damaged("its hash is not the one that it states".to_owned()));
+        return Err(damaged("its tensors do not match the hash in its metadata".to_owned()));
     }
     Ok((saved, tensors))
 }

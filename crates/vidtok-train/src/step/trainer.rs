@@ -1,16 +1,17 @@
-//! What one training step is.
+//! One training step.
 //!
-//! The losses are differentiated at the reconstruction first, so that their networks' activations are gone before the
-//! tokenizer's own backward pass, which runs once: the adaptive weight needs gradients at the decoder's last layer
-//! only. The discriminator's gradients come from the same reconstruction. Only then is anything changed, and only if all
-//! losses and gradients are finite.
+//! The losses are differentiated at the reconstruction first, so that the activations of their networks are freed before
+//! the tokenizer's own backward pass, which runs once: the adaptive weight needs gradients at the decoder's last layer
+//! only. The discriminator's gradients come from the same reconstruction. Parameters change only after that, and only if
+//! all losses and gradients are finite.
 //!
-//! Whatever is random in a step follows from the seed and the step, so that a run can go on at any step.
+//! All randomness of a step follows from the seed and the step, so that a run can resume at any step.
 //!
-//! Several processes may share a step, each with its part of every batch. What depends on the batch as a whole (gradients,
-//! the adaptive weight, the norms' statistics, LeCAM, the use of codes) is joined, and noise is drawn for the whole batch,
-//! so that they do together what one process does.
+//! Several processes may train together, each with its part of every batch. Everything that depends on the whole batch
+//! (gradients, the adaptive weight, the norms' statistics, LeCAM, the use of codes) is averaged over the process group,
+//! and noise is drawn for the whole batch, so that together they compute what one process computes.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use tch::{Kind, Tensor};
@@ -18,20 +19,17 @@ use vidtok::{Tokenizer, TrainingOptions};
 use vidtok_core::{Differentiated, ProcessGroup, SingleProcess};
 use vidtok_data::{Batch, to_unit_range};
 use vidtok_loss::GanLoss;
-use vidtok_metrics::Psnr;
+use vidtok_metrics::{FrameMetric, Psnr};
+use vidtok_optim::{Adam, Ema};
 use vidtok_torch::{C10dProcessGroup, GradientReducer, ProcessGroupError, with_gradient};
 
 use crate::config::TrainConfig;
-use crate::error::TrainError;
-use crate::error::caught;
-use crate::step::adam::Adam;
-use crate::step::ema::Ema;
+use crate::error::{TrainError, caught};
 use crate::step::losses::Losses;
-use crate::step::report::average;
-use crate::step::report::{GanReport, StepReport};
-use crate::step::state::Progress;
+use crate::step::report::{GanReport, StepReport, add_scalars, average};
+use crate::step::state::StepCounts;
 
-/// A model that is being trained, with everything that belongs to its training.
+/// A model in training, with its losses, optimizers and averages.
 #[derive(Debug)]
 pub struct Trainer {
     pub(crate) tokenizer: Tokenizer,
@@ -40,35 +38,36 @@ pub struct Trainer {
     pub(crate) discriminator: Adam,
     pub(crate) ema: Option<Ema>,
     pub(crate) config: TrainConfig,
-    pub(crate) progress: Progress,
-    team: Option<Team>,
+    pub(crate) counts: StepCounts,
+    distributed: Option<Distributed>,
 }
 
-/// The processes that share this trainer's steps.
+/// The process group that trains together, and its gradient reducers.
 #[derive(Debug)]
-struct Team {
+struct Distributed {
     group: Rc<C10dProcessGroup>,
     generator: GradientReducer,
     discriminator: Option<GradientReducer>,
 }
 
-/// A batch's place among those of its step.
+/// The role of a batch in its step.
 #[derive(Clone, Copy)]
-struct Place {
-    /// How much it counts in their mean.
+struct BatchRole {
+    /// The weight of the batch in the mean over the batches.
     weight: f64,
-    /// Whether it is the last, after which gradients are complete.
+    /// Whether it is the last, after which the gradients are complete.
     last: bool,
 }
 
-/// What the generator's half of a step leaves for the discriminator's.
+/// The output of the generator's half of a step, for the discriminator's half.
 struct Generated {
     target: Tensor,
     reconstruction: Tensor,
 }
 
 impl Trainer {
-    /// Trains `tokenizer`: all of it, or the decoder if the configuration freezes the encoder.
+    /// A trainer of all of `tokenizer`, or of its decoder if the configuration freezes the encoder. `config.loss` is not
+    /// used: `losses` takes its place.
     #[must_use]
     pub fn new(tokenizer: Tokenizer, losses: Losses, config: TrainConfig) -> Self {
         tokenizer.parameters().set_requires_grad("", true);
@@ -79,28 +78,29 @@ impl Trainer {
         let generator = Adam::new(config.optimizer.clone(), generated);
         let discriminator = Adam::new(config.optimizer.clone(), losses.discriminator_parameters());
         let ema = config.ema_decay.map(|decay| Ema::new(decay, tokenizer.parameters()));
-        Self { tokenizer, losses, generator, discriminator, ema, config, progress: Progress::default(), team: None }
+        let counts = StepCounts::default();
+        Self { tokenizer, losses, generator, discriminator, ema, config, counts, distributed: None }
     }
 
-    /// Shares the steps to come with the other processes of `group`, which have the same model and configuration; all go on
-    /// from the first one's state. Each is then given its part of every batch.
+    /// Trains together with the other processes of `group`, which must have the same model and configuration; all load the
+    /// state of rank 0. Each then needs its part of every batch.
     ///
     /// # Errors
-    /// If another process is gone, or has another model.
+    /// If another process is lost or has another model.
     pub fn join(&mut self, group: &Rc<C10dProcessGroup>) -> Result<(), TrainError> {
-        self.take_over_first(group)?;
+        self.load_from_first_rank(group)?;
         let generated = self.tokenizer.parameters().trained().chain(self.losses.generator_parameters());
         let generator = GradientReducer::new(group, generated.map(|(_, parameter)| parameter))?;
-        let judging: Vec<&Tensor> = self.losses.discriminator_parameters().map(|(_, parameter)| parameter).collect();
-        let discriminator = if judging.is_empty() { None } else { Some(GradientReducer::new(group, judging)?) };
-        self.team = Some(Team { group: Rc::clone(group), generator, discriminator });
+        let parameters: Vec<&Tensor> = self.losses.discriminator_parameters().map(|(_, parameter)| parameter).collect();
+        let discriminator = if parameters.is_empty() { None } else { Some(GradientReducer::new(group, parameters)?) };
+        self.distributed = Some(Distributed { group: Rc::clone(group), generator, discriminator });
         Ok(())
     }
 
-    /// The processes that share the steps.
+    /// The processes that train together.
     pub(crate) fn process_group(&self) -> Rc<dyn ProcessGroup> {
-        match &self.team {
-            Some(team) => Rc::clone(&team.group) as Rc<dyn ProcessGroup>,
+        match &self.distributed {
+            Some(distributed) => Rc::clone(&distributed.group) as Rc<dyn ProcessGroup>,
             None => Rc::new(SingleProcess),
         }
     }
@@ -117,55 +117,55 @@ impl Trainer {
         &self.losses
     }
 
-    /// The moving averages of its weights.
+    /// The moving averages of the weights.
     #[must_use]
     pub fn ema(&self) -> Option<&Ema> {
         self.ema.as_ref()
     }
 
-    /// Steps taken so far, skipped ones included: the number of the next one.
+    /// Steps taken so far, skipped ones included: the index of the next step.
     #[must_use]
     pub fn step_number(&self) -> u64 {
-        self.progress.step
+        self.counts.step
     }
 
-    /// Steps that changed nothing, because a number was not finite.
+    /// Steps that were skipped because a number was not finite.
     #[must_use]
     pub fn skipped(&self) -> u64 {
-        self.progress.skipped
+        self.counts.skipped
     }
 
     /// Takes a step on one batch, or on several whose gradients are averaged; clips are `[b, 3, t, h, w]` in [-1, 1].
     ///
-    /// A step with a loss or gradients that are not finite, the discriminator's included, changes nothing but its own
-    /// number and the count of skipped steps, and says so in its report.
+    /// A step with a loss or a gradient that is not finite, the discriminator's included, is skipped: it changes nothing but
+    /// the counts of steps and of skipped steps, and its report says so.
     ///
     /// # Errors
-    /// If a clip has another shape, if more than `max_skipped` steps in a row were skipped, if libtorch fails, or if a
-    /// process that shares the step is gone; the trainer is of no more use then.
+    /// If a clip has an unexpected shape, more than `max_skipped` steps in a row are skipped, libtorch fails, or another
+    /// process is lost. The trainer cannot be used after an error.
     pub fn step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
-        let step = self.progress.step;
-        // What is joined in the middle of a pass fails as libtorch's functions do.
-        caught(format!("step {step}"), || self.take_step(batches)).map_err(|error| match (error, &self.team) {
-            (TrainError::Failed { place, message }, Some(team)) => match team.group.failed(&message) {
+        let step = self.counts.step;
+        // A lost process makes collectives within a pass panic, as libtorch's functions do.
+        caught(format!("step {step}"), || self.take_step(batches)).map_err(|error| match (error, &self.distributed) {
+            (TrainError::Failed { context, message }, Some(distributed)) => match distributed.group.failed(&message) {
                 lost @ ProcessGroupError::Lost { .. } => lost.into(),
-                failed => TrainError::Failed { place, message: failed.to_string() },
+                failed => TrainError::Failed { context, message: failed.to_string() },
             },
             (error, _) => error,
         })
     }
 
     fn take_step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
-        tch::manual_seed(step_seed(self.config.seed, self.progress.step));
+        tch::manual_seed(step_seed(self.config.seed, self.counts.step));
         let weight = 1.0 / batches.len().max(1) as f64;
         let mut report = self.empty_report();
-        let counts = self.losses.gan.as_ref().map(GanLoss::counts);
+        let statistics = self.losses.gan.as_ref().map(GanLoss::statistics);
         self.generator.zero_grad();
         let mut generated = Vec::new();
         let group = self.process_group();
         for (i, batch) in batches.iter().enumerate() {
-            let place = Place { weight, last: i + 1 == batches.len() };
-            generated.push(self.generate(&batch.clips, place, &*group, &mut report)?);
+            let role = BatchRole { weight, last: i + 1 == batches.len() };
+            generated.push(self.generate(&batch.clips, role, &*group, &mut report)?);
         }
         average(&*group, report.of_generator());
         report.gradient_norm = self.generator.clip_grad_norm(self.config.clip_norm);
@@ -174,18 +174,18 @@ impl Trainer {
         }
         report.skipped = !report.faults().is_empty();
         if report.skipped {
-            if let (Some(gan), Some(counts)) = (&mut self.losses.gan, &counts) {
-                gan.set_counts(counts);
+            if let (Some(gan), Some(statistics)) = (&mut self.losses.gan, &statistics) {
+                gan.set_statistics(statistics);
             }
             self.skip(&report, batches)?;
         } else {
             self.update(&mut report);
         }
-        self.progress.step += 1;
+        self.counts.step += 1;
         Ok(report)
     }
 
-    /// Moves everything along its gradients.
+    /// Updates all parameters and averages.
     fn update(&mut self, report: &mut StepReport) {
         self.generator.step(report.learning_rate);
         report.logvar = self.losses.reconstruction.logvar().double_value(&[]);
@@ -195,19 +195,19 @@ impl Trainer {
         if let Some(ema) = &mut self.ema {
             ema.update(self.tokenizer.parameters());
         }
-        self.progress.skipped_in_row = 0;
+        self.counts.skipped_in_row = 0;
     }
 
     fn empty_report(&self) -> StepReport {
-        let step = self.progress.step;
-        let begun = |start: u64| step >= start;
-        let gan = self.losses.gan.as_ref().filter(|gan| begun(gan.config().start));
+        let step = self.counts.step;
+        let gan = self.losses.gan.as_ref().filter(|gan| step >= gan.config().start);
         StepReport {
             step,
             loss: 0.0,
             nll: 0.0,
             rec: 0.0,
             lpips: None,
+            other_losses: BTreeMap::new(),
             quantizer: 0.0,
             logvar: self.losses.reconstruction.logvar().double_value(&[]),
             psnr: 0.0,
@@ -218,11 +218,11 @@ impl Trainer {
         }
     }
 
-    /// The generator's gradients of one batch.
+    /// Computes the generator's gradients on one batch.
     fn generate(
         &self,
         clips: &Tensor,
-        Place { weight, last }: Place,
+        BatchRole { weight, last }: BatchRole,
         group: &dyn ProcessGroup,
         report: &mut StepReport,
     ) -> Result<Generated, TrainError> {
@@ -239,33 +239,36 @@ impl Trainer {
         let terms = self.losses.reconstruction.forward(&target, &reconstruction)?;
         let quantizer = pass.regularized.loss;
         let mut loss = &terms.nll + &quantizer * self.tokenizer.quantizer().loss_weight();
-        if let (Some(gan), Some(report)) = (&self.losses.gan, &mut report.gan) {
+        let mut gan_terms = None;
+        if let Some(gan) = self.losses.gan.as_ref().filter(|_| report.gan.is_some()) {
             let Differentiated { value, gradient } = gan.generator_loss(&reconstruction, group);
             let generator_loss = with_gradient(&value, &reconstruction, &gradient);
             let last_layer = self.tokenizer.decoder_output_weight();
             let adaptive = gan.adaptive_weight(&terms.nll, &generator_loss, last_layer, group);
-            report.generator += value.double_value(&[]) * weight;
-            report.adaptive_weight += adaptive.double_value(&[]) * weight;
-            loss += generator_loss * adaptive;
+            loss += generator_loss * &adaptive;
+            gan_terms = Some([value, adaptive]);
         }
-        if let Some(team) = self.team.as_ref().filter(|_| last) {
-            team.generator.prepare()?;
+        if let Some(distributed) = self.distributed.as_ref().filter(|_| last) {
+            distributed.generator.prepare()?;
         }
         (&loss * weight).backward();
 
-        report.loss += loss.double_value(&[]) * weight;
-        report.nll += terms.nll.double_value(&[]) * weight;
-        report.rec += terms.rec.double_value(&[]) * weight;
-        if let Some(lpips) = terms.perceptual {
-            *report.lpips.get_or_insert(0.0) += lpips.double_value(&[]) * weight;
-        }
-        report.quantizer += quantizer.double_value(&[]) * weight;
         let reconstruction = reconstruction.detach();
-        report.psnr += psnr(&target, &reconstruction) * weight;
+        let psnr = Psnr.frames(&to_unit_range(&target), &to_unit_range(&reconstruction))?.mean(Kind::Double);
+        let numbers = [&mut report.loss, &mut report.nll, &mut report.rec, &mut report.quantizer, &mut report.psnr];
+        add_scalars(numbers, [&loss, &terms.nll, &terms.rec, &quantizer, &psnr], weight);
+        if let (Some(gan), Some([generator, adaptive])) = (&mut report.gan, &gan_terms) {
+            add_scalars([&mut gan.generator, &mut gan.adaptive_weight], [generator, adaptive], weight);
+        }
+        for (name, value) in &terms.losses {
+            if let Some(number) = report.loss_named(name) {
+                add_scalars([number], [value], weight);
+            }
+        }
         Ok(Generated { target, reconstruction })
     }
 
-    /// The discriminator's gradients of the same batches.
+    /// Computes the discriminator's gradients on the same batches.
     fn discriminate(
         &mut self,
         generated: &[Generated],
@@ -279,16 +282,13 @@ impl Trainer {
         self.discriminator.zero_grad();
         for (i, Generated { target, reconstruction }) in generated.iter().enumerate() {
             let terms = gan.discriminate(target, reconstruction, group);
-            let reducer = self.team.as_ref().and_then(|team| team.discriminator.as_ref());
+            let reducer = self.distributed.as_ref().and_then(|distributed| distributed.discriminator.as_ref());
             if let Some(reducer) = reducer.filter(|_| i + 1 == generated.len()) {
                 reducer.prepare()?;
             }
             (&terms.loss * weight).backward();
-            numbers.discriminator += terms.loss.double_value(&[]) * weight;
-            numbers.discriminator_logits += terms.logits_loss.double_value(&[]) * weight;
-            numbers.lecam += terms.lecam.double_value(&[]) * weight;
-            numbers.logits_real += terms.real.double_value(&[]) * weight;
-            numbers.logits_fake += terms.fake.double_value(&[]) * weight;
+            let scalars = [&terms.loss, &terms.logits_loss, &terms.lecam, &terms.real, &terms.fake];
+            add_scalars(numbers.of_discriminator(), scalars, weight);
         }
         average(group, numbers.of_discriminator());
         numbers.discriminator_gradient_norm = self.discriminator.clip_grad_norm(self.config.clip_norm);
@@ -296,12 +296,12 @@ impl Trainer {
     }
 
     fn skip(&mut self, report: &StepReport, batches: &[Batch]) -> Result<(), TrainError> {
-        self.progress.skipped += 1;
-        self.progress.skipped_in_row += 1;
-        if self.progress.skipped_in_row > self.config.max_skipped {
+        self.counts.skipped += 1;
+        self.counts.skipped_in_row += 1;
+        if self.counts.skipped_in_row > self.config.max_skipped {
             return Err(TrainError::NotFinite {
                 step: report.step,
-                steps: self.progress.skipped_in_row,
+                steps: self.counts.skipped_in_row,
                 faults: report.faults(),
                 clips: batches.iter().flat_map(|batch| batch.names.iter().cloned()).collect(),
             });
@@ -310,7 +310,7 @@ impl Trainer {
     }
 }
 
-/// What seeds libtorch's generator at a step: a bijective mix (splitmix64) of both numbers.
+/// The seed of libtorch's generator for a step: a bijective mix (splitmix64) of both numbers.
 fn step_seed(seed: u64, step: u64) -> i64 {
     let mix = |x: u64| {
         let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -321,27 +321,25 @@ fn step_seed(seed: u64, step: u64) -> i64 {
     mix(mix(seed).wrapping_add(step)) as i64
 }
 
-fn psnr(target: &Tensor, reconstruction: &Tensor) -> f64 {
-    Psnr::frames(&to_unit_range(target), &to_unit_range(reconstruction)).mean(Kind::Double).double_value(&[])
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use tch::Device;
     use vidtok::Config;
+    use vidtok_core::{Loss, MetricError};
+    use vidtok_loss::L1;
 
     use super::*;
-    use crate::step::losses::LossConfig;
-    use crate::step::state::Saved;
+    use crate::step::losses::{LossConfig, LossParts};
+    use crate::step::state::SavedNumbers;
 
     const KL: &str = "tiny_kl";
     const FSQ: &str = "tiny_fsq";
 
-    /// Of this configuration.
+    /// A trainer of the configuration `name`.
     fn trainer(name: &str, loss: LossConfig) -> Trainer {
-        // On a busy machine the threads of so small a model would mostly wait for each other.
+        // With several threads, so small a model mostly waits on a busy machine.
         tch::set_num_threads(1);
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../configs/{name}.toml"));
         let tokenizer = Tokenizer::init(Config::load(&path, &[]).unwrap(), 0, Device::Cpu).unwrap();
@@ -352,16 +350,16 @@ mod tests {
     /// Two smooth clips.
     fn batch(side: i64) -> Batch {
         let ramp = Tensor::linspace(-1.0, 1.0, side, (Kind::Float, Device::Cpu));
-        let picture = ramp.view([1, 1, 1, 1, side]) * ramp.view([1, 1, 1, side, 1]);
-        let clips = Tensor::cat(&[&picture, &(-&picture)], 0).expand([2, 3, 5, side, side], false).contiguous();
+        let image = ramp.view([1, 1, 1, 1, side]) * ramp.view([1, 1, 1, side, 1]);
+        let clips = Tensor::cat(&[&image, &(-&image)], 0).expand([2, 3, 5, side, side], false).contiguous();
         Batch { clips, names: vec!["a".to_owned(), "b".to_owned()] }
     }
 
-    /// All that a step can change, but for the step's number and the count of skipped steps.
-    fn everything(trainer: &Trainer) -> (Vec<Tensor>, Saved) {
+    /// Everything that a step can change, except the counts of steps.
+    fn everything(trainer: &Trainer) -> (Vec<Tensor>, SavedNumbers) {
         let tensors = trainer.tensors().values().map(|tensor| tensor.detach().copy()).collect();
         let mut numbers = trainer.numbers();
-        numbers.progress = Progress::default();
+        numbers.counts = StepCounts::default();
         (tensors, numbers)
     }
 
@@ -370,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn training_brings_the_reconstruction_closer() {
+    fn training_improves_the_reconstruction() {
         for name in [KL, FSQ] {
             let mut trainer = trainer(name, LossConfig::default());
             let psnr: Vec<f64> = (0..60).map(|_| trainer.step(&[batch(8)]).unwrap().psnr).collect();
@@ -379,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn the_adversary_begins_at_its_step_and_learns() {
+    fn the_gan_loss_starts_at_its_step_and_trains_the_discriminator() {
         let gan = vidtok_loss::GanConfig { start: 1, ..Default::default() };
         let mut trainer = trainer(KL, LossConfig { gan: Some(gan), ..LossConfig::default() });
         assert_eq!(trainer.step(&[batch(32)]).unwrap().gan, None);
@@ -389,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_batches_give_the_gradient_of_one_of_them() {
+    fn two_equal_batches_have_the_gradient_of_one() {
         let step = |batches: usize| {
             let mut trainer = trainer(KL, LossConfig::default());
             trainer.config.clip_norm = 1e9;
@@ -397,14 +395,14 @@ mod tests {
             let batches: Vec<Batch> = (0..batches)
                 .map(|_| Batch { clips: batch.clips.shallow_clone(), names: batch.names.clone() })
                 .collect();
-            // The mean, so that both halves draw the same latent.
+            // Latents are means, so that both batches have the same ones.
             trainer.tokenizer = Tokenizer::init(
                 trainer.tokenizer.config().with_overrides(&["quantizer.sample=false".to_owned()]).unwrap(),
                 0,
                 Device::Cpu,
             )
             .unwrap();
-            // Other tests draw from the same generator meanwhile.
+            // Other tests draw from the same generator at the same time.
             vidtok_golden::fill(trainer.tokenizer.parameters().iter());
             let mut trainer = Trainer::new(trainer.tokenizer, trainer.losses, trainer.config);
             trainer.step(&batches).unwrap().gradient_norm
@@ -414,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn clips_that_are_not_finite_change_no_parameter_and_end_the_run_when_they_go_on() {
+    fn steps_on_clips_that_are_not_finite_change_nothing_and_too_many_in_a_row_are_an_error() {
         let gan = vidtok_loss::GanConfig { start: 0, ..Default::default() };
         let mut trainer = trainer(KL, LossConfig { gan: Some(gan), ..LossConfig::default() });
         let spoilt = || {
@@ -422,12 +420,12 @@ mod tests {
             Batch { clips: clips * f64::NAN, names }
         };
         let before = everything(&trainer);
-        // The discriminator has seen the first batch when the second one spoils the step.
+        // The second batch spoils the step after the discriminator has seen the first.
         assert!(trainer.step(&[batch(32), spoilt()]).unwrap().skipped);
         assert!(everything(&trainer) == before);
         assert!(!trainer.step(&[batch(32)]).unwrap().skipped);
         assert!(everything(&trainer) != before);
-        assert!(trainer.step(&[spoilt()]).unwrap().skipped, "one in a row is allowed again");
+        assert!(trainer.step(&[spoilt()]).unwrap().skipped, "the count in a row starts anew");
         let error = trainer.step(&[spoilt()]).unwrap_err();
         assert!(matches!(&error, TrainError::NotFinite { step: 3, steps: 2, .. }), "{error}");
         assert!(error.to_string().contains("loss is NaN, gradient_norm is NaN on a, b)"), "{error}");
@@ -436,12 +434,12 @@ mod tests {
     }
 
     #[test]
-    fn a_discriminator_whose_loss_is_not_finite_makes_the_whole_step_change_nothing() {
+    fn a_step_whose_discriminator_loss_is_not_finite_changes_nothing() {
         let gan = vidtok_loss::GanConfig { start: 0, ..Default::default() };
         let mut trainer = trainer(KL, LossConfig { gan: Some(gan), ..LossConfig::default() });
         trainer.ema = Some(Ema::new(0.9, trainer.tokenizer.parameters()));
         assert!(!trainer.step(&[batch(32)]).unwrap().skipped);
-        // Finite, but not squared.
+        // Finite, but its square is not.
         let means = vidtok_loss::LeCam { real: 1e30, fake: 0.0 };
         trainer.losses.gan.as_mut().unwrap().set_lecam(means);
         let before = everything(&trainer);
@@ -455,16 +453,51 @@ mod tests {
     }
 
     #[test]
-    fn what_libtorch_panics_with_in_a_step_is_an_error() {
+    fn a_panic_of_libtorch_in_a_step_is_an_error() {
         let gan = vidtok_loss::GanConfig { start: 0, ..Default::default() };
         let mut trainer = trainer(KL, LossConfig { gan: Some(gan), ..LossConfig::default() });
         let error = trainer.step(&[batch(8)]).unwrap_err(); // smaller than the discriminator's kernels
-        assert!(matches!(&error, TrainError::Failed { place, .. } if place == "step 0"), "{error}");
+        assert!(matches!(&error, TrainError::Failed { context, .. } if context == "step 0"), "{error}");
         assert!(error.to_string().starts_with("step 0: libtorch failed: ") && error.to_string().lines().count() == 1);
     }
 
     #[test]
-    fn a_frozen_encoder_stays_as_it_is() {
+    fn losses_of_your_own_are_reported_by_name_and_training_with_them_resumes() {
+        #[derive(Debug)]
+        struct Squares;
+
+        impl Loss for Squares {
+            fn name(&self) -> &'static str {
+                "squares"
+            }
+
+            fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
+                Ok((target - reconstruction).square().mean(Kind::Float))
+            }
+        }
+
+        let parts = || {
+            let reconstruction: Vec<(Box<dyn Loss>, f64)> = vec![(Box::new(L1), 1.0), (Box::new(Squares), 0.5)];
+            LossParts { reconstruction, ..LossParts::default() }
+        };
+        let Trainer { tokenizer, config, .. } = trainer(KL, LossConfig::default());
+        let mut trainer = Trainer::new(tokenizer, Losses::from_parts(parts(), Device::Cpu), config);
+        let report = trainer.step(&[batch(8)]).unwrap();
+        let squares = report.other_losses["squares"];
+        assert!(squares > 0.0 && report.rec > 0.5 * squares && report.other_losses.len() == 1, "{report:?}");
+        assert!(report.numbers().contains(&("squares", squares)));
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.safetensors");
+        trainer.save(&path).unwrap();
+        let model = trainer.tokenizer.config().clone();
+        let tokenizer = |weights| Tokenizer::with_weights(model, weights, Device::Cpu, Kind::Float);
+        let resumed = Trainer::resume(&path, tokenizer, parts(), trainer.config.clone()).unwrap();
+        assert!(everything(&resumed) == everything(&trainer) && resumed.step_number() == 1);
+    }
+
+    #[test]
+    fn a_frozen_encoder_does_not_change() {
         let frozen = trainer(KL, LossConfig::default());
         let config = TrainConfig { freeze_encoder: true, ..frozen.config };
         let mut trainer = Trainer::new(frozen.tokenizer, frozen.losses, config);
@@ -479,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_draws_the_same_numbers_whatever_came_before() {
+    fn seeds_of_different_runs_and_steps_differ() {
         let seeds: std::collections::BTreeSet<i64> =
             (0..100).flat_map(|seed| (0..100).map(move |step| step_seed(seed, step))).collect();
         assert_eq!(seeds.len(), 10_000);

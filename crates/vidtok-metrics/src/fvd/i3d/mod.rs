@@ -1,5 +1,5 @@
-//! The Inflated 3D ConvNet that names actions (Carreira & Zisserman 2017, arXiv 1705.07750), with the weights that FVD
-//! was defined with.
+//! The Inflated 3D ConvNet for action recognition (Carreira & Zisserman 2017, arXiv 1705.07750), with the weights that
+//! define FVD.
 
 pub(crate) mod network;
 
@@ -12,15 +12,15 @@ use vidtok_torch::ParamPath;
 use crate::weights::{WeightsError, load, locate, network_of};
 use network::Network;
 
-/// The network's name in its file.
+/// The network's name in the metadata of its file.
 const NET: &str = "i3d";
-/// Where the file has the names of the classes, one a line.
+/// The metadata key of the names of the classes, one per line.
 const LABELS: &str = "labels";
 
 /// I3D for Kinetics-400, frozen.
 ///
 /// Parameters have the names of the published network: `Conv3d_1a_7x7`, `Mixed_3b.Branch_1.Conv3d_0b_3x3` and so on,
-/// each with `weight`, and `bias`, `running_mean`, `running_var` of its batch norm.
+/// each with `weight` and with `bias`, `running_mean` and `running_var` of its batch norm.
 #[derive(Debug)]
 pub struct I3d {
     network: Network,
@@ -28,23 +28,23 @@ pub struct I3d {
 }
 
 impl I3d {
-    /// Classes of actions.
+    /// The number of action classes.
     pub const CLASSES: i64 = 400;
-    /// Rows and columns of the frames that it takes.
+    /// Height and width of its input frames.
     pub const SIDE: i64 = 224;
     /// The fewest frames of a clip.
     pub const MIN_FRAMES: i64 = 9;
 
-    /// Makes or loads the network, which does not know what its classes are called.
+    /// Makes or loads the network, without the names of its classes.
     #[must_use]
     pub fn new(path: &ParamPath) -> Self {
         Self { network: Network::new(path), labels: Vec::new() }
     }
 
-    /// Reads a file that `cargo xtask assets` made.
+    /// Loads a file made by `cargo xtask assets`.
     ///
     /// # Errors
-    /// If it cannot be read or is no such file.
+    /// If the file cannot be read or holds another network.
     pub fn open(path: &Path, device: Device) -> Result<Self, WeightsError> {
         let (file, net) = network_of(path, "I3D")?;
         if net != NET {
@@ -55,32 +55,32 @@ impl I3d {
         Ok(Self { labels, ..i3d })
     }
 
-    /// The file of its weights that `cargo xtask assets` fetched.
+    /// The path of the weights fetched by `cargo xtask assets`.
     ///
     /// # Errors
-    /// If there is none, with what to do.
+    /// If they were not fetched.
     pub fn weights_file() -> Result<PathBuf, WeightsError> {
         locate("assets/i3d.safetensors".into())
     }
 
-    /// Reads [`weights_file`](Self::weights_file).
+    /// Loads [`weights_file`](Self::weights_file).
     ///
     /// # Errors
-    /// If there is none, with what to do; or if it cannot be read.
+    /// If the weights were not fetched or cannot be read.
     pub fn locate(device: Device) -> Result<Self, WeightsError> {
         Self::open(&Self::weights_file()?, device)
     }
 
-    /// What the classes are called, in the order of the logits; none where the file does not tell.
+    /// The names of the classes in the order of the logits; empty if the file does not hold them.
     #[must_use]
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
 
-    /// The logits `[n, 400]` of clips `[n, 3, t, 224, 224]` in [-1, 1], t >= 9.
+    /// The logits `[n, 400]` of clips `[n, 3, t, 224, 224]` in [-1, 1], with t of at least 9.
     ///
     /// # Errors
-    /// If the shape is another.
+    /// If the shape differs.
     pub fn logits(&self, clips: &Tensor) -> Result<Tensor, MetricError> {
         match clips.size()[..] {
             [_, 3, t, Self::SIDE, Self::SIDE] if t >= Self::MIN_FRAMES => {

@@ -1,17 +1,17 @@
-//! The layers of I3D: Inception-v1 (arXiv 1409.4842) with windows over time too.
+//! The layers of I3D: Inception-v1 (arXiv 1409.4842) with kernels extended over time.
 
 use tch::{Kind, Tensor};
 use vidtok_torch::{Init, ParamPath, from_channels_last, to_channels_last};
 
 use crate::fvd::i3d::I3d;
 
-/// Added to variances by the batch norms.
+/// Epsilon of the batch norms.
 const EPS: f64 = 1e-3;
 
-/// Name and channels of the mixed layers: of the four branches the first, the two of the second and third, the last.
+/// Name and channels of a mixed layer: one convolution in the first branch, two each in the second and third, one in the last.
 type Mixing = (&'static str, [i64; 6]);
 
-/// The layers between two poolings.
+/// The mixed layers between two poolings.
 const STAGE_3: [Mixing; 2] = [("Mixed_3b", [64, 96, 128, 16, 32, 32]), ("Mixed_3c", [128, 128, 192, 32, 96, 64])];
 const STAGE_4: [Mixing; 5] = [
     ("Mixed_4b", [192, 96, 208, 16, 48, 64]),
@@ -57,7 +57,7 @@ impl Network {
         let [first, second, third] = &self.stem;
         let [stage_3, stage_4, stage_5] = &self.stages;
         let through = |x: Tensor, stage: &[Mixed]| stage.iter().fold(x, |x, mixed| mixed.forward(&x));
-        // Channels innermost, as libtorch's convolutions are quickest.
+        // Channels innermost in memory, the fastest layout for libtorch's convolutions.
         let x = from_channels_last(&to_channels_last(&clips.to_kind(Kind::Float)));
         let x = pool(&first.forward(&x), [1, 3, 3], [1, 2, 2]);
         let x = pool(&third.forward(&second.forward(&x)), [1, 3, 3], [1, 2, 2]);
@@ -65,12 +65,12 @@ impl Network {
         let x = pool(&through(x, stage_4), [2, 2, 2], [2, 2, 2]);
         let x = through(x, stage_5).avg_pool3d([2, 7, 7], [1, 1, 1], [0, 0, 0], false, true, None);
         let [weight, bias] = &self.classifier;
-        // The mean of the logits is the logits of the mean.
+        // The classifier is linear, so the mean of the logits is the logits of the mean.
         x.mean_dim([2_i64, 3, 4].as_slice(), false, Kind::Float).linear(weight, Some(bias))
     }
 }
 
-/// A convolution, its batch norm folded into it, and max(x, 0).
+/// A convolution with its batch norm folded in, and ReLU.
 #[derive(Debug)]
 struct Unit {
     weight: Tensor,
@@ -95,7 +95,7 @@ impl Unit {
     }
 }
 
-/// Four branches with windows of several sizes, their channels beside each other.
+/// Four branches with kernels of several sizes, concatenated along the channels.
 #[derive(Debug)]
 struct Mixed {
     narrow: Unit,
@@ -124,23 +124,22 @@ impl Mixed {
     }
 }
 
-/// The largest values of windows. What is pooled here is never negative, so a border of zeros changes nothing.
+/// Max pooling. Its inputs are never negative, so zero padding does not change the result.
 fn pool(x: &Tensor, kernel: [i64; 3], stride: [i64; 3]) -> Tensor {
     same(x, kernel, stride).max_pool3d(kernel, stride, [0; 3], [1; 3], false)
 }
 
-/// A border of zeros with which windows give ceil(n / stride) values along each axis; the smaller half in front, as
-/// TensorFlow has it.
+/// TensorFlow's "same" padding with zeros, for ceil(n / stride) outputs along each axis; the smaller half goes in front.
 fn same(x: &Tensor, kernel: [i64; 3], stride: [i64; 3]) -> Tensor {
     let size = x.size();
-    let mut border = Vec::with_capacity(6);
-    // The last axis first.
+    let mut padding = Vec::with_capacity(6);
+    // libtorch pads the last axis first.
     for axis in (0..3).rev() {
         let n = size[axis + 2];
         let missing = ((n - 1) / stride[axis] * stride[axis] + kernel[axis] - n).max(0);
-        border.extend([missing / 2, missing - missing / 2]);
+        padding.extend([missing / 2, missing - missing / 2]);
     }
-    if border.iter().all(|&side| side == 0) { x.shallow_clone() } else { x.constant_pad_nd(border) }
+    if padding.iter().all(|&side| side == 0) { x.shallow_clone() } else { x.constant_pad_nd(padding) }
 }
 
 #[cfg(test)]
@@ -150,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn borders_are_smaller_in_front() {
+    fn the_smaller_half_of_the_padding_goes_in_front() {
         let x = Tensor::ones([1, 1, 5, 6, 7], (Kind::Float, Device::Cpu));
         let padded = same(&x, [2, 3, 7], [2, 2, 2]);
         // (5 - 1) / 2 * 2 + 2 - 5 = 1, then 6: 4 + 3 - 6 = 1, then 7: 6 + 7 - 7 = 6.

@@ -1,4 +1,4 @@
-//! What a person looks at after a run: a clip beside its reconstruction.
+//! The example video of a stage: a clip beside its reconstruction.
 
 use std::path::Path;
 
@@ -12,22 +12,22 @@ use vidtok_data::{
 
 use crate::error::TrainError;
 
-/// Frames of the clip.
+/// Frames per example.
 const FRAMES: i64 = 75;
 
-/// Where the frames come from.
+/// The source of the frames.
 pub(crate) enum Example<'a> {
     /// A video file, or a folder of frames.
     Video(&'a Path, InputOptions),
-    /// A procedural scene, of this seed.
+    /// The procedural scene with this seed.
     Scene(u64),
 }
 
-/// Small clips are enlarged by a whole number until their shorter side comes close to this.
+/// Small clips are enlarged by the largest integer factor that keeps their shorter side within this.
 const SHOWN_SIDE: i64 = 256;
 
-/// Writes the first seconds of a clip, its shorter side `side` pixels and cut to the middle `crop` (height, width) if
-/// there is one, on the left of its reconstruction.
+/// Writes the first seconds of a clip on the left of its reconstruction. Frames are resized to a shorter side of `side`
+/// pixels and cropped to the middle `crop` (height, width), if given.
 pub(crate) fn write(
     tokenizer: &Tokenizer,
     ffmpeg: &Ffmpeg,
@@ -60,7 +60,7 @@ pub(crate) fn write(
     Ok(Box::new(writer).finish()?)
 }
 
-/// Frames uint8 `[t, h, w, 3]` and when they are shown.
+/// The frames, uint8 `[t, h, w, 3]`, and their times.
 fn read(ffmpeg: &Ffmpeg, example: &Example<'_>, side: i64) -> Result<(Tensor, Timeline), VideoError> {
     match example {
         Example::Video(path, input) => {

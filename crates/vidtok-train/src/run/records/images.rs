@@ -1,4 +1,4 @@
-//! What a person sees of a stage: TensorBoard events, pictures of each validation, and curves.
+//! TensorBoard events, images of each validation, and curves.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,19 +12,19 @@ use crate::run::records::log::LogEntry;
 use crate::run::validation::{Scores, Validation};
 use crate::step::report::StepReport;
 
-/// How much differences are brightened.
+/// How much differences are amplified.
 const GAIN: f64 = 4.0;
-/// The most clips in a picture.
+/// The most clips in an image.
 const ROWS: usize = 6;
 
-/// Writes events and pictures into a stage's folder.
-pub(crate) struct Pictures {
+/// Writes events and images into a stage's folder.
+pub(crate) struct Images {
     files: StageFolder,
     events: EventWriter,
 }
 
-impl Pictures {
-    /// For a stage that begins, or goes on, at `step`; what an ended process wrote of later steps is not shown.
+impl Images {
+    /// The images of a stage that starts or resumes at `step`; TensorBoard then hides the events of later steps.
     pub(crate) fn create(files: &StageFolder, step: u64) -> Result<Self, TrainError> {
         let events = match step {
             0 => EventWriter::create(files.path())?,
@@ -33,7 +33,7 @@ impl Pictures {
         Ok(Self { files: files.clone(), events })
     }
 
-    /// The numbers of a step.
+    /// Writes the numbers of a step.
     pub(crate) fn step(&mut self, report: &StepReport) -> Result<(), TrainError> {
         for (name, value) in report.numbers() {
             self.events.scalar(&tag(name), report.step, value)?;
@@ -41,7 +41,7 @@ impl Pictures {
         Ok(())
     }
 
-    /// The numbers of a validation, and each clip above its reconstruction.
+    /// Writes the numbers of a validation, and an image of clips, reconstructions and differences.
     pub(crate) fn validation(
         &mut self,
         validation: &Validation,
@@ -52,20 +52,20 @@ impl Pictures {
         for (name, value) in numbers(validation) {
             self.events.scalar(&name, step, value)?;
         }
-        let apart = clips.iter().zip(reconstructions).map(|(a, b)| difference(a, b, GAIN));
-        let apart = apart.collect::<Result<Vec<Tensor>, _>>()?;
+        let differences = clips.iter().zip(reconstructions).map(|(a, b)| difference(a, b, GAIN));
+        let differences = differences.collect::<Result<Vec<Tensor>, _>>()?;
         let rows: Vec<[&Tensor; 3]> =
-            (0..clips.len().min(ROWS)).map(|i| [&clips[i], &reconstructions[i], &apart[i]]).collect();
+            (0..clips.len().min(ROWS)).map(|i| [&clips[i], &reconstructions[i], &differences[i]]).collect();
         let captions: Vec<String> = (1..=rows.len()).map(|clip| caption(clip, step)).collect();
         let rows: Vec<GridRow<'_>> =
             rows.iter().zip(&captions).map(|(clips, caption)| GridRow { caption, clips: clips.as_slice() }).collect();
-        let picture = grid(&rows, GridSize::default())?;
-        save_png(self.files.validation().join(format!("step-{step:08}.png")), &picture)?;
-        self.events.image("held-out/clips", step, &picture)?;
+        let image = grid(&rows, GridSize::default())?;
+        save_png(self.files.validation().join(format!("step-{step:08}.png")), &image)?;
+        self.events.image("held-out/clips", step, &image)?;
         Ok(self.events.flush()?)
     }
 
-    /// The course of all numbers as `curves.svg` and `curves.png`; gives the latter.
+    /// Draws the curves of all numbers as `curves.svg` and `curves.png`, and returns the path of the latter.
     pub(crate) fn curves(
         &self,
         title: &str,
@@ -99,7 +99,7 @@ impl Pictures {
     }
 }
 
-/// Draws the clips of a batch `[b, 3, t, h, w]`.
+/// Draws the clips of a batch `[b, 3, t, h, w]` in [-1, 1].
 pub(crate) fn draw_batch(clips: &Tensor, path: &Path) -> Result<(), TrainError> {
     let clips: Vec<Tensor> = (0..clips.size()[0]).map(|i| clips.get(i)).collect();
     let rows: Vec<[&Tensor; 1]> = clips.iter().map(|clip| [clip]).collect();
@@ -115,7 +115,7 @@ fn caption(clip: usize, step: u64) -> String {
     text
 }
 
-/// A step's number in the group that it is shown in.
+/// The tag of a step's number, with the group in which it is shown.
 fn tag(name: &str) -> String {
     let group = match name {
         "rec" | "lpips" => "reconstruction",
@@ -132,11 +132,11 @@ fn tag(name: &str) -> String {
     format!("{group}/{name}")
 }
 
-/// Names and values of what was measured, in their groups.
+/// The numbers of a validation by their tags.
 fn numbers(validation: &Validation) -> Vec<(String, f64)> {
     let mut all = Vec::new();
-    for (who, quality) in [("held-out", Some(&validation.model)), ("held-out, averaged", validation.ema.as_ref())] {
-        let Some(Scores { rec, psnr, ssim, lpips, codes, code_entropy, .. }) = quality else { continue };
+    for (who, scores) in [("held-out", Some(&validation.model)), ("held-out, averaged", validation.ema.as_ref())] {
+        let Some(Scores { rec, psnr, ssim, lpips, codes, code_entropy, .. }) = scores else { continue };
         let groups = [
             ("reconstruction", Some(*rec)),
             ("psnr in dB", Some(*psnr)),

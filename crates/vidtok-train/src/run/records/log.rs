@@ -1,4 +1,4 @@
-//! The log of a run: a line of JSON for each step and each validation.
+//! The log of a stage: a line of JSON for each step and each validation.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -16,19 +16,19 @@ use crate::step::report::StepReport;
 pub enum LogEntry {
     /// A step was taken.
     Step {
-        /// Its numbers.
+        /// The numbers of the step.
         #[serde(flatten)]
         report: StepReport,
-        /// Seconds that it took.
+        /// The duration in seconds.
         seconds: f64,
-        /// The share of them that was spent waiting for clips.
+        /// The fraction of the duration spent waiting for clips.
         waiting: f64,
     },
-    /// The model was measured.
+    /// The model was validated.
     Validation(Validation),
 }
 
-/// `log.jsonl` of a stage. Of its lines no more is kept in memory than a run must know: it may take millions of steps.
+/// `log.jsonl` of a stage. It may have millions of lines, so only a summary is kept in memory.
 #[derive(Debug)]
 pub(crate) struct Log {
     path: PathBuf,
@@ -36,18 +36,17 @@ pub(crate) struct Log {
     validations: Validations,
 }
 
-/// What is known of all validations so far.
+/// A summary of the validations so far.
 #[derive(Debug)]
 pub(crate) struct Validations {
     pub(crate) first: Option<Validation>,
     pub(crate) last: Option<Validation>,
-    /// The least [`Validation::rec`].
+    /// The lowest [`Validation::rec`].
     pub(crate) best: f64,
 }
 
 impl Log {
-    /// Opens the log of a run that goes on at `step`: what an ended process wrote of later steps is dropped, those
-    /// steps are taken again.
+    /// Opens the log of a stage that resumes at `step`. Lines of later steps are dropped, since those steps are taken again.
     ///
     /// # Errors
     /// If it cannot be read or written.
@@ -93,7 +92,7 @@ impl Log {
         Ok(())
     }
 
-    /// All lines so far, from the file.
+    /// Reads all lines so far.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -103,7 +102,7 @@ impl Log {
         Ok(lines(&self.path).map_err(io)?.filter_map(entry))
     }
 
-    /// The validations so far.
+    /// A summary of the validations so far.
     pub(crate) fn validations(&self) -> &Validations {
         &self.validations
     }
@@ -117,7 +116,7 @@ impl Validations {
     }
 }
 
-/// The lines of a file; none if there is no file.
+/// The lines of a file; none if it does not exist.
 fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -126,7 +125,7 @@ fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
     Ok(file.into_iter().flat_map(|file| BufReader::new(file).split(b'\n')))
 }
 
-/// What a line says; the last one of a killed process may be cut.
+/// Parses a line; `None` for a partial line that a killed process left.
 fn parse(line: &[u8]) -> Option<LogEntry> {
     serde_json::from_slice(line).ok()
 }
@@ -146,6 +145,7 @@ mod tests {
             nll: 1.0,
             rec: 0.5,
             lpips: (step > 1).then_some(0.25),
+            other_losses: (step > 1).then(|| ("edges".to_owned(), 0.5)).into_iter().collect(),
             quantizer: 0.1,
             logvar: 0.0,
             psnr: 20.0,
@@ -158,20 +158,20 @@ mod tests {
     }
 
     fn validation(step: u64) -> LogEntry {
-        measured(step, 0.0)
+        validation_with(step, 0.0)
     }
 
-    fn measured(step: u64, rec: f64) -> LogEntry {
+    fn validation_with(step: u64, rec: f64) -> LogEntry {
         LogEntry::Validation(Validation { step, model: Scores { rec, ..Scores::default() }, ema: None })
     }
 
     #[test]
-    fn the_first_the_last_and_the_best_validation_are_known_after_any_number_of_lines() {
+    fn the_first_last_and_best_validation_are_known_after_reopening() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         let mut log = Log::open(&path, 0).unwrap();
         for (step, rec) in [(0, 0.5), (2, 0.2), (4, 0.3)] {
-            log.add(&measured(step, rec)).unwrap();
+            log.add(&validation_with(step, rec)).unwrap();
         }
         for (log, last, best) in
             [(&log, 4, 0.2), (&Log::open(&path, 3).unwrap(), 2, 0.2), (&Log::open(&path, 0).unwrap(), 0, 0.5)]
@@ -183,25 +183,26 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_step_stays_in_the_log_with_its_numbers_that_are_not_finite() {
+    fn a_skipped_step_is_logged_with_its_numbers_that_are_not_finite() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         let LogEntry::Step { mut report, .. } = step(3) else { unreachable!() };
         (report.loss, report.lpips, report.skipped) = (f64::INFINITY, Some(f64::NAN), true);
+        report.other_losses.insert("edges".to_owned(), f64::NAN);
         report.gan.as_mut().unwrap().discriminator = f64::NAN;
         let entry = LogEntry::Step { report, seconds: 0.5, waiting: 0.0 };
         Log::open(&path, 0).unwrap().add(&entry).unwrap();
         let log = Log::open(&path, 4).unwrap();
         let read: Vec<LogEntry> = log.entries().unwrap().map(Result::unwrap).collect();
         let [LogEntry::Step { report, .. }] = read.as_slice() else { panic!("{read:?}") };
-        assert!(report.skipped && report.loss.is_nan() && report.psnr == 20.0);
-        assert!(report.lpips.is_some_and(f64::is_nan), "what is not finite makes a gap, what is not there makes none");
+        assert!(report.skipped && report.loss.is_nan() && report.psnr == 20.0 && report.other_losses["edges"].is_nan());
+        assert!(report.lpips.is_some_and(f64::is_nan), "a number that is not finite is read as NaN, not as missing");
         let named: Vec<&str> = report.faults().iter().map(|(name, _)| *name).collect();
         assert_eq!(named, ["loss", "discriminator"]);
     }
 
     #[test]
-    fn a_run_that_goes_on_takes_up_its_log_where_its_state_stands() {
+    fn a_resumed_log_drops_the_lines_of_steps_that_are_taken_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         let all = [validation(0), step(0), step(1), step(2), validation(3), step(3), step(4), validation(5)];
@@ -209,7 +210,7 @@ mod tests {
         for entry in all.clone() {
             log.add(&entry).unwrap();
         }
-        // A killed process leaves half a line.
+        // A killed process leaves a partial line.
         log.file.write_all(b"{\"kind\":\"st").unwrap();
         let mut log = Log::open(&path, 3).unwrap();
         let entries = |log: &Log| log.entries().unwrap().map(Result::unwrap).collect::<Vec<_>>();

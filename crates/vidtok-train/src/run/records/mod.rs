@@ -1,4 +1,4 @@
-//! What is kept of a stage: its states, its log, what a person looks at, and what came of it.
+//! The files of a stage: states, log, images, curves, and the summary.
 
 pub(crate) mod example_video;
 pub(crate) mod images;
@@ -13,9 +13,9 @@ use vidtok_data::Ffmpeg;
 use crate::config::stages::Stage;
 use crate::error::TrainError;
 use crate::run::checkpoints::Checkpoints;
-use crate::run::data::Data;
+use crate::run::clips::StageClips;
 use crate::run::folder::StageFolder;
-use crate::run::records::images::Pictures;
+use crate::run::records::images::Images;
 use crate::run::records::log::{Log, LogEntry, Validations};
 use crate::run::validation::{Validation, Validator};
 use crate::run::{Observer, StageSummary};
@@ -24,7 +24,7 @@ use crate::step::trainer::Trainer;
 
 const SUMMARY: &str = "summary.json";
 
-/// What came of a stage, if it is over. Its files are where the folder is now.
+/// Reads the summary of a finished stage. The paths in it follow the folder if it was moved.
 pub(crate) fn read_summary(files: &StageFolder) -> Result<Option<StageSummary>, TrainError> {
     let path = files.file(SUMMARY);
     let mut summary: StageSummary = match fs::read(&path) {
@@ -32,20 +32,20 @@ pub(crate) fn read_summary(files: &StageFolder) -> Result<Option<StageSummary>, 
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(TrainError::io(&path, error)),
     };
-    let StageSummary { model, state, pictures, curves, video, .. } = &mut summary;
-    for (place, folder) in [
+    let StageSummary { model, state, images, curves, video, .. } = &mut summary;
+    for (file, folder) in [
         (model, files.path()),
         (state, &files.checkpoints()),
-        (pictures, files.path()),
+        (images, files.path()),
         (curves, files.path()),
         (video, files.path()),
     ] {
-        *place = place.file_name().map_or_else(|| folder.to_owned(), |name| folder.join(name));
+        *file = file.file_name().map_or_else(|| folder.to_owned(), |name| folder.join(name));
     }
     Ok(Some(summary))
 }
 
-/// Makes a stage that is over one that goes on.
+/// Removes the summary, which makes a finished stage one that continues.
 pub(crate) fn remove_summary(files: &StageFolder) -> Result<(), TrainError> {
     let path = files.file(SUMMARY);
     match fs::remove_file(&path) {
@@ -54,18 +54,18 @@ pub(crate) fn remove_summary(files: &StageFolder) -> Result<(), TrainError> {
     }
 }
 
-/// The files of a stage that is being run.
+/// Writes the files of a running stage.
 pub(crate) struct Records {
     files: StageFolder,
     ffmpeg: Ffmpeg,
     validator: Validator,
     checkpoints: Checkpoints,
     log: Log,
-    pictures: Pictures,
+    images: Images,
 }
 
 impl Records {
-    /// Of a stage that begins, or goes on, at `step`.
+    /// The files of a stage that starts or resumes at `step`.
     pub(crate) fn open(
         files: StageFolder,
         ffmpeg: Ffmpeg,
@@ -74,27 +74,27 @@ impl Records {
         step: u64,
     ) -> Result<Self, TrainError> {
         let log = Log::open(&files.file("log.jsonl"), step)?;
-        let pictures = Pictures::create(&files, step)?;
-        Ok(Self { files, ffmpeg, validator, checkpoints, log, pictures })
+        let images = Images::create(&files, step)?;
+        Ok(Self { files, ffmpeg, validator, checkpoints, log, images })
     }
 
-    /// Whether the model was measured after this many steps, and not since.
-    pub(crate) fn measured(&self, step: u64) -> bool {
+    /// Whether the last validation was after this many steps.
+    pub(crate) fn is_validated(&self, step: u64) -> bool {
         self.log.validations().last.as_ref().is_some_and(|last| last.step == step)
     }
 
-    /// Keeps the state.
+    /// Saves the state.
     pub(crate) fn save(&self, trainer: &Trainer) -> Result<(), TrainError> {
         self.checkpoints.save(trainer)
     }
 
-    /// Keeps the numbers of a step.
+    /// Logs the numbers of a step.
     pub(crate) fn step(&mut self, report: StepReport, seconds: f64, waiting: f64) -> Result<(), TrainError> {
-        self.pictures.step(&report)?;
+        self.images.step(&report)?;
         self.log.add(&LogEntry::Step { report, seconds, waiting })
     }
 
-    /// Measures the model and its averages, and draws what they make of the clips; not if `stop` is set meanwhile.
+    /// Validates the model and its averages, and draws the reconstructions; abandoned if `stop` is set in the meantime.
     pub(crate) fn validate(
         &mut self,
         trainer: &Trainer,
@@ -104,29 +104,29 @@ impl Records {
         let step = trainer.step_number();
         let tokenizer = trainer.tokenizer();
         let stopped = || stop.load(Ordering::Relaxed);
-        let measured = self.validator.measure_unless(&stopped, tokenizer)?;
-        let Some((model, reconstructions)) = measured else { return Ok(()) };
+        let results = self.validator.measure_unless(&stopped, tokenizer)?;
+        let Some((model, reconstructions)) = results else { return Ok(()) };
         let measure_averages = || self.validator.measure_unless(&stopped, tokenizer);
         let averaged = trainer.ema().map(|ema| ema.with_averages(tokenizer.parameters(), measure_averages));
-        let ema = averaged.transpose()?.flatten().map(|(quality, _)| quality);
+        let ema = averaged.transpose()?.flatten().map(|(scores, _)| scores);
         if stopped() {
-            return Ok(()); // the averages may have been left out
+            return Ok(()); // the averages may not have been measured
         }
         let validation = Validation { step, model, ema };
         if step > 0 && validation.rec() < self.log.validations().best {
             tokenizer.save(&self.files.file("best.safetensors"), &format!("training, the best after {step} steps"))?;
         }
-        self.pictures.validation(&validation, self.validator.clips(), &reconstructions)?;
+        self.images.validation(&validation, self.validator.clips(), &reconstructions)?;
         observer.validated(&validation);
         self.log.add(&LogEntry::Validation(validation))
     }
 
-    /// What stays of a stage.
+    /// Writes the results of a finished stage.
     pub(crate) fn finish(
         self,
         stage: &Stage,
         trainer: &Trainer,
-        data: &Data,
+        clips: &StageClips,
         observer: &mut dyn Observer,
     ) -> Result<StageSummary, TrainError> {
         observer.busy("drawing the result");
@@ -141,9 +141,9 @@ impl Records {
             })?;
         }
         let title = self.files.path().display().to_string();
-        let curves = self.pictures.curves(&title, self.log.entries()?)?;
+        let curves = self.images.curves(&title, self.log.entries()?)?;
         let video = self.files.file("side_by_side.mp4");
-        data.write_example(tokenizer, &self.ffmpeg, &video)?;
+        clips.write_example(tokenizer, &self.ffmpeg, &video)?;
         let Validations { first, last: after, .. } = self.log.validations();
         let before = first.as_ref().filter(|first| first.step == 0).map(|first| first.model.clone());
         let summary = StageSummary {
@@ -154,7 +154,7 @@ impl Records {
             skipped: trainer.skipped(),
             model,
             state: self.checkpoints.path(trainer.step_number()),
-            pictures: self.files.validation(),
+            images: self.files.validation(),
             curves,
             video,
         };
@@ -176,7 +176,7 @@ mod tests {
     use crate::run::folder::RunFolder;
 
     #[test]
-    fn the_files_of_a_finished_stage_are_found_where_its_folder_has_been_moved_to() {
+    fn a_summary_follows_its_folder_when_that_is_moved() {
         let parent = tempfile::tempdir().unwrap();
         let config = Config::parse(include_str!("../../../../../configs/tiny_kl.toml")).unwrap();
         let files = RunFolder::create(parent.path(), &config).unwrap().stage(Some("low")).unwrap();
@@ -189,14 +189,14 @@ mod tests {
             skipped: 2,
             model: there("model.safetensors"),
             state: there("checkpoints/step-00000009.safetensors"),
-            pictures: there("validation"),
+            images: there("validation"),
             curves: there("curves.png"),
             video: there("side_by_side.mp4"),
         };
         fs::write(files.file(SUMMARY), serde_json::to_vec(&summary).unwrap()).unwrap();
         let found = read_summary(&files).unwrap().unwrap();
         assert_eq!((found.state, found.skipped), (files.checkpoints().join("step-00000009.safetensors"), 2));
-        assert_eq!((found.pictures, found.video), (files.validation(), files.file("side_by_side.mp4")));
+        assert_eq!((found.images, found.video), (files.validation(), files.file("side_by_side.mp4")));
         remove_summary(&files).unwrap();
         assert_eq!(read_summary(&files).unwrap(), None);
         remove_summary(&files).unwrap();

@@ -1,5 +1,5 @@
-//! Adam (arXiv 1412.6980) and AdamW (arXiv 1711.05101) with their state in plain tensors of our own; tch's optimizers
-//! hide it, so that it cannot be saved.
+//! Adam (arXiv 1412.6980) and AdamW (arXiv 1711.05101) with their state in plain tensors. The optimizers of tch hide it,
+//! so that it cannot be saved.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use tch::Tensor;
 pub struct AdamConfig {
     /// Learning rate.
     pub lr: f64,
-    /// Decay of the mean of the gradients, in [0, 1).
+    /// Decay of the running mean of the gradients, in [0, 1).
     pub beta1: f64,
-    /// Decay of the mean of their squares, in [0, 1).
+    /// Decay of the running mean of the squared gradients, in [0, 1).
     pub beta2: f64,
-    /// Keeps the division finite; above 0.
+    /// Added to the denominator to keep the division finite; above 0.
     pub eps: f64,
-    /// Share of the learning rate by which weights decay at each update, apart from the gradient (AdamW); 0 is Adam.
+    /// Decoupled weight decay (AdamW): each update first scales the weights by 1 - lr * weight_decay; 0 is Adam.
     pub weight_decay: f64,
 }
 
@@ -29,7 +29,7 @@ impl Default for AdamConfig {
     }
 }
 
-/// The optimizer of named parameters.
+/// The optimizer, for named parameters.
 #[derive(Debug)]
 pub struct Adam {
     config: AdamConfig,
@@ -44,12 +44,12 @@ struct Moments {
     mean_square: Tensor,
 }
 
-/// The parts of a parameter's state, as saved states name them.
+/// The names of the two moments in saved states.
 const MEAN: &str = "mean";
 const MEAN_SQUARE: &str = "mean_square";
 
 impl Adam {
-    /// For these parameters.
+    /// An optimizer of these parameters.
     #[must_use]
     pub fn new<'a>(config: AdamConfig, parameters: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Self {
         let moments = |parameter: &Tensor| Moments {
@@ -61,7 +61,7 @@ impl Adam {
         Self { config, parameters: parameters.collect(), updates: 0 }
     }
 
-    /// Sets the gradients to zero, where they are: they may lie in the buckets of a reducer.
+    /// Sets the gradients to zero in place, since they may lie in the buckets of a gradient reducer.
     pub fn zero_grad(&mut self) {
         tch::no_grad(|| {
             for moments in self.parameters.values() {
@@ -73,7 +73,7 @@ impl Adam {
         });
     }
 
-    /// Scales the gradients so that their joint Euclidean norm is at most `limit`; gives the norm before.
+    /// Scales the gradients so that their joint Euclidean norm is at most `limit`, and returns the norm before scaling.
     #[must_use]
     pub fn clip_grad_norm(&self, limit: f64) -> f64 {
         tch::no_grad(|| {
@@ -94,7 +94,7 @@ impl Adam {
         })
     }
 
-    /// Takes one step along the gradients, with the learning rate `lr`.
+    /// Takes one step along the gradients with learning rate `lr`. Parameters without a gradient stay as they are.
     pub fn step(&mut self, lr: f64) {
         self.updates += 1;
         let AdamConfig { beta1, beta2, eps, weight_decay, .. } = self.config;
@@ -117,18 +117,18 @@ impl Adam {
         });
     }
 
-    /// How many steps were taken.
+    /// The number of steps taken.
     #[must_use]
     pub fn updates(&self) -> i32 {
         self.updates
     }
 
-    /// Goes on as if so many steps had been taken.
+    /// Sets the number of steps taken, to continue from a saved state.
     pub fn set_updates(&mut self, updates: i32) {
         self.updates = updates;
     }
 
-    /// The state besides the number of steps: `mean.NAME` and `mean_square.NAME` of each parameter.
+    /// The state apart from the number of steps: `mean.NAME` and `mean_square.NAME` for each parameter.
     pub fn state(&self) -> impl Iterator<Item = (String, &Tensor)> {
         self.parameters.iter().flat_map(|(name, moments)| {
             [(MEAN, &moments.mean), (MEAN_SQUARE, &moments.mean_square)]
@@ -136,10 +136,10 @@ impl Adam {
         })
     }
 
-    /// Goes on with a saved [`state`](Self::state).
+    /// Restores a saved [`state`](Self::state).
     ///
     /// # Errors
-    /// The first name of a tensor that is missing or of another shape; the state is no longer of use then.
+    /// The name of the first tensor that is missing or has another shape. The state is then incomplete.
     pub fn restore(&mut self, tensor: impl Fn(&str) -> Option<Tensor>) -> Result<(), String> {
         for (name, moments) in &mut self.parameters {
             for (part, own) in [(MEAN, &mut moments.mean), (MEAN_SQUARE, &mut moments.mean_square)] {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_decay_apart_from_the_gradient() {
+    fn weight_decay_is_decoupled_from_the_gradient() {
         let x = parameter(&[2.0]);
         let mut adam = Adam::new(AdamConfig { weight_decay: 0.5, ..AdamConfig::default() }, [("x", &x)]);
         (&x * 0.0).sum(Kind::Double).backward();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_state_goes_on_exactly() {
+    fn a_restored_state_continues_exactly() {
         let run = |restored: bool| {
             let x = parameter(&[1.0, -2.0]);
             let mut adam = Adam::new(AdamConfig::default(), [("x", &x)]);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_part_of_a_state_is_named() {
+    fn a_missing_tensor_of_a_state_is_named() {
         let x = parameter(&[1.0]);
         let mut adam = Adam::new(AdamConfig::default(), [("x", &x)]);
         assert_eq!(adam.restore(|_| None).unwrap_err(), "mean.x");

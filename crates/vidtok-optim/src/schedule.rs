@@ -4,23 +4,23 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-/// Configuration of the learning rate's course.
+/// The schedule of the learning rate: a linear warm-up, then a decay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Schedule {
-    /// The rate rises linearly to its full value in this many steps.
+    /// Steps in which the rate rises linearly to its full value.
     pub warmup_steps: u64,
-    /// What follows.
+    /// The decay after the warm-up.
     pub decay: Decay,
 }
 
-/// The course of the learning rate after the warm-up.
+/// The decay of the learning rate after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
-    /// It stays.
+    /// The rate stays constant.
     Constant,
-    /// It falls to zero at the last step along half a cosine.
+    /// The rate falls to zero at the last step along half a cosine.
     Cosine,
 }
 
@@ -31,7 +31,7 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// The share of the full rate at `step` (from 0) of `steps`, in (0, 1].
+    /// The factor of the full rate at `step` (from 0) of `steps`, in (0, 1].
     #[must_use]
     pub fn factor(&self, step: u64, steps: u64) -> f64 {
         if step < self.warmup_steps {

@@ -1,10 +1,10 @@
-//! Videos as the frames that the metrics compare.
+//! Checks and layouts that the metrics share.
 
 use tch::{Kind, Tensor};
 use vidtok_core::MetricError;
 use vidtok_torch::to_channels_last;
 
-/// Refuses all but two videos `[b, c, t, h, w]` of one shape with h, w >= `least`.
+/// Accepts two videos `[b, c, t, h, w]` of one shape with h and w of at least `least`.
 pub(crate) fn check_pair(
     metric: &'static str,
     target: &Tensor,
@@ -23,7 +23,7 @@ pub(crate) fn check_pair(
     }
 }
 
-/// `[b, c, t, h, w]` to float32 images `[b*t, c, h, w]`, c innermost in memory.
+/// The frames of a video `[b, c, t, h, w]` as float32 images `[b * t, c, h, w]`, channels innermost in memory.
 pub(crate) fn images(video: &Tensor) -> Tensor {
     to_channels_last(&video.to_kind(Kind::Float)).flatten(0, 1).permute([0, 3, 1, 2])
 }

@@ -1,4 +1,4 @@
-//! Exponential moving averages of the weights, as the published trainer keeps them (`model_ema.*`).
+//! Exponential moving averages of the weights, as in the published trainer (`model_ema.*`).
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// Starts at the parameters.
+    /// Averages that start at the current parameters; `decay` is the largest decay, in [0, 1).
     #[must_use]
     pub fn new(decay: f64, parameters: &Parameters) -> Self {
         let averages = parameters.iter().map(|(name, parameter)| (name.to_owned(), parameter.detach().copy()));
         Self { decay, updates: 0, averages: averages.collect() }
     }
 
-    /// Moves the averages towards the parameters, with the decay min(decay, (1 + n) / (10 + n)) at the n-th update.
+    /// Moves the averages towards the parameters. The decay of the n-th update is min(decay, (1 + n) / (10 + n)).
     pub fn update(&mut self, parameters: &Parameters) {
         self.updates += 1;
         let n = self.updates as f64;
@@ -35,26 +35,26 @@ impl Ema {
         });
     }
 
-    /// How often the averages were moved.
+    /// The number of updates.
     #[must_use]
     pub fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// Goes on as if the averages had been moved so often.
+    /// Sets the number of updates, to continue from a saved state.
     pub fn set_updates(&mut self, updates: u64) {
         self.updates = updates;
     }
 
-    /// Names of parameters with their averages.
+    /// The averages by the names of their parameters.
     pub fn averages(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.averages.iter().map(|(name, average)| (name.as_str(), average))
     }
 
-    /// Goes on with saved averages.
+    /// Restores saved averages.
     ///
     /// # Errors
-    /// The first name whose average is missing or of another shape.
+    /// The name of the first average that is missing or has another shape.
     pub fn restore(&mut self, average: impl Fn(&str) -> Option<Tensor>) -> Result<(), String> {
         for (name, own) in &mut self.averages {
             match average(name) {
@@ -65,9 +65,9 @@ impl Ema {
         Ok(())
     }
 
-    /// Runs `work` with the averages in the place of the parameters, which come back however it ends.
+    /// Runs `work` with the averages in place of the parameters, which are restored afterwards even if it panics.
     pub fn with_averages<T>(&self, parameters: &Parameters, work: impl FnOnce() -> T) -> T {
-        let _own = Own::of(parameters);
+        let _restored = Restored::new(parameters);
         for (name, parameter) in parameters.iter() {
             if let Some(average) = self.averages.get(name) {
                 set(parameter, average);
@@ -77,19 +77,19 @@ impl Ema {
     }
 }
 
-/// The values of parameters, which are put back when this is dropped: libtorch's functions panic where they fail.
-struct Own<'a>(Vec<(&'a Tensor, Tensor)>);
+/// Restores the values of parameters when it is dropped. A panic must not skip that: libtorch's functions panic on failure.
+struct Restored<'a>(Vec<(&'a Tensor, Tensor)>);
 
-impl<'a> Own<'a> {
-    fn of(parameters: &'a Parameters) -> Self {
+impl<'a> Restored<'a> {
+    fn new(parameters: &'a Parameters) -> Self {
         Self(parameters.iter().map(|(_, parameter)| (parameter, parameter.detach().copy())).collect())
     }
 }
 
-impl Drop for Own<'_> {
+impl Drop for Restored<'_> {
     fn drop(&mut self) {
-        for (parameter, own) in &self.0 {
-            set(parameter, own);
+        for (parameter, value) in &self.0 {
+            set(parameter, value);
         }
     }
 }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parameters_come_back_after_a_look_with_the_averages() {
+    fn parameters_are_restored_after_work_with_the_averages() {
         let (parameters, mut a) = parameters();
         let ema = Ema::new(0.999, &parameters);
         let _ = a.fill_(5.0);
@@ -136,14 +136,17 @@ mod tests {
     }
 
     #[test]
-    fn the_parameters_come_back_after_a_look_that_failed_or_panicked() {
+    fn parameters_are_restored_after_work_that_fails_or_panics() {
         let (parameters, mut a) = parameters();
         let ema = Ema::new(0.999, &parameters);
         let _ = a.fill_(5.0);
         let failed: Result<(), f64> = ema.with_averages(&parameters, || Err(a.double_value(&[0])));
         assert_eq!((failed, a.double_value(&[0])), (Err(0.0), 5.0));
-        let look = || ema.with_averages(&parameters, || drop(Tensor::from(1.0).matmul(&a)));
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(look)).is_err(), "a scalar has no product");
+        let panicking = || ema.with_averages(&parameters, || drop(Tensor::from(1.0).matmul(&a)));
+        assert!(
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err(),
+            "a scalar has no matrix product"
+        );
         assert_eq!(a.double_value(&[0]), 5.0);
     }
 }

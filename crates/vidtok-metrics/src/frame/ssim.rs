@@ -1,40 +1,42 @@
 //! Structural similarity (Wang et al. 2004, IEEE TIP 13(4)).
 
 use tch::{Device, Kind, Tensor};
-use vidtok_core::{Metric, MetricError};
+use vidtok_core::MetricError;
 
-use crate::frames::{check_pair, images};
-use crate::mean::Mean;
+use crate::frame::FrameMetric;
+use crate::frame::video::{check_pair, images};
 
-const NAME: &str = "ssim";
-
-/// The window: a Gaussian of this many pixels and this sigma.
+/// Side of the Gaussian window in pixels.
 pub(crate) const WINDOW: i64 = 11;
+/// Standard deviation of the Gaussian in pixels.
 const SIGMA: f64 = 1.5;
 
 /// Keep the ratios finite: (k L)^2 with k = 0.01 and 0.03 and the range L = 1.
 const C1: f64 = 1e-4;
 const C2: f64 = 9e-4;
 
-/// The shorter side that SSIM is made for, in pixels; larger frames are averaged down towards it first.
+/// The shorter side in pixels for which SSIM was designed; larger frames are averaged down towards it first.
 const NATURAL_SIDE: f64 = 256.0;
 
-/// The mean over frames of the structural similarity on [0, 1]; equal frames have 1.
+/// Structural similarity of each frame on [0, 1]; equal frames have 1.
 ///
-/// Windows of 11x11 pixels with sigma 1.5 that lie wholly in the frame; the mean over them and over channels. Frames
+/// It is the mean over channels and over all 11x11 Gaussian windows (sigma 1.5) that lie entirely inside the frame. Frames
 /// are first averaged over squares of `max(1, round(min(h, w) / 256))` pixels, as in the authors' code.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ssim {
-    mean: Mean,
-}
+pub struct Ssim;
 
 impl Ssim {
-    /// The SSIM of each frame, `[b, t]`, of two videos `[b, c, t, h, w]` in [0, 1].
-    ///
-    /// # Errors
-    /// If the shapes differ or frames are smaller than 11x11 pixels.
-    pub fn frames(target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
-        check_pair(NAME, target, reconstruction, WINDOW)?;
+    /// The smallest height and width of a frame: that of a window.
+    pub const MIN_SIDE: i64 = WINDOW;
+}
+
+impl FrameMetric for Ssim {
+    fn name(&self) -> &'static str {
+        "ssim"
+    }
+
+    fn frames(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
+        check_pair(self.name(), target, reconstruction, Self::MIN_SIDE)?;
         let size = target.size();
         let side = (size[3].min(size[4]) as f64 / NATURAL_SIDE).round_ties_even().max(1.0) as i64;
         let [x, y] = [target, reconstruction].map(|video| {
@@ -44,7 +46,7 @@ impl Ssim {
                 _ => images.avg_pool2d([side; 2], [side; 2], [0; 2], false, true, None),
             }
         });
-        let Similarity { luminance, structure } = Similarity::of(&x, &y);
+        let Similarity { luminance, structure } = Similarity::new(&x, &y);
         let similarity = (luminance * structure).mean_dim([1_i64, 2, 3].as_slice(), false, Kind::Float);
         Ok(similarity.view([size[0], size[2]]))
     }
@@ -53,20 +55,20 @@ impl Ssim {
 /// The two factors of the similarity of each window, `[n, c, h - 10, w - 10]`.
 pub(crate) struct Similarity {
     pub(crate) luminance: Tensor,
-    /// Contrast and structure.
+    /// Contrast times structure.
     pub(crate) structure: Tensor,
 }
 
 impl Similarity {
-    /// Of images `[n, c, h, w]`.
-    pub(crate) fn of(x: &Tensor, y: &Tensor) -> Self {
+    /// The similarity of two batches of images `[n, c, h, w]`.
+    pub(crate) fn new(x: &Tensor, y: &Tensor) -> Self {
         let channels = x.size()[1];
         let window = window(x.device());
         let along = |map: &Tensor, shape: [i64; 4]| {
             let kernel = window.view(shape).expand([channels, -1, -1, -1], false);
             map.conv2d(&kernel, None::<Tensor>, [1; 2], [0; 2], [1; 2], channels)
         };
-        // The means of the windows. A Gaussian is one along the rows after one along the columns.
+        // The mean of each window. The Gaussian is separable: first along columns, then along rows.
         let mean = |map: &Tensor| along(&along(map, [1, 1, WINDOW, 1]), [1, 1, 1, WINDOW]);
         let (mean_x, mean_y) = (mean(x), mean(y));
         let (square_x, square_y, product) = (mean_x.square(), mean_y.square(), &mean_x * &mean_y);
@@ -77,7 +79,7 @@ impl Similarity {
     }
 }
 
-/// The Gaussian's values, which sum to 1.
+/// The Gaussian weights `[11]`, which sum to 1.
 fn window(device: Device) -> Tensor {
     let half = (WINDOW - 1) as f64 / 2.0;
     let weights: Vec<f64> = (0..WINDOW).map(|i| (-((i as f64 - half) / SIGMA).powi(2) / 2.0).exp()).collect();
@@ -86,33 +88,14 @@ fn window(device: Device) -> Tensor {
     Tensor::from_slice(&weights).to_device(device)
 }
 
-impl Metric for Ssim {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn update(&mut self, target: &Tensor, reconstruction: &Tensor) -> Result<(), MetricError> {
-        self.mean.add(&Self::frames(target, reconstruction)?);
-        Ok(())
-    }
-
-    fn value(&self) -> Option<f64> {
-        self.mean.value()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn equal_frames_have_one_and_flat_frames_their_closed_form() {
+    fn equal_frames_have_similarity_one_and_flat_frames_the_closed_form() {
         let gray = |level: f64| Tensor::full([1, 3, 2, 16, 12], level, (Kind::Float, Device::Cpu));
-        let value = |x: &Tensor, y: &Tensor| {
-            let mut ssim = Ssim::default();
-            ssim.update(x, y).unwrap();
-            ssim.value().unwrap()
-        };
+        let value = |x: &Tensor, y: &Tensor| Ssim.frames(x, y).unwrap().mean(Kind::Double).double_value(&[]);
         assert!((value(&gray(0.3), &gray(0.3)) - 1.0).abs() < 1e-5);
         // Without variance only the luminance differs.
         let expected = (2.0 * 0.5 * 0.25 + C1) / (0.25 + 0.0625 + C1);
@@ -122,8 +105,8 @@ mod tests {
     #[test]
     fn frames_smaller_than_the_window_are_an_error() {
         let video = |h, w| Tensor::zeros([1, 3, 1, h, w], (Kind::Float, Device::Cpu));
-        assert!(Ssim::frames(&video(11, 11), &video(11, 11)).is_ok());
-        let error = Ssim::default().update(&video(10, 20), &video(10, 20)).unwrap_err().to_string();
+        assert!(Ssim.frames(&video(11, 11), &video(11, 11)).is_ok());
+        let error = Ssim.frames(&video(10, 20), &video(10, 20)).unwrap_err().to_string();
         assert_eq!(
             error,
             "ssim: expected a video [b, c, t, h, w] with h and w of at least 11, found [1, 3, 1, 10, 20]"

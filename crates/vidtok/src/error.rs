@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tch::TchError;
 use vidtok_arch::{ArchError, Causality, StreamError};
-use vidtok_core::Bytes;
+use vidtok_core::{Bytes, one_line};
 use vidtok_quant::QuantizerError;
 use vidtok_torch::{ParameterError, TensorFileError};
 
@@ -173,9 +173,4 @@ fn prefix(path: &Option<PathBuf>) -> String {
         Some(path) => format!("{}: ", path.display()),
         None => "configuration: ".to_owned(),
     }
-}
-
-/// toml's messages draw the place in several lines.
-fn one_line(message: &str) -> String {
-    message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }

@@ -25,31 +25,3 @@ impl Drop for Restore {
         let _ = shim::check(unsafe { shim::vidtok_generator_restore(self.0.as_ptr()) });
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    use tch::{Device, Kind};
-
-    use super::*;
-
-    fn numbers() -> Vec<f32> {
-        Tensor::randn([20], (Kind::Float, Device::Cpu)).try_into().unwrap()
-    }
-
-    /// One test, because tests that run beside each other share the generator.
-    #[test]
-    fn a_seed_draws_manual_seeds_numbers_and_the_generator_goes_on_where_it_was() {
-        let expected = with_seed(3, numbers);
-        let (seeded, following) = with_seed(7, || {
-            let first = numbers();
-            let inner = with_seed(3, numbers);
-            assert!(catch_unwind(AssertUnwindSafe(|| with_seed(5, || panic!("in the middle")))).is_err());
-            ((first, inner), numbers())
-        });
-        assert_eq!(seeded.1, expected);
-        let uninterrupted = with_seed(7, || (numbers(), numbers()));
-        assert_eq!((seeded.0, following), uninterrupted);
-    }
-}

@@ -330,7 +330,7 @@ impl Output {
                 let video = Tensor::cat(&parts, 2).contiguous();
                 standard::write_file(&self.path, |path| Ok(write_tensors(path, [("video", &video)], [])?))?;
             }
-            Sink::Video(Some(sink), _) => sink.finish()?,
+            Sink::Video(Some(mut sink), _) => sink.finish()?,
             Sink::Video(None, _) => bail!("{}: no frame was decoded", self.path.display()),
         }
         notices::print(self.path.display(), &self.notices);

@@ -55,7 +55,7 @@ fn reconstruct(arguments: &ReconstructArgs, tokenizer: &Tokenizer, input: &Input
     let beside = clip.reading_bytes() + output.bytes([t, h, sides * w]);
     let mut output = Writing::start(output)?;
     let plan = arguments.memory.plan(tokenizer, Work::Reconstruct, [t, h, w], clip.window(), beside)?;
-    let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], clip.window()).planned(&plan);
+    let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], clip.window()).in_strips(plan.rows);
     let mut psnr = Psnr::default();
     let bar = progress::bar(t as u64, "frames");
     let mut take = |pair: Option<Reconstructed>| -> anyhow::Result<()> {

@@ -370,7 +370,7 @@ impl Worker<'_> {
         let (t, window) = (frames as i64, self.dataset.window);
         let plan = budget::plan(self.tokenizer, Work::Encode, [t, h, w], window, waiting, self.options.max_memory)?;
         let options = EncodeOptions { seed: None, window };
-        let mut encoder = StreamEncoder::new(self.tokenizer, [t, h, w], options).planned(&plan);
+        let mut encoder = StreamEncoder::new(self.tokenizer, [t, h, w], options).in_strips(plan.rows);
         let padding = encoder.padding();
         let [_, f_h, f_w] = self.dataset.compression;
         let latent_frames = encoder.latent_frames().unwrap_or(0);

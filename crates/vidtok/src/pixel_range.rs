@@ -1,25 +1,25 @@
-//! The range of pixels: a video in another one is coded to something, and nothing in the result says so.
+//! A check of the range of pixels. Without it, a video in another range would be encoded to a plausible but wrong latent.
 
 use tch::{Kind, Tensor};
 
 use crate::error::Error;
 
-/// Decoders overshoot [-1, 1], and what they give may be encoded again; no overshoot comes this far.
+/// Decoders overshoot [-1, 1], and their output may be encoded again. No overshoot reaches this.
 const FAR: f64 = 2.0;
-/// Rounding in any number type that computes pixels.
+/// An upper bound on rounding in all number types.
 const ROUNDING: f64 = 1e-2;
 
-/// The least and the greatest value of a video whose pixels should be in [-1, 1].
+/// The smallest and the largest value of a video whose pixels should be in [-1, 1].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PixelRange {
-    /// The least value; NaN if any value is.
+    /// The smallest value; NaN if any value is NaN.
     pub least: f64,
-    /// The greatest value; NaN if any value is.
+    /// The largest value; NaN if any value is NaN.
     pub greatest: f64,
 }
 
 impl PixelRange {
-    /// That of a video of any shape, in one pass. An empty one has the range 0 to 0.
+    /// The range of a video of any shape. An empty video has the range 0 to 0.
     #[must_use]
     pub fn of(video: &Tensor) -> Self {
         if video.numel() == 0 {
@@ -30,15 +30,15 @@ impl PixelRange {
         Self { least, greatest }
     }
 
-    /// Whether all values are numbers other than infinities.
+    /// Whether all values are finite.
     pub(crate) fn is_finite(self) -> bool {
         self.least.is_finite() && self.greatest.is_finite()
     }
 
-    /// Accepts what may be a video in [-1, 1]: values from -2 to 2.
+    /// Accepts values from -2 to 2, which may be a video in [-1, 1] with overshoot.
     ///
     /// # Errors
-    /// [`Error::PixelRange`] for values farther out, NaN and infinities.
+    /// [`Error::PixelRange`] for other values, NaN and infinity.
     pub fn check(self) -> Result<(), Error> {
         if (-FAR..=FAR).contains(&self.least) && (-FAR..=FAR).contains(&self.greatest) {
             return Ok(());
@@ -46,8 +46,8 @@ impl PixelRange {
         Err(Error::PixelRange { range: self })
     }
 
-    /// What is likely to be wrong with a whole clip that [`check`](Self::check) accepts, in words: its values are in
-    /// [0, 1], or they leave [-1, 1] by more than rounding.
+    /// A warning about a clip that [`check`](Self::check) accepts but whose range is suspicious: all values are in [0, 1],
+    /// or some exceed [-1, 1] by more than rounding.
     #[must_use]
     pub fn doubt(self) -> Option<String> {
         let Self { least, greatest } = self;
@@ -58,10 +58,10 @@ impl PixelRange {
         }
         let inside = -1.0 - ROUNDING..=1.0 + ROUNDING;
         (!inside.contains(&least) || !inside.contains(&greatest))
-            .then(|| format!("values from {least:.3} to {greatest:.3} leave the expected [-1, 1]"))
+            .then(|| format!("values from {least:.3} to {greatest:.3} exceed the expected [-1, 1]"))
     }
 
-    /// For messages: what was found, and how to convert it.
+    /// The range for messages, and how to convert it.
     pub(crate) fn describe(self) -> String {
         let Self { least, greatest } = self;
         if !self.is_finite() {
@@ -91,10 +91,10 @@ mod tests {
     }
 
     #[test]
-    fn ranges_of_pixels_are_accepted_doubted_or_refused() {
+    fn pixel_ranges_are_accepted_warned_about_or_refused() {
         assert_eq!(range(&[0.5, -0.25, 0.0]), PixelRange { least: -0.25, greatest: 0.5 });
         let both_doubt =
-            [(&[0.0, 0.3, 1.0][..], "[0, 1]"), (&[-1.3, 0.0, 1.0], "-1.300 to 1.000 leave"), (&[1.5], "leave")];
+            [(&[0.0, 0.3, 1.0][..], "[0, 1]"), (&[-1.3, 0.0, 1.0], "-1.300 to 1.000 exceed"), (&[1.5], "exceed")];
         for (values, word) in both_doubt {
             let range = range(values);
             assert!(range.check().is_ok() && range.doubt().unwrap().contains(word), "{values:?}");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tokenizer_refuses_pixels_of_another_range_in_whatever_chunk_they_come() {
+    fn a_tokenizer_refuses_pixels_out_of_range_in_every_chunk() {
         let tokenizer = Tokenizer::init(Config::parse(TINY).unwrap(), 0, Device::Cpu).unwrap();
         let video = Tensor::zeros([1, 3, 5, 8, 8], (Kind::Float, Device::Cpu));
         let bytes = &video + 128.0;

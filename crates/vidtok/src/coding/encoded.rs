@@ -194,3 +194,62 @@ fn join(tensors: &[&Tensor], time: usize, what: &'static str) -> Result<Tensor, 
 fn is_integer(tensor: &Tensor) -> bool {
     matches!(tensor.kind(), Kind::Int | Kind::Int64 | Kind::Int16 | Kind::Uint8)
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::Causality;
+    use crate::config::Config;
+    use crate::config::tests::TINY;
+    use crate::stream::EncodeOptions;
+
+    #[test]
+    fn a_saved_clip_is_loaded_with_its_size_and_its_timing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clip.safetensors");
+        for causality in [Causality::V1_0, Causality::V1_1, Causality::NonCausal] {
+            let mut config = Config::parse(TINY).unwrap();
+            config.model.causality = causality;
+            let tokenizer = Tokenizer::init(config, 0, Device::Cpu).unwrap();
+            for (t, window) in [(1, None), (9, None), (20, Some(Window { frames: 8, overlap: 4 }))] {
+                let video = Tensor::zeros([1, 3, t, 7, 10], (Kind::Float, Device::Cpu));
+                let encoded = tokenizer.encode(&video, EncodeOptions { seed: None, window }).unwrap();
+                assert_eq!(encoded.window, window.filter(|_| causality == Causality::NonCausal));
+                assert_eq!(tokenizer.decoded_size(&encoded).unwrap(), [t, 7, 10], "{causality} {t}");
+                let encoded = Encoded { frame_rate: FrameRate::new(30000, 1001), ..encoded };
+                encoded.save(&path, &tokenizer).unwrap();
+                let loaded = Encoded::load(&path, &tokenizer).unwrap();
+                assert!(loaded.latent.equal(&encoded.latent) && loaded.logvar.is_some());
+                assert_eq!((loaded.padding, loaded.window), (encoded.padding, encoded.window));
+                assert_eq!(loaded.frame_rate, encoded.frame_rate);
+                let file = EncodedFile::read(&path).unwrap();
+                assert_eq!(file.model.as_deref(), Some(tokenizer.config().name.as_str()));
+                assert_eq!(file.weights_sha256, Some(tokenizer.weights_sha256()));
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_are_joined_if_they_differ_only_in_their_number_of_frames() {
+        let part = |shape: [i64; 5], has_logvar: bool| {
+            let latent = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+            Quantized { logvar: has_logvar.then(|| latent.shallow_clone()), latent, indices: None }
+        };
+        let padding = Padding { front: 0, back: 0, bottom: 0, right: 0 };
+        let joined = |parts: &[Quantized]| match Encoded::join(parts, padding, None) {
+            Ok(encoded) => format!("{:?} {:?}", encoded.latent.size(), encoded.logvar.map(|logvar| logvar.size())),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(
+            joined(&[part([1, 4, 2, 3, 3], true), part([1, 4, 1, 3, 3], true)]),
+            "[1, 4, 3, 3, 3] Some([1, 4, 3, 3, 3])"
+        );
+        assert_eq!(joined(&[]), "the latents of the chunks: expected at least one, found none");
+        assert!(
+            joined(&[part([1, 4, 2, 3, 3], true), part([1, 4, 2, 3, 4], true)]).contains("found Float [1, 4, 2, 3, 4]")
+        );
+        assert!(joined(&[part([1, 4, 2, 3, 3], true), part([1, 4, 2, 3, 3], false)]).contains("log-variances"));
+    }
+}

@@ -28,7 +28,7 @@ fn a_memory_budget_is_planned_with_kept_and_changes_nothing_in_the_result() {
     // What is needed at least depends on what the process holds when it has loaded the model.
     let arguments =
         ["encode", "--model", "model.safetensors", "--max-memory", "1MiB", "x.safetensors", "y.safetensors"];
-    bench.refuses(&arguments, &["1 MiB of memory are not enough: at least ", " are needed"]);
+    bench.refuses(&arguments, &["1 MiB of memory is not enough: at least ", " is needed"]);
     let refused = bench.vidtok(&arguments).assert().failure().get_output().stderr.clone();
     let refused = String::from_utf8(refused).unwrap();
     let least: f64 = refused.split("at least ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();

@@ -37,5 +37,6 @@ pub use quantizer::{Quantized, Quantizer, Regularized};
 pub use video::error::VideoError;
 pub use video::frame_times::{FrameTimes, FrameTimesError};
 pub use video::pixel_aspect::{ParsePixelAspectError, PixelAspect};
+pub use video::pixels::{to_frames, to_model_range};
 pub use video::tensor_bytes::tensor_from_bytes;
 pub use video::{FrameRate, FrameSink, FrameSource, ParseFrameRateError, VideoInfo};

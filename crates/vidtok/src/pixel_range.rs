@@ -13,9 +13,9 @@ const ROUNDING: f64 = 1e-2;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PixelRange {
     /// The smallest value; NaN if any value is NaN.
-    pub least: f64,
+    pub min: f64,
     /// The largest value; NaN if any value is NaN.
-    pub greatest: f64,
+    pub max: f64,
 }
 
 impl PixelRange {
@@ -23,16 +23,16 @@ impl PixelRange {
     #[must_use]
     pub fn of(video: &Tensor) -> Self {
         if video.numel() == 0 {
-            return Self { least: 0.0, greatest: 0.0 };
+            return Self { min: 0.0, max: 0.0 };
         }
-        let (least, greatest) = tch::no_grad(|| video.aminmax(None, false));
-        let [least, greatest] = [least, greatest].map(|value| value.to_kind(Kind::Double).double_value(&[]));
-        Self { least, greatest }
+        let (min, max) = tch::no_grad(|| video.aminmax(None, false));
+        let [min, max] = [min, max].map(|value| value.to_kind(Kind::Double).double_value(&[]));
+        Self { min, max }
     }
 
     /// Whether all values are finite.
     pub(crate) fn is_finite(self) -> bool {
-        self.least.is_finite() && self.greatest.is_finite()
+        self.min.is_finite() && self.max.is_finite()
     }
 
     /// Accepts values from -2 to 2, which may be a video in [-1, 1] with overshoot.
@@ -40,7 +40,7 @@ impl PixelRange {
     /// # Errors
     /// [`Error::PixelRange`] for other values, NaN and infinity.
     pub fn check(self) -> Result<(), Error> {
-        if (-FAR..=FAR).contains(&self.least) && (-FAR..=FAR).contains(&self.greatest) {
+        if (-FAR..=FAR).contains(&self.min) && (-FAR..=FAR).contains(&self.max) {
             return Ok(());
         }
         Err(Error::PixelRange { range: self })
@@ -49,29 +49,29 @@ impl PixelRange {
     /// A warning about a clip that [`check`](Self::check) accepts but whose range is suspicious: all values are in [0, 1],
     /// or some exceed [-1, 1] by more than rounding.
     #[must_use]
-    pub fn doubt(self) -> Option<String> {
-        let Self { least, greatest } = self;
-        if least >= 0.0 && greatest > 0.0 && greatest <= 1.0 + ROUNDING {
+    pub fn warning(self) -> Option<String> {
+        let Self { min, max } = self;
+        if min >= 0.0 && max > 0.0 && max <= 1.0 + ROUNDING {
             return Some(format!(
-                "all values are in [0, 1] (from {least:.3} to {greatest:.3}) where [-1, 1] is expected; 2 x - 1 converts them"
+                "all values are in [0, 1] (from {min:.3} to {max:.3}) where [-1, 1] is expected; 2 x - 1 converts them"
             ));
         }
         let inside = -1.0 - ROUNDING..=1.0 + ROUNDING;
-        (!inside.contains(&least) || !inside.contains(&greatest))
-            .then(|| format!("values from {least:.3} to {greatest:.3} exceed the expected [-1, 1]"))
+        (!inside.contains(&min) || !inside.contains(&max))
+            .then(|| format!("values from {min:.3} to {max:.3} exceed the expected [-1, 1]"))
     }
 
     /// The range for messages, and how to convert it.
     pub(crate) fn describe(self) -> String {
-        let Self { least, greatest } = self;
+        let Self { min, max } = self;
         if !self.is_finite() {
             return "NaN or infinity".to_owned();
         }
-        let hint = match least >= 0.0 && greatest <= 255.0 {
+        let hint = match min >= 0.0 && max <= 255.0 {
             true => "; x / 127.5 - 1 converts values of 0 to 255",
             false => "",
         };
-        format!("values from {least:.4} to {greatest:.4}{hint}")
+        format!("values from {min:.4} to {max:.4}{hint}")
     }
 }
 
@@ -92,15 +92,15 @@ mod tests {
 
     #[test]
     fn pixel_ranges_are_accepted_warned_about_or_refused() {
-        assert_eq!(range(&[0.5, -0.25, 0.0]), PixelRange { least: -0.25, greatest: 0.5 });
-        let both_doubt =
+        assert_eq!(range(&[0.5, -0.25, 0.0]), PixelRange { min: -0.25, max: 0.5 });
+        let suspicious =
             [(&[0.0, 0.3, 1.0][..], "[0, 1]"), (&[-1.3, 0.0, 1.0], "-1.300 to 1.000 exceed"), (&[1.5], "exceed")];
-        for (values, word) in both_doubt {
+        for (values, word) in suspicious {
             let range = range(values);
-            assert!(range.check().is_ok() && range.doubt().unwrap().contains(word), "{values:?}");
+            assert!(range.check().is_ok() && range.warning().unwrap().contains(word), "{values:?}");
         }
         for values in [&[-1.0, 1.0][..], &[-1.004, 0.2], &[0.0, 0.0], &[-0.1, 0.9], &[]] {
-            assert!(range(values).check().is_ok() && range(values).doubt().is_none(), "{values:?}");
+            assert!(range(values).check().is_ok() && range(values).warning().is_none(), "{values:?}");
         }
         let refused = [
             (&[0.0, 255.0][..], "from 0.0000 to 255.0000; x / 127.5 - 1"),

@@ -3,6 +3,7 @@
 pub(crate) mod error;
 pub(crate) mod frame_times;
 pub(crate) mod pixel_aspect;
+pub(crate) mod pixels;
 pub(crate) mod tensor_bytes;
 
 use std::fmt;

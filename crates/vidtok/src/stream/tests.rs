@@ -9,9 +9,6 @@ use std::path::Path;
 use vidtok_arch::StreamError;
 use vidtok_torch::{TensorFile, write_tensors};
 
-use super::decoder::StreamDecoder;
-use super::encoder::StreamEncoder;
-use super::reconstructor::StreamReconstructor;
 use super::*;
 use crate::Causality;
 use crate::config::Config;

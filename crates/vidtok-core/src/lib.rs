@@ -24,7 +24,6 @@ mod video;
 
 pub use bytes::Bytes;
 pub use codec::{Codec, CodecError, Reconstructed, Reconstructor};
-pub use distributed::process_group::{ProcessGroup, SingleProcess, WorldRank};
 pub use distributed::launch::{Launch, LaunchError, Rendezvous};
 pub use distributed::process_group::{ProcessGroup, SingleProcess, WorldRank};
 pub use files::claim::Claim;

@@ -72,7 +72,7 @@ fn retell(folder: &TempDir, from: &str, to: &str, stride: usize) {
             writer.write(&frame).unwrap();
         }
     }
-    Box::new(writer).finish().unwrap();
+    writer.finish().unwrap();
 }
 
 /// Frames after 40 and 45 to 200 ms, and a pause of 30 s; a beep in every second.

@@ -33,7 +33,7 @@ fn write(path: &Path, frames: &Tensor, rate: FrameRate, quality: VideoQuality) {
     let size = [frames.size()[1], frames.size()[2]];
     let mut writer = VideoWriter::create(&ffmpeg(), path, size, rate, quality).unwrap();
     writer.write(frames).unwrap();
-    Box::new(writer).finish().unwrap();
+    writer.finish().unwrap();
 }
 
 fn open(path: &Path) -> VideoReader {
@@ -414,7 +414,7 @@ fn writers_refuse_what_they_cannot_write_and_leave_nothing() {
     let mut writer = create("a.mp4", [16, 16], fps, crf).unwrap();
     let message = writer.write(&moving(1, [16, 18])).unwrap_err().to_string();
     assert!(message.contains("[1, 16, 18, 3]") && message.contains("[t, 16, 16, 3]"), "{message}");
-    let message = Box::new(writer).finish().unwrap_err().to_string();
+    let message = writer.finish().unwrap_err().to_string();
     assert!(message.contains("no frame"), "{message}");
     // More than the format can say.
     let refused = create("a.gif", [1, 70000], fps, crf).unwrap();
@@ -428,7 +428,7 @@ fn write_many(mut writer: VideoWriter) -> Result<(), VideoError> {
     for _ in 0..50 {
         writer.write(&frame)?;
     }
-    Box::new(writer).finish()
+    writer.finish()
 }
 
 #[test]

@@ -153,6 +153,6 @@ fn restore(
             writer.write(&to_frames(&frames))?;
         }
     }
-    Box::new(writer).finish()?;
+    writer.finish()?;
     Ok(notices)
 }

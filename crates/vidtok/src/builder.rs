@@ -211,3 +211,109 @@ impl TokenizerBuilder {
         Ok(Tokenizer::from_model(model))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Tensor;
+    use vidtok_core::{ProcessGroup, Quantized, Regularized};
+    use vidtok_torch::Init;
+
+    use super::*;
+    use crate::config::tests::TINY;
+    use crate::stream::EncodeOptions;
+    use crate::training::TrainingOptions;
+
+    /// A continuous latent with a learned scale for each channel.
+    #[derive(Debug)]
+    struct Scale(Tensor);
+
+    impl Quantizer for Scale {
+        fn latent_channels(&self) -> i64 {
+            self.0.size()[0]
+        }
+
+        fn codebook_size(&self) -> Option<i64> {
+            None
+        }
+
+        fn quantize(&self, encoded: &Tensor, _noise: Option<&Tensor>) -> Quantized {
+            Quantized { latent: encoded * &self.0, indices: None, logvar: None }
+        }
+
+        fn regularize(&self, encoded: &Tensor, _step: u64, _group: &dyn ProcessGroup) -> Regularized {
+            let latent = encoded * &self.0;
+            Regularized { loss: latent.square().mean(Kind::Float), latent, indices: None }
+        }
+
+        fn indices_to_codes(&self, _indices: &Tensor) -> Option<Tensor> {
+            None
+        }
+    }
+
+    fn config() -> Config {
+        let quantizer = "kind = \"custom\"\nname = \"scale\"\nchannels = 3";
+        let text = TINY.replace("kind = \"kl\"\nz_channels = 4", quantizer);
+        Config::parse(&text).unwrap()
+    }
+
+    fn builder() -> TokenizerBuilder {
+        Tokenizer::builder().quantizer(|config, path| {
+            let channels = config.settings.get("channels").and_then(|value| value.as_integer());
+            let channels = channels.ok_or("expected an integer \"channels\"")?;
+            Ok(Box::new(Scale(path.get("scale", &[channels, 1, 1, 1], Init::Constant(2.0)))))
+        })
+    }
+
+    #[test]
+    fn a_custom_quantizer_is_trained_saved_and_loaded_with_its_parameters() {
+        const NAME: &str = "regularization.scale";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let tokenizer = builder().init(config(), 0).unwrap();
+        assert_eq!(tokenizer.parameters().get(NAME).unwrap().size(), [3, 1, 1, 1]);
+        tokenizer.parameters().set_requires_grad("", true);
+        let before = tokenizer.weights_sha256();
+        let video = Tensor::rand([1, 3, 5, 8, 8], (Kind::Float, Device::Cpu));
+        let pass = tokenizer.forward_train(&video, &TrainingOptions::default()).unwrap();
+        (pass.reconstruction.mean(Kind::Float) + pass.regularized.loss).backward();
+        let scale = tokenizer.parameters().get(NAME).unwrap();
+        assert!(scale.grad().abs().min().double_value(&[]) > 0.0);
+        let _ = tch::no_grad(|| scale.shallow_clone().g_sub_(&scale.grad()));
+        assert_ne!(tokenizer.weights_sha256(), before, "the hash is that of the trained weights");
+
+        tokenizer.save(&path, "a test").unwrap();
+        let loaded = builder().open(&path).unwrap();
+        assert!(loaded.parameters().get(NAME).unwrap().equal(scale));
+        assert_eq!(
+            (loaded.config(), loaded.weights_sha256()),
+            (&config_without_training(), tokenizer.weights_sha256())
+        );
+        let latent = |tokenizer: &Tokenizer| tokenizer.encode(&video, EncodeOptions::default()).unwrap().latent;
+        assert!(latent(&loaded).equal(&latent(&tokenizer)));
+
+        let without = Tokenizer::open(&path, Device::Cpu, Kind::Float).unwrap_err().to_string();
+        let expected = format!("{}: the quantizer \"scale\" is not built in; ", path.display());
+        assert!(without.starts_with(&expected) && without.lines().count() == 1, "{without}");
+    }
+
+    fn config_without_training() -> Config {
+        Config { train: None, ..config() }
+    }
+
+    #[test]
+    fn an_error_of_a_custom_quantizer_names_it() {
+        let mut config = config();
+        let QuantizerConfig::Custom(custom) = &mut config.quantizer else { panic!("{config:?}") };
+        custom.settings.remove("channels");
+        let error = builder().init(config, 0).unwrap_err().to_string();
+        let expected = "configuration: the quantizer \"scale\" cannot be made: expected an integer \"channels\"";
+        assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn a_new_model_depends_on_its_seed_only() {
+        let new = |seed| Tokenizer::init(Config::parse(TINY).unwrap(), seed, Device::Cpu).unwrap().weights_sha256();
+        assert_eq!(new(1), new(1));
+        assert_ne!(new(1), new(2));
+    }
+}

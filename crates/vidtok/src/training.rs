@@ -6,8 +6,8 @@ use vidtok_core::{ProcessGroup, Regularized, SingleProcess};
 use vidtok_torch::autocast;
 
 use crate::error::Error;
-use crate::padding::Padding;
 use crate::model::clip_size;
+use crate::padding::Padding;
 use crate::tokenizer::Tokenizer;
 
 /// How a training step computes. The default is the first step, in full precision, on one process.

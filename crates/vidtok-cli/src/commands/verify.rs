@@ -99,7 +99,8 @@ fn clip(arguments: &VerifyArgs) -> anyhow::Result<Tensor> {
 
 fn encode(tokenizer: &Tokenizer, video: &Tensor, chunk: i64, rows: Option<i64>) -> anyhow::Result<Encoded> {
     let size = video.size();
-    let mut encoder = StreamEncoder::new(tokenizer, [size[2], size[3], size[4]], EncodeOptions::default()).in_strips(rows);
+    let mut encoder =
+        StreamEncoder::new(tokenizer, [size[2], size[3], size[4]], EncodeOptions::default()).in_strips(rows);
     let mut parts = Vec::new();
     for frames in video.split(chunk, 2) {
         parts.extend(encoder.push(&frames)?);

@@ -306,7 +306,7 @@ pub fn save_png(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, frame: &Tensor) -> Re
     let (file, pace) = (Destination::File(path), Pace::Even(rate));
     let mut writer = VideoWriter::start(ffmpeg, file, [[height, width]; 2], pace, None, &encoding)?;
     writer.write(&frame.unsqueeze(0))?;
-    Box::new(writer).finish()
+    writer.finish()
 }
 
 fn encode_error(path: &Path, message: impl Into<String>) -> VideoError {

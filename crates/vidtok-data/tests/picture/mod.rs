@@ -81,7 +81,7 @@ fn pixels_of_lossless_videos_keep_their_shape_too() {
         let (ffmpeg, file) = (Ffmpeg::locate().unwrap(), Destination::File(folder.path().join(name)));
         let mut writer = VideoWriter::retell(&ffmpeg, file, [48, 176], &timeline, VideoQuality::Lossless).unwrap();
         writer.write(&Tensor::zeros([1, 48, 176, 3], (Kind::Uint8, tch::Device::Cpu))).unwrap();
-        Box::new(writer).finish().unwrap();
+        writer.finish().unwrap();
         assert_eq!(aspect(&folder, name), "11/16", "{name}");
     }
 }
@@ -357,7 +357,7 @@ fn odd_sizes_are_told_and_made_even_for_players() {
         let notices = if friendly { vec![] } else { vec![Notice::FullChroma([33, 47])] };
         assert_eq!(writer.notices(), notices, "{name}");
         writer.write(&source).unwrap();
-        Box::new(writer).finish().unwrap();
+        writer.finish().unwrap();
         let listing = stored(name);
         // Bytes of a frame: 4:2:0 takes half of what 4:4:4 does.
         let bytes = if friendly { 34 * 48 * 3 / 2 } else { 33 * 47 * 3 };

@@ -471,8 +471,8 @@ impl Player {
         Ok(())
     }
 
-    fn finish(self) -> Result<(), EvalError> {
-        Box::new(self.writer).finish().map_err(EvalError::Player)
+    fn finish(mut self) -> Result<(), EvalError> {
+        self.writer.finish().map_err(EvalError::Player)
     }
 }
 

@@ -150,7 +150,9 @@ impl Tokenizer {
         }
         match self.quantizer().indices_to_codes(&indices.to_device(self.device())) {
             Some(latent) => Ok(latent.to_kind(self.kind())),
-            None => Err(wrong("indices that the quantizer can decode".to_owned(), "a quantizer that cannot".to_owned())),
+            None => {
+                Err(wrong("indices that the quantizer can decode".to_owned(), "a quantizer that cannot".to_owned()))
+            }
         }
     }
 }

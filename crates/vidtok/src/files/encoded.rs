@@ -77,7 +77,11 @@ impl EncodedFile {
             (PADDING, padding),
             (WINDOW, window),
         ];
-        write_tensors(path.as_ref(), tensors, texts.into_iter().filter_map(|(key, text)| text.map(|text| (key, text))))?;
+        write_tensors(
+            path.as_ref(),
+            tensors,
+            texts.into_iter().filter_map(|(key, text)| text.map(|text| (key, text))),
+        )?;
         Ok(())
     }
 

@@ -50,13 +50,7 @@ impl<'a> StreamEncoder<'a> {
         Self::start(tokenizer.model(), None, [h, w], Padding::new(config, [natural, h, w]), options)
     }
 
-    fn start(
-        model: &'a Model,
-        frames: Option<i64>,
-        size: [i64; 2],
-        padding: Padding,
-        options: EncodeOptions,
-    ) -> Self {
+    fn start(model: &'a Model, frames: Option<i64>, size: [i64; 2], padding: Padding, options: EncodeOptions) -> Self {
         let total = frames.map(|frames| frames + padding.front);
         let steps = Steps::new(Step::new(&model.config.model, options.window), total, 0);
         let is_continuous = model.quantizer.codebook_size().is_none();

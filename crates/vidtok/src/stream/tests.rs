@@ -11,10 +11,10 @@ use vidtok_torch::{TensorFile, write_tensors};
 
 use super::*;
 use crate::Causality;
+use crate::coding::encoded::Encoded;
 use crate::config::Config;
 use crate::config::tests::TINY;
 use crate::error::Error;
-use crate::coding::encoded::Encoded;
 use crate::padding::Padding;
 use crate::stream::decoder::StreamDecoder;
 use crate::stream::encoder::StreamEncoder;

@@ -188,7 +188,10 @@ mod tests {
         let mut tar = vec![0; 512];
         tar[257..262].copy_from_slice(b"ustar");
         assert!(refusal(&tar).contains("before PyTorch 1.6"));
-        assert!(refusal(&archive(Stored, &[("word/document.xml", b"")])).contains("FOLDER/data.pkl in the archive, found 0"));
+        assert!(
+            refusal(&archive(Stored, &[("word/document.xml", b"")]))
+                .contains("FOLDER/data.pkl in the archive, found 0")
+        );
     }
 
     #[test]

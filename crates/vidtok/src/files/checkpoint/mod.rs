@@ -223,7 +223,7 @@ mod tests {
 
     /// A file of `testdata`, which its README describes.
     fn file(name: &str) -> PathBuf {
-        [env!("CARGO_MANIFEST_DIR"), "src", "checkpoint", "testdata", name].iter().collect()
+        [env!("CARGO_MANIFEST_DIR"), "src", "files", "checkpoint", "testdata", name].iter().collect()
     }
 
     fn values(tensor: &Tensor) -> Vec<f64> {
@@ -310,13 +310,20 @@ mod tests {
 
     #[test]
     fn files_without_a_state_dict_say_what_they_hold() {
-        assert!(refusal(&checkpoint(&Py::Int(1), &[])).contains("the checkpoint: expected a dictionary of tensors, found an integer"));
+        assert!(
+            refusal(&checkpoint(&Py::Int(1), &[]))
+                .contains("the checkpoint: expected a dictionary of tensors, found an integer")
+        );
         let list = dict([("state_dict", Py::List(vec![]))]);
-        assert!(refusal(&checkpoint(&list, &[])).contains("state_dict: expected a dictionary of tensors, found a list"));
+        assert!(
+            refusal(&checkpoint(&list, &[])).contains("state_dict: expected a dictionary of tensors, found a list")
+        );
         let nested = dict([("model", dict([])), ("epoch", Py::Int(1))]);
         assert!(refusal(&checkpoint(&nested, &[])).ends_with("no tensors; the keys are: epoch, model"));
         let number = Py::Dict(vec![(Py::Int(1), Py::None)]);
-        assert!(refusal(&checkpoint(&number, &[])).contains("a key of the state_dict: expected a string, found an integer"));
+        assert!(
+            refusal(&checkpoint(&number, &[])).contains("a key of the state_dict: expected a string, found an integer")
+        );
     }
 
     #[test]
@@ -461,6 +468,9 @@ mod tests {
             opcodes.pop();
             accepted += usize::from(read_and_copy(&checkpoint(&Py::Raw(opcodes), &[("0", &bytes)])));
         }
-        assert!((100..2900).contains(&accepted), "{accepted} of 3000 accepted: the mutations are too weak or too strong");
+        assert!(
+            (100..2900).contains(&accepted),
+            "{accepted} of 3000 accepted: the mutations are too weak or too strong"
+        );
     }
 }

@@ -3,10 +3,8 @@
 #![allow(clippy::print_stdout)]
 
 use tch::{Kind, Reduction::Mean, Tensor};
-use vidtok::{
-    Config, Init, ProcessGroup, Quantized, Quantizer, Regularized, Tokenizer, TrainingOptions, to_model_range,
-};
-use vidtok_data::Scene;
+use vidtok::{Config, Init, ProcessGroup, Quantized, Quantizer, Regularized, Tokenizer, TrainingOptions};
+use vidtok_data::{Scene, to_model_range};
 
 #[derive(Debug)]
 struct Vq(Tensor); // the codebook, [codes, z]
@@ -19,8 +17,7 @@ impl Quantizer for Vq {
         Some(Tensor::embedding(&self.0, indices, -1, false, false).movedim_int(-1, 1))
     }
     fn quantize(&self, encoded: &Tensor, _: Option<&Tensor>) -> Quantized {
-        let differences = encoded.movedim_int(1, -1).unsqueeze(-2) - &self.0; // [b, t, h, w, codes, z]
-        let indices = differences.square().sum_dim_intlist(-1, false, Kind::Float).argmin(-1, false).to_kind(Kind::Int);
+        let indices = encoded.movedim_int(1, -1).cdist(&self.0, 2.0, None).argmin(-1, false).to_kind(Kind::Int);
         let latent = Tensor::embedding(&self.0, &indices, -1, false, false).movedim_int(-1, 1);
         Quantized { latent, indices: Some(indices), logvar: None }
     }
@@ -32,10 +29,9 @@ impl Quantizer for Vq {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let initial = Init::Normal { mean: 0.0, std: 0.1 };
-    let builder =
-        Tokenizer::builder().quantizer(move |_, path| Ok(Box::new(Vq(path.get("codebook", &[64, 4], initial)))));
-    let tokenizer = builder.init(Config::parse(include_str!("vq.toml"))?, 0)?;
+    let tokenizer = Tokenizer::builder()
+        .quantizer(|_, path| Ok(Box::new(Vq(path.get("codebook", &[64, 4], Init::Uniform { bound: 0.5 })))))
+        .init(Config::parse(include_str!("vq.toml"))?, 0)?;
     tokenizer.parameters().set_requires_grad("", true);
     let clip = to_model_range(&Scene::new(0).frames(&[0.0, 0.1, 0.2, 0.3, 0.4], [32, 32]));
     for step in 0..20 {
@@ -43,13 +39,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let loss = pass.reconstruction.l1_loss(&clip, Mean) + pass.regularized.loss;
         loss.backward();
         for (_, parameter) in tokenizer.parameters().trained() {
-            let _ = tch::no_grad(|| parameter.shallow_clone().g_sub_(&(parameter.grad() * 0.05)));
+            let _ = parameter.detach().g_sub_(&(parameter.grad() * 0.05));
             parameter.shallow_clone().zero_grad();
         }
         println!("step {step}: loss {:.4}", loss.double_value(&[]));
     }
-    let file = std::env::temp_dir().join("vq.safetensors"); // with the tensor regularization.codebook
-    tokenizer.save(&file, "an example")?;
-    println!("{}: {}", file.display(), builder.open(&file)?.weights_sha256());
-    Ok(())
+    Ok(tokenizer.save("vq.safetensors", "an example")?) // with the tensor regularization.codebook
 }

@@ -72,6 +72,7 @@ pub use stream::{EncodeOptions, PUBLISHED_WINDOW, Window};
 pub use tokenizer::Tokenizer;
 pub use training::{TrainingOptions, TrainingPass};
 
+// The types of other crates in this crate's signatures.
 pub use vidtok_arch::{ArchConfig, ArchError, Causality, StreamError};
 pub use vidtok_core::{
     Codec, CodecError, FrameRate, FrameSink, FrameSource, FrameTimes, PixelAspect, ProcessGroup, Quantized, Quantizer,
@@ -79,3 +80,4 @@ pub use vidtok_core::{
 };
 pub use vidtok_quant::{CustomConfig, FsqConfig, KlConfig, QuantizerConfig, QuantizerError};
 pub use vidtok_torch::{Init, ParamPath, ParameterError, Parameters, TensorFileError};
+pub use {tch, toml};

@@ -8,7 +8,7 @@ use crate::model::Model;
 use crate::padding::Padding;
 use crate::stream::blend::Blend;
 use crate::stream::steps::{Step, StepInput, Steps};
-use crate::stream::{Side, Window, is_finite, set_strips};
+use crate::stream::{Window, is_finite, set_strips};
 use crate::tokenizer::Tokenizer;
 
 /// Decodes a clip whose latent arrives in chunks of any length.
@@ -68,7 +68,7 @@ impl<'a> StreamDecoder<'a> {
     /// after a change is an error.
     #[must_use]
     pub fn in_strips(mut self, rows: Option<i64>) -> Self {
-        self.state = set_strips(self.state, &self.model.config.model, Side::Decoder, rows);
+        self.state = set_strips(self.state, &self.model.config.model, rows, 1);
         self
     }
 

@@ -10,7 +10,7 @@ use crate::padding::Padding;
 use crate::pixel_range::PixelRange;
 use crate::stream::noise::Noise;
 use crate::stream::steps::{Step, StepInput, Steps};
-use crate::stream::{EncodeOptions, Side, Window, is_finite, set_strips};
+use crate::stream::{EncodeOptions, Window, is_finite, set_strips};
 use crate::tokenizer::Tokenizer;
 
 /// Encodes a clip that arrives in chunks of any length.
@@ -64,7 +64,8 @@ impl<'a> StreamEncoder<'a> {
     /// after a change is an error.
     #[must_use]
     pub fn in_strips(mut self, rows: Option<i64>) -> Self {
-        self.state = set_strips(self.state, &self.model.config.model, Side::Encoder, rows);
+        let config = &self.model.config.model;
+        self.state = set_strips(self.state, config, rows, config.spatial_factor());
         self
     }
 

@@ -52,23 +52,11 @@ impl Window {
     }
 }
 
-/// A network that a stream runs, by the height of its input.
-#[derive(Clone, Copy)]
-enum Side {
-    /// Frames.
-    Encoder,
-    /// Latents.
-    Decoder,
-}
-
-/// The state with strips of about `rows` rows of the frames, or without strips. Encoder and decoder cut the frames alike.
-fn set_strips(state: StreamState, model: &ArchConfig, side: Side, rows: Option<i64>) -> StreamState {
-    let factor = model.spatial_factor();
-    match rows.map(|rows| (rows / factor).max(1)) {
-        Some(latent_rows) => state.in_strips(match side {
-            Side::Encoder => latent_rows * factor,
-            Side::Decoder => latent_rows,
-        }),
+/// Sets the strips of a network's state to about `rows` rows of the frames, or to the whole height. The network's input
+/// has `scale` rows for each row of the latent: the spatial factor for the encoder, 1 for the decoder.
+fn set_strips(state: StreamState, model: &ArchConfig, rows: Option<i64>, scale: i64) -> StreamState {
+    match rows {
+        Some(rows) => state.in_strips((rows / model.spatial_factor()).max(1) * scale),
         None => state.in_one_piece(),
     }
 }

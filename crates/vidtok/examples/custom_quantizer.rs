@@ -17,7 +17,8 @@ impl Quantizer for Vq {
         Some(Tensor::embedding(&self.0, indices, -1, false, false).movedim_int(-1, 1))
     }
     fn quantize(&self, encoded: &Tensor, _: Option<&Tensor>) -> Quantized {
-        let indices = encoded.movedim_int(1, -1).cdist(&self.0, 2.0, None).argmin(-1, false).to_kind(Kind::Int);
+        let distances = Tensor::cdist(&encoded.movedim_int(1, -1), &self.0, 2.0, None);
+        let indices = distances.argmin(-1, false).to_kind(Kind::Int);
         let latent = Tensor::embedding(&self.0, &indices, -1, false, false).movedim_int(-1, 1);
         Quantized { latent, indices: Some(indices), logvar: None }
     }
@@ -39,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let loss = pass.reconstruction.l1_loss(&clip, Mean) + pass.regularized.loss;
         loss.backward();
         for (_, parameter) in tokenizer.parameters().trained() {
-            let _ = parameter.detach().g_sub_(&(parameter.grad() * 0.05));
+            let _ = parameter.detach().g_sub_(&(parameter.grad() * 0.01));
             parameter.shallow_clone().zero_grad();
         }
         println!("step {step}: loss {:.4}", loss.double_value(&[]));

@@ -27,7 +27,7 @@ fn video(criterion: &mut Criterion) -> Result<()> {
     let write = |frames: &Tensor| -> Result<(), VideoError> {
         let mut writer = VideoWriter::create(&ffmpeg, &path, SIZE, rate, VideoQuality::default())?;
         writer.write(frames)?;
-        Box::new(writer).finish()
+        writer.finish()
     };
     write(&frames)?;
     let info = VideoReader::open(&ffmpeg, &path)?.info().clone();

@@ -43,7 +43,7 @@ fn main() -> Result<()> {
     let budget = arguments.max_memory.map(|mebibytes| mebibytes << 20);
     let before = resident_bytes().unwrap_or(0) as f64 / f64::from(1 << 20);
     let plan = MemoryPlan::fit(&tokenizer, Work::Reconstruct, [t, h, w], None, budget)?;
-    let mut stream = StreamReconstructor::new(&tokenizer, [t, h, w], None).planned(&plan);
+    let mut stream = StreamReconstructor::new(&tokenizer, [t, h, w], None).in_strips(plan.rows);
     for start in (0..t).step_by(plan.frames as usize) {
         let length = plan.frames.min(t - start);
         let _ = stream.push(&(Tensor::rand([1, 3, length, h, w], (Kind::Float, Device::Cpu)) * 2.0 - 1.0))?;

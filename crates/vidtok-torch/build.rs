@@ -3,9 +3,10 @@
 use std::env;
 use std::path::PathBuf;
 
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     "status",
     "autocast",
+    "generator",
     "memory",
     "recompute",
     "norm_silu",

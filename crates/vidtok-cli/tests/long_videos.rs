@@ -28,7 +28,7 @@ fn a_memory_limit_changes_the_plan_but_not_the_result() {
     // The minimum depends on the memory that the process holds after it has loaded the model.
     let arguments =
         ["encode", "--model", "model.safetensors", "--max-memory", "1MiB", "x.safetensors", "y.safetensors"];
-    bench.refuses(&arguments, &["1 MiB of memory are not enough: at least ", " are needed"]);
+    bench.refuses(&arguments, &["1 MiB of memory is not enough: at least ", " is needed"]);
     let refused = bench.vidtok(&arguments).assert().failure().get_output().stderr.clone();
     let refused = String::from_utf8(refused).unwrap();
     let least: f64 = refused.split("at least ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();

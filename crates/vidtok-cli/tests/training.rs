@@ -115,7 +115,7 @@ fn video(bench: &TrainingBench, name: &str, seed: u64) -> PathBuf {
     let mut writer = VideoWriter::create(&ffmpeg, &path, [40, 56], rate, VideoQuality::default()).unwrap();
     let times: Vec<f64> = (0..20).map(|i| f64::from(i) / 25.0).collect();
     writer.write(&Scene::new(seed).frames(&times, [40, 56])).unwrap();
-    Box::new(writer).finish().unwrap();
+    writer.finish().unwrap();
     path
 }
 

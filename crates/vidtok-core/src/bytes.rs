@@ -1,26 +1,26 @@
-//! Numbers of bytes as people read them.
+//! Byte counts in readable units.
 
 use std::fmt;
 
-/// A number of bytes, shown in the largest of B, KiB, MiB and GiB of which there is one.
+/// A byte count that displays itself in the largest of B, KiB, MiB and GiB that keeps it at 1 or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
 impl Bytes {
-    /// Rounded so that what is shown is no less: for what is needed.
+    /// Rounded up to the displayed digits: for memory that is needed.
     #[must_use]
     pub fn rounded_up(self) -> Self {
         let step = self.step();
         Self(self.0.div_ceil(step).saturating_mul(step))
     }
 
-    /// Rounded so that what is shown is no more: for what is there.
+    /// Rounded down to the displayed digits: for memory that is available.
     #[must_use]
     pub fn rounded_down(self) -> Self {
         Self(self.0 / self.step() * self.step())
     }
 
-    /// The bytes of the last digit that is shown: whole B, KiB and MiB, and 16 MiB of GiB.
+    /// The value of the last displayed digit in bytes: whole B, KiB and MiB, and 16 MiB for GiB.
     fn step(self) -> u64 {
         match self.0 {
             0..0x400 => 1,
@@ -36,7 +36,7 @@ impl fmt::Display for Bytes {
         let in_units = |shift: u32| self.0 as f64 / 2f64.powi(shift as i32);
         match self.0 {
             0..0x400 => write!(f, "{} B", self.0),
-            // What would round to the next unit is shown in that.
+            // A value that would round to 1024 goes to the next unit.
             _ if in_units(10) < 1023.5 => write!(f, "{:.0} KiB", in_units(10)),
             _ if in_units(20) < 1023.5 => write!(f, "{:.0} MiB", in_units(20)),
             _ => write!(f, "{:.2} GiB", in_units(30)),
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_shown_in_a_unit_of_which_there_is_one() {
+    fn bytes_are_shown_in_the_largest_unit_that_fits() {
         let shown = [0, 1023, 1024, 1_048_000, 1 << 20, 300 << 20, (1 << 30) - 1, 3 << 29, 5 << 40];
         let shown = shown.map(|bytes| Bytes(bytes).to_string());
         let expected =
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_is_rounded_up_and_what_is_there_down() {
+    fn rounding_up_shows_no_less_and_rounding_down_no_more() {
         for bytes in [1, 1025, 2_000_000, (300 << 20) + 1, (5 << 30) + 1] {
             let (up, down) = (Bytes(bytes).rounded_up(), Bytes(bytes).rounded_down());
             assert!(down <= Bytes(bytes) && Bytes(bytes) <= up);

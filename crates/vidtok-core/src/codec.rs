@@ -1,49 +1,50 @@
-//! What can be evaluated: anything that makes less of a clip and brings it back.
+//! The trait of everything that can be evaluated: tokenizers, classical encoders, baselines.
 
 use tch::Tensor;
 
 use crate::video::FrameRate;
 
-/// A video codec in the widest sense: a tokenizer, a classical encoder, a baseline.
+/// A lossy video codec: something that encodes a clip and reconstructs it.
 pub trait Codec: std::fmt::Debug {
     /// Name for tables.
     fn name(&self) -> &str;
 
-    /// What determines its numbers, for the stamp of an evaluation: hashes of weights, settings, the number type.
+    /// Everything that determines the codec's results, as pairs of name and value: weight hashes, settings, the number
+    /// type. Evaluations record it.
     fn settings(&self) -> Vec<(&'static str, String)>;
 
-    /// Frames of a window in the published protocol: 17 for causal models, 16 for others.
+    /// Frames of a window in the published evaluation protocol: 17 for causal models, 16 for others.
     fn window(&self) -> usize;
 
-    /// Number of codes; `None` for what is not discrete.
+    /// Number of codes; `None` for codecs that are not discrete.
     fn codebook_size(&self) -> Option<i64> {
         None
     }
 
-    /// Starts a clip of `clip` = [t, h, w] in all.
+    /// Starts a clip whose size is `clip` = [t, h, w].
     fn start(&self, clip: [i64; 3], frame_rate: FrameRate) -> Box<dyn Reconstructor + '_>;
 }
 
-/// A clip on its way through a [`Codec`].
+/// The state of a [`Codec`] within a clip that arrives in chunks.
 pub trait Reconstructor: std::fmt::Debug {
-    /// Takes the next frames `[b, 3, t, h, w]` in [-1, 1]; gives those whose reconstruction is determined now. The
-    /// clip's last frame determines all.
+    /// Takes the next frames `[b, 3, t, h, w]` in [-1, 1] and returns those whose reconstruction is now determined. The
+    /// clip's last chunk determines all that are left.
     ///
     /// # Errors
-    /// If the codec fails or is not made for such clips.
+    /// If the codec fails, or does not support clips of this size.
     fn push(&mut self, frames: &Tensor) -> Result<Option<Reconstructed>, CodecError>;
 }
 
-/// Frames and what a codec makes of them.
+/// Frames and their reconstruction.
 #[derive(Debug)]
 pub struct Reconstructed {
-    /// As they went in, `[b, 3, t, h, w]`.
+    /// The input frames, `[b, 3, t, h, w]` in [-1, 1].
     pub input: Tensor,
-    /// As they came out, float32, of the same shape.
+    /// The reconstructed frames, float32, of the same shape.
     pub reconstruction: Tensor,
-    /// The codes between, integers of any shape; discrete codecs only.
+    /// Discrete codecs only: the codes of these frames, integers of any shape.
     pub indices: Option<Tensor>,
-    /// Bits that a receiver needs for them, where that is defined.
+    /// The bits that a receiver needs for these frames, for codecs that define them.
     pub bits: Option<f64>,
 }
 
@@ -53,6 +54,6 @@ pub struct Reconstructed {
 pub struct CodecError {
     /// The codec's name.
     pub codec: String,
-    /// What it says.
+    /// The cause.
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }

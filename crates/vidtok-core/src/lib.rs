@@ -1,7 +1,8 @@
-//! The traits and plain data types that the VidTok crates share. No networks live here.
+//! The traits and plain data types that the VidTok crates share: [`Quantizer`], [`Codec`], [`Loss`], [`Metric`],
+//! [`FrameSource`] and [`FrameSink`], [`ProcessGroup`]. It contains no networks.
 //!
-//! Public tensors of the project are `[b, c, t, h, w]`: batch, channel, time, height, width; pixels are in [-1, 1]
-//! unless a name says otherwise.
+//! Public tensors of the project are `[b, c, t, h, w]`: batch, channel, time, height, width. Pixels are in [-1, 1]
+//! unless the documentation says otherwise.
 //!
 //! ```
 //! use vidtok_core::FrameRate;
@@ -35,5 +36,6 @@ pub use quantizer::{Quantized, Quantizer, Regularized};
 pub use video::error::VideoError;
 pub use video::frame_times::{FrameTimes, FrameTimesError};
 pub use video::pixel_aspect::{ParsePixelAspectError, PixelAspect};
+pub use video::pixels::{to_frames, to_model_range};
 pub use video::tensor_bytes::tensor_from_bytes;
 pub use video::{FrameRate, FrameSink, FrameSource, ParseFrameRateError, VideoInfo};

@@ -1,4 +1,4 @@
-//! What a reconstruction loss is.
+//! The trait of reconstruction losses.
 
 use tch::Tensor;
 
@@ -9,14 +9,14 @@ pub trait Loss: std::fmt::Debug {
     /// Short name for logs.
     fn name(&self) -> &'static str;
 
-    /// A scalar, from `target` and `reconstruction`, both `[b, 3, t, h, w]` in [-1, 1].
+    /// The loss, a scalar, of `target` and `reconstruction`, both `[b, 3, t, h, w]` in [-1, 1].
     ///
     /// # Errors
     /// If the loss is not defined for clips of these shapes.
     fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError>;
 
-    /// The value and its gradient at the reconstruction, at once: no graph is kept. A loss that can works in parts, so
-    /// that its memory does not grow with the clip.
+    /// The loss and its gradient with respect to `reconstruction`. No autograd graph is kept. A loss that is a sum over
+    /// frames should override this and work in chunks, so that its memory does not grow with the clip.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
@@ -28,17 +28,17 @@ pub trait Loss: std::fmt::Debug {
 /// The value of a loss and its gradient.
 #[derive(Debug)]
 pub struct Differentiated {
-    /// A scalar without graph.
+    /// A scalar without an autograd graph.
     pub value: Tensor,
-    /// The gradient, of the shape of what it was taken at.
+    /// The gradient, of the shape of the tensor that it was taken for.
     pub gradient: Tensor,
 }
 
 impl Differentiated {
-    /// The scalar `loss` and its gradient at `x`, which may have a graph of its own: that is left alone.
+    /// The scalar `loss(x)` and its gradient with respect to `x`. A graph that `x` is part of is left alone.
     ///
     /// # Errors
-    /// Those of `loss`.
+    /// The errors of `loss`.
     pub fn of<E>(x: &Tensor, loss: impl FnOnce(&Tensor) -> Result<Tensor, E>) -> Result<Self, E> {
         let leaf = x.detach().set_requires_grad(true);
         let value = tch::with_grad(|| loss(&leaf))?;
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn differentiating_gives_value_and_gradient_and_leaves_the_graph_alone() {
+    fn differentiating_returns_value_and_gradient_and_leaves_the_graph_of_its_input_alone() {
         let x = Tensor::from_slice(&[1.0_f32, 2.0]).set_requires_grad(true);
         let Differentiated { value, gradient } = Squares.differentiate(&x.zeros_like(), &(&x * 2.0)).unwrap();
         assert_eq!(value.double_value(&[]), 20.0);

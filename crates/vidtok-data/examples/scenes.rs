@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let path = Path::new(folder).join(format!("scene-{scene}.mp4"));
         let mut writer = VideoWriter::create(&ffmpeg, path, [SIDE; 2], rate, VideoQuality::Lossless)?;
         writer.write(&Scene::new(FIRST_SEED + scene).frames(&times, [SIDE; 2]))?;
-        Box::new(writer).finish()?;
+        writer.finish()?;
     }
     Ok(())
 }

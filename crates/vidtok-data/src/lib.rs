@@ -15,7 +15,7 @@
 //!     let clip = to_model_range(&frames); // [1, 3, t, h, w]
 //!     writer.write(&to_frames(&clip))?;
 //! }
-//! Box::new(writer).finish()?;
+//! writer.finish()?;
 //! # Ok::<(), vidtok_core::VideoError>(())
 //! ```
 //!

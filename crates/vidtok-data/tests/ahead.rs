@@ -17,7 +17,7 @@ fn write(path: &Path, frames: usize, size: [i64; 2]) {
     let mut writer = VideoWriter::create(&ffmpeg, path, size, rate, VideoQuality::Lossless).unwrap();
     let times: Vec<f64> = (0..frames).map(|i| i as f64 / 25.0).collect();
     writer.write(&Scene::new(frames as u64).frames(&times, size)).unwrap();
-    Box::new(writer).finish().unwrap();
+    writer.finish().unwrap();
 }
 
 fn preparation() -> Preparation {

@@ -33,7 +33,7 @@ fn dropped_readers_and_writers_leave_nothing_behind() {
 
     let mut writer = VideoWriter::create(&ffmpeg, &path, [240, 320], fps, VideoQuality::default()).unwrap();
     writer.write(&frames).unwrap();
-    Box::new(writer).finish().unwrap();
+    writer.finish().unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 
     let mut reader = VideoReader::open(&ffmpeg, &path).unwrap();

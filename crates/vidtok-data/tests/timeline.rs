@@ -73,7 +73,7 @@ fn with_timeline(folder: &TempDir, from: &str, to: &str, stride: usize) {
             writer.write(&frame).unwrap();
         }
     }
-    Box::new(writer).finish().unwrap();
+    writer.finish().unwrap();
 }
 
 /// Writes frames 40 to 200 ms apart with a pause of 30 s, and a beep in every second.

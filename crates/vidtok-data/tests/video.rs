@@ -32,7 +32,7 @@ fn write(path: &Path, frames: &Tensor, rate: FrameRate, quality: VideoQuality) {
     let size = [frames.size()[1], frames.size()[2]];
     let mut writer = VideoWriter::create(&ffmpeg(), path, size, rate, quality).unwrap();
     writer.write(frames).unwrap();
-    Box::new(writer).finish().unwrap();
+    writer.finish().unwrap();
 }
 
 fn open(path: &Path) -> VideoReader {
@@ -404,7 +404,7 @@ fn writers_refuse_invalid_settings_and_leave_no_files() {
     let mut writer = create("a.mp4", [16, 16], fps, crf).unwrap();
     let message = writer.write(&moving(1, [16, 18])).unwrap_err().to_string();
     assert!(message.contains("[1, 16, 18, 3]") && message.contains("[t, 16, 16, 3]"), "{message}");
-    let message = Box::new(writer).finish().unwrap_err().to_string();
+    let message = writer.finish().unwrap_err().to_string();
     assert!(message.contains("no frame"), "{message}");
     // Wider than the format allows.
     let refused = create("a.gif", [1, 70000], fps, crf).unwrap();
@@ -418,7 +418,7 @@ fn write_many(mut writer: VideoWriter) -> Result<(), VideoError> {
     for _ in 0..50 {
         writer.write(&frame)?;
     }
-    Box::new(writer).finish()
+    writer.finish()
 }
 
 #[test]

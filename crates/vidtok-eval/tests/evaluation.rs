@@ -32,7 +32,7 @@ fn videos(folder: &Path) -> Vec<PathBuf> {
         let mut writer =
             VideoWriter::create(&ffmpeg, folder.join(name), [32, 48], rate, VideoQuality::Lossless).unwrap();
         writer.write(&frames(t, speed)).unwrap();
-        Box::new(writer).finish().unwrap();
+        writer.finish().unwrap();
     }
     find_videos(folder).unwrap().videos
 }

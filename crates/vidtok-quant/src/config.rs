@@ -1,59 +1,141 @@
-//! Which quantizer a model has.
+//! The configuration of a model's quantizer.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use vidtok_core::Quantizer;
+use vidtok_core::{Quantizer, one_line};
 
-use crate::{Fsq, FsqConfig, Kl, KlConfig};
+use crate::fsq::{Fsq, FsqConfig};
+use crate::kl::{Kl, KlConfig};
 
 /// The `[quantizer]` table of a model's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum QuantizerConfig {
-    /// A continuous latent.
+    /// A continuous latent: [`Kl`].
     Kl(KlConfig),
-    /// A discrete latent.
+    /// A discrete latent: [`Fsq`].
     Fsq(FsqConfig),
+    /// A quantizer from outside this crate.
+    Custom(CustomConfig),
 }
 
-/// A quantizer's configuration makes no sense.
+/// A quantizer from outside this crate, which the program that opens the model has to supply.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CustomConfig {
+    /// The quantizer's name, for messages.
+    pub name: String,
+    /// All other keys of the table. They are saved with the model, and their meaning is up to the quantizer.
+    #[serde(flatten)]
+    pub settings: toml::Table,
+}
+
+impl CustomConfig {
+    /// The settings as a type of the quantizer's own.
+    ///
+    /// # Errors
+    /// [`QuantizerError::Settings`] if they do not fit the type.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, QuantizerError> {
+        self.settings.clone().try_into().map_err(|error: toml::de::Error| QuantizerError::Settings {
+            name: self.name.clone(),
+            message: one_line(&error.to_string()),
+        })
+    }
+}
+
+/// A quantizer's configuration is invalid, or the quantizer is not one of this crate.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantizerError {
-    /// The latent has no channel, or too many.
-    #[error("quantizer.z_channels is {0}; it must be from 1 to 65536")]
+    /// The number of latent channels is out of range.
+    #[error("quantizer.z_channels: expected 1 to 65536, found {0}")]
     Channels(i64),
-    /// FSQ's levels give no codebook whose indices fit 32 bits.
-    #[error("quantizer.levels is {0:?}; needed are one or more levels of at least 2, with a product below 2^31")]
+    /// FSQ's levels do not make a codebook whose indices fit 32 bits.
+    #[error("quantizer.levels: expected one or more levels of at least 2 with a product below 2^31, found {0:?}")]
     Levels(Vec<i64>),
-    /// A weight of FSQ's loss is negative or no number.
-    #[error("quantizer.{field} is {value}; it must be 0 or more")]
+    /// A weight of FSQ's loss is negative or not finite.
+    #[error("quantizer.{field}: expected a finite number of at least 0, found {value}")]
     Weight {
         /// The field.
         field: &'static str,
         /// Its value.
         value: f64,
     },
+    /// The quantizer is not one of this crate.
+    #[error("quantizer {name:?} is not built in: supply it with Tokenizer::builder().quantizer(...)")]
+    NotBuiltIn {
+        /// Its name.
+        name: String,
+    },
+    /// The settings of a custom quantizer do not fit it.
+    #[error("quantizer {name:?}: {message}")]
+    Settings {
+        /// The quantizer's name.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
 }
 
 impl QuantizerConfig {
-    /// Whether both give the same latents for the same networks; how they are trained may differ.
+    /// Whether both configurations produce the same latents from the same weights. They may differ in how the quantizer
+    /// is trained.
     #[must_use]
     pub fn same_latents(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Kl(a), Self::Kl(b)) => a.z_channels == b.z_channels,
             (Self::Fsq(a), Self::Fsq(b)) => a.levels == b.levels,
+            (Self::Custom(a), Self::Custom(b)) => a == b,
             _ => false,
         }
     }
 
-    /// Makes the quantizer.
+    /// Checks the configuration of a built-in quantizer. A custom one is checked when it is built.
     ///
     /// # Errors
-    /// If the configuration makes no sense.
+    /// If the configuration is invalid.
+    pub fn validate(&self) -> Result<(), QuantizerError> {
+        match self {
+            Self::Custom(_) => Ok(()),
+            _ => self.build().map(drop),
+        }
+    }
+
+    /// Builds a built-in quantizer.
+    ///
+    /// # Errors
+    /// If the configuration is invalid, or names a custom quantizer ([`QuantizerError::NotBuiltIn`]).
     pub fn build(&self) -> Result<Box<dyn Quantizer>, QuantizerError> {
         Ok(match self {
             Self::Kl(config) => Box::new(Kl::new(config)?),
             Self::Fsq(config) => Box::new(Fsq::new(config)?),
+            Self::Custom(config) => return Err(QuantizerError::NotBuiltIn { name: config.name.clone() }),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_custom_table_keeps_all_its_keys() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Settings {
+            codes: i64,
+            betas: Vec<f64>,
+        }
+        let text = "kind = \"custom\"\nname = \"vq\"\nbetas = [0.25, 1.0]\ncodes = 64\n";
+        let config: QuantizerConfig = toml::from_str(text).unwrap();
+        assert_eq!(toml::to_string(&config).unwrap(), text);
+        let QuantizerConfig::Custom(custom) = &config else { panic!("{config:?}") };
+        assert_eq!(custom.parse::<Settings>(), Ok(Settings { codes: 64, betas: vec![0.25, 1.0] }));
+        let error = custom.parse::<KlConfig>().unwrap_err().to_string();
+        assert!(error.starts_with("quantizer \"vq\": ") && error.lines().count() == 1, "{error}");
+        assert!(config.validate().is_ok() && config.build().unwrap_err().to_string().contains("\"vq\""));
+    }
+
+    #[test]
+    fn a_misspelt_key_of_a_built_in_quantizer_is_an_error() {
+        assert!(toml::from_str::<QuantizerConfig>("kind = \"kl\"\nz_channel = 4\n").is_err());
     }
 }

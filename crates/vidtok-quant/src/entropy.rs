@@ -1,25 +1,25 @@
 //! Entropies of soft assignments to a codebook that is a product of channels (the entropy loss of arXiv 2310.05737, as
 //! VidTok uses it with FSQ).
 //!
-//! The probabilities of a position's codes are the products of its channels' probabilities, so the entropy is the sum
-//! of the channels'. The published loss takes no probability below a floor in its logarithm, over the joint
-//! probabilities; that is the sum less a correction by the codes below the floor. With the codes as a product of two
-//! halves a_i b_j, those below it are, for each i, the smallest b_j, and their sums are prefix sums over the sorted
-//! b_j. Memory and time are those of the halves (512 for 262,144 codes), and the value is the published one.
+//! The probability of a code is the product of its channels' probabilities, so the entropy is the sum of the channels'
+//! entropies. The published loss clamps the joint probabilities to a floor inside the logarithm, which subtracts a
+//! correction for the codes below the floor. If the codes are written as a product of two halves, a_i b_j, the codes
+//! below the floor are those with the smallest b_j for each i, and their sums are prefix sums over the sorted b_j.
+//! Memory and time grow with the size of the halves (512 for 262,144 codes), and the value is exact.
 
 use tch::{Kind, Tensor};
 use vidtok_core::ProcessGroup;
 use vidtok_torch::with_gradient;
 
-/// Probabilities are not taken below this in a logarithm.
+/// Probabilities are clamped to this inside the logarithm.
 const FLOOR: f64 = 1e-5;
-/// Positions that are worked on at a time.
+/// Positions that are processed at a time.
 const CHUNK: i64 = 1024;
 
-/// The mean over positions of the entropy of each one's assignment, in nats.
+/// The entropy of a position's assignment in nats, averaged over positions.
 ///
-/// `log_factors` gives each channel's log-probabilities `[n, L]` for `z` `[n, z]`. The gradient with respect to `z` is
-/// computed at once, a chunk of positions at a time, so that nothing is kept for later.
+/// `log_factors` returns each channel's log-probabilities `[n, L]` for `z` `[n, z]`. The gradient with respect to `z` is
+/// computed right away in chunks of positions, so that autograd keeps no activations.
 pub(crate) fn mean_entropy(z: &Tensor, log_factors: impl Fn(&Tensor) -> Vec<Tensor>) -> Tensor {
     let positions = z.size()[0];
     let differentiates = z.requires_grad();
@@ -38,8 +38,8 @@ pub(crate) fn mean_entropy(z: &Tensor, log_factors: impl Fn(&Tensor) -> Vec<Tens
     if differentiates { with_gradient(&mean, z, &(Tensor::cat(&gradients, 0) / positions as f64)) } else { mean }
 }
 
-/// The entropy in nats of how often the codes are used: of the mean of the joint probabilities of `log_factors`, each
-/// `[n, L]`, and of all peers'.
+/// The entropy of the codes' usage in nats: that of the joint probabilities of `log_factors`, each `[n, L]`, averaged over
+/// positions and over the processes of `group`.
 pub(crate) fn entropy_of_mean(log_factors: &[Tensor], group: &dyn ProcessGroup) -> Tensor {
     let [low, high] = halves(log_factors).map(|half| half.exp());
     let mean = group.mean(&(high.tr().matmul(&low) / low.size()[0] as f64));
@@ -52,12 +52,12 @@ fn entropies(log_factors: &[Tensor]) -> Tensor {
     log_factors.iter().map(entropy).sum::<Tensor>() - below_floor(log_factors)
 }
 
-/// sum p (log floor - log p) over the joint probabilities p below the floor, for each position: `[n]`.
+/// The sum of p (log floor - log p) over the joint probabilities p below the floor, for each position: `[n]`.
 fn below_floor(log_factors: &[Tensor]) -> Tensor {
     let [log_b, log_a] = halves(log_factors);
     let (log_b, _) = log_b.sort(-1, false);
     let limit = log_a.neg() + FLOOR.ln();
-    // How many of the sorted b_j lie below the limit of each a_i.
+    // The number of sorted b_j below the limit of each a_i.
     let count = limit.detach().searchsorted(&log_b.detach(), false, false, "left", None::<&Tensor>);
     let b = log_b.exp();
     let mass = prefix_sums(&b).gather(-1, &count, false);
@@ -65,8 +65,8 @@ fn below_floor(log_factors: &[Tensor]) -> Tensor {
     (log_a.exp() * (limit * mass - mass_of_logs)).sum_dim_intlist(-1, false, Kind::Float)
 }
 
-/// The joint log-probabilities of the first half of the channels and of the second, `[n, L_1 * L_2 * ...]`, the first
-/// channel fastest.
+/// The joint log-probabilities of the first and of the second half of the channels, each `[n, L_1 * L_2 * ...]`. The
+/// first channel varies fastest.
 fn halves(log_factors: &[Tensor]) -> [Tensor; 2] {
     let (low, high) = log_factors.split_at(log_factors.len() / 2);
     [low, high].map(|half| {
@@ -75,7 +75,7 @@ fn halves(log_factors: &[Tensor]) -> [Tensor; 2] {
     })
 }
 
-/// `[n, m]` to `[n, m + 1]`: the sums of the first 0, 1, ..., m.
+/// `[n, m]` to `[n, m + 1]`: the sums of the first 0, 1, ..., m elements.
 fn prefix_sums(x: &Tensor) -> Tensor {
     x.cumsum(-1, Kind::Float).constant_pad_nd([1, 0])
 }
@@ -114,9 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn values_and_gradients_equal_those_of_the_joint_probabilities() {
+    fn factorised_values_and_gradients_equal_those_of_the_joint_probabilities() {
         tch::manual_seed(0);
-        // From nearly even to very sharp assignments, so that codes lie on both sides of the floor.
+        // From nearly uniform to very sharp assignments, so that codes lie on both sides of the floor.
         for sharpness in [0.1, 4.0, 60.0] {
             let z = (Tensor::randn([2500, 3], (Kind::Float, Device::Cpu)) * sharpness).set_requires_grad(true);
             let factored = mean_entropy(&z, log_factors) * 3.0;
@@ -133,10 +133,10 @@ mod tests {
     }
 
     #[test]
-    fn a_single_channel_has_its_own_entropy() {
+    fn a_single_channel_is_its_own_joint_distribution() {
         let z = Tensor::from_slice(&[0.0_f32, 1e4]).view([2, 1]);
         let one = |z: &Tensor| vec![log_factors(&z.expand([-1, 3], false)).swap_remove(0)];
-        // Even over 8 codes, and certain: a mean of ln(8) / 2.
+        // Uniform over 8 codes, and certain: a mean of ln(8) / 2.
         close(&mean_entropy(&z, one), &Tensor::from(8.0_f64.ln() / 2.0), 1e-5);
     }
 }

@@ -1,19 +1,19 @@
 //! Finite scalar quantization (arXiv 2309.15505): every latent channel is rounded to one of a few levels, and the
 //! codebook is the product of the levels.
 //!
-//! Since it is a product, the assignment probabilities of the entropy loss factorise over the channels, and nothing
-//! here ever holds a positions x codes matrix. All arithmetic is in float32, whatever the model's number type.
+//! Because of the product, the assignment probabilities of the entropy loss factorise over the channels, and a
+//! positions x codes matrix is never needed. All arithmetic is in float32, also in half-precision models.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use vidtok_core::{ProcessGroup, Quantized, Quantizer, Regularized};
 
-use crate::QuantizerError;
+use crate::config::QuantizerError;
 use crate::entropy::{entropy_of_mean, mean_entropy};
 
-/// Widens the bound a little, so that the outermost levels can be reached.
+/// Widens the bound slightly, so that the outermost levels can be reached.
 const EPS: f64 = 1e-3;
-/// Inverse temperature of the soft assignment, times the 2 of the squared distance -2 z.c.
+/// Inverse temperature of the soft assignment, times the factor 2 of the term -2 z.c of the squared distance.
 const SHARPNESS: f64 = 200.0;
 
 /// Configuration of [`Fsq`].
@@ -25,10 +25,10 @@ pub struct FsqConfig {
     /// Weight of the entropy loss.
     #[serde(default = "FsqConfig::entropy_weight")]
     pub entropy_weight: f64,
-    /// The entropy loss starts at this many times its weight ...
+    /// Factor on the weight of the entropy loss at the start of training.
     #[serde(default = "FsqConfig::annealing_factor")]
     pub annealing_factor: f64,
-    /// ... and falls linearly to its weight in this many batches.
+    /// Batches in which that factor falls linearly to 1.
     #[serde(default = "FsqConfig::annealing_steps")]
     pub annealing_steps: u64,
     /// Weight of the commitment loss.
@@ -37,7 +37,7 @@ pub struct FsqConfig {
 }
 
 impl FsqConfig {
-    /// The published loss weights with these levels.
+    /// The published loss weights, with these levels.
     #[must_use]
     pub fn new(levels: impl Into<Vec<i64>>) -> Self {
         Self {
@@ -84,7 +84,7 @@ pub struct Fsq {
 }
 
 impl Fsq {
-    /// Makes the quantizer.
+    /// Builds the quantizer.
     ///
     /// # Errors
     /// If there are no levels, a level is below 2, the indices do not fit 32 bits, or a weight is negative.
@@ -117,14 +117,14 @@ impl Fsq {
         self.per_level(device, |level| (level / 2) as f64)
     }
 
-    /// The place value of each channel in an index, int64 `[z]`; the first channel is the fastest.
+    /// The place value of each channel in an index, int64 `[z]`; the first channel is the least significant digit.
     fn basis(&self, device: Device) -> Tensor {
-        let place = |place: &mut i64, level: &i64| Some(std::mem::replace(place, *place * level));
-        let places: Vec<i64> = self.config.levels.iter().scan(1, place).collect();
-        Tensor::from_slice(&places).to_device(device)
+        let next = |value: &mut i64, level: &i64| Some(std::mem::replace(value, *value * level));
+        let values: Vec<i64> = self.config.levels.iter().scan(1, next).collect();
+        Tensor::from_slice(&values).to_device(device)
     }
 
-    /// Squeezes `[..., z]` so that rounding gives the levels.
+    /// Maps `[..., z]` into the range whose rounding yields the levels.
     fn bound(&self, z: &Tensor) -> Tensor {
         let half = |level: i64| (level - 1) as f64 * (1.0 + EPS) / 2.0;
         let offset = |level: i64| if level % 2 == 0 { 0.5 } else { 0.0 };
@@ -133,13 +133,13 @@ impl Fsq {
         (z + shift).tanh() * half - self.per_level(z.device(), offset)
     }
 
-    /// int32 `[...]` of the rounded values `[..., z]`.
+    /// The indices, int32 `[...]`, of rounded values `[..., z]`.
     fn indices(&self, rounded: &Tensor) -> Tensor {
         let digits = (rounded + self.half_width(rounded.device())).to_kind(Kind::Int64);
         (digits * self.basis(rounded.device())).sum_dim_intlist(-1, false, Kind::Int64).to_kind(Kind::Int)
     }
 
-    /// Assignment log-probabilities of each channel on its own: for `z` `[n, z]`, per channel `[n, L]`.
+    /// The assignment log-probabilities of `z` `[n, z]` for each channel separately, `[n, L]`.
     fn log_factors(&self, z: &Tensor) -> Vec<Tensor> {
         let factor = |(channel, &level): (usize, &i64)| {
             let half_width = (level / 2) as f64;
@@ -150,7 +150,8 @@ impl Fsq {
         self.config.levels.iter().enumerate().map(factor).collect()
     }
 
-    /// How sharp the assignments of `z` `[n, z]` are less how evenly all peers' use the codes, both as entropies in nats.
+    /// The mean entropy of the assignments of `z` `[n, z]` minus the entropy of the codes' usage over all processes, in
+    /// nats. The loss is low if assignments are sharp and all codes are used.
     fn entropy_loss(&self, z: &Tensor, group: &dyn ProcessGroup) -> Tensor {
         mean_entropy(z, |part| self.log_factors(part)) - entropy_of_mean(&self.log_factors(z), group)
     }
@@ -165,20 +166,12 @@ fn channels_first(x: &Tensor) -> Tensor {
 }
 
 impl Quantizer for Fsq {
-    fn encoder_channels(&self) -> i64 {
-        self.config.levels.len() as i64
-    }
-
     fn latent_channels(&self) -> i64 {
         self.config.levels.len() as i64
     }
 
     fn codebook_size(&self) -> Option<i64> {
         Some(self.codebook_size)
-    }
-
-    fn loss_weight(&self) -> f64 {
-        1.0
     }
 
     fn quantize(&self, encoded: &Tensor, _noise: Option<&Tensor>) -> Quantized {
@@ -189,12 +182,12 @@ impl Quantizer for Fsq {
     }
 
     /// The loss is entropy_weight(step) * (per-sample entropy - codebook entropy) + commitment_weight *
-    /// mean((z - sg(code))^2), with z the encoder's output before it is bounded.
+    /// mean((z - sg(code))^2), where z is the encoder's output before the bound.
     fn regularize(&self, encoded: &Tensor, step: u64, group: &dyn ProcessGroup) -> Regularized {
         let z = channels_last(encoded).to_kind(Kind::Float);
         let bounded = self.bound(&z);
         let rounded = bounded.detach().round();
-        // Straight through: the value of the rounding, the gradient of the bound.
+        // Straight-through estimator: the rounded value with the gradient of the bound.
         let straight = &bounded + (&rounded - &bounded).detach();
         let half_width = self.half_width(encoded.device());
         let code = &rounded / &half_width;
@@ -210,9 +203,9 @@ impl Quantizer for Fsq {
 
     fn indices_to_codes(&self, indices: &Tensor) -> Option<Tensor> {
         let levels: Tensor = Tensor::from_slice(&self.config.levels).to_device(indices.device());
-        let places =
+        let quotients =
             indices.to_kind(Kind::Int64).unsqueeze(-1).divide_tensor_mode(&self.basis(indices.device()), "floor");
-        let digits = places.remainder_tensor(&levels).to_kind(Kind::Float);
+        let digits = quotients.remainder_tensor(&levels).to_kind(Kind::Float);
         let half_width = self.half_width(indices.device());
         Some(channels_first(&((digits - &half_width) / half_width)))
     }
@@ -242,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_channel_is_the_fastest_digit() {
+    fn the_first_channel_is_the_least_significant_digit() {
         let index = Tensor::from_slice(&[5 + 8 * 3_i32]).view([1, 1, 1, 1]);
         let code: Vec<f32> = Vec::try_from(fsq(&[8, 8]).indices_to_codes(&index).unwrap().flatten(0, -1)).unwrap();
         assert_eq!(code, [(5.0 - 4.0) / 4.0, (3.0 - 4.0) / 4.0]);
     }
 
     #[test]
-    fn quantizing_reaches_the_outermost_levels_and_none_beyond() {
+    fn quantizing_reaches_the_outermost_levels_and_stays_within_them() {
         let z = Tensor::from_slice(&[-1e3_f32, 1e3]).view([1, 1, 2, 1, 1]);
         for level in [2, 3, 4, 7, 8] {
             let indices = fsq(&[level]).quantize(&z, None).indices.unwrap();
@@ -271,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_passes_straight_through_the_rounding() {
+    fn the_gradient_passes_through_the_rounding_unchanged() {
         tch::manual_seed(0);
         let fsq = fsq(&[8, 8]);
         let z = Tensor::randn([1, 2, 2, 2, 2], CPU).set_requires_grad(true);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use vidtok_core::{ProcessGroup, Quantized, Quantizer, Regularized};
 
-use crate::QuantizerError;
+use crate::config::QuantizerError;
 
 /// Log-variances are clamped to this range.
 const LOGVAR_RANGE: (f64, f64) = (-30.0, 20.0);
@@ -13,9 +13,9 @@ const LOGVAR_RANGE: (f64, f64) = (-30.0, 20.0);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KlConfig {
-    /// Channels of the latent; the encoder gives twice as many, means before log-variances.
+    /// Channels of the latent. The encoder's output has twice as many: means, then log-variances.
     pub z_channels: i64,
-    /// Whether training draws the latent from the Gaussian (the default) or takes its mean.
+    /// Whether training samples the latent from the Gaussian (the default) or uses its mean.
     #[serde(default = "yes")]
     pub sample: bool,
 }
@@ -24,7 +24,7 @@ fn yes() -> bool {
     true
 }
 
-/// A diagonal Gaussian per latent position, pulled towards N(0, 1).
+/// A diagonal Gaussian per latent position, regularised towards N(0, 1).
 #[derive(Debug)]
 pub struct Kl {
     z_channels: i64,
@@ -32,10 +32,10 @@ pub struct Kl {
 }
 
 impl Kl {
-    /// Makes the quantizer.
+    /// Builds the quantizer.
     ///
     /// # Errors
-    /// If there is no channel, or too many.
+    /// If the number of channels is out of range.
     pub fn new(config: &KlConfig) -> Result<Self, QuantizerError> {
         let &KlConfig { z_channels, sample } = config;
         if !(1..=1 << 16).contains(&z_channels) {
@@ -53,7 +53,7 @@ impl Kl {
 }
 
 /// mean + exp(logvar / 2) * noise.
-fn draw(mean: &Tensor, logvar: &Tensor, noise: &Tensor) -> Tensor {
+fn sample(mean: &Tensor, logvar: &Tensor, noise: &Tensor) -> Tensor {
     mean + (logvar * 0.5).exp() * noise
 }
 
@@ -77,19 +77,19 @@ impl Quantizer for Kl {
     fn quantize(&self, encoded: &Tensor, noise: Option<&Tensor>) -> Quantized {
         let (mean, logvar) = self.moments(encoded);
         let latent = match noise {
-            Some(noise) => draw(&mean, &logvar, noise),
+            Some(noise) => sample(&mean, &logvar, noise),
             None => mean,
         };
         Quantized { latent, indices: None, logvar: Some(logvar) }
     }
 
-    /// The loss is 0.5 * sum(mean^2 + var - 1 - logvar) / b.
+    /// The loss is the KL divergence from N(0, 1), 0.5 * sum(mean^2 + var - 1 - logvar) / b.
     fn regularize(&self, encoded: &Tensor, _step: u64, group: &dyn ProcessGroup) -> Regularized {
         let (mean, logvar) = self.moments(encoded);
         let divergence = mean.square() + logvar.exp() - 1.0 - &logvar;
         let loss = divergence.sum(Kind::Float) * (0.5 / encoded.size()[0] as f64);
         let noise = || group.randn(&mean.size(), (mean.kind(), mean.device()));
-        let latent = if self.sample { draw(&mean, &logvar, &noise()) } else { mean };
+        let latent = if self.sample { sample(&mean, &logvar, &noise()) } else { mean };
         Regularized { latent, loss, indices: None }
     }
 
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standard_normal_costs_nothing_and_a_shifted_one_half_its_square() {
+    fn the_loss_is_zero_for_a_standard_normal_and_half_the_square_of_a_shift() {
         let encoded = Tensor::zeros([3, 4, 1, 2, 2], CPU);
         assert_eq!(kl(false).regularize(&encoded, 0, &SingleProcess).loss.double_value(&[]), 0.0);
         let _ = encoded.narrow(1, 0, 2).fill_(3.0);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn quantizing_is_the_mean_unless_noise_is_given() {
+    fn quantizing_returns_the_mean_unless_noise_is_given() {
         let encoded = Tensor::randn([1, 4, 2, 2, 2], CPU);
         let (mean, logvar) = (encoded.narrow(1, 0, 2), encoded.narrow(1, 2, 2));
         assert!(kl(true).quantize(&encoded, None).latent.equal(&mean));

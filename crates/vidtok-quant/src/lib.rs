@@ -1,4 +1,5 @@
-//! Latent quantizers: the KL-regularised Gaussian and finite scalar quantization (FSQ).
+//! Latent quantizers: the KL-regularised Gaussian ([`Kl`]) and finite scalar quantization ([`Fsq`]), both after VidTok
+//! (arXiv 2412.13061).
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
@@ -18,6 +19,6 @@ mod entropy;
 mod fsq;
 mod kl;
 
-pub use config::{QuantizerConfig, QuantizerError};
+pub use config::{CustomConfig, QuantizerConfig, QuantizerError};
 pub use fsq::{Fsq, FsqConfig};
 pub use kl::{Kl, KlConfig};

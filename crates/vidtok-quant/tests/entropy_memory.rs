@@ -1,4 +1,5 @@
-//! The memory of FSQ's loss with the largest released codebook. Alone in its process, whose peak is what is measured.
+//! The memory of FSQ's loss with the largest released codebook. Alone in its process, because it measures the process's
+//! peak.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
@@ -6,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use vidtok_core::{Quantizer, SingleProcess};
 use vidtok_quant::{Fsq, FsqConfig};
 
-/// A line of the system's account of this process, in MB.
+/// An entry of `/proc/self/status`, in MB.
 fn megabytes(key: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(key)).unwrap();
@@ -24,7 +25,7 @@ fn the_loss_of_262144_codes_at_5120_positions_takes_less_than_200_mb() {
         loss.backward();
         assert!(encoded.grad().abs().sum(Kind::Float).double_value(&[]) > 0.0);
     };
-    step(8); // what libtorch takes once
+    step(8); // libtorch allocates once, at first use
     let before = megabytes("VmRSS");
     step(5120);
     let extra = megabytes("VmHWM") - before;

@@ -39,7 +39,7 @@ fn player(folder: &Path) -> Option<Vec<u8>> {
     let mut writer =
         VideoWriter::create(&Ffmpeg::locate().ok()?, &path, [32, 144], rate, VideoQuality::Crf(5)).unwrap();
     writer.write(&frames).unwrap();
-    Box::new(writer).finish().unwrap();
+    writer.finish().unwrap();
     std::fs::read(path).ok()
 }
 

@@ -111,7 +111,7 @@ fn restore(
     let clip = [t * f_t, h * f_s, w * f_s];
     let plan = budget::plan(tokenizer, Work::Decode, clip, entry.window, 0, options.max_memory)?;
     let chunk = (plan.frames / f_t).max(1);
-    let mut decoder = StreamDecoder::new(tokenizer, t, entry.padding, entry.window).planned(&plan);
+    let mut decoder = StreamDecoder::new(tokenizer, t, entry.padding, entry.window).in_strips(plan.rows);
     let destination = Destination::File(path);
     let mut writer = VideoWriter::with_timeline(ffmpeg, destination, entry.size, &entry.timeline(), options.write)?;
     let notices = writer.notices();
@@ -139,6 +139,6 @@ fn restore(
             writer.write(&to_frames(&frames))?;
         }
     }
-    Box::new(writer).finish()?;
+    writer.finish()?;
     Ok(notices)
 }

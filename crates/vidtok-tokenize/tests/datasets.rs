@@ -440,7 +440,7 @@ fn pixels_keep_their_aspect_ratio_and_odd_sizes_become_even_on_request() {
         VideoWriter::with_timeline(&ffmpeg, Destination::File(wide), [16, 24], &timeline, VideoQuality::Lossless)
             .unwrap();
     writer.write(&Tensor::zeros([2, 16, 24, 3], (Kind::Uint8, Device::Cpu))).unwrap();
-    Box::new(writer).finish().unwrap();
+    writer.finish().unwrap();
 
     let tokenizer = model("tiny_fsq", "v1.0");
     run(&tokenizer, &bench.options("tokens", ShardFormat::Safetensors)).unwrap();

@@ -45,6 +45,7 @@ pub use nn::norm::LayerNorm;
 pub use nn::parameter::Parameter;
 pub use nn::params::{ParamPath, ParameterError, Parameters};
 pub use runtime::flops::flops_executed;
+pub use runtime::generator::with_seed;
 pub use runtime::memory::{free_device_memory, peak_memory, reset_peak_memory, reuse_freed_memory};
 pub use runtime::panic_message::panic_message;
 pub use tensor_file::{TensorFile, TensorFileError, write_tensors};

@@ -96,7 +96,7 @@ fn one_of_several() {
         });
     }
     trainer.join(&group).unwrap();
-    let reports = train(&mut trainer, &case, nudge, launch.share());
+    let reports = train(&mut trainer, &case, nudge, launch.world_rank());
     let folder = PathBuf::from(env::var("FOLDER").unwrap());
     trainer.save(&folder.join(format!("{}.safetensors", group.rank()))).unwrap();
     let numbers: Vec<Vec<f64>> =

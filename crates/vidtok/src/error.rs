@@ -1,11 +1,11 @@
-//! What can go wrong with a model, its files and its inputs.
+//! Errors of models, their files and their inputs.
 
 use std::io;
 use std::path::PathBuf;
 
 use tch::TchError;
 use vidtok_arch::{ArchError, Causality, StreamError};
-use vidtok_core::Bytes;
+use vidtok_core::{Bytes, VideoError, one_line};
 use vidtok_quant::QuantizerError;
 use vidtok_torch::{ParameterError, TensorFileError};
 
@@ -21,10 +21,10 @@ pub enum Error {
     ConfigFile {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A configuration is no TOML, or has unknown, missing or wrong keys.
+    /// A configuration is not TOML, or has unknown, missing or invalid keys.
     #[error("{}{}", prefix(path), one_line(message))]
     Config {
         /// The file, if it came from one.
@@ -32,7 +32,7 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
-    /// An override is not of the form `key.key=value`, or leads nowhere.
+    /// An override is not of the form `key.key=value`, or does not fit the configuration.
     #[error("override {text:?}: {problem}")]
     Override {
         /// The override.
@@ -40,13 +40,35 @@ pub enum Error {
         /// What is wrong.
         problem: &'static str,
     },
-    /// The shape of the networks makes no sense.
+    /// The configuration of the networks is invalid.
     #[error(transparent)]
     Arch(#[from] ArchError),
-    /// The quantizer's configuration makes no sense.
+    /// The quantizer's configuration is invalid.
     #[error(transparent)]
     Quantizer(#[from] QuantizerError),
-    /// A configuration has no TOML form.
+    /// The model has a custom quantizer, which the program did not supply.
+    #[error(
+        "{}the quantizer {name:?} is not built in; open the model with a program that supplies it \
+         (Tokenizer::builder().quantizer)",
+        prefix(path)
+    )]
+    UnknownQuantizer {
+        /// The model's file, if it came from one.
+        path: Option<PathBuf>,
+        /// The quantizer's name.
+        name: String,
+    },
+    /// The custom quantizer that the program supplied cannot be made.
+    #[error("{}the quantizer {name:?} cannot be made: {source}", prefix(path))]
+    CustomQuantizer {
+        /// The model's file, if it came from one.
+        path: Option<PathBuf>,
+        /// The quantizer's name.
+        name: String,
+        /// The quantizer's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A configuration cannot be written as TOML.
     #[error("the configuration cannot be written: {0}")]
     ConfigForm(#[from] toml::ser::Error),
     /// A tensor file cannot be read or written.
@@ -55,55 +77,55 @@ pub enum Error {
     /// A PyTorch checkpoint cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] Box<CheckpointError>),
-    /// The file's parameters are not the model's.
+    /// The parameters in the file are not those of the model.
     #[error("{}: {source}", path.display())]
     Parameters {
         /// The file.
         path: PathBuf,
-        /// Which keys do not fit.
+        /// The keys that do not fit.
         source: Box<ParameterError>,
     },
-    /// The network asks for a parameter twice: a fault of this crate.
-    #[error("faulty network: {0}")]
+    /// A network or a custom quantizer takes a parameter twice, which is a bug in it.
+    #[error("a parameter is taken twice: {0}")]
     Network(#[source] Box<ParameterError>),
     /// The weights were made for another version of the networks.
     #[error(
-        "{}: these are weights of causality {found}, the configuration says {expected}; names and shapes are the same, \
-         the pixels would be wrong",
+        "{}: expected weights of causality {expected}, found {found}; their names and shapes are the same, but the \
+         pixels would be wrong",
         path.display()
     )]
     Version {
         /// The file.
         path: PathBuf,
-        /// What the configuration says.
+        /// The configuration's version.
         expected: Causality,
-        /// What the file is.
+        /// The version of the weights.
         found: Causality,
     },
     /// The file is a one-file model with another configuration.
-    #[error("{}: the model in the file has another [{table}] than the configuration given", path.display())]
+    #[error("{}: the [{table}] of the model in the file differs from that of the configuration", path.display())]
     OtherModel {
         /// The file.
         path: PathBuf,
         /// The table that differs.
         table: &'static str,
     },
-    /// The file has no configuration, so it is no one-file model.
-    #[error("{}: no model with its configuration inside (make one with `vidtok convert`)", path.display())]
+    /// The file has no configuration, so it is not a one-file model.
+    #[error("{}: not a one-file model: it has no configuration inside (`vidtok convert` adds one)", path.display())]
     NotAModel {
         /// The file.
         path: PathBuf,
     },
-    /// The file has no averaged weights.
-    #[error("{}: there are no EMA weights (model_ema.*) for {key}", path.display())]
+    /// The file has no moving average of a parameter.
+    #[error("{}: no EMA weights (model_ema.*) for {key}", path.display())]
     NoEma {
         /// The file.
         path: PathBuf,
-        /// A parameter without one.
+        /// The parameter.
         key: String,
     },
-    /// A key stands in a file twice once the names of wrappers are left out of it.
-    #[error("{}: key {key:?} stands there with \"module.\" or \"_orig_mod.\" and without", path.display())]
+    /// Two keys of a file become equal when the components of wrappers are removed.
+    #[error("{}: key {key:?} is there both with and without \"module.\" or \"_orig_mod.\"", path.display())]
     TwiceNamed {
         /// The file.
         path: PathBuf,
@@ -111,54 +133,55 @@ pub enum Error {
         key: String,
     },
     /// Parameters of a model are NaN or infinite.
-    #[error("{count} of the model's parameters hold NaN or infinity as {kind}: {names}")]
+    #[error("{count} of the model's parameters contain NaN or infinity as {kind}: {names}")]
     ParametersNotFinite {
-        /// How many do.
+        /// The number of these parameters.
         count: usize,
-        /// The number type in which they do: in a small one large numbers are infinite.
+        /// The number type. Large numbers may be infinite in half precision only.
         kind: &'static str,
-        /// The first of them.
+        /// The first of their names.
         names: String,
     },
-    /// A tensor, or what else is given, is not as it must be.
+    /// A tensor or another argument is not as expected.
     #[error("{what}: expected {expected}, found {found}")]
     Shape {
-        /// What it is.
+        /// The argument.
         what: &'static str,
-        /// What is needed.
+        /// What was expected.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
-    /// A video's pixels are not in [-1, 1], by far.
+    /// A video's pixels are far outside [-1, 1].
     #[error("the video: expected pixels in [-1, 1], found {}", range.describe())]
     PixelRange {
-        /// The values that it has.
+        /// The range of the pixels.
         range: PixelRange,
     },
-    /// The encoder gives infinities or no numbers.
-    #[error("the encoder's output is not finite: the input or the weights are faulty, or the number type is too small")]
+    /// The encoder's output contains NaN or infinity.
+    #[error("the encoder's output is not finite: the input or the weights are faulty, or half precision overflows")]
     NotFinite,
-    /// The decoder returned values that are not finite.
-    #[error(
-        "the decoder's output is not finite: the latent or the weights are faulty, or the number type is too small"
-    )]
+    /// The decoder's output contains NaN or infinity.
+    #[error("the decoder's output is not finite: the latent or the weights are faulty, or half precision overflows")]
     DecodedNotFinite,
     /// A network cannot take the next step of a stream.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// No way to cut the work fits into the memory allowed.
-    #[error("{} of memory are not enough: at least {} are needed", Bytes(*budget), Bytes(*needed).rounded_up())]
+    /// A video cannot be read or written.
+    #[error(transparent)]
+    Video(#[from] VideoError),
+    /// Even the smallest chunks and strips do not fit into the memory budget.
+    #[error("{} of memory is not enough: at least {} is needed", Bytes(*budget), Bytes(*needed).rounded_up())]
     Memory {
-        /// The smallest budget that would do, in bytes.
+        /// The smallest sufficient budget, in bytes.
         needed: u64,
-        /// What is allowed, in bytes.
+        /// The budget, in bytes.
         budget: u64,
     },
-    /// The networks cannot compute in this precision.
+    /// The networks cannot compute in this mixed precision.
     #[error("mixed precision: {0}")]
     MixedPrecision(#[source] TchError),
-    /// An encoded file says something that makes no sense.
+    /// An encoded clip's file or a stream's state file is invalid.
     #[error("{}: {problem}", path.display())]
     EncodedFile {
         /// The file.
@@ -173,9 +196,4 @@ fn prefix(path: &Option<PathBuf>) -> String {
         Some(path) => format!("{}: ", path.display()),
         None => "configuration: ".to_owned(),
     }
-}
-
-/// toml's messages draw the place in several lines.
-fn one_line(message: &str) -> String {
-    message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }

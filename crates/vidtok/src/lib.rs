@@ -1,4 +1,14 @@
-//! VidTok video tokenizers: from video to a compact latent or tokens, and back.
+//! VidTok video tokenizers (arXiv 2412.13061): from video to a compact latent or tokens, and back.
+//!
+//! - [`Tokenizer`]: [`open`](Tokenizer::open) a model, [`encode`](Tokenizer::encode) and [`decode`](Tokenizer::decode)
+//!   clips; [`encode_video`](Tokenizer::encode_video) and [`decode_video`](Tokenizer::decode_video) take whole videos in
+//!   bounded memory.
+//! - [`StreamEncoder`], [`StreamDecoder`], [`StreamReconstructor`]: clips that arrive in chunks. A stream can be saved to
+//!   a file and resumed.
+//! - [`Tokenizer::forward_train`]: the forward pass of a training step.
+//! - [`TokenizerBuilder::quantizer`]: models with a quantizer of the program's own.
+//!
+//! The programs in `examples/` show each of these.
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
@@ -23,7 +33,7 @@
 //! )?;
 //! let tokenizer = Tokenizer::init(config, 0, Device::Cpu)?;
 //!
-//! // Any number of frames and any size, in [-1, 1].
+//! // A video in [-1, 1], of any length and size.
 //! let video = Tensor::zeros([1, 3, 5, 15, 20], (Kind::Float, Device::Cpu));
 //! let encoded = tokenizer.encode(&video, EncodeOptions::default())?;
 //! assert_eq!(encoded.indices.as_ref().unwrap().size(), [1, 3, 8, 10]);
@@ -31,20 +41,25 @@
 //! # Ok::<(), vidtok::Error>(())
 //! ```
 
+mod builder;
+mod coding;
 mod config;
 mod error;
 mod files;
 mod memory;
+mod model;
 mod padding;
 mod pixel_range;
 mod stream;
 mod tokenizer;
 mod training;
 
+pub use builder::{BoxError, TokenizerBuilder};
+pub use coding::encoded::Encoded;
 pub use config::Config;
 pub use error::Error;
 pub use files::checkpoint;
-pub use files::encoded::{Encoded, EncodedFile};
+pub use files::encoded::EncodedFile;
 pub use files::weights::{Weights, ema_key, sha256};
 pub use memory::free::{free_bytes, resident_bytes};
 pub use memory::plan::{MemoryPlan, Work};
@@ -56,5 +71,13 @@ pub use stream::reconstructor::StreamReconstructor;
 pub use stream::{EncodeOptions, PUBLISHED_WINDOW, Window};
 pub use tokenizer::Tokenizer;
 pub use training::{TrainingOptions, TrainingPass};
-pub use vidtok_arch::{ArchConfig, Causality, StreamError};
-pub use vidtok_quant::QuantizerConfig;
+
+// The types of other crates in this crate's signatures.
+pub use vidtok_arch::{ArchConfig, ArchError, Causality, StreamError};
+pub use vidtok_core::{
+    Codec, CodecError, FrameRate, FrameSink, FrameSource, FrameTimes, PixelAspect, ProcessGroup, Quantized, Quantizer,
+    Reconstructed, Reconstructor, Regularized, SingleProcess, VideoError, VideoInfo, to_frames, to_model_range,
+};
+pub use vidtok_quant::{CustomConfig, FsqConfig, KlConfig, QuantizerConfig, QuantizerError};
+pub use vidtok_torch::{Init, ParamPath, ParameterError, Parameters, TensorFileError};
+pub use {tch, toml};

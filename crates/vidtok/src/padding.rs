@@ -1,28 +1,28 @@
-//! Fitting a clip of any size to the networks' factors, and cutting it back.
+//! Padding of clips to multiples of the networks' factors.
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use vidtok_arch::ArchConfig;
 
-/// What is added to a clip before it is encoded and cut off after it is decoded.
+/// The padding that is added to a clip before encoding and cropped after decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Padding {
-    /// Copies of the first frame in front.
+    /// Copies of the first frame before the clip.
     pub front: i64,
-    /// Copies of the last frame behind: where the length was not known when the first frame was encoded.
+    /// Copies of the last frame after the clip; only if its length was not known when the first frame was encoded.
     pub back: i64,
-    /// Copies of the last row below.
+    /// Copies of the last row.
     pub bottom: i64,
-    /// Copies of the last column on the right.
+    /// Copies of the last column.
     pub right: i64,
 }
 
 impl Padding {
     /// The padding of a clip of t frames of h x w.
     ///
-    /// Natural numbers of frames are 1, f+1, 2f+1, ... for causal models and f, 2f, ... for others; a clip is filled
-    /// up to the next of them. In causal models the first latent frame stands for one frame alone, which takes f-1
-    /// copies more.
+    /// Natural lengths are 1, f + 1, 2f + 1, ... frames for causal models with the temporal factor f, and f, 2f, ... for
+    /// others; a clip is padded to the next one. In a causal model the first latent frame represents a single frame, so
+    /// another f - 1 copies are added before it.
     #[must_use]
     pub fn new(config: &ArchConfig, [t, h, w]: [i64; 3]) -> Self {
         let (f_t, f_s) = (config.temporal_factor(), config.spatial_factor());
@@ -31,14 +31,14 @@ impl Padding {
         Self { front, back: 0, bottom: fill(h, f_s), right: fill(w, f_s) }
     }
 
-    /// The padding of a clip of natural size, of which only the latent is known.
+    /// The padding of a clip of natural length whose height and width are multiples of the spatial factor.
     #[must_use]
     pub fn natural(config: &ArchConfig) -> Self {
         let front = if config.causality.is_causal() { config.temporal_factor() - 1 } else { 0 };
         Self { front, back: 0, bottom: 0, right: 0 }
     }
 
-    /// `[b, c, t, h, w]` with the padding.
+    /// Pads `[b, c, t, h, w]`.
     pub fn pad(&self, video: &Tensor) -> Tensor {
         let none = [self.front, self.back, self.bottom, self.right] == [0; 4];
         if none {
@@ -48,7 +48,7 @@ impl Padding {
         }
     }
 
-    /// `[b, c, t, h, w]` without the padding.
+    /// Crops the padding from `[b, c, t, h, w]`.
     pub fn crop(&self, video: &Tensor) -> Tensor {
         let size = video.size();
         video.narrow(2, self.front, size[2] - self.front - self.back).narrow(3, 0, size[3] - self.bottom).narrow(
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn clips_are_filled_to_the_next_natural_length() {
+    fn clips_are_padded_to_the_next_natural_length() {
         for (t, front) in [(1, 3), (2, 6), (4, 4), (5, 3), (16, 4), (17, 3)] {
             for causality in [Causality::V1_0, Causality::V1_1] {
                 assert_eq!(Padding::new(&arch(causality), [t, 8, 8]).front, front, "{t}");

@@ -1,77 +1,77 @@
-//! The range of pixels: a video in another one is coded to something, and nothing in the result says so.
+//! A check of the range of pixels. Without it, a video in another range would be encoded to a plausible but wrong latent.
 
 use tch::{Kind, Tensor};
 
 use crate::error::Error;
 
-/// Decoders overshoot [-1, 1], and what they give may be encoded again; no overshoot comes this far.
+/// Decoders overshoot [-1, 1], and their output may be encoded again. No overshoot reaches this.
 const FAR: f64 = 2.0;
-/// Rounding in any number type that computes pixels.
+/// An upper bound on rounding in all number types.
 const ROUNDING: f64 = 1e-2;
 
-/// The least and the greatest value of a video whose pixels should be in [-1, 1].
+/// The smallest and the largest value of a video whose pixels should be in [-1, 1].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PixelRange {
-    /// The least value; NaN if any value is.
-    pub least: f64,
-    /// The greatest value; NaN if any value is.
-    pub greatest: f64,
+    /// The smallest value; NaN if any value is NaN.
+    pub min: f64,
+    /// The largest value; NaN if any value is NaN.
+    pub max: f64,
 }
 
 impl PixelRange {
-    /// That of a video of any shape, in one pass. An empty one has the range 0 to 0.
+    /// The range of a video of any shape. An empty video has the range 0 to 0.
     #[must_use]
     pub fn of(video: &Tensor) -> Self {
         if video.numel() == 0 {
-            return Self { least: 0.0, greatest: 0.0 };
+            return Self { min: 0.0, max: 0.0 };
         }
-        let (least, greatest) = tch::no_grad(|| video.aminmax(None, false));
-        let [least, greatest] = [least, greatest].map(|value| value.to_kind(Kind::Double).double_value(&[]));
-        Self { least, greatest }
+        let (min, max) = tch::no_grad(|| video.aminmax(None, false));
+        let [min, max] = [min, max].map(|value| value.to_kind(Kind::Double).double_value(&[]));
+        Self { min, max }
     }
 
-    /// Whether all values are numbers other than infinities.
+    /// Whether all values are finite.
     pub(crate) fn is_finite(self) -> bool {
-        self.least.is_finite() && self.greatest.is_finite()
+        self.min.is_finite() && self.max.is_finite()
     }
 
-    /// Accepts what may be a video in [-1, 1]: values from -2 to 2.
+    /// Accepts values from -2 to 2, which may be a video in [-1, 1] with overshoot.
     ///
     /// # Errors
-    /// [`Error::PixelRange`] for values farther out, NaN and infinities.
+    /// [`Error::PixelRange`] for other values, NaN and infinity.
     pub fn check(self) -> Result<(), Error> {
-        if (-FAR..=FAR).contains(&self.least) && (-FAR..=FAR).contains(&self.greatest) {
+        if (-FAR..=FAR).contains(&self.min) && (-FAR..=FAR).contains(&self.max) {
             return Ok(());
         }
         Err(Error::PixelRange { range: self })
     }
 
-    /// What is likely to be wrong with a whole clip that [`check`](Self::check) accepts, in words: its values are in
-    /// [0, 1], or they leave [-1, 1] by more than rounding.
+    /// A warning about a clip that [`check`](Self::check) accepts but whose range is suspicious: all values are in [0, 1],
+    /// or some exceed [-1, 1] by more than rounding.
     #[must_use]
-    pub fn doubt(self) -> Option<String> {
-        let Self { least, greatest } = self;
-        if least >= 0.0 && greatest > 0.0 && greatest <= 1.0 + ROUNDING {
+    pub fn warning(self) -> Option<String> {
+        let Self { min, max } = self;
+        if min >= 0.0 && max > 0.0 && max <= 1.0 + ROUNDING {
             return Some(format!(
-                "all values are in [0, 1] (from {least:.3} to {greatest:.3}) where [-1, 1] is expected; 2 x - 1 converts them"
+                "all values are in [0, 1] (from {min:.3} to {max:.3}) where [-1, 1] is expected; 2 x - 1 converts them"
             ));
         }
         let inside = -1.0 - ROUNDING..=1.0 + ROUNDING;
-        (!inside.contains(&least) || !inside.contains(&greatest))
-            .then(|| format!("values from {least:.3} to {greatest:.3} leave the expected [-1, 1]"))
+        (!inside.contains(&min) || !inside.contains(&max))
+            .then(|| format!("values from {min:.3} to {max:.3} exceed the expected [-1, 1]"))
     }
 
-    /// For messages: what was found, and how to convert it.
+    /// The range for messages, and how to convert it.
     pub(crate) fn describe(self) -> String {
-        let Self { least, greatest } = self;
+        let Self { min, max } = self;
         if !self.is_finite() {
             return "NaN or infinity".to_owned();
         }
-        let hint = match least >= 0.0 && greatest <= 255.0 {
+        let hint = match min >= 0.0 && max <= 255.0 {
             true => "; x / 127.5 - 1 converts values of 0 to 255",
             false => "",
         };
-        format!("values from {least:.4} to {greatest:.4}{hint}")
+        format!("values from {min:.4} to {max:.4}{hint}")
     }
 }
 
@@ -91,16 +91,16 @@ mod tests {
     }
 
     #[test]
-    fn ranges_of_pixels_are_accepted_doubted_or_refused() {
-        assert_eq!(range(&[0.5, -0.25, 0.0]), PixelRange { least: -0.25, greatest: 0.5 });
-        let both_doubt =
-            [(&[0.0, 0.3, 1.0][..], "[0, 1]"), (&[-1.3, 0.0, 1.0], "-1.300 to 1.000 leave"), (&[1.5], "leave")];
-        for (values, word) in both_doubt {
+    fn pixel_ranges_are_accepted_warned_about_or_refused() {
+        assert_eq!(range(&[0.5, -0.25, 0.0]), PixelRange { min: -0.25, max: 0.5 });
+        let suspicious =
+            [(&[0.0, 0.3, 1.0][..], "[0, 1]"), (&[-1.3, 0.0, 1.0], "-1.300 to 1.000 exceed"), (&[1.5], "exceed")];
+        for (values, word) in suspicious {
             let range = range(values);
-            assert!(range.check().is_ok() && range.doubt().unwrap().contains(word), "{values:?}");
+            assert!(range.check().is_ok() && range.warning().unwrap().contains(word), "{values:?}");
         }
         for values in [&[-1.0, 1.0][..], &[-1.004, 0.2], &[0.0, 0.0], &[-0.1, 0.9], &[]] {
-            assert!(range(values).check().is_ok() && range(values).doubt().is_none(), "{values:?}");
+            assert!(range(values).check().is_ok() && range(values).warning().is_none(), "{values:?}");
         }
         let refused = [
             (&[0.0, 255.0][..], "from 0.0000 to 255.0000; x / 127.5 - 1"),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tokenizer_refuses_pixels_of_another_range_in_whatever_chunk_they_come() {
+    fn a_tokenizer_refuses_pixels_out_of_range_in_every_chunk() {
         let tokenizer = Tokenizer::init(Config::parse(TINY).unwrap(), 0, Device::Cpu).unwrap();
         let video = Tensor::zeros([1, 3, 5, 8, 8], (Kind::Float, Device::Cpu));
         let bytes = &video + 128.0;

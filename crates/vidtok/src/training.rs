@@ -1,4 +1,4 @@
-//! A training step's forward pass.
+//! The forward pass of a training step.
 
 use tch::{Kind, Tensor};
 use vidtok_arch::{StreamError, StreamState};
@@ -6,23 +6,23 @@ use vidtok_core::{ProcessGroup, Regularized, SingleProcess};
 use vidtok_torch::autocast;
 
 use crate::error::Error;
+use crate::model::clip_size;
 use crate::padding::Padding;
 use crate::tokenizer::Tokenizer;
-use crate::tokenizer::clip_size;
 
-/// How a training step computes. The default is a first step of all parameters, in their own precision.
+/// How a training step computes. The default is the first step, in full precision, on one process.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainingOptions<'a> {
-    /// Batches before this one, for annealed weights.
+    /// The number of batches before this one, for annealed weights.
     pub step: u64,
-    /// Only the decoder learns: encoder and quantizer leave no graph, and what the decoder reads is a constant.
+    /// Trains the decoder only: encoder and quantizer run without gradients, and the latent is a constant.
     pub freeze_encoder: bool,
-    /// Gradient checkpointing (arXiv 1604.06174): the inputs of blocks are kept, and backward computes the rest again.
-    /// The gradients are the same.
+    /// Gradient checkpointing (arXiv 1604.06174): only the inputs of blocks are stored, and the backward pass recomputes
+    /// the rest. The gradients are the same.
     pub recompute: bool,
-    /// What the networks compute in, bfloat16 or half, by libtorch's autocast; the quantizer computes in float32.
+    /// The number type of the networks under libtorch's autocast, bfloat16 or half. The quantizer computes in float32.
     pub autocast: Option<Kind>,
-    /// The processes that share the batch, of which the clip is this one's part.
+    /// The processes that share the batch; the clip is this process's part of it.
     pub group: &'a dyn ProcessGroup,
 }
 
@@ -32,12 +32,12 @@ impl Default for TrainingOptions<'_> {
     }
 }
 
-/// What a training step makes of a clip, with gradients.
+/// The result of a training step's forward pass, with gradients.
 #[derive(Debug)]
 pub struct TrainingPass {
-    /// The decoded clip, of the clip's shape, float32.
+    /// The reconstructed clip, float32, of the same shape as the clip.
     pub reconstruction: Tensor,
-    /// The quantizer's loss and indices.
+    /// The latent, the quantizer's loss and the indices.
     pub regularized: Regularized,
 }
 
@@ -48,23 +48,25 @@ impl TrainingOptions<'_> {
 }
 
 impl Tokenizer {
-    /// A training step's forward pass, with gradients for the parameters that ask for them.
+    /// The forward pass of a training step on a clip `[b, 3, t, h, w]` in [-1, 1]. Gradients reach the parameters that
+    /// require them ([`Parameters::set_requires_grad`](vidtok_torch::Parameters::set_requires_grad)).
     ///
     /// # Errors
-    /// If the video's shape is no `[b, 3, t, h, w]`, or autocast knows neither the device nor the kind.
+    /// If the clip has another shape, or autocast does not support the device or the number type.
     pub fn forward_train(&self, video: &Tensor, options: &TrainingOptions<'_>) -> Result<TrainingPass, Error> {
-        let padding = Padding::new(&self.config().model, clip_size(video)?);
+        let model = self.model();
+        let padding = Padding::new(&model.config.model, clip_size(video)?);
         let mixed = |network: &dyn Fn() -> Result<Tensor, StreamError>| match options.autocast {
-            Some(kind) => Ok(autocast(self.device(), kind, network).map_err(Error::MixedPrecision)??),
+            Some(kind) => Ok(autocast(model.device, kind, network).map_err(Error::MixedPrecision)??),
             None => Ok::<Tensor, Error>(network()?),
         };
         let regularize = || -> Result<Regularized, Error> {
-            let padded = self.pad(video, padding);
-            let encoded = mixed(&|| self.encoder().forward(&padded, &mut options.state()))?;
-            Ok(self.quantizer().regularize(&encoded.to_kind(Kind::Float), options.step, options.group))
+            let padded = model.pad(video, padding);
+            let encoded = mixed(&|| model.encoder.forward(&padded, &mut options.state()))?;
+            Ok(model.quantizer.regularize(&encoded.to_kind(Kind::Float), options.step, options.group))
         };
         let regularized = if options.freeze_encoder { tch::no_grad(regularize) } else { regularize() }?;
-        let decoded = mixed(&|| self.decoder().forward(&regularized.latent, &mut options.state()))?;
+        let decoded = mixed(&|| model.decoder.forward(&regularized.latent, &mut options.state()))?;
         let reconstruction = padding.crop(&decoded).to_kind(Kind::Float);
         Ok(TrainingPass { reconstruction, regularized })
     }
@@ -85,7 +87,7 @@ mod tests {
     const VERSIONS: [Causality; 3] = [Causality::V1_0, Causality::V1_1, Causality::NonCausal];
 
     fn tokenizer(causality: Causality) -> Tokenizer {
-        // On a busy machine the threads of so small a model would mostly wait for each other.
+        // The threads of such a small model would mostly wait for each other.
         tch::set_num_threads(1);
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/tiny_kl.toml");
         let overrides = [
@@ -120,13 +122,13 @@ mod tests {
         ((found - expected).norm() / expected.norm()).double_value(&[])
     }
 
-    /// All gradients as one vector.
+    /// All gradients, concatenated.
     fn joined(gradients: &BTreeMap<String, Tensor>) -> Tensor {
         Tensor::cat(&gradients.values().map(|gradient| gradient.flatten(0, -1)).collect::<Vec<_>>(), 0)
     }
 
     #[test]
-    fn recomputed_blocks_have_exactly_the_same_gradients() {
+    fn gradient_checkpointing_does_not_change_gradients() {
         for causality in VERSIONS {
             let tokenizer = tokenizer(causality);
             let (reconstruction, gradients) = step(&tokenizer, TrainingOptions::default());
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn mixed_precision_is_close_to_float32_and_gives_float32_gradients() {
+    fn mixed_precision_is_close_to_float32_and_its_gradients_are_float32() {
         for causality in VERSIONS {
             let tokenizer = tokenizer(causality);
             let (reconstruction, gradients) = step(&tokenizer, TrainingOptions::default());
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_encoder_leaves_no_graph_and_gets_no_gradient() {
+    fn a_frozen_encoder_runs_without_a_graph_and_gets_no_gradients() {
         let tokenizer = tokenizer(Causality::V1_0);
         let frozen = TrainingOptions { freeze_encoder: true, ..Default::default() };
         let pass = tokenizer.forward_train(&clip(), &frozen).unwrap();
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_that_is_no_half_precision_is_an_error() {
+    fn autocast_to_other_than_half_precision_is_an_error() {
         let options = TrainingOptions { autocast: Some(Kind::Int64), ..Default::default() };
         let error = tokenizer(Causality::V1_0).forward_train(&clip(), &options).unwrap_err();
         assert!(error.to_string().contains("mixed precision") && error.to_string().contains("Int64"), "{error}");

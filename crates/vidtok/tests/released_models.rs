@@ -1,4 +1,4 @@
-//! Every released model against the numbers, names and shapes of the reference implementation.
+//! Every released model compared with the reference implementation: parameters' names and shapes, and results.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failure here is what the test is for
 
@@ -11,7 +11,7 @@ use vidtok_arch::{Encoder, StreamState};
 use vidtok_golden::{golden, keys, names, unit, weight};
 use vidtok_torch::{ParamPath, write_tensors};
 
-/// Within this is the same function; the reference in another memory layout differs from itself by 1e-5.
+/// Differences up to this are rounding: the reference differs from itself by 1e-5 in another memory layout.
 const TOLERANCE: f64 = 1e-4;
 
 fn config(name: &str, overrides: &[String]) -> Config {
@@ -19,7 +19,7 @@ fn config(name: &str, overrides: &[String]) -> Config {
     Config::load(&path, overrides).unwrap()
 }
 
-/// The model with formula weights, by way of a file.
+/// The model with formula weights, written to a file and read again.
 fn formula_model(name: &str, ch: i64) -> Tokenizer {
     let config = config(name, &[format!("model.ch={ch}")]);
     let shapes = Tokenizer::shapes(config.clone()).unwrap();
@@ -31,7 +31,7 @@ fn formula_model(name: &str, ch: i64) -> Tokenizer {
     Tokenizer::with_weights(config, Weights::read(&path).unwrap(), Device::Cpu, Kind::Float).unwrap()
 }
 
-/// What the encoder alone gives.
+/// The encoder's output, without the quantizer.
 fn encoder_output(model: &Tokenizer, padded: &Tensor) -> Tensor {
     let tensors = model.parameters().iter().map(|(key, tensor)| (key.to_owned(), tensor.shallow_clone())).collect();
     let root = ParamPath::loaded(tensors, Device::Cpu, Kind::Float);
@@ -58,7 +58,7 @@ fn every_released_model_has_the_published_names_and_shapes() {
 }
 
 #[test]
-fn every_released_model_gives_the_reference_numbers() {
+fn every_released_model_reproduces_the_reference_numbers() {
     for name in names() {
         let reference = golden(name);
         let model = formula_model(name, reference.ch);
@@ -97,7 +97,7 @@ fn the_published_model_has_157_million_parameters() {
 }
 
 #[test]
-fn weights_of_another_version_are_refused_by_their_name() {
+fn weights_of_another_version_are_refused_by_their_file_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("vidtok_kl_causal_488_4chn_v1_1.safetensors");
     let nothing = Tensor::zeros([1], (Kind::Float, Device::Cpu));
@@ -108,7 +108,7 @@ fn weights_of_another_version_are_refused_by_their_name() {
 }
 
 #[test]
-fn averaged_weights_take_their_parameters_place_and_training_keys_are_passed_over() {
+fn averaged_weights_replace_the_parameters_and_training_keys_are_ignored() {
     let config = config("vidtok_kl_causal_488_4chn", &["model.ch=4".to_owned()]);
     let model = Tokenizer::init(config.clone(), 0, Device::Cpu).unwrap();
     let averages: Vec<(String, Tensor)> = model
@@ -136,7 +136,7 @@ fn averaged_weights_take_their_parameters_place_and_training_keys_are_passed_ove
 }
 
 #[test]
-fn half_precision_stays_close_to_single() {
+fn half_precision_is_close_to_single() {
     let name = "vidtok_kl_causal_488_4chn_v1_1";
     let single = formula_model(name, 8);
     let folder = tempfile::tempdir().unwrap();
@@ -144,7 +144,7 @@ fn half_precision_stays_close_to_single() {
     single.save(&path, "a test").unwrap();
     let video = unit("input", &[1, 3, 5, 16, 24], 0);
     let expected = single.reconstruct(&video).unwrap();
-    // Bits of the mantissa.
+    // With the number of bits of the mantissa.
     for (kind, bits) in [(Kind::BFloat16, 8), (Kind::Half, 11)] {
         let half = Tokenizer::open(&path, Device::Cpu, kind).unwrap();
         assert_eq!(half.weights_sha256(), single.weights_sha256());
@@ -156,7 +156,7 @@ fn half_precision_stays_close_to_single() {
 }
 
 #[test]
-fn a_one_file_model_is_refused_under_another_configuration() {
+fn a_one_file_model_is_refused_with_another_configuration() {
     let load = |name: &str| {
         let overrides = ["model.ch=4".to_owned()];
         Tokenizer::init(config(name, &overrides), 0, Device::Cpu).unwrap()

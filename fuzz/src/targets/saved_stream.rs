@@ -21,13 +21,13 @@ fn seeds() -> Vec<Vec<u8>> {
         let streams = [(causal, None, false), (causal, None, true), (windowed, window, false)];
         let encoders = streams.map(|(model, window, in_strips)| {
             let encoder = StreamEncoder::new(model, [9, SIZE, SIZE], EncodeOptions { seed: Some(1), window });
-            let mut encoder = if in_strips { encoder.in_strips(4) } else { encoder };
+            let mut encoder = if in_strips { encoder.in_strips(Some(4)) } else { encoder };
             saved(|path| encoder.push(&clip(5, 3)).and(encoder.save(path)))
         });
         let decoders = streams.map(|(model, window, in_strips)| {
             let padding = Padding { front: 1, back: 0, bottom: 0, right: 1 };
             let decoder = StreamDecoder::open_ended(model, padding, window);
-            let mut decoder = if in_strips { decoder.in_strips(4) } else { decoder };
+            let mut decoder = if in_strips { decoder.in_strips(Some(4)) } else { decoder };
             saved(|path| decoder.push(&latent(4)).and(decoder.save(path)))
         });
         [encoders, decoders].concat()

@@ -60,7 +60,7 @@ fn decode(arguments: &DecodeArgs, input: &Path) -> anyhow::Result<()> {
     let clip = [size[2] * f_t, size[3] * f_s, size[4] * f_s];
     let plan = arguments.memory.plan(&tokenizer, Work::Decode, clip, encoded.window, output.peak_bytes(clip))?;
     let chunk = (plan.frames / f_t).max(1);
-    let mut decoder = StreamDecoder::new(&tokenizer, size[2], encoded.padding, encoded.window).planned(&plan);
+    let mut decoder = StreamDecoder::new(&tokenizer, size[2], encoded.padding, encoded.window).in_strips(plan.rows);
     let mut output = WriteBehind::start(output)?;
     let bar = progress::bar(size[2] as u64, "latent frames");
     for start in (0..size[2]).step_by(chunk as usize) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use vidtok::{EncodeOptions, Encoded, EncodedFile, StreamEncoder, Tokenizer, Work};
+use vidtok::{EncodeOptions, Encoded, StreamEncoder, Tokenizer, Work};
 use vidtok_data::Timeline;
 
 use crate::args::{ComputeArgs, FrameArgs, MemoryArgs, ModelArgs};
@@ -52,7 +52,7 @@ fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyho
     let ([t, h, w], timeline, pixel_aspect) = (clip.size(), clip.timeline().cloned(), clip.pixel_aspect());
     let options = EncodeOptions { seed: arguments.seed, window: clip.window() };
     let plan = arguments.memory.plan(tokenizer, Work::Encode, [t, h, w], options.window, clip.source_bytes())?;
-    let mut encoder = StreamEncoder::new(tokenizer, [t, h, w], options).planned(&plan);
+    let mut encoder = StreamEncoder::new(tokenizer, [t, h, w], options).in_strips(plan.rows);
     let mut parts = Vec::new();
     let bar = progress::bar(t as u64, "frames");
     for frames in ReadAhead::start(clip, plan.frames)? {
@@ -62,10 +62,8 @@ fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyho
     }
     bar.finish_and_clear();
     let encoded = Encoded::join(&parts, encoder.padding(), options.window)?;
-    let name = &tokenizer.config().name;
     let frame_times = timeline.as_ref().and_then(Timeline::times).cloned();
     let frame_rate = timeline.as_ref().map(Timeline::frame_rate);
-    let file = EncodedFile::new(encoded, name, tokenizer.weights_sha256(), frame_rate);
-    let file = EncodedFile { frame_times, pixel_aspect, ..file };
-    write_file(&arguments.output, |path| Ok(file.write(path, [t, h, w])?))
+    let encoded = Encoded { frame_rate, frame_times, pixel_aspect, ..encoded };
+    write_file(&arguments.output, |path| Ok(encoded.save(path, tokenizer)?))
 }

@@ -59,7 +59,7 @@ fn reconstruct(arguments: &ReconstructArgs, tokenizer: &Tokenizer, input: &Input
     let buffers = clip.source_bytes() + output.peak_bytes([t, h, sides * w]);
     let mut output = WriteBehind::start(output)?;
     let plan = arguments.memory.plan(tokenizer, Work::Reconstruct, [t, h, w], clip.window(), buffers)?;
-    let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], clip.window()).planned(&plan);
+    let mut stream = StreamReconstructor::new(tokenizer, [t, h, w], clip.window()).in_strips(plan.rows);
     let mut psnr = FrameMean::new(Psnr);
     let bar = progress::bar(t as u64, "frames");
     let mut write = |pair: Option<Reconstructed>| -> anyhow::Result<()> {

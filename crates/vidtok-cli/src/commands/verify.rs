@@ -101,10 +101,8 @@ fn clip(arguments: &VerifyArgs) -> anyhow::Result<Tensor> {
 
 fn encode(tokenizer: &Tokenizer, video: &Tensor, chunk: i64, rows: Option<i64>) -> anyhow::Result<Encoded> {
     let size = video.size();
-    let mut encoder = StreamEncoder::new(tokenizer, [size[2], size[3], size[4]], EncodeOptions::default());
-    if let Some(rows) = rows {
-        encoder = encoder.in_strips(rows);
-    }
+    let mut encoder =
+        StreamEncoder::new(tokenizer, [size[2], size[3], size[4]], EncodeOptions::default()).in_strips(rows);
     let mut parts = Vec::new();
     for frames in video.split(chunk, 2) {
         parts.extend(encoder.push(&frames)?);
@@ -114,10 +112,7 @@ fn encode(tokenizer: &Tokenizer, video: &Tensor, chunk: i64, rows: Option<i64>) 
 
 fn decode(tokenizer: &Tokenizer, encoded: &Encoded, chunk: i64, rows: Option<i64>) -> anyhow::Result<Tensor> {
     let latent = &encoded.latent;
-    let mut decoder = StreamDecoder::new(tokenizer, latent.size()[2], encoded.padding, None);
-    if let Some(rows) = rows {
-        decoder = decoder.in_strips(rows);
-    }
+    let mut decoder = StreamDecoder::new(tokenizer, latent.size()[2], encoded.padding, None).in_strips(rows);
     let mut frames = Vec::new();
     let chunk = chunk.div_euclid(tokenizer.config().model.temporal_factor()).max(1);
     for part in latent.split(chunk, 2) {

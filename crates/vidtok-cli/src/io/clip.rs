@@ -81,7 +81,7 @@ impl Clip {
         };
         let range = PixelRange::of(&video);
         range.check().with_context(|| path.display().to_string())?;
-        if let Some(doubt) = range.doubt() {
+        if let Some(doubt) = range.warning() {
             eprintln!("warning: {}: {doubt}", input.name());
         }
         let [h, w] = arguments.size([h, w]);

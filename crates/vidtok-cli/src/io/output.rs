@@ -91,7 +91,7 @@ impl Output {
                 let video = Tensor::cat(&parts, 2).contiguous();
                 write_file(&self.path, |path| Ok(write_tensors(path, [("video", &video)], [])?))?;
             }
-            Sink::Video(Some(sink), _) => sink.finish()?,
+            Sink::Video(Some(mut sink), _) => sink.finish()?,
             Sink::Video(None, _) => bail!("{}: no frames were decoded", self.path.display()),
         }
         notices::print(self.path.display(), &self.notices);

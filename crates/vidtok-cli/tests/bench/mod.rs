@@ -57,7 +57,7 @@ impl Bench {
         let mut writer = VideoWriter::create(&ffmpeg, &path, size, rate, VideoQuality::default()).unwrap();
         let times: Vec<f64> = (0..frames).map(|i| i as f64 / rate.as_f64()).collect();
         writer.write(&Scene::new(1).frames(&times, size)).unwrap();
-        Box::new(writer).finish().unwrap();
+        writer.finish().unwrap();
         path
     }
 

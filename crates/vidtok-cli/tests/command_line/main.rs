@@ -114,7 +114,7 @@ fn damaged_and_foreign_inputs_are_refused_in_one_line() {
         bench.refuses(&["reconstruct", "--model", "model.safetensors", file, "y.safetensors"], &[file]);
     }
     bench.refuses(&["decode", "--model", "model.safetensors", "other.safetensors", "y.mp4"], &["other.safetensors"]);
-    bench.refuses(&["decode", "--model", "model.safetensors", "model.safetensors", "y.mp4"], &["no encoded clip"]);
+    bench.refuses(&["decode", "--model", "model.safetensors", "model.safetensors", "y.mp4"], &["not an encoded clip"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which process of a group this one is: the contract of torchrun, which wrappers for SLURM and MPI can fill in too.
+//! This process's rank, from the environment variables that torchrun sets. Wrappers for SLURM and MPI can set them too.
 
 use std::env;
 use std::io;
@@ -6,52 +6,52 @@ use std::net::{TcpListener, TcpStream};
 
 use crate::distributed::process_group::WorldRank;
 
-/// What the environment says of this process's place among others.
+/// A process's rank and how to reach the others, as a launcher states them in environment variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// This process's number among all, from 0 (`RANK`).
+    /// Rank among all processes, from 0 (`RANK`).
     pub rank: usize,
-    /// How many there are (`WORLD_SIZE`).
+    /// Number of processes (`WORLD_SIZE`).
     pub world_size: usize,
-    /// Its number among those of its machine (`LOCAL_RANK`), which chooses its GPU.
+    /// Rank among the processes of this machine (`LOCAL_RANK`), which selects the GPU.
     pub local_rank: usize,
-    /// Where they meet, for those that talk to each other.
+    /// Where processes that communicate meet.
     pub rendezvous: Option<Rendezvous>,
 }
 
-/// Where processes find each other.
+/// The address where processes find each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendezvous {
     /// Host of process 0 (`MASTER_ADDR`).
     pub address: String,
-    /// A free port there (`MASTER_PORT`).
+    /// A free port of that host (`MASTER_PORT`).
     pub port: u16,
-    /// Set where the launcher itself answers at that port (`TORCHELASTIC_USE_AGENT_STORE`), with the number of times
-    /// that it has started all processes anew.
+    /// Set if the launcher itself serves that port (`TORCHELASTIC_USE_AGENT_STORE`): how many times it has restarted all
+    /// processes (`TORCHELASTIC_RESTART_COUNT`).
     pub launcher_serves: Option<u64>,
 }
 
-/// The environment makes no sense.
+/// The launcher's environment variables are incomplete or invalid.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LaunchError {
-    /// A variable that others need is missing.
-    #[error("{present} is set and {missing} is not; processes are started with RANK and WORLD_SIZE, as torchrun does")]
+    /// A variable is missing that another one requires.
+    #[error("{present} is set and {missing} is not; set RANK and WORLD_SIZE for each process, as torchrun does")]
     Missing {
-        /// The variable that is there.
+        /// The variable that is set.
         present: &'static str,
-        /// The one that is not.
+        /// The variable that is not.
         missing: &'static str,
     },
-    /// A variable is no number, or too large a one.
-    #[error("{name} is {value:?}; needed is {needed}")]
+    /// A variable is not a number in its range.
+    #[error("{name}: expected {expected}, found {value:?}")]
     Value {
         /// The variable.
         name: &'static str,
         /// Its value.
         value: String,
-        /// What it should be.
-        needed: String,
+        /// The values that it may have.
+        expected: String,
     },
 }
 
@@ -64,33 +64,34 @@ const AGENT_STORE: &str = "TORCHELASTIC_USE_AGENT_STORE";
 const RESTART_COUNT: &str = "TORCHELASTIC_RESTART_COUNT";
 
 impl Launch {
-    /// What the environment says; none if it says nothing of other processes.
+    /// Reads the environment; `None` if neither RANK nor WORLD_SIZE is set.
     ///
     /// # Errors
-    /// If it says half of it, or nonsense.
+    /// If a variable is missing or invalid.
     pub fn from_env() -> Result<Option<Self>, LaunchError> {
         Self::from_variables(|name| env::var(name).ok())
     }
 
-    /// The places of `world_size` processes on this machine, whose process 0 will listen at a port that is free now and for
-    /// the next minute.
+    /// One launch for each of `world_size` processes on this machine. Process 0 is to listen at a port that stays reserved
+    /// for about a minute.
     ///
     /// # Errors
-    /// If the machine has no free port, or does not let itself be reached at it.
+    /// If the machine has no free port, or refuses a connection to it.
     pub fn locals(world_size: usize) -> io::Result<Vec<Self>> {
         let port = reserved_port()?;
         let rendezvous = Rendezvous { address: "127.0.0.1".to_owned(), port, launcher_serves: None };
-        let place = |rank| Self { rank, world_size, local_rank: rank, rendezvous: Some(rendezvous.clone()) };
-        Ok((0..world_size).map(place).collect())
+        let launch = |rank| Self { rank, world_size, local_rank: rank, rendezvous: Some(rendezvous.clone()) };
+        Ok((0..world_size).map(launch).collect())
     }
 
-    /// Which part of what all share is this process's.
+    /// This process's rank and the world size.
     #[must_use]
-    pub fn share(&self) -> WorldRank {
+    pub fn world_rank(&self) -> WorldRank {
         WorldRank { rank: self.rank, world_size: self.world_size }
     }
 
-    /// What [`from_env`](Self::from_env) reads, to start a process with; every variable is set, also where it says nothing.
+    /// The variables to start this process with, which [`from_env`](Self::from_env) reads there. All are set, so that none
+    /// is inherited.
     #[must_use]
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let mut all = vec![
@@ -108,11 +109,11 @@ impl Launch {
     }
 
     fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, LaunchError> {
-        let number = |name: &'static str, below: usize, needed: &str| match variable(name) {
+        let number = |name: &'static str, below: usize, expected: &str| match variable(name) {
             None => Ok(None),
             Some(value) => match value.parse() {
                 Ok(number) if number < below => Ok(Some(number)),
-                _ => Err(LaunchError::Value { name, value, needed: needed.to_owned() }),
+                _ => Err(LaunchError::Value { name, value, expected: expected.to_owned() }),
             },
         };
         let world_size = number(WORLD_SIZE, usize::MAX, "the number of processes")?;
@@ -139,10 +140,11 @@ impl Launch {
     }
 }
 
-/// A port of this address that the system gives to nobody else for a minute.
+/// A local port that the system assigns to no other process for about a minute.
 ///
-/// That is what it does with one whose last connection the server has closed first (TIME_WAIT). Who asks for it by its
-/// number gets it if both his socket and that server's have SO_REUSEADDR, as the standard library's and libtorch's do.
+/// A port whose last connection was closed by the server first stays in TIME_WAIT, and the system does not hand it out
+/// again. A process can still bind it by number if its socket and the earlier server's have SO_REUSEADDR, as those of
+/// the standard library and of libtorch do.
 fn reserved_port() -> io::Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let address = listener.local_addr()?;
@@ -162,12 +164,12 @@ mod tests {
     }
 
     #[test]
-    fn a_process_without_variables_is_on_its_own() {
+    fn without_rank_and_world_size_there_is_no_launch() {
         assert_eq!(read(&[("MASTER_PORT", "29500"), ("MASTER_ADDR", "host")]), Ok(None));
     }
 
     #[test]
-    fn what_is_given_to_a_process_is_what_it_reads() {
+    fn a_launch_survives_its_environment_variables() {
         let mut launch = Launch::locals(3).unwrap().swap_remove(1);
         for serves in [None, Some(2)] {
             launch.rendezvous.as_mut().unwrap().launcher_serves = serves;
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn no_port_is_given_twice() {
+    fn a_thousand_reserved_ports_are_all_different() {
         let mut ports: Vec<u16> = (0..1000).map(|_| reserved_port().unwrap()).collect();
         ports.sort_unstable();
         ports.dedup();
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_it_and_nonsense_are_named() {
+    fn missing_and_invalid_variables_are_errors_that_name_them() {
         let wrong: [(&[(&str, &str)], &str); 6] = [
             (&[("RANK", "0")], "WORLD_SIZE is not"),
             (&[("WORLD_SIZE", "2")], "RANK is not"),
@@ -195,9 +197,9 @@ mod tests {
             (&[("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "a")], "MASTER_PORT is not"),
             (&[("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "a"), ("MASTER_PORT", "65536")], "a port"),
         ];
-        for (variables, telling) in wrong {
+        for (variables, part) in wrong {
             let error = read(variables).unwrap_err().to_string();
-            assert!(error.contains(telling), "{error}");
+            assert!(error.contains(part), "{error}");
         }
     }
 }

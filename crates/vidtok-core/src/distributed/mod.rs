@@ -1,4 +1,4 @@
-//! Processes that share a training step: who they are, and how a launcher tells them.
+//! Distributed training: ranks, process groups, and the launcher's environment variables.
 
 pub(crate) mod launch;
 pub(crate) mod process_group;

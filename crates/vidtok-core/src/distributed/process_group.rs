@@ -1,33 +1,32 @@
-//! The processes that share a batch among them.
+//! The processes that share a training batch.
 
 use std::ops::Range;
 
 use tch::{Kind, Tensor};
 
-/// The processes of a training step that is spread over several, as one of them sees them.
+/// The processes of a distributed training step, as one of them sees the group.
 ///
-/// Each has an equal part of the batch: process r the r-th. All make the same calls in the same order.
+/// Each process has an equal part of the batch, in the order of the ranks. All make the same calls in the same order.
 pub trait ProcessGroup: std::fmt::Debug {
-    /// This process's number, from 0.
+    /// This process's rank, from 0.
     fn rank(&self) -> usize;
 
-    /// How many there are, at least 1.
+    /// Number of processes, at least 1.
     fn world_size(&self) -> usize;
 
-    /// The mean over all processes of each one's `x`, which has the same shape everywhere: the same value for all.
+    /// The mean of `x` over all processes; `x` must have the same shape in all of them.
     ///
-    /// With gradients it is differentiable: each process's loss reaches every process's `x`, and what arrives is the
-    /// mean of these gradients. So parameters whose gradients are averaged over the processes get those of the mean of
-    /// all losses.
+    /// The mean is differentiable: the gradient of each process's `x` is the mean over the processes of the gradients of
+    /// their losses. Averaging the parameters' gradients over the processes then yields the gradients of the mean loss.
     ///
     /// # Panics
-    /// If another process is gone, as tch's own functions do that return a tensor.
+    /// If another process is gone, as tch's functions that return a tensor panic when libtorch fails.
     fn mean(&self, x: &Tensor) -> Tensor;
 
-    /// Draws from N(0, 1): this process's part of a batch `[b * world_size, ...]` of which all draw the whole, so that the
-    /// numbers do not depend on how many share it. `shape` is `[b, ...]`.
+    /// Noise from N(0, 1) of `shape` = `[b, ...]`: this process's part of a batch `[b * world_size, ...]`. Every process
+    /// draws the whole batch, so that its numbers do not depend on the number of processes.
     ///
-    /// All processes' generators must have the same state.
+    /// The generators of all processes must be in the same state.
     fn randn(&self, shape: &[i64], options: (Kind, tch::Device)) -> Tensor {
         let Some((&part, rest)) = shape.split_first() else { return Tensor::randn(shape, options) };
         let whole: Vec<i64> = std::iter::once(part * self.world_size() as i64).chain(rest.iter().copied()).collect();
@@ -35,20 +34,20 @@ pub trait ProcessGroup: std::fmt::Debug {
     }
 }
 
-/// This process's equal part of something that several share.
+/// A process's rank, and the number of processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorldRank {
-    /// This process's number, from 0.
+    /// This process's rank, from 0.
     pub rank: usize,
-    /// How many there are, at least 1.
+    /// Number of processes, at least 1.
     pub world_size: usize,
 }
 
 impl WorldRank {
-    /// Of a process on its own.
+    /// The only process.
     pub const SINGLE: Self = Self { rank: 0, world_size: 1 };
 
-    /// Which of `batch` places are this process's; none if there are no equal parts.
+    /// The indices of this process's part of a batch of `batch` clips; `None` if the batch has no equal parts.
     #[must_use]
     pub fn of(self, batch: usize) -> Option<Range<usize>> {
         let Self { rank, world_size } = self;
@@ -57,7 +56,7 @@ impl WorldRank {
     }
 }
 
-/// A process on its own.
+/// The group of a process on its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SingleProcess;
 
@@ -81,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    /// A process among others that it never talks to.
+    /// A process of a group that never communicates.
     #[derive(Debug)]
     struct Silent(usize, usize);
 
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_equal_and_make_up_the_whole() {
+    fn the_parts_of_a_batch_are_equal_and_cover_it() {
         let all: Vec<usize> = (0..3).flat_map(|rank| WorldRank { rank, world_size: 3 }.of(6).unwrap()).collect();
         assert_eq!(all, [0, 1, 2, 3, 4, 5]);
         assert_eq!(WorldRank::SINGLE.of(5), Some(0..5));
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_a_batch_do_not_depend_on_how_many_share_it() {
+    fn the_noise_of_a_batch_does_not_depend_on_the_number_of_processes() {
         let drawn = |group: &dyn ProcessGroup, part: i64| {
             tch::manual_seed(7);
             group.randn(&[part, 2, 3], (Kind::Float, Device::Cpu))

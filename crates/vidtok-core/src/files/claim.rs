@@ -1,14 +1,14 @@
-//! Claims on a piece of work among processes: locked files.
+//! Claims of processes on pieces of work: locked files.
 //!
-//! The system releases a lock when its holder ends, however it ends, so no claim outlives its worker. On network file
-//! systems this works where they support `flock` between hosts.
+//! The system releases a lock when its holder ends, also when it is killed, so no claim outlives its worker. This works
+//! on network file systems that support `flock` between hosts.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A claim that is held; dropping it gives it up.
+/// A claim that this process holds until it is dropped.
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
@@ -16,10 +16,10 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Takes a claim unless another one holds it; the file is made if it is not there.
+    /// Takes the claim of the file at `path`, which is created if it does not exist; `None` if the claim is held.
     ///
     /// # Errors
-    /// What the file system says: [`io::ErrorKind::Unsupported`] if it knows no locks.
+    /// If the file system fails: [`io::ErrorKind::Unsupported`] if it has no locks.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
         loop {
             let file = open(path)?;
@@ -32,7 +32,7 @@ impl Claim {
         }
     }
 
-    /// Waits for a claim.
+    /// Waits until the claim is free and takes it.
     ///
     /// # Errors
     /// As for [`try_take`](Self::try_take).
@@ -46,10 +46,10 @@ impl Claim {
         }
     }
 
-    /// Removes the file: there is nothing to claim any more. Others who have it open see that it is gone.
+    /// Removes the file, as the work is done. Processes that wait for the claim notice that the file is gone.
     ///
     /// # Errors
-    /// What the file system says.
+    /// If the file system fails.
     pub fn remove(self) -> io::Result<()> {
         fs::remove_file(&self.path)
     }
@@ -59,7 +59,7 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(false).open(path)
 }
 
-/// Whether a locked file is the one that others will find: its last holder may have removed it.
+/// Whether a locked file is still the one at `path`: the last holder may have removed it.
 fn is_current(file: &File, path: &Path) -> io::Result<bool> {
     let locked = file.metadata()?;
     match fs::metadata(path) {
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_claim_is_held_by_one_and_free_again_when_it_is_dropped() {
+    fn a_claim_is_held_once_and_is_free_after_it_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.lock");
         let claim = Claim::try_take(&path).unwrap().unwrap();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_hold_a_claim_even_while_its_file_is_removed_again_and_again() {
+    fn no_two_threads_hold_a_claim_whose_file_is_removed_repeatedly() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.lock");
         let holders = AtomicUsize::new(0);

@@ -1,4 +1,4 @@
-//! Writing files so that none is ever seen half-written.
+//! Writing files atomically: a file is either whole or not there.
 
 pub(crate) mod claim;
 pub(crate) mod fetched;
@@ -10,12 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempPath;
 
-/// How the names of temporary files start.
+/// The prefix of temporary files' names.
 const PARTIAL: &str = ".partial-";
-/// And of those that the crate `tempfile` names by itself.
+/// The prefix that the crate `tempfile` uses by default; earlier versions wrote such files.
 const PARTIAL_OF_TEMPFILE: &str = ".tmp";
 
-/// An empty file in the folder of `path`, removed unless it is renamed (`persist`).
+/// An empty file in the folder of `path`, which is removed unless it is renamed (`persist`).
 ///
 /// # Errors
 /// If the folder cannot be written.
@@ -31,13 +31,13 @@ pub fn temporary_beside(path: &Path) -> io::Result<TempPath> {
     Ok(temporary)
 }
 
-/// Removes all files of [`temporary_beside`] that were not renamed: for a process that ends without unwinding, which
-/// would remove them. Whoever still writes to one writes to nothing, and cannot rename it.
+/// Removes all files of [`temporary_beside`] that were not renamed. A process that ends without unwinding calls this,
+/// because no destructor runs then. A thread that still writes to such a file can no longer rename it.
 pub fn remove_temporary() {
     remembered().remove();
 }
 
-/// The temporary files of this process that may be there still.
+/// The temporary files of this process that may still exist.
 static REMEMBERED: Mutex<Remembered> = Mutex::new(Remembered(Vec::new()));
 
 fn remembered() -> MutexGuard<'static, Remembered> {
@@ -47,45 +47,45 @@ fn remembered() -> MutexGuard<'static, Remembered> {
 struct Remembered(Vec<PathBuf>);
 
 impl Remembered {
-    /// This many are kept before those that are gone are forgotten.
+    /// From this many paths on, those whose files are gone are dropped from time to time.
     const MOST: usize = 64;
 
     fn add(&mut self, path: &Path) {
         if self.0.len() >= Self::MOST && self.0.len().is_power_of_two() {
             self.0.retain(|path| path.exists());
         }
-        // Should the process move to another folder, the file stays where it is.
+        // Absolute, because the process may change its working directory.
         self.0.extend(std::path::absolute(path));
     }
 
     fn remove(&mut self) {
         for path in self.0.drain(..) {
-            // Most of them are gone.
+            // Most of the files were renamed.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Gives `write` a temporary file beside `path` and renames it to `path` once `write` has succeeded.
+/// Calls `write` with a temporary file beside `path`, and renames the file to `path` if `write` succeeds.
 ///
 /// # Errors
-/// What `write` or the file system says; `path` is untouched then and nothing is left behind.
+/// If `write` or the file system fails; `path` is then unchanged and the temporary file removed.
 pub fn write_atomically<E: From<io::Error>>(path: &Path, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     let temporary = temporary_beside(path)?;
     let permissions = fs::metadata(&temporary)?.permissions();
     write(&temporary)?;
-    // `write` may have put another file in its place.
+    // `write` may have replaced the file.
     fs::set_permissions(&temporary, permissions)?;
     File::open(&temporary)?.sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 
-/// Removes the temporary files of writers that were killed from `folder`: ours, and those that writers of earlier versions
-/// left. No writer may be at work there.
+/// Removes the temporary files that killed writers, including those of earlier versions, left in `folder`. No writer may
+/// be active there.
 ///
 /// # Errors
-/// What the file system says.
+/// If the file system fails.
 pub fn remove_partial(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -98,7 +98,7 @@ pub fn remove_partial(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What a plain `File::create` would give; the system takes the user's umask off.
+/// The permissions that `File::create` would set; the system applies the user's umask.
 fn default_permissions() -> Permissions {
     use std::os::unix::fs::PermissionsExt;
     Permissions::from_mode(0o666)
@@ -123,15 +123,15 @@ mod tests {
     }
 
     #[test]
-    fn temporary_files_that_are_there_are_removed_and_those_that_are_gone_forgotten() {
+    fn temporary_files_are_removed_and_paths_of_renamed_ones_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("there"), "").unwrap();
         std::fs::write(path("other"), "").unwrap();
         let mut remembered = Remembered(Vec::new());
         remembered.add(&path("there"));
-        for place in 0..5 * Remembered::MOST {
-            remembered.add(&path(&format!("gone {place}")));
+        for index in 0..5 * Remembered::MOST {
+            remembered.add(&path(&format!("gone {index}")));
         }
         assert!(remembered.0.len() <= Remembered::MOST, "{}", remembered.0.len());
         remembered.remove();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_writers_left_is_removed_and_nothing_else() {
+    fn remove_partial_removes_temporary_files_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a"), "").unwrap();
         let left = temporary_beside(&folder.path().join("b")).unwrap().keep().unwrap();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn others_may_read_what_was_written_even_if_the_writer_made_a_private_file() {
+    fn a_file_gets_default_permissions_even_if_the_writer_created_a_private_one() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let (path, plain) = (folder.path().join("a"), folder.path().join("b"));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_write_replaces_the_file() {
+    fn a_successful_write_replaces_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         std::fs::write(&path, "old").unwrap();

@@ -1,4 +1,4 @@
-//! What can go wrong with a video, whatever backend reads or writes it.
+//! Errors of reading and writing videos, for all backends.
 
 use std::path::PathBuf;
 
@@ -11,32 +11,32 @@ pub enum VideoError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The file cannot be looked at, together with what lies beside it: a drive or a network is away. It may be whole.
+    /// The file and its folder cannot be reached, because a drive or the network is away. The file itself may be whole.
     #[error("{}: cannot be reached: {source}", path.display())]
     Unreachable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The program that decodes and encodes video cannot be run, or failed for a reason that it does not seek in the
-    /// video: it was killed, or the system ran out of something.
+    /// The program that decodes and encodes video cannot be run, or failed for a reason other than the video: it was
+    /// killed, or the system ran out of a resource.
     #[error("the video program {} failed: {source}", program.display())]
     Backend {
         /// The program.
         program: PathBuf,
-        /// What the system or the program said.
+        /// The error of the system or the program.
         source: std::io::Error,
     },
-    /// The file is not a video that the backend can decode, or it is damaged.
+    /// The file is damaged, or not a video that the backend can decode.
     #[error("{}: cannot decode: {message}", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
-        /// What the backend said, on one line.
+        /// The backend's message, on one line.
         message: String,
     },
     /// The frames cannot be encoded.
@@ -44,21 +44,21 @@ pub enum VideoError {
     Encode {
         /// The file.
         path: PathBuf,
-        /// What the backend said, on one line.
+        /// The backend's message, on one line.
         message: String,
     },
-    /// The file holds no frame.
+    /// The video has no frames.
     #[error("{}: the video has no frames", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// A frame past the end was asked for.
+    /// A frame past the end was requested.
     #[error("{}: frame {index} does not exist, the video has {frames}", path.display())]
     NoSuchFrame {
         /// The file.
         path: PathBuf,
-        /// The frame that was asked for, from 0.
+        /// The requested frame, from 0.
         index: u64,
         /// The number of frames.
         frames: u64,

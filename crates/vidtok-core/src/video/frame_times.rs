@@ -1,4 +1,4 @@
-//! When the frames of a video are shown, for videos whose rate is not constant.
+//! Presentation times of the frames of a video with a variable frame rate.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,45 +8,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::video::FrameRate;
 
-/// The time of each frame since the first one, exact: an ascending number of ticks of a fixed length.
+/// The exact time of each frame since the first one, as an ascending number of ticks of a fixed length.
 ///
-/// Kept, and written as JSON, as runs of equal steps: `{"tick":"1/90000","steps":[[3000,19],[4800,1]]}` is a frame at
-/// 0, nineteen more that follow each other after 3000 ticks of 1/90000 s, and one after 4800.
+/// Times are stored, and written as JSON, as runs of equal steps: `{"tick":"1/90000","steps":[[3000,19],[4800,1]]}` is
+/// a frame at 0, nineteen more at intervals of 3000 ticks of 1/90000 s, and one after another 4800 ticks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct FrameTimes {
-    /// Seconds a tick, as (numerator, denominator).
+    /// Seconds per tick, as (numerator, denominator).
     tick: (u32, u32),
     runs: Arc<[Run]>,
     frames: u64,
 }
 
-/// Frames that follow each other after equal steps.
+/// Frames at equal intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Run {
-    /// The frame before the first step, and when it is shown.
+    /// The frame before the first step, and its time.
     frame: u64,
     ticks: u64,
     /// Ticks from each frame to the next.
     step: u64,
 }
 
-/// The form in files.
+/// The serialized form.
 #[derive(Serialize, Deserialize)]
 struct Written {
     tick: String,
-    /// Ticks, and how many times in a row.
+    /// Step in ticks, and the number of consecutive repetitions.
     steps: Vec<(u64, u64)>,
 }
 
-/// The text holds no times of frames.
+/// The text does not describe frame times.
 #[derive(Debug, thiserror::Error)]
-#[error("no frame times: expected a tick such as \"1/90000\" and steps [[TICKS, COUNT], ...] above 0")]
+#[error("not frame times: expected a tick such as \"1/90000\" and steps [[TICKS, COUNT], ...] above 0")]
 pub struct FrameTimesError;
 
 impl FrameTimes {
-    /// Frames at these ticks of `tick.0 / tick.1` seconds; the first of them becomes 0. `None` unless there is a frame,
-    /// the ticks ascend and a tick takes time.
+    /// Frames at these ticks of `tick.0 / tick.1` seconds, shifted so that the first is at 0. `None` if `ticks` is empty or
+    /// does not ascend, or the tick's length is not positive.
     #[must_use]
     pub fn new(tick: (u32, u32), ticks: &[i64]) -> Option<Self> {
         let steps = ticks.windows(2).map(|pair| pair[1].checked_sub(pair[0]).and_then(|step| u64::try_from(step).ok()));
@@ -76,13 +76,13 @@ impl FrameTimes {
         self.frames
     }
 
-    /// Seconds a tick, as (numerator, denominator).
+    /// Seconds per tick, as (numerator, denominator).
     #[must_use]
     pub fn tick(&self) -> (u32, u32) {
         self.tick
     }
 
-    /// Ticks from the first frame to this one; `None` past the end.
+    /// Time of a frame since the first one, in ticks; `None` past the end.
     #[must_use]
     pub fn ticks(&self, frame: u64) -> Option<u64> {
         let run = &self.runs[..self.runs.partition_point(|run| run.frame <= frame)];
@@ -90,20 +90,20 @@ impl FrameTimes {
         (frame < self.frames).then_some(ticks)
     }
 
-    /// Seconds from the first frame to this one; those of the last frame past the end.
+    /// Time of a frame since the first one, in seconds; past the end, that of the last frame.
     #[must_use]
     pub fn seconds(&self, frame: u64) -> f64 {
         self.in_seconds(self.ticks(frame.min(self.frames - 1)).unwrap_or_default())
     }
 
-    /// The shortest time from one frame to the next in seconds; infinite for a single frame.
+    /// The shortest interval between two consecutive frames in seconds; infinite for a single frame.
     #[must_use]
     pub fn shortest(&self) -> f64 {
         self.runs.iter().map(|run| run.step).min().map_or(f64::INFINITY, |ticks| self.in_seconds(ticks))
     }
 
-    /// The constant rate that takes as long, to a millionth of a frame a second and in lowest terms; `None` for a single
-    /// frame, or where no [`FrameRate`] is as high.
+    /// The constant rate with the same duration, rounded to a millionth of a frame per second and in lowest terms; `None`
+    /// for a single frame, or if the rate exceeds what [`FrameRate`] can hold.
     #[must_use]
     pub fn average(&self) -> Option<FrameRate> {
         let last = self.frames - 1;
@@ -111,7 +111,7 @@ impl FrameTimes {
         (rate < f64::from(u32::MAX)).then(|| FrameRate::reduced(rate.round() as u64, 1_000_000)).flatten()
     }
 
-    /// Whether each frame is at most a tick, which is what a container may round, from where a constant rate puts it.
+    /// Whether every frame is within one tick of its time at this constant rate. Containers round times to ticks.
     #[must_use]
     pub fn are_steady(&self, rate: FrameRate) -> bool {
         let (frames, seconds) = rate.fraction();
@@ -121,12 +121,12 @@ impl FrameTimes {
             let time = i128::from(self.ticks(frame).unwrap_or_default());
             (time * tick * frames - i128::from(frame) * seconds * ticks).abs() <= tick * frames
         };
-        // Within a run the distance grows steadily, so its ends decide.
+        // The deviation is linear within a run, so its ends suffice.
         self.runs.iter().all(|run| near(run.frame)) && near(self.frames - 1)
     }
 
-    /// The times of these frames, which must ascend; the first of them becomes 0. `None` if one does not exist or there
-    /// is none.
+    /// The times of these frames, shifted so that the first is at 0. `None` if `frames` is empty, does not ascend, or has
+    /// a frame past the end.
     #[must_use]
     pub fn select(&self, frames: impl IntoIterator<Item = u64>) -> Option<Self> {
         let ticks = frames.into_iter().map(|frame| i64::try_from(self.ticks(frame)?).ok());
@@ -138,7 +138,7 @@ impl FrameTimes {
     }
 }
 
-/// As JSON.
+/// JSON.
 impl fmt::Display for FrameTimes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn each_frame_has_its_time_since_the_first() {
+    fn each_frame_has_a_time_since_the_first() {
         let times = at(&[5, 15, 25, 75, 80]);
         assert_eq!(
             [0, 1, 2, 3, 4, 5].map(|frame| times.ticks(frame)),
@@ -209,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn rounding_to_ticks_is_steady_and_a_shifted_frame_is_not() {
+    fn times_rounded_to_ticks_are_steady_and_a_shifted_frame_is_not() {
         assert!(at(&[5, 38, 72, 105, 138]).are_steady(rate(30000, 1001)));
         assert!(!at(&[5, 38, 74, 105, 138]).are_steady(rate(30000, 1001)));
         assert!(!at(&[0, 40, 80, 120, 160, 202]).are_steady(rate(25, 1)));
     }
 
     #[test]
-    fn selected_frames_keep_their_distances() {
+    fn selected_frames_keep_their_intervals() {
         let times = at(&[10, 20, 70, 75, 100]);
         assert_eq!(times.select([1, 2, 4]), FrameTimes::new((1, 1000), &[0, 50, 80]));
         assert_eq!(times.select([1, 1]), None);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_written_as_runs_and_read_again() {
+    fn times_are_written_as_runs_and_read_back() {
         let times = at(&[0, 10, 20, 70, 80]);
         let text = times.to_string();
         assert_eq!(text, r#"{"tick":"1/1000","steps":[[10,2],[50,1],[10,1]]}"#);

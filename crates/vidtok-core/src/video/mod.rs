@@ -3,6 +3,7 @@
 pub(crate) mod error;
 pub(crate) mod frame_times;
 pub(crate) mod pixel_aspect;
+pub(crate) mod pixels;
 pub(crate) mod tensor_bytes;
 
 use std::fmt;
@@ -21,9 +22,9 @@ pub struct FrameRate {
     den: u32,
 }
 
-/// The text is no frame rate.
+/// The text is not a frame rate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no frame rate: expected a positive number or a fraction such as 30000/1001")]
+#[error("{text:?} is not a frame rate: expected a positive number or a fraction such as 30000/1001")]
 pub struct ParseFrameRateError {
     text: String,
 }
@@ -52,13 +53,13 @@ impl FrameRate {
         f64::from(self.num) / f64::from(self.den)
     }
 
-    /// Frames and the seconds that they take, as they were given.
+    /// The numerator (frames) and the denominator (seconds), as they were given.
     #[must_use]
     pub fn fraction(self) -> (u32, u32) {
         (self.num, self.den)
     }
 
-    /// The exact rate of every n-th frame, in lowest terms; `None` if `n` is 0 or the fraction too large.
+    /// The exact rate of every n-th frame, in lowest terms; `None` if `n` is 0 or the fraction overflows.
     #[must_use]
     pub fn every(self, n: u32) -> Option<Self> {
         if n == 1 {
@@ -67,7 +68,7 @@ impl FrameRate {
         Self::reduced(u64::from(self.num), u64::from(self.den) * u64::from(n))
     }
 
-    /// A fraction in lowest terms; `None` if one of them is 0 or too large.
+    /// `num / den` in lowest terms; `None` if one of them is 0 or too large.
     pub(crate) fn reduced(num: u64, den: u64) -> Option<Self> {
         let (mut divisor, mut rest) = (num.max(1), den);
         while rest > 0 {
@@ -101,23 +102,23 @@ impl FromStr for FrameRate {
     }
 }
 
-/// What is known of a video before its frames are read.
+/// A video's properties, which are known before its frames are read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VideoInfo {
-    /// Pixels in a row, as shown (after rotation).
+    /// Width in pixels, as displayed (after rotation).
     pub width: i64,
-    /// Rows of a frame, as shown (after rotation).
+    /// Height in pixels, as displayed (after rotation).
     pub height: i64,
     /// Average frames per second.
     pub frame_rate: FrameRate,
     /// The exact number of frames.
     pub frames: u64,
-    /// When each frame is shown, where the rate is not constant.
+    /// Each frame's time, if the rate is not constant.
     pub times: Option<FrameTimes>,
 }
 
 impl VideoInfo {
-    /// The first `frames` frames of it, or all if there are fewer.
+    /// The properties of the video's first `frames` frames, or of the whole video if it has fewer.
     #[must_use]
     pub fn first(&self, frames: u64) -> Self {
         let frames = self.frames.min(frames);
@@ -131,7 +132,7 @@ pub trait FrameSource {
     /// Size, rate and number of frames.
     fn info(&self) -> &VideoInfo;
 
-    /// The file it comes from, for messages.
+    /// The file, for messages.
     fn path(&self) -> &Path;
 
     /// The next frames in order, at most `max` of them: uint8 `[t, h, w, 3]` RGB with 1 <= t <= `max`, or `None` at
@@ -143,27 +144,27 @@ pub trait FrameSource {
 
     /// The frames with these indices (from 0, not descending, repeats allowed): uint8 `[t, h, w, 3]` RGB.
     ///
-    /// Frame-exact: the same pixels that [`next_frames`](Self::next_frames) gives at that position. Does not move
-    /// that position.
+    /// The pixels are the same as those that [`next_frames`](Self::next_frames) returns at these indices, and its position
+    /// does not change.
     ///
     /// # Errors
     /// If an index lies past the end or the file is damaged.
     fn frames_at(&self, indices: &[u64]) -> Result<Tensor, VideoError>;
 }
 
-/// A video that is being written. Nothing stands under its final name before [`finish`](Self::finish).
+/// A video that is being written. It has its final name only after [`finish`](Self::finish).
 pub trait FrameSink {
-    /// Appends frames: uint8 `[t, h, w, 3]` RGB of the size that the sink was made for.
+    /// Appends frames: uint8 `[t, h, w, 3]` RGB of the size that the sink was created for.
     ///
     /// # Errors
     /// If the backend refuses them or has ended.
     fn write(&mut self, frames: &Tensor) -> Result<(), VideoError>;
 
-    /// Ends the video and gives it its final name.
+    /// Ends the video and gives the file its final name. The sink takes no more frames afterwards.
     ///
     /// # Errors
-    /// If the backend or the file system fails; nothing is left behind then.
-    fn finish(self: Box<Self>) -> Result<(), VideoError>;
+    /// If the backend or the file system fails; dropping the sink then leaves no file behind.
+    fn finish(&mut self) -> Result<(), VideoError>;
 }
 
 #[cfg(test)]
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_nth_frame_comes_at_an_exact_fraction_of_the_rate() {
+    fn every_nth_frame_has_an_exact_fraction_of_the_rate() {
         let rate = FrameRate::new(30000, 1001).unwrap();
         assert_eq!(rate.every(2), FrameRate::new(15000, 1001));
         assert_eq!(rate.every(7), FrameRate::new(30000, 7007));

@@ -1,14 +1,14 @@
-//! The shape of a video's pixels (sample aspect ratio).
+//! The sample aspect ratio of a video.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The width of a pixel over its height, as it is to be shown. As text, `16:11`.
+/// The sample aspect ratio: the width of a displayed pixel over its height. As text, `16:11`.
 ///
-/// A video of 64x48 pixels of 16:11 is shown 93 wide and 48 high. Resizing both sides alike and cropping keep the shape;
-/// a quarter turn exchanges the two numbers.
+/// A video of 64x48 pixels with the ratio 16:11 is displayed 93 wide and 48 high. Cropping and scaling both sides by the
+/// same factor keep the ratio; a rotation by 90 degrees inverts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PixelAspect {
@@ -16,15 +16,15 @@ pub struct PixelAspect {
     height: u32,
 }
 
-/// The text is no shape of a pixel.
+/// The text is not a sample aspect ratio.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no sample aspect ratio: expected two positive numbers such as 16:11")]
+#[error("{text:?} is not a sample aspect ratio: expected two positive numbers such as 16:11")]
 pub struct ParsePixelAspectError {
     text: String,
 }
 
 impl PixelAspect {
-    /// As wide as high.
+    /// Square pixels.
     pub const SQUARE: Self = Self { width: 1, height: 1 };
 
     /// `width` over `height`, in lowest terms; `None` unless both are positive.
@@ -43,7 +43,7 @@ impl PixelAspect {
         (self.width, self.height)
     }
 
-    /// Whether it is as wide as high.
+    /// Whether the pixels are square.
     #[must_use]
     pub fn is_square(&self) -> bool {
         *self == Self::SQUARE
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aspects_are_told_in_lowest_terms_and_print_as_they_parse() {
+    fn ratios_are_in_lowest_terms_and_print_as_they_parse() {
         let aspect = PixelAspect::new(32, 22).unwrap();
         assert_eq!((aspect.ratio(), aspect.to_string().as_str()), ((16, 11), "16:11"));
         assert_eq!("16:11".parse(), Ok(aspect));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_and_other_texts_are_no_aspects() {
+    fn zero_negative_and_malformed_ratios_are_refused() {
         for text in ["0:1", "1:0", "-1:1", "16", "16/11", "", "a:b", "4294967296:1"] {
             assert!(text.parse::<PixelAspect>().is_err(), "{text}");
         }

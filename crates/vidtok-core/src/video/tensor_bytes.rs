@@ -1,18 +1,18 @@
-//! Tensors of numbers that lie as bytes.
+//! Tensors from raw bytes.
 
 use tch::{Kind, TchError, Tensor};
 
-/// The tensor of this shape whose numbers are these bytes, on the CPU.
+/// The CPU tensor of this shape and kind whose elements are these bytes, in the machine's byte order.
 ///
-/// tch's own function reads as many bytes as the shape says, however many there are.
+/// Unlike `Tensor::f_from_data_size`, it checks the number of bytes.
 ///
 /// # Errors
-/// If there are not as many bytes as the shape says, or libtorch has no memory for it.
+/// If the number of bytes does not fit the shape, or libtorch has no memory for the tensor.
 pub fn tensor_from_bytes(bytes: &[u8], shape: &[i64], kind: Kind) -> Result<Tensor, TchError> {
     let element = i64::try_from(kind.elt_size_in_bytes()).ok();
     let length = shape.iter().try_fold(element, |length, &n| (n >= 0).then(|| length?.checked_mul(n)));
     if length.flatten() != i64::try_from(bytes.len()).ok() {
-        return Err(TchError::Shape(format!("{} bytes are no tensor {shape:?} of {kind:?}", bytes.len())));
+        return Err(TchError::Shape(format!("{} bytes do not fit a {kind:?} tensor {shape:?}", bytes.len())));
     }
     Tensor::f_from_data_size(bytes, shape, kind)
 }
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_a_tensor_only_of_their_own_length() {
+    fn bytes_become_a_tensor_only_if_their_number_fits_the_shape() {
         let bytes = [0, 0, 128, 63, 0, 0, 0, 64];
         let tensor = tensor_from_bytes(&bytes, &[1, 2], Kind::Float).unwrap();
         assert_eq!(Vec::<f32>::try_from(tensor.flatten(0, -1)).unwrap(), [1.0, 2.0]);

@@ -238,7 +238,7 @@ impl FrameSink for VideoWriter {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<(), VideoError> {
+    fn finish(&mut self) -> Result<(), VideoError> {
         if self.frames == 0 {
             return Err(encode_error(&self.path, "no frame was written"));
         }
@@ -249,11 +249,10 @@ impl FrameSink for VideoWriter {
             let message = log.explanation().unwrap_or_else(|| format!("ffmpeg ended with {status}"));
             return Err(encode_error(&self.path, message));
         }
-        let Self { temporary, path, .. } = *self;
-        let Some(temporary) = temporary else { return Ok(()) };
-        // As in `vidtok_core::write_atomically`: after a crash the name must not refer to an incomplete file.
-        File::open(&temporary).and_then(|file| file.sync_all()).map_err(|source| io_error(&path, source))?;
-        temporary.persist(&path).map_err(|failed| io_error(&path, failed.error))
+        let Some(temporary) = self.temporary.take() else { return Ok(()) };
+        // As `vidtok_core::write_atomically` does: the new name must never stand for half a file.
+        File::open(&temporary).and_then(|file| file.sync_all()).map_err(|source| io_error(&self.path, source))?;
+        temporary.persist(&self.path).map_err(|failed| io_error(&self.path, failed.error))
     }
 }
 

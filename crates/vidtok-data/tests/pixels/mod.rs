@@ -82,7 +82,7 @@ fn pixel_shapes_survive_in_lossless_videos() {
         let mut writer =
             VideoWriter::with_timeline(&ffmpeg, file, [48, 176], &timeline, VideoQuality::Lossless).unwrap();
         writer.write(&Tensor::zeros([1, 48, 176, 3], (Kind::Uint8, tch::Device::Cpu))).unwrap();
-        Box::new(writer).finish().unwrap();
+        writer.finish().unwrap();
         assert_eq!(aspect(&folder, name), "11/16", "{name}");
     }
 }
@@ -358,7 +358,7 @@ fn odd_sizes_give_a_notice_or_are_made_even_for_players() {
         let notices = if friendly { vec![] } else { vec![Notice::FullChroma([33, 47])] };
         assert_eq!(writer.notices(), notices, "{name}");
         writer.write(&source).unwrap();
-        Box::new(writer).finish().unwrap();
+        writer.finish().unwrap();
         let listing = stored(name);
         // Bytes per frame: 4:2:0 takes half of 4:4:4.
         let bytes = if friendly { 34 * 48 * 3 / 2 } else { 33 * 47 * 3 };

@@ -23,7 +23,7 @@ pub(crate) fn write(path: &Path, frames: &Tensor) {
     let fps = FrameRate::new(25, 1).unwrap();
     let mut writer = VideoWriter::create(&ffmpeg(), path, size, fps, VideoQuality::Lossless).unwrap();
     writer.write(frames).unwrap();
-    Box::new(writer).finish().unwrap();
+    writer.finish().unwrap();
 }
 
 /// A video of 24x32 whose frame i has the value `first + 4 * i` in every pixel.

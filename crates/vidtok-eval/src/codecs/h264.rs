@@ -44,7 +44,7 @@ impl H264 {
             let quality = VideoQuality::Bitrate(self.kilobits);
             let mut writer = VideoWriter::create(&self.ffmpeg, &path, [size[3], size[4]], frame_rate, quality)?;
             writer.write(&to_frames(&clip))?;
-            Box::new(writer).finish()?;
+            writer.finish()?;
             bytes += path.metadata()?.len();
             let mut reader = VideoReader::open(&self.ffmpeg, &path)?;
             let mut parts = Vec::new();

@@ -54,7 +54,7 @@ impl Player {
     }
 
     /// Completes the file.
-    pub(super) fn finish(self) -> Result<(), EvalError> {
-        Box::new(self.writer).finish().map_err(EvalError::Player)
+    pub(super) fn finish(mut self) -> Result<(), EvalError> {
+        self.writer.finish().map_err(EvalError::Player)
     }
 }

@@ -72,7 +72,7 @@ impl VideoEncoder<'_> {
         let (t, window) = (frames as i64, self.dataset.window);
         let plan = budget::plan(self.tokenizer, Work::Encode, [t, h, w], window, buffers, self.options.max_memory)?;
         let options = EncodeOptions { seed: None, window };
-        let mut encoder = StreamEncoder::new(self.tokenizer, [t, h, w], options).planned(&plan);
+        let mut encoder = StreamEncoder::new(self.tokenizer, [t, h, w], options).in_strips(plan.rows);
         let padding = encoder.padding();
         let [_, f_h, f_w] = self.dataset.compression;
         let latent_frames = encoder.latent_frames().unwrap_or(0);

@@ -52,7 +52,7 @@ impl Bench {
         let ffmpeg = Ffmpeg::locate().unwrap();
         let mut writer = VideoWriter::create(&ffmpeg, self.path(name), size, rate, quality).unwrap();
         writer.write(frames).unwrap();
-        Box::new(writer).finish().unwrap();
+        writer.finish().unwrap();
     }
 
     pub(crate) fn options(&self, out: &str, format: ShardFormat) -> TokenizeOptions {

@@ -1,4 +1,4 @@
-//! A model's configuration: the files of `configs/`.
+//! A model's configuration: the TOML files of `configs/`.
 
 pub(crate) mod overrides;
 
@@ -10,26 +10,26 @@ use vidtok_quant::QuantizerConfig;
 
 use crate::error::Error;
 
-/// Everything that a model is, but its weights. Unknown keys are refused.
+/// A model without its weights: networks, quantizer, and how it is trained. Unknown keys are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The model's name.
     pub name: String,
-    /// The networks.
+    /// The encoder and the decoder.
     pub model: ArchConfig,
-    /// The bottleneck between them.
+    /// The quantizer.
     pub quantizer: QuantizerConfig,
-    /// How the model is trained; left to the trainer to read.
+    /// How the model is trained, for `vidtok-train`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<toml::Table>,
 }
 
 impl Config {
-    /// Reads and checks a TOML text.
+    /// Parses and checks a TOML text.
     ///
     /// # Errors
-    /// If it is no TOML, or has unknown, missing or nonsensical values.
+    /// If the text is not TOML, or has unknown, missing or invalid values.
     pub fn parse(text: &str) -> Result<Self, Error> {
         Self::from_text(text, &[], None)
     }
@@ -37,17 +37,18 @@ impl Config {
     /// Reads and checks a file, after setting `overrides` of the form `model.ch=32`.
     ///
     /// # Errors
-    /// If the file cannot be read, an override leads nowhere, or as for [`parse`](Self::parse).
-    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, Error> {
+    /// If the file cannot be read, an override does not fit, or as for [`parse`](Self::parse).
+    pub fn load(path: impl AsRef<Path>, overrides: &[String]) -> Result<Self, Error> {
+        let path = path.as_ref();
         let text =
             std::fs::read_to_string(path).map_err(|source| Error::ConfigFile { path: path.to_owned(), source })?;
         Self::from_text(&text, overrides, Some(path))
     }
 
-    /// This configuration with `overrides` set.
+    /// This configuration with `overrides` of the form `model.ch=32`.
     ///
     /// # Errors
-    /// If an override leads nowhere or gives a nonsensical value.
+    /// If an override does not fit, or its value is invalid.
     pub fn with_overrides(&self, overrides: &[String]) -> Result<Self, Error> {
         match overrides {
             [] => Ok(self.clone()),
@@ -58,7 +59,7 @@ impl Config {
     pub(crate) fn from_text(text: &str, overrides: &[String], path: Option<&Path>) -> Result<Self, Error> {
         let wrong = |message: String| Error::Config { path: path.map(Path::to_owned), message };
         let config: Self = if overrides.is_empty() {
-            // Straight from the text, so that errors name the line.
+            // Parsed from the text, so that errors name the line.
             toml::from_str(text).map_err(|error| wrong(error.to_string()))?
         } else {
             let mut table: toml::Table = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
@@ -66,7 +67,7 @@ impl Config {
             table.try_into().map_err(|error: toml::de::Error| wrong(error.to_string()))?
         };
         config.model.validate().map_err(|error| wrong(error.to_string()))?;
-        config.quantizer.build().map_err(|error| wrong(error.to_string()))?;
+        config.quantizer.validate().map_err(|error| wrong(error.to_string()))?;
         Ok(config)
     }
 
@@ -87,7 +88,7 @@ pub(crate) mod tests {
     const TINY_FSQ: &str = include_str!("../../../../configs/tiny_fsq.toml");
 
     #[test]
-    fn a_configuration_survives_its_toml_form() {
+    fn a_configuration_is_unchanged_by_writing_and_reading_it() {
         for text in [TINY, TINY_FSQ] {
             let config = Config::parse(text).unwrap();
             assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
@@ -95,9 +96,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_refused_by_name_wherever_they_stand() {
-        for (place, key) in [("name = \"tiny_kl\"", "nme = 1"), ("ch = 8", "chh = 8"), ("z_channels = 4", "zz = 1")] {
-            let text = TINY.replace(place, &format!("{place}\n{key}"));
+    fn unknown_keys_are_refused_by_name_in_every_table() {
+        for (line, key) in [("name = \"tiny_kl\"", "nme = 1"), ("ch = 8", "chh = 8"), ("z_channels = 4", "zz = 1")] {
+            let text = TINY.replace(line, &format!("{line}\n{key}"));
             let error = Config::parse(&text).unwrap_err().to_string();
             let name = key.split(' ').next().unwrap();
             assert!(error.contains(name) && error.lines().count() == 1, "{error}");
@@ -105,7 +106,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn overrides_set_values_and_make_no_new_keys() {
+    fn overrides_change_values_and_add_no_keys() {
         let config = Config::parse(TINY).unwrap();
         let set = |text: &str| config.with_overrides(&[text.to_owned()]);
         assert_eq!(set("model.ch=32").unwrap().model.ch, 32);

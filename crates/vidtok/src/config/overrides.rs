@@ -1,32 +1,32 @@
-//! Setting single values of a configuration: `model.ch=32`.
+//! Overrides of single values of a configuration: `model.ch=32`.
 
 use toml::{Table, Value};
 
 use crate::error::Error;
 
-/// Sets each override of the form `key.key=value` in `table`. A value that is no TOML is taken as a string. In a list of
-/// tables a key is the `name` of one of them: `train.stages.decoder.steps=100`.
+/// Applies overrides of the form `key.key=value` to `table`. A value that is not TOML is taken as a string. In a list of
+/// tables, a key is the `name` of one of them: `train.stages.decoder.steps=100`.
 ///
-/// Whether the key exists is for the reader of the table to say.
+/// Unknown keys are added here and refused when the table is deserialized.
 pub(crate) fn apply(table: &mut Table, overrides: &[String]) -> Result<(), Error> {
     for text in overrides {
         let wrong = |problem| Error::Override { text: text.clone(), problem };
         let (path, value) = text.split_once('=').ok_or_else(|| wrong("expected key=value"))?;
         let mut keys: Vec<&str> = path.split('.').map(str::trim).collect();
         let last = keys.pop().filter(|last| !last.is_empty()).ok_or_else(|| wrong("expected key=value"))?;
-        let mut place = &mut *table;
+        let mut target = &mut *table;
         let mut keys = keys.into_iter();
         while let Some(key) = keys.next() {
-            place = match place.entry(key).or_insert_with(|| Value::Table(Table::new())) {
+            target = match target.entry(key).or_insert_with(|| Value::Table(Table::new())) {
                 Value::Table(table) => table,
                 Value::Array(list) => {
                     let found = keys.next().and_then(|name| named(list, name));
-                    found.ok_or_else(|| wrong("the list has no table of that name"))?
+                    found.ok_or_else(|| wrong("the list has no table with this name"))?
                 }
-                _ => return Err(wrong("a key in the middle holds a value, not a table")),
+                _ => return Err(wrong("a key before the last one is a value, not a table")),
             };
         }
-        place.insert(last.to_owned(), parse(value.trim()));
+        target.insert(last.to_owned(), parse(value.trim()));
     }
     Ok(())
 }

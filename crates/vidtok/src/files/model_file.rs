@@ -1,4 +1,4 @@
-//! One-file models: safetensors with the configuration, version and origin in its metadata.
+//! One-file models: safetensors files with the configuration, version, origin and weights' hash in the metadata.
 
 use vidtok_torch::TensorFile;
 
@@ -10,7 +10,7 @@ pub(crate) const VERSION: &str = "vidtok.version";
 pub(crate) const ORIGIN: &str = "vidtok.origin";
 pub(crate) const SHA256: &str = "vidtok.weights_sha256";
 
-/// The configuration in a file's metadata, if it has one.
+/// The configuration in a file's metadata, if there is one.
 pub(crate) fn config(file: &TensorFile) -> Result<Option<Config>, Error> {
     let parse = |text| Config::from_text(text, &[], Some(file.path()));
     file.metadata(CONFIG).map(parse).transpose()

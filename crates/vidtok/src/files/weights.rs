@@ -1,4 +1,4 @@
-//! The weights of a model from whatever file they stand in.
+//! Weights from safetensors files and PyTorch checkpoints.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,31 +14,31 @@ use crate::error::Error;
 use crate::files::checkpoint::read_checkpoint;
 use crate::files::model_file;
 
-/// Keys that belong to training: no part of a tokenizer.
+/// Prefixes of keys that belong to training and not to the tokenizer.
 const TRAINING_PREFIXES: [&str; 3] = [LOSS_PREFIX, EMA_PREFIX, "optimizer."];
 const LOSS_PREFIX: &str = "loss.";
 const EMA_PREFIX: &str = "model_ema.";
-/// Checkpoints carry LPIPS along, which is never trained and has a file of its own.
+/// Checkpoints contain the weights of LPIPS, which is never trained and is read from a file of its own.
 const PERCEPTUAL_PREFIX: &str = "loss.perceptual_loss.";
 
-/// The key of a parameter's moving average. The published trainer names averages after the parameter, without its dots.
+/// The key of a parameter's moving average: the parameter's name without dots, as the published trainer writes it.
 #[must_use]
 pub fn ema_key(parameter: &str) -> String {
     format!("{EMA_PREFIX}{}", parameter.replace('.', ""))
 }
 
-/// What wrappers put into the keys of the networks that they hold: torch.nn.DataParallel and its distributed form, and
-/// torch.compile. No network of ours has parts of these names.
+/// Path components that wrappers add to the keys of the wrapped network: torch.nn.DataParallel and
+/// DistributedDataParallel, and torch.compile. No network of this crate has such components.
 const WRAPPERS: [&str; 2] = ["module", "_orig_mod"];
 
-/// The key that a parameter has without wrappers.
+/// A key without the components that wrappers add.
 fn unwrapped(key: &str) -> String {
     let (prefix, rest) = match key.strip_prefix(EMA_PREFIX) {
         Some(rest) => (EMA_PREFIX, rest),
         None => ("", key),
     };
     let mut parts: Vec<&str> = rest.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
-    // Averages are named without dots, so a wrapper's name runs into what follows it.
+    // The keys of averages have no dots, so the wrapper's name is a prefix there.
     if let ([dotless], EMA_PREFIX) = (&mut parts[..], prefix) {
         while let Some(inner) = WRAPPERS.iter().find_map(|wrapper| dotless.strip_prefix(wrapper)) {
             *dotless = inner;
@@ -47,12 +47,12 @@ fn unwrapped(key: &str) -> String {
     format!("{prefix}{}", parts.join("."))
 }
 
-/// Named tensors of a file, and what the file says about itself.
+/// The named tensors of a file, and its metadata.
 #[derive(Debug)]
 pub struct Weights {
     path: PathBuf,
     tensors: BTreeMap<String, Tensor>,
-    /// Keys from which names of wrappers were left out.
+    /// How many keys had components of wrappers.
     unwrapped: usize,
     config: Option<Config>,
     sha256: Option<String>,
@@ -60,14 +60,15 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Reads a `.safetensors` file, or a PyTorch checkpoint (`.ckpt`, `.pt`, `.pth`; nothing in it is executed).
+    /// Reads a `.safetensors` file or a PyTorch checkpoint (`.ckpt`, `.pt`, `.pth`). Nothing in a checkpoint is executed.
     ///
-    /// `module.` and `_orig_mod.` in keys, which DataParallel and torch.compile put there, are left out
+    /// The components `module.` and `_orig_mod.`, which DataParallel and torch.compile add to keys, are removed
     /// ([`unwrapped`](Self::unwrapped)).
     ///
     /// # Errors
-    /// If the file cannot be read or is damaged, or has a key with and without these.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    /// If the file cannot be read or is damaged, or has a key both with and without these components.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
         let mut weights = Self::read_as_named(path)?;
         let mut tensors = BTreeMap::new();
         for (key, tensor) in std::mem::take(&mut weights.tensors) {
@@ -90,7 +91,7 @@ impl Weights {
             Ok(Self { path: path.to_owned(), tensors: file.tensors()?, unwrapped: 0, config, sha256, origin })
         } else {
             let mut tensors = read_checkpoint(path).map_err(Box::new)?.tensors;
-            // Copies: a checkpoint's tensors may share memory, and training must not.
+            // Copied, because tensors of a checkpoint may share memory, and trained parameters must not.
             tensors.retain(|key, _| !key.starts_with(PERCEPTUAL_PREFIX));
             tensors.values_mut().for_each(|tensor| *tensor = tensor.copy());
             Ok(Self { path: path.to_owned(), tensors, unwrapped: 0, config: None, sha256: None, origin: None })
@@ -109,22 +110,22 @@ impl Weights {
         self.config.as_ref()
     }
 
-    /// Where the weights came from, if the file is a one-file model.
+    /// Where the weights came from, as a one-file model states it.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         self.origin.as_deref()
     }
 
-    /// How many keys had `module.` or `_orig_mod.` in them, which was left out.
+    /// The number of keys from which `module.` or `_orig_mod.` was removed.
     #[must_use]
     pub fn unwrapped(&self) -> usize {
         self.unwrapped
     }
 
-    /// Puts the moving averages (`model_ema.*`) in the place of the parameters that `names` lists.
+    /// Replaces the parameters that `names` lists by their moving averages (`model_ema.*`).
     ///
     /// # Errors
-    /// If one of them has no average.
+    /// If a parameter has no average.
     pub fn use_ema<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
         for name in names {
             let average = ema_key(name);
@@ -138,8 +139,8 @@ impl Weights {
         Ok(())
     }
 
-    /// Refuses weights that are known to belong to another model than `config`: by the configuration inside, or by the
-    /// name of a released file.
+    /// Refuses weights of another model than `config` describes, as far as the file's own configuration or the name of a
+    /// released file shows it.
     pub(crate) fn check_model(&self, config: &Config) -> Result<(), Error> {
         let path = || self.path.clone();
         let expected = config.model.causality;
@@ -165,14 +166,14 @@ impl Weights {
         }
     }
 
-    /// The parameters of the training losses (`loss.*`), if the file has them.
+    /// The parameters of the training losses (`loss.*`); empty if the file has none.
     #[must_use]
     pub fn losses(&self) -> BTreeMap<String, Tensor> {
         let losses = self.tensors.iter().filter(|(key, _)| key.starts_with(LOSS_PREFIX));
         losses.map(|(key, tensor)| (key.clone(), tensor.shallow_clone())).collect()
     }
 
-    /// The tensors of the tokenizer, without those of training, and their sha256 where the file states it.
+    /// The tensors of the tokenizer without those of training, and their hash if the file states it.
     pub(crate) fn into_model(self) -> (BTreeMap<String, Tensor>, Option<String>) {
         let mut tensors = self.tensors;
         tensors.retain(|key, _| !TRAINING_PREFIXES.iter().any(|prefix| key.starts_with(prefix)));
@@ -180,7 +181,8 @@ impl Weights {
     }
 }
 
-/// The sha256 of named tensors in order, as float32: the same for a file and its float32 conversion, hexadecimal.
+/// The SHA-256 of named tensors in the given order, in hexadecimal. Tensors are hashed as float32, so that a model keeps its
+/// hash when it is converted to float32.
 #[must_use]
 pub fn sha256<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> String {
     let mut hash = Sha256::new();
@@ -203,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_wrappers_are_left_out_of_keys_wherever_they_stand() {
+    fn components_of_wrappers_are_removed_anywhere_in_a_key() {
         for (key, plain) in [
             ("module.encoder.conv_in.weight", "encoder.conv_in.weight"),
             ("_orig_mod.module.encoder.a", "encoder.a"),
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn wrapped_weights_are_read_counted_and_refused_where_a_key_would_stand_twice() {
+    fn wrapped_keys_are_counted_and_refused_if_two_become_equal() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
         let [x, y] = [1.0_f32, 2.0].map(Tensor::from);

@@ -1,4 +1,4 @@
-//! Memory of this process and of the machine.
+//! The memory that this process holds and that the machine has free.
 
 use std::fs;
 use std::path::{Component, Path};
@@ -6,20 +6,20 @@ use std::path::{Component, Path};
 use tch::Device;
 use vidtok_torch::free_device_memory;
 
-/// Where control groups lie, and which ones this process is in (`cgroups(7)`).
+/// The file system of control groups, and the groups of this process (`cgroups(7)`).
 const GROUPS: &str = "/sys/fs/cgroup";
 const MEMBERSHIP: &str = "/proc/self/cgroup";
 
-/// Memory that this process holds, in bytes (`proc_pid_status(5)`); `None` where the system does not tell.
+/// Resident memory of this process, in bytes (`proc_pid_status(5)`); `None` if the system does not report it.
 #[must_use]
 pub fn resident_bytes() -> Option<u64> {
     kibibytes("/proc/self/status", "VmRSS:")
 }
 
-/// Memory that can still be taken on a device, in bytes; `None` where nobody tells.
+/// Free memory of a device, in bytes; `None` if the system does not report it.
 ///
-/// On the CPU it is what programs can take without swapping (`proc_meminfo(5)`), or less if a control group leaves less: the
-/// process's own or one around it, of either version.
+/// On the CPU, this is the memory that is available without swapping (`proc_meminfo(5)`), or what the tightest control
+/// group of the process leaves, if that is less. Both versions of control groups are supported.
 #[must_use]
 pub fn free_bytes(device: Device) -> Option<u64> {
     if device != Device::Cpu {
@@ -30,8 +30,8 @@ pub fn free_bytes(device: Device) -> Option<u64> {
     Some(left_in_groups(Path::new(GROUPS), &membership).map_or(system, |left| left.min(system)))
 }
 
-/// Names of a version's files: the limit, the use, and the line of `memory.stat` for cached files that the system drops
-/// before it refuses memory.
+/// The files of a version of control groups: the limit, the usage, and the entry of `memory.stat` for cached files, which
+/// the system drops before it refuses memory.
 struct Version {
     limit: &'static str,
     usage: &'static str,
@@ -42,8 +42,8 @@ const V1: Version =
     Version { limit: "memory.limit_in_bytes", usage: "memory.usage_in_bytes", droppable: "total_inactive_file " };
 const V2: Version = Version { limit: "memory.max", usage: "memory.current", droppable: "inactive_file " };
 
-/// What the control groups of a process leave it, in bytes: the least of each group that it is in and of all around them.
-/// `None` if none has a limit. `membership` is the text of `/proc/PID/cgroup`.
+/// The memory that the control groups of a process leave, in bytes: the minimum over its groups and their ancestors; `None`
+/// if none has a limit. `membership` is the text of `/proc/PID/cgroup`.
 fn left_in_groups(groups: &Path, membership: &str) -> Option<u64> {
     let hierarchies = membership.lines().filter_map(|line| {
         let mut parts = line.splitn(3, ':');
@@ -55,7 +55,7 @@ fn left_in_groups(groups: &Path, membership: &str) -> Option<u64> {
         }
     });
     let lefts = hierarchies.filter_map(|(version, root, path)| {
-        // A path with .. leads out of what this process may see; only the top is left then.
+        // A path with .. leaves the part that this process can see; then only the root remains.
         let path = Path::new(path.trim_start_matches('/'));
         let is_inside = path.components().all(|part| matches!(part, Component::Normal(_)));
         let path = if is_inside { path } else { Path::new("") };
@@ -64,7 +64,7 @@ fn left_in_groups(groups: &Path, membership: &str) -> Option<u64> {
     lefts.min()
 }
 
-/// What one group leaves, if it is there and has a limit.
+/// The memory that one group leaves; `None` if it does not exist or has no limit.
 fn left_in_group(group: &Path, version: &Version) -> Option<u64> {
     let read = |name: &str| fs::read_to_string(group.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
@@ -84,7 +84,7 @@ fn kibibytes(path: &str, name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// A tree of groups with these files.
+    /// A tree of control groups with these files.
     fn groups(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tightest_group_around_a_process_counts() {
+    fn the_tightest_control_group_around_a_process_is_the_limit() {
         let tree = groups(&[
             ("memory.max", "max\n"),
             ("memory.current", "5000\n"),
@@ -112,15 +112,15 @@ mod tests {
         ]);
         let left = |membership: &str| left_in_groups(tree.path(), membership);
         assert_eq!(left("0::/\n"), None);
-        assert_eq!(left("0::/a/b/c\n"), Some(400), "the limit of a, of which cached files can be dropped");
-        assert_eq!(left("0::/a/b/d\n"), Some(0), "no less than nothing");
-        assert_eq!(left("0::/a/elsewhere/c\n"), Some(400), "groups that this process cannot see are passed over");
+        assert_eq!(left("0::/a/b/c\n"), Some(400), "the limit of a, without cached files");
+        assert_eq!(left("0::/a/b/d\n"), Some(0), "not negative");
+        assert_eq!(left("0::/a/elsewhere/c\n"), Some(400), "groups that do not exist are ignored");
         assert_eq!(left("0::/../a\n"), None);
         assert_eq!(left(""), None);
     }
 
     #[test]
-    fn groups_of_the_first_version_count_too() {
+    fn control_groups_of_version_1_are_a_limit_too() {
         let tree = groups(&[
             ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
             ("memory/memory.usage_in_bytes", "5000\n"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_free_memory_and_this_process_holds_some() {
+    fn the_machine_reports_free_and_resident_memory() {
         assert!(free_bytes(Device::Cpu).is_some_and(|bytes| bytes > 1 << 20));
         assert!(resident_bytes().is_some_and(|bytes| bytes > 1 << 20));
     }

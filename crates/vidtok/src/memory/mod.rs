@@ -1,4 +1,4 @@
-//! Memory: what is free, and how much of a clip is processed at a time.
+//! Memory: how much is free, and how to cut the work on a clip to fit it.
 
 pub(crate) mod free;
 pub(crate) mod plan;

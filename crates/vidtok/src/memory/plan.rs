@@ -1,4 +1,4 @@
-//! How the work on a clip is cut, so that it stays within a memory budget.
+//! Cutting the work on a clip into chunks and strips that fit a memory budget.
 
 use std::fmt;
 
@@ -11,52 +11,52 @@ use crate::memory::free::resident_bytes;
 use crate::stream::Window;
 use crate::tokenizer::Tokenizer;
 
-/// Frames are pushed so many at a time that an activation at full resolution takes no more than this, in bytes; more
+/// The largest size of one activation at full resolution, in bytes, which limits the frames of a chunk. Larger chunks
 /// would not be faster.
 const ACTIVATION_BYTES: i64 = 256 << 20;
-/// And no more frames than this.
-const MOST_FRAMES: i64 = 32;
-/// Copies of a chunk's frames in float32 while frames are read: two chunks wait, one is converted, which takes two and the
-/// bytes of the file, and one is given to the encoder.
-const READING: i64 = 6;
-/// And while they are written: one has come out of the decoder, two wait, and one is converted as well.
-const WRITING: i64 = 6;
-/// And of a reconstruction's input, which waits for its reconstruction and is joined with what comes next.
-const BESIDE: i64 = 2;
-/// What libtorch takes when it first computes, and what its allocations do not use, in bytes.
+/// The largest number of frames of a chunk.
+const MAX_FRAMES: i64 = 32;
+/// Float32 copies of a chunk's frames while frames are read: two chunks wait, one is converted (two copies and the bytes),
+/// and one is encoded.
+const READ_COPIES: i64 = 6;
+/// Float32 copies while frames are written: one chunk has been decoded, two wait, and one is converted.
+const WRITE_COPIES: i64 = 6;
+/// Float32 copies of the input frames that wait for their reconstruction, and of their concatenation with the next chunk.
+const WAITING_COPIES: i64 = 2;
+/// What libtorch allocates at first use, and what its allocator wastes, in bytes.
 const OVERHEAD: i64 = 64 << 20;
 
-/// What is done with a clip.
+/// The work on a clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// Frames become latents.
     Encode,
     /// Latents become frames.
     Decode,
-    /// Both, chunk by chunk.
+    /// Both for each chunk.
     Reconstruct,
 }
 
-/// How many frames and rows are computed at a time. For causal models it changes nothing in the result.
+/// How many frames and rows to compute at a time. The plan does not change the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryPlan {
     /// Frames of a chunk, a multiple of the temporal factor.
     pub frames: i64,
     /// Rows of a strip, a multiple of the spatial factor; `None` for the whole height.
     pub rows: Option<i64>,
-    /// The most memory that the process is expected to hold, in bytes, with what it holds now; on a GPU, beside the
+    /// The expected peak of the process's memory in bytes, including what it holds now; on a GPU, of the memory beside the
     /// weights.
     pub bytes: u64,
-    /// What it may hold, in bytes; `None` if there is no limit.
+    /// The memory that the process may hold, in bytes; `None` for no limit.
     pub budget: Option<u64>,
 }
 
 impl MemoryPlan {
-    /// The quickest plan for a clip of t frames of h x w within `budget` bytes. A model that is not causal takes all frames of a
-    /// window together, so that only strips save memory there.
+    /// The fastest plan for a clip of t frames of h x w within `budget` bytes. A non-causal model takes all frames of a window
+    /// together, so that only strips save memory.
     ///
     /// # Errors
-    /// [`Error::Memory`] with the smallest budget that would do.
+    /// [`Error::Memory`] with the smallest sufficient budget.
     pub fn fit(
         tokenizer: &Tokenizer,
         work: Work,
@@ -64,13 +64,13 @@ impl MemoryPlan {
         window: Option<Window>,
         budget: Option<u64>,
     ) -> Result<Self, Error> {
-        // On a GPU the budget is for what comes beside the weights.
+        // On a GPU the budget does not include the weights.
         let held = resident_bytes().filter(|_| tokenizer.device() == Device::Cpu).unwrap_or(0);
         Self::beside(tokenizer, work, [t, h, w], window, held, budget)
     }
 
-    /// As [`fit`](Self::fit) in a process that holds `held` bytes already: a plan that depends on its arguments alone, and
-    /// on the number of threads.
+    /// [`fit`](Self::fit) for a process that already holds `held` bytes. This plan depends only on its arguments and on the
+    /// number of threads.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -85,21 +85,21 @@ impl MemoryPlan {
         let model = &tokenizer.config().model;
         let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
         let whole = t.div_ceil_by(f_t) * f_t;
-        let most = match (model.causality.is_causal(), window) {
+        let max = match (model.causality.is_causal(), window) {
             (true, _) => preferred_frames(model, h, w).min(whole),
             (false, window) => window.map_or(whole, |window| window.frames.min(whole)),
         };
-        let least = if model.causality.is_causal() { f_t } else { most };
+        let min = if model.causality.is_causal() { f_t } else { max };
         let plan = |frames: i64, rows: Option<i64>| {
             let bytes = held + step_bytes(tokenizer, work, [frames, h, w], rows);
             Self { frames, rows, bytes, budget }
         };
         let fits = |plan: &Self| budget.is_none_or(|budget| plan.bytes <= budget);
-        // Shorter chunks first, as they cost least, then ever lower strips of the shortest.
-        let chunks = (least / f_t..=most / f_t).rev().map(|chunk| plan(chunk * f_t, None));
+        // Shorter chunks first, because they cost least, then lower and lower strips of the shortest chunk.
+        let chunks = (min / f_t..=max / f_t).rev().map(|chunk| plan(chunk * f_t, None));
         let heights = (2..=h.div_ceil_by(f_s)).map(|parts| h.div_ceil_by(parts).div_ceil_by(f_s) * f_s);
-        let mut strips = heights.filter(|&rows| rows < h).map(|rows| plan(least, Some(rows)));
-        let smallest = plan(least, (f_s < h).then_some(f_s));
+        let mut strips = heights.filter(|&rows| rows < h).map(|rows| plan(min, Some(rows)));
+        let smallest = plan(min, (f_s < h).then_some(f_s));
         chunks
             .chain(&mut strips)
             .find(fits)
@@ -121,15 +121,15 @@ impl fmt::Display for MemoryPlan {
     }
 }
 
-/// Many enough to keep the machine busy, few enough for its memory.
+/// Frames of a chunk that keep the machine busy without wasting memory.
 fn preferred_frames(model: &ArchConfig, h: i64, w: i64) -> i64 {
     let frame = h * w * model.ch * model.ch_mult[0] * size_of::<f32>() as i64;
-    let frames = (ACTIVATION_BYTES / frame.max(1)).min(MOST_FRAMES);
+    let frames = (ACTIVATION_BYTES / frame.max(1)).min(MAX_FRAMES);
     let factor = model.temporal_factor();
     (frames / factor * factor).max(factor)
 }
 
-/// What the work takes beside what is held before it.
+/// The memory that the work takes in addition to what the process held before, in bytes.
 fn step_bytes(tokenizer: &Tokenizer, work: Work, [t, h, w]: [i64; 3], rows: Option<i64>) -> u64 {
     let model = &tokenizer.config().model;
     let f_s = model.spatial_factor();
@@ -139,7 +139,7 @@ fn step_bytes(tokenizer: &Tokenizer, work: Work, [t, h, w]: [i64; 3], rows: Opti
     let footprint = match work {
         Work::Encode => both[0],
         Work::Decode => both[1],
-        // One after the other, each with its own state.
+        // Encoder and decoder run alternately, each with its own state.
         Work::Reconstruct => {
             let [Footprint { state: a, step: b }, Footprint { state: c, step: d }] = both;
             Footprint { state: a + c, step: b.max(d) }
@@ -150,9 +150,9 @@ fn step_bytes(tokenizer: &Tokenizer, work: Work, [t, h, w]: [i64; 3], rows: Opti
         _ => 4,
     };
     let copies = match work {
-        Work::Encode => READING,
-        Work::Decode => WRITING,
-        Work::Reconstruct => READING + BESIDE + WRITING,
+        Work::Encode => READ_COPIES,
+        Work::Decode => WRITE_COPIES,
+        Work::Reconstruct => READ_COPIES + WAITING_COPIES + WRITE_COPIES,
     };
     let frames = copies * 3 * size_of::<f32>() as i64 * padded.iter().product::<i64>();
     let inside = match tokenizer.device() {
@@ -186,14 +186,14 @@ mod tests {
         Tokenizer::init(config, 0, Device::Cpu).unwrap()
     }
 
-    /// As if the process held 200 MiB: what it does changes with the tests beside.
+    /// A plan for a process that holds 200 MiB; what this process holds depends on other tests.
     fn fit(causality: Causality, budget: Option<u64>) -> Result<MemoryPlan, Error> {
         let window = (causality == Causality::NonCausal).then_some(Window::PUBLISHED);
         MemoryPlan::beside(&tokenizer(causality), Work::Reconstruct, [100, 720, 1280], window, 200 << 20, budget)
     }
 
     #[test]
-    fn a_smaller_budget_gives_shorter_chunks_then_lower_strips_then_the_smallest_budget() {
+    fn a_smaller_budget_first_shortens_chunks_then_lowers_strips_then_fails_with_the_least_budget() {
         let free = fit(Causality::V1_1, None).unwrap();
         assert!(free.rows.is_none() && free.frames > 2);
         let mut last = free;
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_never_cut() {
+    fn a_non_causal_window_is_never_divided() {
         let free = fit(Causality::NonCausal, None).unwrap();
         assert_eq!((free.frames, free.rows), (16, None));
         let small = fit(Causality::NonCausal, Some(free.bytes / 10 * 8)).unwrap();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_is_one_line() {
+    fn a_plan_is_displayed_on_one_line() {
         let plan = MemoryPlan { frames: 8, rows: Some(96), bytes: 3 << 29, budget: Some(2 << 30) };
         assert_eq!(plan.to_string(), "8 frames at a time in strips of 96 rows, about 1.50 GiB of 2.00 GiB memory");
     }

@@ -1,4 +1,4 @@
-//! Windows that fade into each other.
+//! Blending of overlapping windows.
 
 use tch::{Kind, Tensor};
 
@@ -7,11 +7,11 @@ use crate::error::Error;
 /// The axis of frames in `[b, c, t, h, w]`.
 const TIME: i64 = 2;
 
-/// Joins windows of which each begins with so many frames of the one before.
+/// Joins windows that overlap by `overlap` frames with a linear cross-fade.
 #[derive(Debug)]
 pub(super) struct Blend {
     pub(super) overlap: i64,
-    /// The last frames of the window before.
+    /// The last `overlap` frames of the previous window.
     pub(super) tail: Option<Tensor>,
 }
 
@@ -20,15 +20,15 @@ impl Blend {
         Self { overlap, tail: None }
     }
 
-    /// Takes a window `[b, c, t, h, w]`; gives the frames that no later window changes.
+    /// Takes the next window `[b, c, t, h, w]` and returns the frames that later windows do not change.
     ///
     /// # Errors
-    /// If the window has not more frames than it shares with the one before.
+    /// If the window has no frames besides those that it shares with another window.
     pub(super) fn push(&mut self, window: Tensor, is_last: bool) -> Result<Tensor, Error> {
         let t = window.size()[TIME as usize];
         let has_neighbour = self.tail.is_some() || !is_last;
         if self.overlap > 0 && t <= self.overlap && has_neighbour {
-            let expected = format!("more than the {} frames that windows share", self.overlap);
+            let expected = format!("more than the {} frames of the overlap", self.overlap);
             return Err(Error::Shape { what: "a window of the clip", expected, found: t.to_string() });
         }
         let joined = match self.tail.take() {
@@ -74,7 +74,7 @@ mod tests {
         assert!(blend.push(window(3), false).is_err());
         assert_eq!(blend.push(window(5), false).unwrap().size()[2], 2);
         let error = blend.push(window(2), true).unwrap_err().to_string();
-        assert_eq!(error, "a window of the clip: expected more than the 3 frames that windows share, found 2");
-        assert_eq!(Blend::new(3).push(window(2), true).unwrap().size()[2], 2, "the only window of a clip");
+        assert_eq!(error, "a window of the clip: expected more than the 3 frames of the overlap, found 2");
+        assert_eq!(Blend::new(3).push(window(2), true).unwrap().size()[2], 2, "the only window of a clip may be short");
     }
 }

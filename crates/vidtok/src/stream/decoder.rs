@@ -4,17 +4,17 @@ use tch::{Kind, Tensor};
 use vidtok_arch::StreamState;
 
 use crate::error::Error;
-use crate::memory::plan::MemoryPlan;
+use crate::model::Model;
 use crate::padding::Padding;
 use crate::stream::blend::Blend;
-use crate::stream::steps::{Cut, Step, Steps};
-use crate::stream::{EncodeOptions, Window, encoder, is_finite};
+use crate::stream::steps::{Step, StepInput, Steps};
+use crate::stream::{Window, is_finite, set_strips};
 use crate::tokenizer::Tokenizer;
 
-/// Decodes a clip whose latent comes in chunks of any length.
+/// Decodes a clip whose latent arrives in chunks of any length.
 #[derive(Debug)]
 pub struct StreamDecoder<'a> {
-    pub(super) tokenizer: &'a Tokenizer,
+    pub(super) model: &'a Model,
     pub(super) padding: Padding,
     pub(super) window: Option<Window>,
     pub(super) steps: Steps,
@@ -25,35 +25,35 @@ pub struct StreamDecoder<'a> {
 }
 
 impl<'a> StreamDecoder<'a> {
-    /// For a clip of so many latent frames in all, with this padding, encoded with this window.
+    /// A decoder for a latent of `latent_frames` frames that was encoded with this padding and window.
     #[must_use]
     pub fn new(tokenizer: &'a Tokenizer, latent_frames: i64, padding: Padding, window: Option<Window>) -> Self {
-        Self::start(tokenizer, Some(latent_frames), padding, window)
+        Self::start(tokenizer.model(), Some(latent_frames), padding, window)
     }
 
-    /// For a latent that ends with [`finish`](Self::finish). The newest latent frame waits for the next one, as it could
-    /// be the last.
+    /// A decoder for a latent whose length is not known; [`finish`](Self::finish) ends it. The newest latent frame waits
+    /// for the next one, because it could be the last.
     #[must_use]
     pub fn open_ended(tokenizer: &'a Tokenizer, padding: Padding, window: Option<Window>) -> Self {
-        Self::start(tokenizer, None, padding, window)
+        Self::start(tokenizer.model(), None, padding, window)
     }
 
     pub(super) fn start(
-        tokenizer: &'a Tokenizer,
+        model: &'a Model,
         latent_frames: Option<i64>,
         padding: Padding,
         window: Option<Window>,
     ) -> Self {
-        let factor = tokenizer.config().model.temporal_factor();
-        // In windows as the encoder's, each with latent frames of its own.
-        let (step, overlap) = match encoder::step(tokenizer, EncodeOptions { seed: None, window }) {
+        let factor = model.config.model.temporal_factor();
+        // The encoder's windows follow each other in the latent without overlap.
+        let (step, overlap) = match Step::new(&model.config.model, window) {
             Step::Multiple(_) => (Step::Multiple(1), 0),
             Step::Window(Window { frames, overlap }) => {
                 (Step::Window(Window { frames: frames / factor, overlap: 0 }), overlap)
             }
         };
         Self {
-            tokenizer,
+            model,
             padding,
             window,
             steps: Steps::new(step, latent_frames, 1),
@@ -63,79 +63,66 @@ impl<'a> StreamDecoder<'a> {
         }
     }
 
-    /// In strips as planned, or none. Chunks are what is pushed. Only before the first push, as
-    /// [`in_strips`](Self::in_strips).
+    /// Computes the frames in strips of this many rows, to save memory; `None` for the whole height. The result is the
+    /// same. Set strips before the first push: the state belongs to the strips of the earlier steps, so the next push
+    /// after a change is an error.
     #[must_use]
-    pub fn planned(mut self, plan: &MemoryPlan) -> Self {
-        match plan.rows {
-            Some(rows) => self.in_strips(rows),
-            None => {
-                self.state = self.state.in_one_piece();
-                self
-            }
-        }
-    }
-
-    /// Computes this many rows of the frames at a time, to need less memory; the result is the same. Only before the first
-    /// push: what layers keep is of the strips of the steps before, so after a change the next push is an error.
-    #[must_use]
-    pub fn in_strips(mut self, rows: i64) -> Self {
-        let rows = (rows / self.tokenizer.config().model.spatial_factor()).max(1);
-        self.state = self.state.in_strips(rows);
+    pub fn in_strips(mut self, rows: Option<i64>) -> Self {
+        self.state = set_strips(self.state, &self.model.config.model, rows, 1);
         self
     }
 
-    /// Bytes that are kept for the latents to come.
+    /// Size of the state that is held for the next latent frames, in bytes.
     #[must_use]
     pub fn state_bytes(&self) -> usize {
         self.state.bytes()
     }
 
-    /// Takes the next latent frames `[b, z, t, h, w]` and gives the frames that are determined now, float32
-    /// `[b, 3, t', h', w']`, if any. The last latent frame of a clip of known length determines all.
+    /// Takes the next latent frames `[b, z, t, h, w]` and returns the frames that they determine, if any: float32
+    /// `[b, 3, t', h', w']`. The last latent frame of a clip of known length determines all.
     ///
     /// # Errors
-    /// If the latent is of another shape than the model's or the chunks before, or longer than was announced, the padding
-    /// does not fit it, the strips have changed, or the decoder gives numbers that are not finite.
+    /// If the latent's shape is not the model's or differs from that of earlier chunks, the latent is longer than
+    /// announced, the padding does not fit it, the strips were changed, or the decoder's output is not finite.
     pub fn push(&mut self, latent: &Tensor) -> Result<Option<Tensor>, Error> {
-        let (tokenizer, Padding { front, back, .. }) = (self.tokenizer, self.padding);
+        let (model, Padding { front, back, .. }) = (self.model, self.padding);
         self.state.check_strips()?;
-        tokenizer.check_latent(latent)?;
-        // The frames to be dropped may be more than those of this chunk.
-        tokenizer.check_padding(latent, Padding { front: front.min(0), back: back.min(0), ..self.padding })?;
-        let cuts = self.steps.push(&latent.to_device(tokenizer.device()).to_kind(tokenizer.kind()))?;
-        self.run(cuts)
+        model.check_latent(latent)?;
+        // Only the rows and columns: the frames to be dropped may be more than those of this chunk.
+        model.check_padding(latent, Padding { front: front.min(0), back: back.min(0), ..self.padding })?;
+        let inputs = self.steps.push(&latent.to_device(model.device).to_kind(model.kind))?;
+        self.run(inputs)
     }
 
-    /// Ends a latent of which the length was not known; gives the frames that waited for its end but for the last `back`
-    /// ones, with which the encoder filled the clip up.
+    /// Ends an open-ended latent and returns the frames that waited for its end, without the last `back` ones, which the
+    /// encoder has added ([`Padding::back`]).
     ///
     /// # Errors
-    /// If a latent frame stands for no more than `back` frames, or as [`push`](Self::push).
+    /// If `back` is not less than the frames of a latent frame, or as for [`push`](Self::push).
     pub fn finish(&mut self, back: i64) -> Result<Option<Tensor>, Error> {
-        let factor = self.tokenizer.config().model.temporal_factor();
+        let factor = self.model.config.model.temporal_factor();
         if !(0..factor).contains(&back) {
             let (expected, found) = (format!("less than {factor} frames"), back.to_string());
             return Err(Error::Shape { what: "the padding at the end", expected, found });
         }
         self.state.check_strips()?;
         self.padding.back = back;
-        let (cuts, _) = self.steps.finish(1);
-        self.run(cuts)
+        let (inputs, _) = self.steps.finish(1);
+        self.run(inputs)
     }
 
-    fn run(&mut self, cuts: Vec<Cut>) -> Result<Option<Tensor>, Error> {
-        let tokenizer = self.tokenizer;
-        let ended = cuts.last().is_some_and(|cut| cut.is_last);
+    fn run(&mut self, inputs: Vec<StepInput>) -> Result<Option<Tensor>, Error> {
+        let model = self.model;
+        let ended = inputs.last().is_some_and(|input| input.is_last);
         let mut parts = tch::no_grad(|| {
-            let run = |Cut { frames, is_last }: Cut| {
+            let run = |StepInput { frames, is_last }: StepInput| {
                 if is_last {
                     self.state.expect_last();
                 }
-                let decoded = tokenizer.decoder().forward(&frames, &mut self.state)?;
+                let decoded = model.decoder.forward(&frames, &mut self.state)?;
                 self.blend.push(decoded, is_last)
             };
-            cuts.into_iter().map(run).collect::<Result<Vec<Tensor>, Error>>()
+            inputs.into_iter().map(run).collect::<Result<Vec<Tensor>, Error>>()
         })?;
         parts.retain(|part| part.size()[2] > 0);
         let decoded = match parts.as_slice() {

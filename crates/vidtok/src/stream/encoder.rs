@@ -5,20 +5,19 @@ use vidtok_arch::StreamState;
 use vidtok_core::Quantized;
 
 use crate::error::Error;
-use crate::memory::plan::MemoryPlan;
+use crate::model::{Model, clip_size};
 use crate::padding::Padding;
 use crate::pixel_range::PixelRange;
 use crate::stream::noise::Noise;
-use crate::stream::steps::{Cut, Step, Steps};
-use crate::stream::{EncodeOptions, is_finite};
+use crate::stream::steps::{Step, StepInput, Steps};
+use crate::stream::{EncodeOptions, Window, is_finite, set_strips};
 use crate::tokenizer::Tokenizer;
-use crate::tokenizer::clip_size;
 
-/// Encodes a clip that comes in chunks of any length.
+/// Encodes a clip that arrives in chunks of any length.
 #[derive(Debug)]
 pub struct StreamEncoder<'a> {
-    pub(super) tokenizer: &'a Tokenizer,
-    /// Frames of the clip; `None` while that is not known.
+    pub(super) model: &'a Model,
+    /// Frames of the clip; `None` as long as it is open-ended.
     pub(super) frames: Option<i64>,
     /// Height and width.
     pub(super) size: [i64; 2],
@@ -26,93 +25,83 @@ pub struct StreamEncoder<'a> {
     pub(super) padding: Padding,
     pub(super) steps: Steps,
     pub(super) state: StreamState,
+    /// Frames pushed so far.
     pub(super) pushed: i64,
     pub(super) noise: Option<Noise>,
 }
 
 impl<'a> StreamEncoder<'a> {
-    /// For a clip of t frames of h x w in all.
+    /// An encoder for a clip of t frames of h x w.
     #[must_use]
     pub fn new(tokenizer: &'a Tokenizer, [t, h, w]: [i64; 3], options: EncodeOptions) -> Self {
         let padding = Padding::new(&tokenizer.config().model, [t, h, w]);
-        Self::start(tokenizer, Some(t), [h, w], padding, options)
+        Self::start(tokenizer.model(), Some(t), [h, w], padding, options)
     }
 
-    /// For a clip of frames of h x w that ends with [`finish`](Self::finish).
+    /// An encoder for frames of h x w whose number is not known; [`finish`](Self::finish) ends the clip.
     ///
-    /// Its latent is that of [`new`](Self::new) if the clip turns out to be of a natural length (f + 1, 2f + 1, ... for
-    /// causal models, f, 2f, ... for others); otherwise its last frame is repeated up to the next of those.
+    /// The latent is the same as that of [`new`](Self::new) if the clip turns out to have a natural length (f + 1,
+    /// 2f + 1, ... frames for causal models, f, 2f, ... for others). Otherwise the last frame is repeated up to the next
+    /// natural length.
     #[must_use]
     pub fn open_ended(tokenizer: &'a Tokenizer, [h, w]: [i64; 2], options: EncodeOptions) -> Self {
-        let model = &tokenizer.config().model;
-        let natural = if model.causality.is_causal() { 1 } else { model.temporal_factor() };
-        Self::start(tokenizer, None, [h, w], Padding::new(model, [natural, h, w]), options)
+        let config = &tokenizer.config().model;
+        let natural = if config.causality.is_causal() { 1 } else { config.temporal_factor() };
+        Self::start(tokenizer.model(), None, [h, w], Padding::new(config, [natural, h, w]), options)
     }
 
-    fn start(
-        tokenizer: &'a Tokenizer,
-        frames: Option<i64>,
-        size: [i64; 2],
-        padding: Padding,
-        options: EncodeOptions,
-    ) -> Self {
+    fn start(model: &'a Model, frames: Option<i64>, size: [i64; 2], padding: Padding, options: EncodeOptions) -> Self {
         let total = frames.map(|frames| frames + padding.front);
-        let steps = Steps::new(step(tokenizer, options), total, 0);
-        let noise = tokenizer.quantizer().codebook_size().is_none().then_some(options.seed).flatten().map(Noise::new);
+        let steps = Steps::new(Step::new(&model.config.model, options.window), total, 0);
+        let is_continuous = model.quantizer.codebook_size().is_none();
+        let noise = options.seed.filter(|_| is_continuous).map(Noise::new);
         let state = StreamState::streaming();
-        Self { tokenizer, frames, size, options, padding, steps, state, pushed: 0, noise }
+        Self { model, frames, size, options, padding, steps, state, pushed: 0, noise }
     }
 
-    /// In strips as planned, or none. Chunks are what is pushed. Only before the first push, as
-    /// [`in_strips`](Self::in_strips).
+    /// Computes the frames in strips of this many rows, to save memory; `None` for the whole height. The result is the
+    /// same. Set strips before the first push: the state belongs to the strips of the earlier steps, so the next push
+    /// after a change is an error.
     #[must_use]
-    pub fn planned(mut self, plan: &MemoryPlan) -> Self {
-        match plan.rows {
-            Some(rows) => self.in_strips(rows),
-            None => {
-                self.state = self.state.in_one_piece();
-                self
-            }
-        }
-    }
-
-    /// Computes this many rows of the frames at a time, to need less memory; the result is the same. Only before the first
-    /// push: what layers keep is of the strips of the steps before, so after a change the next push is an error.
-    #[must_use]
-    pub fn in_strips(mut self, rows: i64) -> Self {
-        let factor = self.tokenizer.config().model.spatial_factor();
-        let rows = (rows / factor * factor).max(factor);
-        self.state = self.state.in_strips(rows);
+    pub fn in_strips(mut self, rows: Option<i64>) -> Self {
+        let config = &self.model.config.model;
+        self.state = set_strips(self.state, config, rows, config.spatial_factor());
         self
     }
 
-    /// What the whole clip's [`Encoded`](crate::Encoded) records. That of a clip without a known end is complete after
+    /// The padding for [`Encoded::join`](crate::Encoded::join). That of an open-ended clip is complete only after
     /// [`finish`](Self::finish).
     #[must_use]
     pub fn padding(&self) -> Padding {
         self.padding
     }
 
-    /// Latent frames that the clip will give; `None` while its length is not known.
+    /// The window for [`Encoded::join`](crate::Encoded::join); `None` for causal models, which ignore the option.
     #[must_use]
-    pub fn latent_frames(&self) -> Option<i64> {
-        let factor = self.tokenizer.config().model.temporal_factor();
-        let total = self.frames? + self.padding.front;
-        Some(Steps::covered(step(self.tokenizer, self.options), total) / factor)
+    pub fn window(&self) -> Option<Window> {
+        self.options.window.filter(|_| !self.model.config.model.causality.is_causal())
     }
 
-    /// Bytes that are kept for the frames to come.
+    /// Latent frames of the whole clip; `None` as long as the clip is open-ended.
+    #[must_use]
+    pub fn latent_frames(&self) -> Option<i64> {
+        let config = &self.model.config.model;
+        let total = self.frames? + self.padding.front;
+        Some(Steps::covered(Step::new(config, self.options.window), total) / config.temporal_factor())
+    }
+
+    /// Size of the state that is held for the next frames, in bytes.
     #[must_use]
     pub fn state_bytes(&self) -> usize {
         self.state.bytes()
     }
 
-    /// Takes the next frames `[b, 3, t, h, w]` in [-1, 1]; gives the latent frames that they complete. The last frame of
-    /// a clip of known length completes all.
+    /// Takes the next frames `[b, 3, t, h, w]` in [-1, 1] and returns the latent frames that they complete, if any. The
+    /// last frame of a clip of known length completes all.
     ///
     /// # Errors
-    /// If the frames are of another size, or more than were announced, their values are far outside [-1, 1]
-    /// ([`PixelRange::check`]), the strips have changed, or the encoder gives numbers that are not finite.
+    /// If the frames have another size, are more than announced, or have values far outside [-1, 1]
+    /// ([`PixelRange::check`]), if the strips were changed, or the encoder's output is not finite.
     pub fn push(&mut self, frames: &Tensor) -> Result<Option<Quantized>, Error> {
         self.state.check_strips()?;
         let [t, h, w] = clip_size(frames)?;
@@ -125,22 +114,22 @@ impl<'a> StreamEncoder<'a> {
                 found: format!("{:?}", frames.size()),
             });
         }
-        // What is not finite shows in the output, which is looked at anyway.
+        // Pixels that are not finite make the output not finite, which is checked in any case.
         let range = PixelRange::of(frames);
         if range.is_finite() {
             range.check()?;
         }
         let front = if self.pushed == 0 { self.padding.front } else { 0 };
         self.pushed += t;
-        let padded = self.tokenizer.pad(frames, Padding { front, back: 0, ..self.padding });
-        let cuts = self.steps.push(&padded)?;
-        self.run(cuts)
+        let padded = self.model.pad(frames, Padding { front, back: 0, ..self.padding });
+        let inputs = self.steps.push(&padded)?;
+        self.run(inputs)
     }
 
-    /// Ends the clip; gives the latent frames that waited for its end. Needed where its length was not known.
+    /// Ends the clip and returns the latent frames that waited for its end. A clip of known length does not need it.
     ///
     /// # Errors
-    /// If frames that were announced are missing, or as [`push`](Self::push).
+    /// If announced frames are missing, or as for [`push`](Self::push).
     pub fn finish(&mut self) -> Result<Option<Quantized>, Error> {
         if let Some(frames) = self.frames {
             if frames == self.pushed {
@@ -151,21 +140,21 @@ impl<'a> StreamEncoder<'a> {
         }
         self.state.check_strips()?;
         self.frames = Some(self.pushed);
-        let (cuts, back) = self.steps.finish(self.tokenizer.config().model.temporal_factor());
+        let (inputs, back) = self.steps.finish(self.model.config.model.temporal_factor());
         self.padding.back = back;
-        self.run(cuts)
+        self.run(inputs)
     }
 
-    fn run(&mut self, cuts: Vec<Cut>) -> Result<Option<Quantized>, Error> {
-        let tokenizer = self.tokenizer;
+    fn run(&mut self, inputs: Vec<StepInput>) -> Result<Option<Quantized>, Error> {
+        let model = self.model;
         let parts = tch::no_grad(|| {
-            let run = |Cut { frames, is_last }: Cut| {
+            let run = |StepInput { frames, is_last }: StepInput| {
                 if is_last {
                     self.state.expect_last();
                 }
-                tokenizer.encoder().forward(&frames, &mut self.state)
+                model.encoder.forward(&frames, &mut self.state)
             };
-            cuts.into_iter().map(run).collect::<Result<Vec<Tensor>, _>>()
+            inputs.into_iter().map(run).collect::<Result<Vec<Tensor>, _>>()
         })?;
         if parts.is_empty() {
             return Ok(None);
@@ -174,18 +163,7 @@ impl<'a> StreamEncoder<'a> {
         if !is_finite(&encoded) {
             return Err(Error::NotFinite);
         }
-        let noise = self.noise.as_mut().map(|noise| noise.like(&encoded, tokenizer.quantizer().latent_channels()));
-        Ok(Some(tch::no_grad(|| tokenizer.quantizer().quantize(&encoded, noise.as_ref()))))
-    }
-}
-
-/// How a tokenizer takes a clip.
-pub(super) fn step(tokenizer: &Tokenizer, options: EncodeOptions) -> Step {
-    let model = &tokenizer.config().model;
-    let factor = model.temporal_factor();
-    let whole = crate::stream::Window { frames: i64::MAX, overlap: 0 };
-    match model.causality.is_causal() {
-        true => Step::Multiple(factor),
-        false => Step::Window(options.window.unwrap_or(whole).fit(factor)),
+        let noise = self.noise.as_mut().map(|noise| noise.like(&encoded, model.quantizer.latent_channels()));
+        Ok(Some(tch::no_grad(|| model.quantizer.quantize(&encoded, noise.as_ref()))))
     }
 }

@@ -1,4 +1,4 @@
-//! The noise of drawn latents.
+//! The noise of sampled latents.
 
 use std::f32::consts::TAU;
 
@@ -6,11 +6,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::Tensor;
 
-/// Words of the generator that a number takes: two uniform numbers.
+/// Words of the generator for each normal number, which takes two uniform ones.
 const WORDS: u128 = 2;
 
-/// Standard normal numbers from a seed: the same on every device and for every chunking of a clip. They have their own
-/// generator, so that encoding does not disturb libtorch's.
+/// Standard normal numbers from a seed, independent of the device and of the chunks of a clip. They come from a
+/// generator of their own, so that encoding leaves libtorch's generator unchanged.
 #[derive(Debug)]
 pub(crate) struct Noise {
     rng: ChaCha8Rng,
@@ -22,29 +22,30 @@ impl Noise {
         Self::after(seed, 0)
     }
 
-    /// The numbers of a seed after the first `drawn`.
+    /// The numbers of a seed without the first `drawn` ones.
     pub(crate) fn after(seed: u64, drawn: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_word_pos(WORDS * u128::from(drawn));
         Self { rng, drawn }
     }
 
-    /// Numbers that were drawn.
+    /// How many numbers were drawn.
     pub(crate) fn drawn(&self) -> u64 {
         self.drawn
     }
 
-    /// The noise of the next frames of a clip, for what the encoder gave `[b, c, t, h, w]`: `[b, channels, t, h, w]`.
+    /// The noise for the next latent frames of a clip: `[b, channels, t, h, w]` for an encoder's output
+    /// `[b, c, t, h, w]`.
     pub(crate) fn like(&mut self, encoded: &Tensor, channels: i64) -> Tensor {
         let size = encoded.size();
         let [b, t, h, w] = [size[0], size[2], size[3], size[4]];
-        // Time outermost, so that chunks follow one another in the stream of numbers.
+        // Time is the outermost axis, so that consecutive chunks take consecutive numbers.
         let numbers: Vec<f32> = (0..b * channels * t * h * w).map(|_| self.normal()).collect();
         let noise = Tensor::from_slice(&numbers).view([t, b, channels, h, w]).permute([1, 2, 0, 3, 4]);
         noise.to_device(encoded.device()).to_kind(encoded.kind())
     }
 
-    /// Box and Muller's transform of two uniform numbers.
+    /// The Box-Muller transform of two uniform numbers.
     fn normal(&mut self) -> f32 {
         self.drawn += 1;
         let radius = (-2.0 * (1.0 - self.rng.random::<f32>()).ln()).sqrt();
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn noise_is_standard_normal_and_follows_from_its_seed() {
+    fn noise_is_standard_normal_and_depends_on_its_seed_only() {
         let encoded = Tensor::zeros([1, 8, 4, 16, 16], (Kind::Float, Device::Cpu));
         let noise = Noise::new(3).like(&encoded, 8);
         assert!(noise.mean(Kind::Float).double_value(&[]).abs() < 0.03);

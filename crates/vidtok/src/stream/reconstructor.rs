@@ -1,56 +1,46 @@
-//! Clips of any length encoded and decoded at once, each frame beside its input.
+//! Clips of any length, encoded and decoded chunk by chunk; each reconstructed frame comes with its input.
 
 use tch::Tensor;
-use vidtok_core::{Codec, CodecError, FrameRate, Reconstructed, Reconstructor};
+use vidtok_core::Reconstructed;
 
 use crate::error::Error;
-use crate::memory::plan::MemoryPlan;
 use crate::stream::decoder::StreamDecoder;
 use crate::stream::encoder::StreamEncoder;
-use crate::stream::{EncodeOptions, PUBLISHED_WINDOW, Window};
+use crate::stream::{EncodeOptions, Window};
 use crate::tokenizer::Tokenizer;
-use crate::tokenizer::kind_name;
 
-/// Encodes and decodes a clip that comes in chunks.
+/// Encodes and decodes a clip that arrives in chunks of any length.
 #[derive(Debug)]
 pub struct StreamReconstructor<'a> {
     encoder: StreamEncoder<'a>,
     decoder: StreamDecoder<'a>,
-    tokenizer: &'a Tokenizer,
-    /// Input frames whose reconstruction has not come yet, `[b, 3, t, h, w]`.
+    /// Input frames that are not reconstructed yet, `[b, 3, t, h, w]`.
     waiting: Option<Tensor>,
-    /// Codes since frames last came out, `[b, t, h, w]`.
+    /// Codes since the last reconstructed frames, `[b, t, h, w]`.
     codes: Vec<Tensor>,
 }
 
 impl<'a> StreamReconstructor<'a> {
-    /// For a clip of t frames of h x w in all.
+    /// A stream for a clip of t frames of h x w.
     #[must_use]
     pub fn new(tokenizer: &'a Tokenizer, clip: [i64; 3], window: Option<Window>) -> Self {
         let encoder = StreamEncoder::new(tokenizer, clip, EncodeOptions { seed: None, window });
-        let decoder = StreamDecoder::start(tokenizer, encoder.latent_frames(), encoder.padding(), window);
-        Self { encoder, decoder, tokenizer, waiting: None, codes: Vec::new() }
+        let decoder = StreamDecoder::start(tokenizer.model(), encoder.latent_frames(), encoder.padding(), window);
+        Self { encoder, decoder, waiting: None, codes: Vec::new() }
     }
 
-    /// In strips as planned, or none. Chunks are what is pushed. Only before the first push, as
-    /// [`in_strips`](Self::in_strips).
+    /// Computes the frames in strips of this many rows, to save memory; `None` for the whole height. The result is the
+    /// same. Set strips before the first push: after a change the next push is an error.
     #[must_use]
-    pub fn planned(self, plan: &MemoryPlan) -> Self {
-        Self { encoder: self.encoder.planned(plan), decoder: self.decoder.planned(plan), ..self }
-    }
-
-    /// Computes this many rows of the frames at a time, to need less memory; the result is the same. Only before the first
-    /// push: after a change the next push is an error.
-    #[must_use]
-    pub fn in_strips(self, rows: i64) -> Self {
+    pub fn in_strips(self, rows: Option<i64>) -> Self {
         Self { encoder: self.encoder.in_strips(rows), decoder: self.decoder.in_strips(rows), ..self }
     }
 
-    /// Takes the next frames `[b, 3, t, h, w]` in [-1, 1]; gives those whose reconstruction is determined now. The
-    /// clip's last frame determines all.
+    /// Takes the next frames `[b, 3, t, h, w]` in [-1, 1] and returns those whose reconstruction is now determined, if
+    /// any. The clip's last frame determines all.
     ///
     /// # Errors
-    /// As [`StreamEncoder::push`] and [`StreamDecoder::push`].
+    /// As for [`StreamEncoder::push`] and [`StreamDecoder::push`].
     pub fn push(&mut self, frames: &Tensor) -> Result<Option<Reconstructed>, Error> {
         let quantized = self.encoder.push(frames)?;
         let waiting = match self.waiting.take() {
@@ -64,39 +54,9 @@ impl<'a> StreamReconstructor<'a> {
         let Some(reconstruction) = decoded else { return Ok(None) };
         let codes = std::mem::take(&mut self.codes);
         let indices = (!codes.is_empty()).then(|| Tensor::cat(&codes, 1));
-        let code_bits = self.tokenizer.quantizer().codebook_size().map(|codes| (codes as f64).log2());
+        let code_bits = self.encoder.model.quantizer.codebook_size().map(|codes| (codes as f64).log2());
         let bits = indices.as_ref().zip(code_bits).map(|(indices, bits)| indices.numel() as f64 * bits);
         Ok(Some(Reconstructed { input: waiting.narrow(2, 0, t), reconstruction, indices, bits }))
-    }
-}
-
-impl Reconstructor for StreamReconstructor<'_> {
-    fn push(&mut self, frames: &Tensor) -> Result<Option<Reconstructed>, CodecError> {
-        let tokenizer = self.tokenizer;
-        Self::push(self, &frames.to_device(tokenizer.device()))
-            .map_err(|error| CodecError { codec: tokenizer.name().to_owned(), source: Box::new(error) })
-    }
-}
-
-impl Codec for Tokenizer {
-    fn name(&self) -> &str {
-        &self.config().name
-    }
-
-    fn settings(&self) -> Vec<(&'static str, String)> {
-        vec![("weights_sha256", self.weights_sha256().to_owned()), ("dtype", kind_name(self.kind()).to_owned())]
-    }
-
-    fn window(&self) -> usize {
-        PUBLISHED_WINDOW as usize + usize::from(self.config().model.causality.is_causal())
-    }
-
-    fn codebook_size(&self) -> Option<i64> {
-        self.quantizer().codebook_size()
-    }
-
-    fn start(&self, clip: [i64; 3], _frame_rate: FrameRate) -> Box<dyn Reconstructor + '_> {
-        Box::new(StreamReconstructor::new(self, clip, Some(Window::PUBLISHED)))
     }
 }
 
@@ -110,7 +70,7 @@ mod tests {
     use crate::config::tests::TINY;
 
     #[test]
-    fn every_frame_comes_out_once_beside_its_input() {
+    fn every_frame_is_reconstructed_once_and_returned_with_its_input() {
         for causality in [Causality::V1_0, Causality::V1_1, Causality::NonCausal] {
             let mut config = Config::parse(TINY).unwrap();
             config.model.causality = causality;

@@ -1,6 +1,7 @@
-//! Cutting a clip that comes in chunks of any length into steps of the networks.
+//! Regrouping a clip that arrives in chunks of any length into the steps of a network.
 
 use tch::Tensor;
+use vidtok_arch::ArchConfig;
 
 use crate::error::Error;
 use crate::stream::Window;
@@ -8,46 +9,58 @@ use crate::stream::Window;
 /// The axis of frames in `[b, c, t, h, w]`.
 const TIME: i64 = 2;
 
-/// How many frames the networks take in one step.
+/// How many frames a network takes in one step.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
-    /// Any multiple of this.
+pub(crate) enum Step {
+    /// Any multiple of this number.
     Multiple(i64),
-    /// A window; what is left at the end is the last one.
+    /// A window; the last one may be shorter.
     Window(Window),
 }
 
-/// Cuts a clip into steps.
+impl Step {
+    /// How a model takes a clip: in multiples of its temporal factor if it is causal, else in windows.
+    pub(crate) fn new(model: &ArchConfig, window: Option<Window>) -> Self {
+        const WHOLE: Window = Window { frames: i64::MAX, overlap: 0 };
+        let factor = model.temporal_factor();
+        match model.causality.is_causal() {
+            true => Self::Multiple(factor),
+            false => Self::Window(window.unwrap_or(WHOLE).fit(factor)),
+        }
+    }
+}
+
+/// Regroups the frames of a clip into steps.
 #[derive(Debug)]
-pub(super) struct Steps {
+pub(crate) struct Steps {
     step: Step,
-    /// Frames of the clip that have not come yet; `None` while that is not known.
+    /// Frames that are still to come; `None` as long as the clip is open-ended.
     pub(super) missing: Option<i64>,
-    /// Whether a step was cut already.
+    /// Whether there was a step already.
     pub(super) begun: bool,
-    /// Frames that wait for others, and those that the next window shares with the last, `[b, c, t, h, w]`.
+    /// Frames that wait for others or that the next window shares with the last one, `[b, c, t, h, w]`.
     pub(super) pending: Option<Tensor>,
     /// The shape of the first chunk.
     pub(super) first: Option<Vec<i64>>,
-    /// Frames that wait while the end is not known, since they could be the last.
+    /// Frames to hold back as long as the clip is open-ended, because they could be the last.
     held: i64,
 }
 
 /// The frames of one step.
 #[derive(Debug)]
-pub(super) struct Cut {
+pub(super) struct StepInput {
     pub(super) frames: Tensor,
-    /// Whether the clip ends with it.
+    /// Whether this is the clip's last step.
     pub(super) is_last: bool,
 }
 
 impl Steps {
-    /// For a clip of so many frames, or of a number that is not known.
+    /// For a clip of `total` frames, or an open-ended one.
     pub(super) fn new(step: Step, total: Option<i64>, held: i64) -> Self {
         Self { step, missing: total, begun: false, pending: None, first: None, held }
     }
 
-    /// Frames of all steps of a clip of so many: windows that overlap have some twice.
+    /// Frames of all steps of a clip of `total` frames. Shared frames of overlapping windows count twice.
     pub(super) fn covered(step: Step, total: i64) -> i64 {
         match step {
             Step::Window(Window { frames, overlap }) if total > frames => {
@@ -58,13 +71,23 @@ impl Steps {
         }
     }
 
-    /// Takes the next frames; gives the steps that they fill.
-    pub(super) fn push(&mut self, frames: &Tensor) -> Result<Vec<Cut>, Error> {
+    /// Frames of a clip whose steps have `covered` frames in all: the inverse of [`covered`](Self::covered).
+    pub(crate) fn total(step: Step, covered: i64) -> i64 {
+        match step {
+            Step::Window(Window { frames, overlap }) if covered > frames => {
+                covered - overlap * ((covered - 1) / frames)
+            }
+            _ => covered,
+        }
+    }
+
+    /// Takes the next frames and returns the steps that they complete.
+    pub(super) fn push(&mut self, frames: &Tensor) -> Result<Vec<StepInput>, Error> {
         let first = self.first.get_or_insert_with(|| frames.size());
         if without_time(first) != without_time(&frames.size()) {
             return Err(Error::Shape {
                 what: "the next chunk",
-                expected: format!("{first:?} but for the third axis, as the first one"),
+                expected: format!("{first:?} with any number of frames, as the first one"),
                 found: format!("{:?}", frames.size()),
             });
         }
@@ -80,30 +103,30 @@ impl Steps {
             Some(pending) => Tensor::cat(&[&pending, frames], TIME),
             None => frames.shallow_clone(),
         };
-        Ok(self.cut(&x, self.missing == Some(0)))
+        Ok(self.split(&x, self.missing == Some(0)))
     }
 
-    /// Ends a clip of which the length was not known: its last frame is repeated up to a multiple of `unit`. Gives the
-    /// last steps and the number of those repetitions.
-    pub(super) fn finish(&mut self, unit: i64) -> (Vec<Cut>, i64) {
+    /// Ends an open-ended clip, whose last frame is repeated up to a multiple of `unit` frames. Returns the last steps and
+    /// the number of repetitions.
+    pub(super) fn finish(&mut self, unit: i64) -> (Vec<StepInput>, i64) {
         self.missing = Some(0);
         let Some(pending) = self.pending.take() else { return (Vec::new(), 0) };
         let t = pending.size()[TIME as usize];
         let back = (unit - t % unit) % unit;
         let repeated = pending.narrow(TIME, t - 1, 1).expand([-1, -1, back, -1, -1], false);
-        (self.cut(&Tensor::cat(&[pending, repeated], TIME), true), back)
+        (self.split(&Tensor::cat(&[pending, repeated], TIME), true), back)
     }
 
-    /// The steps that `x`, all frames at hand, fills.
-    fn cut(&mut self, x: &Tensor, ended: bool) -> Vec<Cut> {
+    /// The steps that `x`, all frames at hand, completes.
+    fn split(&mut self, x: &Tensor, ended: bool) -> Vec<StepInput> {
         let t = x.size()[TIME as usize];
         let held = if self.missing.is_none() { self.held } else { 0 };
         let ready = if ended { t } else { (t - held).max(0) };
-        let mut cuts = Vec::new();
+        let mut inputs = Vec::new();
         let mut start = 0;
         let mut take = |start: i64, length: i64| {
             let is_last = ended && start + length == t;
-            cuts.push(Cut { frames: x.narrow(TIME, start, length), is_last });
+            inputs.push(StepInput { frames: x.narrow(TIME, start, length), is_last });
         };
         match self.step {
             Step::Multiple(unit) => {
@@ -126,11 +149,11 @@ impl Steps {
             },
         }
         self.pending = (start < t).then(|| x.narrow(TIME, start, t - start).copy());
-        cuts
+        inputs
     }
 }
 
-/// A shape `[b, c, t, h, w]` without t.
+/// The axes of a shape `[b, c, t, h, w]` other than t.
 fn without_time(shape: &[i64]) -> (&[i64], &[i64]) {
     (&shape[..2], &shape[3..])
 }
@@ -141,18 +164,18 @@ mod tests {
 
     use super::*;
 
-    /// The frames of all steps of a clip of `t` that comes in chunks of `chunk`.
+    /// The frames of all steps of a clip of `t` frames that arrives in chunks of `chunk`.
     fn steps(step: Step, total: Option<i64>, t: i64, chunk: i64) -> Vec<Vec<i64>> {
         let clip = Tensor::arange(t, (Kind::Int64, Device::Cpu)).view([1, 1, t, 1, 1]);
         let mut steps = Steps::new(step, total, 0);
-        let mut cuts = Vec::new();
+        let mut inputs = Vec::new();
         for start in (0..t).step_by(chunk as usize) {
-            cuts.extend(steps.push(&clip.narrow(2, start, chunk.min(t - start))).unwrap());
+            inputs.extend(steps.push(&clip.narrow(2, start, chunk.min(t - start))).unwrap());
         }
         if total.is_none() {
-            cuts.extend(steps.finish(2).0);
+            inputs.extend(steps.finish(2).0);
         }
-        let frames = cuts.iter().map(|cut| Vec::<i64>::try_from(cut.frames.flatten(0, -1).contiguous()).unwrap());
+        let frames = inputs.iter().map(|input| Vec::<i64>::try_from(input.frames.flatten(0, -1).contiguous()).unwrap());
         frames.collect()
     }
 
@@ -166,13 +189,14 @@ mod tests {
             assert_eq!(steps(step, Some(2), 2, chunk), [[0, 1]]);
         }
         for total in 1..20 {
-            let cut: usize = steps(step, Some(total), total, 3).iter().map(Vec::len).sum();
-            assert_eq!(cut as i64, Steps::covered(step, total), "{total}");
+            let covered: usize = steps(step, Some(total), total, 3).iter().map(Vec::len).sum();
+            assert_eq!(covered as i64, Steps::covered(step, total), "{total}");
+            assert_eq!(Steps::total(step, covered as i64), total);
         }
     }
 
     #[test]
-    fn a_clip_without_a_known_end_is_filled_with_its_last_frame() {
+    fn an_open_ended_clip_is_filled_up_with_its_last_frame() {
         let step = Step::Window(Window { frames: 4, overlap: 2 });
         assert_eq!(steps(step, None, 6, 3), [[0, 1, 2, 3], [2, 3, 4, 5]]);
         assert_eq!(steps(step, None, 7, 3), [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 6]]);

@@ -1,4 +1,4 @@
-//! Streams beside whole clips.
+//! Streams compared with whole clips.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,10 +11,10 @@ use vidtok_torch::{TensorFile, write_tensors};
 
 use super::*;
 use crate::Causality;
+use crate::coding::encoded::Encoded;
 use crate::config::Config;
 use crate::config::tests::TINY;
 use crate::error::Error;
-use crate::files::encoded::Encoded;
 use crate::padding::Padding;
 use crate::stream::decoder::StreamDecoder;
 use crate::stream::encoder::StreamEncoder;
@@ -23,7 +23,7 @@ use crate::tokenizer::Tokenizer;
 
 const WHOLE: EncodeOptions = EncodeOptions { seed: None, window: None };
 
-/// A model with a temporal factor of 2^halvings and no weight at zero.
+/// A model with a temporal factor of 2^halvings, all of whose weights differ from zero.
 fn tokenizer(causality: Causality, halvings: usize) -> Tokenizer {
     let mut config = Config::parse(TINY).unwrap();
     config.model.causality = causality;
@@ -45,7 +45,7 @@ fn worst(a: &Tensor, b: &Tensor) -> f64 {
     (a - b).abs().max().double_value(&[])
 }
 
-/// `take` on consecutive parts of `x`, of these lengths in turn; what they give, joined.
+/// Calls `take` on consecutive parts of `x`, with these lengths in turn, and joins the results.
 fn in_chunks(x: &Tensor, lengths: &[i64], mut take: impl FnMut(&Tensor) -> Option<Tensor>) -> Tensor {
     let (t, mut start) = (x.size()[2], 0);
     let mut parts = Vec::new();
@@ -76,7 +76,7 @@ fn random_video(t: i64, h: i64, w: i64) -> Tensor {
 }
 
 #[test]
-fn a_causal_stream_equals_the_whole_clip_whatever_the_chunks() {
+fn a_causal_stream_equals_the_whole_clip_for_any_chunks() {
     for causality in [Causality::V1_0, Causality::V1_1] {
         for halvings in [0, 1, 2, 3] {
             let tokenizer = tokenizer(causality, halvings);
@@ -95,7 +95,7 @@ fn a_causal_stream_equals_the_whole_clip_whatever_the_chunks() {
 }
 
 #[test]
-fn a_non_causal_clip_is_taken_whole_unless_a_window_is_asked_for() {
+fn a_non_causal_model_takes_the_whole_clip_unless_a_window_is_given() {
     let tokenizer = tokenizer(Causality::NonCausal, 1);
     let video = random_video(22, 8, 8);
     let whole = tokenizer.encode(&video, WHOLE).unwrap();
@@ -115,7 +115,7 @@ fn a_non_causal_clip_is_taken_whole_unless_a_window_is_asked_for() {
 }
 
 #[test]
-fn a_seed_draws_the_same_latent_in_a_stream_and_from_the_whole_clip() {
+fn a_seed_samples_the_same_latent_in_a_stream_and_from_the_whole_clip() {
     let tokenizer = tokenizer(Causality::V1_0, 1);
     let video = random_video(9, 8, 8);
     let seeded = EncodeOptions { seed: Some(7), window: None };
@@ -125,7 +125,7 @@ fn a_seed_draws_the_same_latent_in_a_stream_and_from_the_whole_clip() {
 }
 
 #[test]
-fn the_memory_of_a_stream_does_not_grow_and_a_whole_clip_keeps_none() {
+fn the_state_of_a_stream_does_not_grow_and_a_whole_clip_has_none() {
     let tokenizer = tokenizer(Causality::V1_1, 2);
     let padding = Padding { front: 3, back: 0, bottom: 0, right: 0 };
     let latent = Tensor::rand([1, 4, 2, 4, 4], (Kind::Float, Device::Cpu));
@@ -143,7 +143,7 @@ fn the_memory_of_a_stream_does_not_grow_and_a_whole_clip_keeps_none() {
 }
 
 #[test]
-fn any_size_comes_back_as_it_went_in() {
+fn clips_of_any_size_are_decoded_to_that_size() {
     for causality in [Causality::V1_0, Causality::V1_1, Causality::NonCausal] {
         let tokenizer = tokenizer(causality, 2);
         for [t, h, w] in [[1, 1, 1], [2, 3, 5], [5, 8, 8], [8, 7, 2]] {
@@ -155,7 +155,7 @@ fn any_size_comes_back_as_it_went_in() {
 }
 
 #[test]
-fn frames_that_do_not_belong_to_the_clip_are_refused() {
+fn frames_of_another_size_or_beyond_the_clips_end_are_refused() {
     let tokenizer = tokenizer(Causality::V1_0, 1);
     let mut encoder = StreamEncoder::new(&tokenizer, [4, 8, 8], WHOLE);
     assert!(encoder.push(&random_video(2, 8, 9)).is_err());
@@ -169,14 +169,14 @@ fn frames_that_do_not_belong_to_the_clip_are_refused() {
 }
 
 #[test]
-fn numbers_that_are_not_finite_are_refused_not_encoded() {
+fn an_encoder_output_that_is_not_finite_is_an_error() {
     let tokenizer = tokenizer(Causality::V1_0, 1);
     let video = random_video(3, 8, 8) * f64::NAN;
     assert!(matches!(tokenizer.encode(&video, WHOLE), Err(Error::NotFinite)));
 }
 
 #[test]
-fn numbers_that_are_not_finite_are_refused_not_decoded() {
+fn a_decoder_output_that_is_not_finite_is_an_error() {
     let tokenizer = tokenizer(Causality::V1_0, 1);
     let encoded = tokenizer.encode(&random_video(5, 8, 8), WHOLE).unwrap();
     assert!(tokenizer.decode(&encoded).is_ok());
@@ -190,7 +190,7 @@ fn numbers_that_are_not_finite_are_refused_not_decoded() {
 }
 
 #[test]
-fn latents_of_another_number_type_are_converted_or_refused() {
+fn floating_point_latents_are_converted_and_integers_refused() {
     let tokenizer = tokenizer(Causality::V1_0, 1);
     let encoded = tokenizer.encode(&random_video(3, 8, 8), WHOLE).unwrap();
     let decode = |latent: Tensor| {
@@ -208,7 +208,7 @@ fn latents_of_another_number_type_are_converted_or_refused() {
 }
 
 #[test]
-fn a_stream_that_has_begun_cannot_change_its_strips() {
+fn strips_cannot_change_after_the_first_push() {
     fn is_refused<T>(result: Result<T, Error>) -> bool {
         matches!(result, Err(Error::Stream(StreamError::Changed { .. })))
     }
@@ -218,31 +218,28 @@ fn a_stream_that_has_begun_cannot_change_its_strips() {
         let options = EncodeOptions { seed: None, window: Some(Window { frames: 2, overlap: 0 }) };
         let whole = tokenizer.encode(&video, options).unwrap();
         for (before, after) in [(Some(8), 4096), (Some(8), 16), (None, 8)] {
-            let start = StreamEncoder::new(&tokenizer, [9, 32, 8], options);
-            let mut encoder =
-                before.map_or(start, |rows| StreamEncoder::new(&tokenizer, [9, 32, 8], options).in_strips(rows));
+            let mut encoder = StreamEncoder::new(&tokenizer, [9, 32, 8], options).in_strips(before);
             let mut latents: Vec<Tensor> = Vec::new();
             latents.extend(encoder.push(&video.narrow(2, 0, 5)).unwrap().map(|quantized| quantized.latent));
-            encoder = encoder.in_strips(after);
+            encoder = encoder.in_strips(Some(after));
             assert!(is_refused(encoder.push(&video.narrow(2, 5, 4))), "{causality} {before:?} {after}");
-            // Nothing is lost: in the strips of before the stream goes on.
-            let plan = crate::MemoryPlan { frames: 2, rows: before, bytes: 0, budget: None };
-            encoder = encoder.planned(&plan);
+            // The error has no effect: with the earlier strips the stream goes on.
+            encoder = encoder.in_strips(before);
             latents.extend(encoder.push(&video.narrow(2, 5, 4)).unwrap().map(|quantized| quantized.latent));
             assert!(worst(&Tensor::cat(&latents, 2), &whole.latent) < 1e-5, "{causality} {before:?} {after}");
 
-            let mut decoder = StreamDecoder::open_ended(&tokenizer, whole.padding, options.window).planned(&plan);
+            let mut decoder = StreamDecoder::open_ended(&tokenizer, whole.padding, options.window).in_strips(before);
             decoder.push(&whole.latent.narrow(2, 0, 3)).unwrap();
-            decoder = decoder.in_strips(after);
+            decoder = decoder.in_strips(Some(after));
             assert!(is_refused(decoder.push(&whole.latent.narrow(2, 3, 1))) && is_refused(decoder.finish(0)));
-            let mut both = StreamReconstructor::new(&tokenizer, [9, 32, 8], options.window).planned(&plan);
+            let mut both = StreamReconstructor::new(&tokenizer, [9, 32, 8], options.window).in_strips(before);
             both.push(&video.narrow(2, 0, 5)).unwrap();
-            assert!(is_refused(both.in_strips(after).push(&video.narrow(2, 5, 4))));
+            assert!(is_refused(both.in_strips(Some(after)).push(&video.narrow(2, 5, 4))));
         }
     }
 }
 
-/// Writes the stream's tensors with `name` as `change` makes it, or without it.
+/// Copies a state file with the tensor `name` changed by `change`, or without it.
 fn rewrite(from: &Path, to: &Path, name: &str, change: &dyn Fn(&Tensor) -> Option<Tensor>) {
     let file = TensorFile::open(from).unwrap();
     let mut tensors = file.tensors().unwrap();
@@ -255,9 +252,9 @@ fn rewrite(from: &Path, to: &Path, name: &str, change: &dyn Fn(&Tensor) -> Optio
 }
 
 #[test]
-fn a_changed_saved_stream_is_an_error_that_names_the_file_the_tensor_and_what_it_must_be() {
+fn a_damaged_state_file_is_an_error_that_names_the_file_the_tensor_and_the_expected_value() {
     type Change = (&'static str, fn(&Tensor) -> Option<Tensor>);
-    /// Of clips.
+    /// Changes of clips.
     const SHAPES: [Change; 7] = [
         ("fewer rows", |x| Some(x.narrow(3, 0, x.size()[3] / 2).contiguous())),
         ("fewer columns", |x| Some(x.narrow(2, 0, x.size()[2] / 2).contiguous())),
@@ -267,7 +264,7 @@ fn a_changed_saved_stream_is_an_error_that_names_the_file_the_tensor_and_what_it
         ("integers", |x| Some(x.to_kind(Kind::Int64))),
         ("fewer axes", |x| Some(x.flatten(0, 1))),
     ];
-    /// Of numbers.
+    /// Changes of numbers.
     const NUMBERS: [Change; 6] = [
         ("negative", |x| Some(-x - 1)),
         ("least", |x| Some(x.full_like(i64::MIN))),
@@ -283,7 +280,7 @@ fn a_changed_saved_stream_is_an_error_that_names_the_file_the_tensor_and_what_it
         let window = Some(Window { frames: 8, overlap: 4 });
         let options = EncodeOptions { seed: Some(3), window };
         let video = random_video(12, 8, 8);
-        let mut encoder = StreamEncoder::new(&tokenizer, [19, 8, 8], options).in_strips(strips);
+        let mut encoder = StreamEncoder::new(&tokenizer, [19, 8, 8], options).in_strips(Some(strips));
         let latent = encoder.push(&video).unwrap().unwrap().latent;
         encoder.save(&saved).unwrap();
         let names = TensorFile::open(&saved).unwrap().names();
@@ -294,7 +291,7 @@ fn a_changed_saved_stream_is_an_error_that_names_the_file_the_tensor_and_what_it
         assert!(restored(&saved).is_ok());
         check_changes(&names, &saved, &changed, &SHAPES, &NUMBERS, &restored);
 
-        let mut decoder = StreamDecoder::open_ended(&tokenizer, encoder.padding(), window).in_strips(strips);
+        let mut decoder = StreamDecoder::open_ended(&tokenizer, encoder.padding(), window).in_strips(Some(strips));
         decoder.push(&latent).unwrap();
         decoder.save(&saved).unwrap();
         let names = TensorFile::open(&saved).unwrap().names();
@@ -318,12 +315,12 @@ fn a_changed_saved_stream_is_an_error_that_names_the_file_the_tensor_and_what_it
         for name in names {
             let is_clip = name.ends_with(".kept") || ["steps.pending", "tail"].contains(&name.as_str());
             for (label, change) in if is_clip { shapes } else { numbers } {
-                // A clip that waits may have any number of frames, which are its third axis.
+                // Pending frames, whose time axis is the third, may be any number.
                 if name == "steps.pending" && *label == "fewer columns" {
                     continue;
                 }
                 rewrite(saved, changed, name, change);
-                // Of some numbers other values are right too; what counts then is that nothing panics.
+                // Some numbers have other valid values; then it only matters that nothing panics.
                 let result = restored(changed);
                 if is_clip || name.ends_with(".seen") {
                     let error = result.unwrap_err().to_string();
@@ -346,7 +343,7 @@ fn random_lengths(t: i64, rng: &mut ChaCha8Rng) -> Vec<i64> {
 }
 
 #[test]
-fn any_chunks_and_strips_of_any_clip_give_the_whole_clips_numbers() {
+fn random_chunks_and_strips_of_random_clips_equal_the_whole_clip() {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     for causality in [Causality::V1_0, Causality::V1_1, Causality::NonCausal] {
         for halvings in [1, 2, 3] {
@@ -357,12 +354,12 @@ fn any_chunks_and_strips_of_any_clip_give_the_whole_clips_numbers() {
                 let whole = tokenizer.encode(&video, WHOLE).unwrap();
                 let reconstruction = tokenizer.decode(&whole).unwrap();
                 let (lengths, rows) = (random_lengths(t, &mut rng), rng.random_range(1..=h));
-                let mut encoder = StreamEncoder::new(&tokenizer, [t, h, w], WHOLE).in_strips(rows);
+                let mut encoder = StreamEncoder::new(&tokenizer, [t, h, w], WHOLE).in_strips(Some(rows));
                 let latent = in_chunks(&video, &lengths, |frames| encoder.push(frames).unwrap().map(|q| q.latent));
                 let error = worst(&latent, &whole.latent);
                 assert!(error < 1e-5, "{causality} 2^{halvings} {t}x{h}x{w} {lengths:?} {rows}: {error}");
                 let count = whole.latent.size()[2];
-                let mut decoder = StreamDecoder::new(&tokenizer, count, whole.padding, None).in_strips(rows);
+                let mut decoder = StreamDecoder::new(&tokenizer, count, whole.padding, None).in_strips(Some(rows));
                 let lengths = random_lengths(count, &mut rng);
                 let frames = in_chunks(&whole.latent, &lengths, |part| decoder.push(part).unwrap());
                 let error = worst(&frames, &reconstruction);
@@ -373,7 +370,7 @@ fn any_chunks_and_strips_of_any_clip_give_the_whole_clips_numbers() {
 }
 
 #[test]
-fn a_clip_whose_end_is_not_known_comes_back_as_it_went_in() {
+fn an_open_ended_clip_is_decoded_to_its_own_length() {
     for causality in [Causality::V1_0, Causality::V1_1, Causality::NonCausal] {
         let tokenizer = tokenizer(causality, 2);
         let window = (causality == Causality::NonCausal).then_some(Window { frames: 8, overlap: 4 });
@@ -388,7 +385,7 @@ fn a_clip_whose_end_is_not_known_comes_back_as_it_went_in() {
             }
             let before = latents.len();
             latents.extend(encoder.finish().unwrap().map(|q| q.latent));
-            assert!(before > 1, "latents come before the end");
+            assert!(before > 1, "latents are returned before the end");
             let latent = Tensor::cat(&latents, 2);
             let padding = encoder.padding();
             if t == natural {
@@ -411,7 +408,7 @@ fn a_clip_whose_end_is_not_known_comes_back_as_it_went_in() {
 }
 
 #[test]
-fn windows_that_overlap_agree_with_single_windows_outside_of_the_overlap() {
+fn overlapping_windows_equal_separate_windows_outside_the_overlap() {
     let tokenizer = tokenizer(Causality::NonCausal, 1);
     let video = random_video(20, 8, 8);
     let window = Some(Window { frames: 8, overlap: 2 });
@@ -429,7 +426,7 @@ fn windows_that_overlap_agree_with_single_windows_outside_of_the_overlap() {
 }
 
 #[test]
-fn a_saved_stream_goes_on_with_the_same_bits() {
+fn a_restored_stream_continues_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     for (causality, strips) in [(Causality::V1_0, 4), (Causality::V1_1, 100), (Causality::NonCausal, 4)] {
@@ -437,7 +434,7 @@ fn a_saved_stream_goes_on_with_the_same_bits() {
         let window = (causality == Causality::NonCausal).then_some(Window { frames: 8, overlap: 4 });
         let options = EncodeOptions { seed: Some(3), window };
         let video = random_video(19, 12, 8);
-        let start = || StreamEncoder::new(&tokenizer, [19, 12, 8], options).in_strips(strips);
+        let start = || StreamEncoder::new(&tokenizer, [19, 12, 8], options).in_strips(Some(strips));
         let mut without = start();
         let expected =
             in_chunks(&video, &[11, 8], |frames| without.push(frames).unwrap().map(|quantized| quantized.latent));
@@ -450,7 +447,7 @@ fn a_saved_stream_goes_on_with_the_same_bits() {
         assert!(StreamDecoder::restore(&tokenizer, &path).is_err());
 
         let (padding, count) = (without.padding(), expected.size()[2]);
-        let start = || StreamDecoder::new(&tokenizer, count, padding, window).in_strips(strips);
+        let start = || StreamDecoder::new(&tokenizer, count, padding, window).in_strips(Some(strips));
         let mut without = start();
         let frames = in_chunks(&expected, &[3, count - 3], |part| without.push(part).unwrap());
         let mut first = start();
@@ -467,7 +464,7 @@ fn a_saved_stream_goes_on_with_the_same_bits() {
 }
 
 #[test]
-fn a_stream_that_has_not_begun_is_not_filled_up_beyond_what_any_clip_is() {
+fn a_state_file_cannot_pad_a_clip_by_more_than_any_clip_needs() {
     let folder = tempfile::tempdir().unwrap();
     let [saved, changed] = ["saved", "changed.safetensors"].map(|name| folder.path().join(name));
     for causality in [Causality::V1_0, Causality::NonCausal] {
@@ -487,14 +484,14 @@ fn a_stream_that_has_not_begun_is_not_filled_up_beyond_what_any_clip_is() {
 }
 
 #[test]
-fn streams_are_saved_and_restored_before_their_first_frame_and_after_their_last() {
+fn streams_are_restored_before_their_first_frame_and_after_their_last() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     for causality in [Causality::V1_0, Causality::NonCausal] {
         let tokenizer = tokenizer(causality, 1);
         let video = random_video(6, 8, 8);
         let whole = tokenizer.encode(&video, WHOLE).unwrap();
-        StreamEncoder::new(&tokenizer, [6, 8, 8], WHOLE).in_strips(4).save(&path).unwrap();
+        StreamEncoder::new(&tokenizer, [6, 8, 8], WHOLE).in_strips(Some(4)).save(&path).unwrap();
         let mut encoder = StreamEncoder::restore(&tokenizer, &path).unwrap();
         assert!(worst(&encoder.push(&video).unwrap().unwrap().latent, &whole.latent) < 1e-5);
         encoder.save(&path).unwrap();
@@ -512,14 +509,14 @@ fn streams_are_saved_and_restored_before_their_first_frame_and_after_their_last(
 }
 
 #[test]
-fn the_state_holds_two_frames_of_each_layer_that_looks_back() {
-    // One residual block a level, no temporal resampling: 2 + 2 * 2 layers look back before the middle, then 5.
+fn the_state_holds_two_frames_for_each_temporal_convolution() {
+    // One residual block per level, no temporal resampling: 1 + 2 * 2 causal convolutions before the middle, then 5.
     let tokenizer = tokenizer(Causality::V1_0, 0);
     let model = &tokenizer.config().model;
     let mut encoder = StreamEncoder::open_ended(&tokenizer, [16, 16], WHOLE);
     let _ = encoder.push(&random_video(9, 16, 16)).unwrap();
     let layer = |side: i64| 2 * side * side * model.ch * 4;
-    // conv_in sees colours; two layers at each level; four in the middle and one at the end.
+    // conv_in has 3 channels; two layers per level; four in the middle and one in the head.
     let expected = 2 * 16 * 16 * 3 * 4 + 2 * layer(16) + 2 * layer(8) + 5 * layer(8);
     assert_eq!(encoder.state_bytes() as i64, expected);
 }

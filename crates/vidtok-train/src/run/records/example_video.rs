@@ -57,7 +57,7 @@ pub(crate) fn write(
         let both = [1, 2].into_iter().fold(both, |x, axis| x.repeat_interleave_self_int(enlarged, axis, None));
         writer.write(&both)?;
     }
-    Ok(Box::new(writer).finish()?)
+    Ok(writer.finish()?)
 }
 
 /// The frames, uint8 `[t, h, w, 3]`, and their times.

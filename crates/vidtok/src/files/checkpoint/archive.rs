@@ -8,16 +8,17 @@ use zip::{CompressionMethod, ZipArchive};
 
 use crate::files::checkpoint::error::CheckpointError;
 
-/// The largest pickle that is read, in bytes. Weights lie beside it; a tensor takes about 130 bytes of it.
+/// The largest pickle that is read, in bytes. The weights are in records of their own; a tensor's description takes about
+/// 130 bytes.
 const MAX_PICKLE: u64 = 64 << 20;
 
-/// How a zip archive with at least one record starts.
+/// The first bytes of a zip archive with at least one record.
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
-/// The long integer at the start of the old format: a pickle of protocol 2 that holds 0x1950a86a20f9469cfc6c.
+/// The first bytes of the format before PyTorch 1.6: a pickle of protocol 2 with the integer 0x1950a86a20f9469cfc6c.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
-/// Where a tar archive, the oldest format, names itself.
+/// The offset and the magic bytes of a tar archive, the oldest format.
 const TAR_MAGIC: (usize, &[u8]) = (257, b"ustar");
 
 /// An open archive.
@@ -33,7 +34,7 @@ impl<R: Read + Seek> Archive<R> {
     /// Reads the directory of the archive in `reader`; `path` is for messages.
     ///
     /// # Errors
-    /// If this is no archive of `torch.save`, is damaged, or was written on a big-endian machine.
+    /// If the archive is not of `torch.save`, is damaged, or was written on a big-endian machine.
     pub(super) fn open(mut reader: R, path: &Path) -> Result<Self, CheckpointError> {
         let path = path.to_owned();
         let mut start = Vec::new();
@@ -83,7 +84,7 @@ impl<R: Read + Seek> Archive<R> {
         &self.path
     }
 
-    /// Its size in bytes.
+    /// The file's size in bytes.
     pub(super) fn file_size(&self) -> u64 {
         self.file_size
     }
@@ -149,7 +150,7 @@ impl<R: Read + Seek> Archive<R> {
         self.read("data.pkl")
     }
 
-    /// Files from before the record existed are little-endian.
+    /// Checks the record `byteorder`. Older files, which do not have it, are little-endian.
     fn check_byte_order(&mut self) -> Result<(), CheckpointError> {
         let order = match self.size("byteorder") {
             Ok(0..=16) => self.read("byteorder")?,
@@ -178,16 +179,19 @@ mod tests {
     use crate::files::checkpoint::testing::{archive, checkpoint, dict, refusal, storage, tensor};
 
     #[test]
-    fn files_of_other_formats_are_told_apart() {
-        assert!(refusal(b"").contains("no zip archive"));
-        assert!(refusal(b"version https://git-lfs.github.com/spec/v1\n").contains("no zip archive"));
+    fn files_of_other_formats_are_recognised() {
+        assert!(refusal(b"").contains("not a zip archive"));
+        assert!(refusal(b"version https://git-lfs.github.com/spec/v1\n").contains("not a zip archive"));
         assert!(
             refusal(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.").contains("before PyTorch 1.6")
         );
         let mut tar = vec![0; 512];
         tar[257..262].copy_from_slice(b"ustar");
         assert!(refusal(&tar).contains("before PyTorch 1.6"));
-        assert!(refusal(&archive(Stored, &[("word/document.xml", b"")])).contains("0 records FOLDER/data.pkl"));
+        assert!(
+            refusal(&archive(Stored, &[("word/document.xml", b"")]))
+                .contains("FOLDER/data.pkl in the archive, found 0")
+        );
     }
 
     #[test]
@@ -203,13 +207,13 @@ mod tests {
     fn big_endian_files_are_refused() {
         let pickle = dict([]).pickle();
         let file = archive(Stored, &[("data.pkl", &pickle), ("byteorder", b"big")]);
-        assert_eq!(refusal(&file), "test.ckpt: byte order \"big\" is not read, only \"little\"");
+        assert_eq!(refusal(&file), "test.ckpt: byte order: expected \"little\", found \"big\"");
     }
 
     #[test]
     fn compressed_records_are_refused() {
         let file = archive(Deflated, &[("data.pkl", &[0; 1000])]);
-        assert!(refusal(&file).contains("record t/data.pkl is compressed or encrypted"));
+        assert!(refusal(&file).contains("record t/data.pkl: expected it stored"));
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! What can go wrong with a checkpoint.
+//! Errors of reading checkpoints.
 
 use std::path::PathBuf;
 
 use vidtok_pickle::PickleError;
 
-/// A checkpoint that cannot be read. Nothing in the file was executed.
+/// A checkpoint cannot be read. Nothing in the file was executed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
@@ -13,20 +13,20 @@ pub enum CheckpointError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file has the format of PyTorch before 1.6.
     #[error(
-        "{}: a checkpoint in the format before PyTorch 1.6, which is not read; load and save it with a newer PyTorch",
+        "{}: a checkpoint in the format before PyTorch 1.6, which is not supported; load and save it with a newer PyTorch",
         path.display()
     )]
     Legacy {
         /// The file.
         path: PathBuf,
     },
-    /// The file is no zip archive.
-    #[error("{}: no PyTorch checkpoint (no zip archive)", path.display())]
+    /// The file is not a zip archive.
+    #[error("{}: not a PyTorch checkpoint (not a zip archive)", path.display())]
     NotAnArchive {
         /// The file.
         path: PathBuf,
@@ -36,7 +36,7 @@ pub enum CheckpointError {
     Archive {
         /// The file.
         path: PathBuf,
-        /// What the zip reader said.
+        /// The zip reader's error.
         source: zip::result::ZipError,
     },
     /// Two records have the same name or share bytes, which `torch.save` never writes.
@@ -46,14 +46,14 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// A zip archive, but not one that `torch.save` wrote.
-    #[error("{}: no PyTorch checkpoint (the archive has {found} records FOLDER/data.pkl, expected one)", path.display())]
+    #[error("{}: not a PyTorch checkpoint (expected one record FOLDER/data.pkl in the archive, found {found})", path.display())]
     Pickles {
         /// The file.
         path: PathBuf,
-        /// How many there are.
+        /// The number of such records.
         found: usize,
     },
-    /// A record that the pickle names is not there.
+    /// A record that the pickle refers to is missing.
     #[error("{}: record {record} is missing", path.display())]
     MissingRecord {
         /// The file.
@@ -62,7 +62,7 @@ pub enum CheckpointError {
         record: String,
     },
     /// A record is compressed or encrypted, which `torch.save` never does.
-    #[error("{}: record {record} is compressed or encrypted, expected it stored", path.display())]
+    #[error("{}: record {record}: expected it stored, found it compressed or encrypted", path.display())]
     NotStored {
         /// The file.
         path: PathBuf,
@@ -70,7 +70,7 @@ pub enum CheckpointError {
         record: String,
     },
     /// A record has an impossible size.
-    #[error("{}: record {record} has {size} bytes, the most is {limit}", path.display())]
+    #[error("{}: record {record}: expected at most {limit} bytes, found {size}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -78,7 +78,7 @@ pub enum CheckpointError {
         record: String,
         /// Its size in bytes.
         size: u64,
-        /// The largest that is read, in bytes.
+        /// The largest allowed size in bytes.
         limit: u64,
     },
     /// A record cannot be read, or its checksum is wrong.
@@ -88,63 +88,63 @@ pub enum CheckpointError {
         path: PathBuf,
         /// The record's name in the archive.
         record: String,
-        /// What the zip reader said.
+        /// The zip reader's error.
         source: std::io::Error,
     },
     /// The numbers are not little-endian.
-    #[error("{}: byte order {found:?} is not read, only \"little\"", path.display())]
+    #[error("{}: byte order: expected \"little\", found {found:?}", path.display())]
     ByteOrder {
         /// The file.
         path: PathBuf,
-        /// What the file says.
+        /// The byte order that the file states.
         found: String,
     },
-    /// The pickle is damaged, or calls what makes no plain data.
+    /// The pickle is damaged, or calls a function that does not construct plain data.
     #[error("{}: record {record}: {source}", path.display())]
     Pickle {
         /// The file.
         path: PathBuf,
         /// The record's name in the archive.
         record: String,
-        /// What is wrong with it, and where.
+        /// The error in the pickle, and its position.
         source: PickleError,
     },
-    /// The file or its `state_dict` is no dictionary.
-    #[error("{}: {what} is {found}, expected a dictionary of tensors", path.display())]
+    /// The file or its `state_dict` is not a dictionary.
+    #[error("{}: {what}: expected a dictionary of tensors, found {found}", path.display())]
     NoStateDict {
         /// The file.
         path: PathBuf,
         /// "the checkpoint" or "state_dict".
         what: &'static str,
-        /// What it is.
+        /// The value that was found.
         found: String,
     },
-    /// The dictionary holds no tensor.
+    /// The dictionary has no tensors.
     #[error("{}: no tensors; the keys are: {keys}", path.display())]
     NoTensors {
         /// The file.
         path: PathBuf,
-        /// The first of its keys.
+        /// The first keys of the dictionary.
         keys: String,
     },
-    /// A key is no text.
-    #[error("{}: a key of the state_dict is {found}, expected a text", path.display())]
+    /// A key is not a string.
+    #[error("{}: a key of the state_dict: expected a string, found {found}", path.display())]
     Key {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The value that was found.
         found: String,
     },
-    /// A key stands there twice.
-    #[error("{}: key {key:?} stands there twice", path.display())]
+    /// A key occurs twice.
+    #[error("{}: key {key:?} occurs twice", path.display())]
     DuplicateKey {
         /// The file.
         path: PathBuf,
         /// The key.
         key: String,
     },
-    /// A tensor's storage has elements that are not read.
-    #[error("{}: tensor {key} has the storage {class}, which is not read", path.display())]
+    /// A tensor's storage has an unsupported element type.
+    #[error("{}: tensor {key}: the storage {class} is not supported", path.display())]
     StorageClass {
         /// The file.
         path: PathBuf,
@@ -153,8 +153,8 @@ pub enum CheckpointError {
         /// The storage's class.
         class: String,
     },
-    /// A storage's record does not have the size that the pickle says.
-    #[error("{}: record {record} has {found} bytes, tensor {key} needs {elements} elements of {bytes} bytes", path.display())]
+    /// A storage's record does not have the size that the pickle states.
+    #[error("{}: record {record}: expected {elements} elements of {bytes} bytes for tensor {key}, found {found} bytes", path.display())]
     StorageSize {
         /// The file.
         path: PathBuf,
@@ -164,12 +164,12 @@ pub enum CheckpointError {
         record: String,
         /// The record's size in bytes.
         found: u64,
-        /// The number of elements that the pickle says.
+        /// The number of elements that the pickle states.
         elements: u64,
         /// The size of one element.
         bytes: u64,
     },
-    /// Two tensors see one storage as different types.
+    /// Two tensors use one storage with different element types.
     #[error("{}: tensor {key}: record {record} is used with two element types", path.display())]
     StorageType {
         /// The file.
@@ -199,29 +199,29 @@ pub enum CheckpointError {
         /// The storage's number of elements.
         elements: u64,
     },
-    /// Tensors repeat what the file has, or each other, beyond measure.
+    /// Tensors repeat elements or share storages so much that they exceed the file's size many times.
     #[error(
-        "{}: the tensors up to {key} take {bytes} bytes, more than {limit}, the most of a file that has no more",
+        "{}: the tensors up to {key} take {bytes} bytes, more than {limit}, the limit of a file of this size",
         path.display()
     )]
     Repeated {
         /// The file.
         path: PathBuf,
-        /// The key of the tensor that is too much.
+        /// The key of the first tensor beyond the limit.
         key: String,
-        /// Bytes of all tensors up to it.
+        /// Total bytes of the tensors up to this one.
         bytes: u64,
-        /// The most that they may take.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// libtorch refuses a tensor.
+    /// libtorch cannot make a tensor.
     #[error("{}: tensor {key}: {source}", path.display())]
     Torch {
         /// The file.
         path: PathBuf,
         /// The tensor's key.
         key: String,
-        /// What libtorch said.
+        /// libtorch's error.
         source: tch::TchError,
     },
 }

@@ -1,16 +1,16 @@
 //! Reads the weights of PyTorch checkpoints (`torch.save`: `.ckpt`, `.pt`) without executing them.
 //!
-//! A checkpoint is a zip archive: a pickle that describes objects, and one record of raw numbers for each tensor's
-//! storage. A pickle can make Python run any command. Here it is only data:
+//! A checkpoint is a zip archive of a pickle, which describes objects, and one record of raw numbers for each tensor's
+//! storage. Python executes arbitrary commands that a pickle contains; here a pickle is only data:
 //!
-//! - what it calls is never called, and is refused by name unless it is known to make plain data (tensors,
-//!   containers, and the data classes that Lightning, OmegaConf, NumPy and the standard library keep beside the
-//!   weights; of those only the class's name is kept);
-//! - every size, offset and shape is checked against the file before memory is taken, so a damaged or hostile file
-//!   gives an error;
-//! - only the storages of the `state_dict` are read; optimizer states stay on the disk.
+//! - its calls are never executed. A call is an error that names the function, unless it is known to construct plain
+//!   data: tensors, containers, and the data classes that Lightning, OmegaConf, NumPy and the standard library store
+//!   with the weights (of those only the class's name is kept);
+//! - every size, offset and shape is checked against the file before memory is allocated, so that damaged and hostile
+//!   files are errors;
+//! - only the storages of the `state_dict` are read, not those of optimizer states.
 //!
-//! The format before PyTorch 1.6 is not read.
+//! The format of PyTorch before 1.6 is not supported.
 
 pub(crate) mod archive;
 pub(crate) mod error;
@@ -30,29 +30,31 @@ use vidtok_core::tensor_from_bytes;
 use vidtok_pickle::{Global, Id, Pickle, TensorRef, Value};
 pub use vidtok_pickle::{PickleError, PickleProblem};
 
-/// Bytes that all tensors may take for each byte of the file: they may share storages, and repeat elements.
+/// The bytes that all tensors may take per byte of the file. They can exceed the file by sharing storages and repeating
+/// elements.
 const MAX_REPETITION: u64 = 8;
 
-/// How many keys a message lists.
+/// The number of keys that a message lists.
 const KEYS_IN_MESSAGE: usize = 8;
 
 /// The weights of a checkpoint.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// The tensors of the state_dict under the file's names, on the CPU, with the file's type, shape and strides.
-    ///
     /// Tensors that share memory in the file share it here.
     pub tensors: BTreeMap<String, Tensor>,
-    /// The keys of the state_dict whose values are no tensors, sorted.
+    /// The keys of the state_dict whose values are not tensors, sorted.
     pub others: Vec<String>,
 }
 
-/// Reads the checkpoint at `path`: the dictionary under `state_dict` if there is one, as Lightning writes it, or else
-/// the whole file as a state_dict.
+/// Reads the checkpoint at `path`: the dictionary under the key `state_dict` if there is one, as in Lightning's files,
+/// otherwise the whole file as a state_dict.
 ///
 /// # Errors
-/// If the file is no checkpoint, is damaged, holds no tensors, or its pickle calls what makes no plain data.
-pub fn read_checkpoint(path: &Path) -> Result<Checkpoint, CheckpointError> {
+/// If the file is not a checkpoint, is damaged, has no tensors, or its pickle calls a function that does not construct
+/// plain data.
+pub fn read_checkpoint(path: impl AsRef<Path>) -> Result<Checkpoint, CheckpointError> {
+    let path = path.as_ref();
     match File::open(path) {
         Ok(file) => read(BufReader::new(file), path),
         Err(source) => Err(CheckpointError::Io { path: path.to_owned(), source }),
@@ -115,11 +117,11 @@ fn state_dict<'p>(pickle: &'p Pickle<'_>, path: &Path) -> Result<&'p [(Id, Id)],
     }
 }
 
-/// The storages that were read so far, flat tensors by key.
+/// The storages that have been read, as flat tensors by key.
 struct Storages<R> {
     archive: Archive<R>,
     read: BTreeMap<String, Tensor>,
-    /// Bytes of all tensors so far, each on its own.
+    /// Total bytes of the tensors so far, as if each had its own storage.
     taken: u64,
 }
 
@@ -164,7 +166,7 @@ impl<R: Read + Seek> Storages<R> {
     }
 }
 
-/// The elements of a storage class; `None` if this is none, or one that no weight has.
+/// The element type of a storage class; `None` if it is not a storage, or has a type that weights do not have.
 fn storage_kind(class: Global<'_>) -> Option<Kind> {
     if class.module != "torch" {
         return None;
@@ -184,10 +186,10 @@ fn storage_kind(class: Global<'_>) -> Option<Kind> {
     })
 }
 
-/// The little-endian numbers in `bytes`, of which there must be `elements`.
+/// The `elements` little-endian numbers in `bytes`.
 fn flat_tensor(bytes: &[u8], elements: i64, kind: Kind) -> Result<Tensor, tch::TchError> {
     match kind {
-        // A byte other than 0 and 1 is no bool that libtorch could hold.
+        // libtorch's bools are 0 or 1; a file may have any byte.
         Kind::Bool => tensor_from_bytes(bytes, &[elements], Kind::Uint8)?.f_ne(0),
         _ => tensor_from_bytes(bytes, &[elements], kind),
     }
@@ -219,7 +221,7 @@ mod tests {
     use super::testing::{Py, checkpoint, dict, read, refusal, storage, tensor};
     use super::*;
 
-    /// Files in `testdata`: see its README.
+    /// A file of `testdata`, which its README describes.
     fn file(name: &str) -> PathBuf {
         [env!("CARGO_MANIFEST_DIR"), "src", "files", "checkpoint", "testdata", name].iter().collect()
     }
@@ -275,13 +277,13 @@ mod tests {
     }
 
     #[test]
-    fn tied_tensors_share_memory() {
+    fn tensors_that_share_a_storage_share_memory() {
         let read = read_checkpoint(&file("types.pt")).unwrap();
         assert_eq!(read.tensors["tied"].data_ptr(), read.tensors["base"].data_ptr());
     }
 
     #[test]
-    fn lightning_files_give_their_state_dict() {
+    fn the_state_dict_of_a_lightning_file_is_read() {
         for name in ["lightning.ckpt", "lightning_protocol5.ckpt"] {
             let read = read_checkpoint(&file(name)).unwrap();
             assert_eq!(read.tensors.keys().collect::<Vec<_>>(), ["bias", "steps", "weight"], "{name}");
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_file_is_refused_by_name() {
+    fn a_hostile_call_is_refused_by_name() {
         let message = read_checkpoint(&file("hostile.ckpt")).unwrap_err().to_string();
         assert!(message.ends_with(
             "hostile.ckpt: record hostile/data.pkl: calls posix.system, which is not allowed (nothing was \
@@ -308,21 +310,28 @@ mod tests {
 
     #[test]
     fn files_without_a_state_dict_say_what_they_hold() {
-        assert!(refusal(&checkpoint(&Py::Int(1), &[])).contains("the checkpoint is an integer"));
+        assert!(
+            refusal(&checkpoint(&Py::Int(1), &[]))
+                .contains("the checkpoint: expected a dictionary of tensors, found an integer")
+        );
         let list = dict([("state_dict", Py::List(vec![]))]);
-        assert!(refusal(&checkpoint(&list, &[])).contains("state_dict is a list"));
+        assert!(
+            refusal(&checkpoint(&list, &[])).contains("state_dict: expected a dictionary of tensors, found a list")
+        );
         let nested = dict([("model", dict([])), ("epoch", Py::Int(1))]);
         assert!(refusal(&checkpoint(&nested, &[])).ends_with("no tensors; the keys are: epoch, model"));
         let number = Py::Dict(vec![(Py::Int(1), Py::None)]);
-        assert!(refusal(&checkpoint(&number, &[])).contains("a key of the state_dict is an integer"));
+        assert!(
+            refusal(&checkpoint(&number, &[])).contains("a key of the state_dict: expected a string, found an integer")
+        );
     }
 
     #[test]
     fn repeated_keys_are_refused() {
         let state = dict([("a", Py::None), ("a", Py::None)]);
-        assert!(refusal(&checkpoint(&state, &[])).contains("key \"a\" stands there twice"));
+        assert!(refusal(&checkpoint(&state, &[])).contains("key \"a\" occurs twice"));
         let whole = dict([("state_dict", dict([])), ("state_dict", dict([]))]);
-        assert!(refusal(&checkpoint(&whole, &[])).contains("key \"state_dict\" stands there twice"));
+        assert!(refusal(&checkpoint(&whole, &[])).contains("key \"state_dict\" occurs twice"));
     }
 
     #[test]
@@ -335,9 +344,9 @@ mod tests {
             read(&checkpoint(&state, &[("0", &bytes)]))
         };
         assert_eq!(read_views(8).unwrap().tensors.len(), 8);
-        // A file of about 27 kB, of which each kB would become 16.
+        // A file of about 27 kB whose tensors would take 16 times as much.
         let message = read_views(100).unwrap_err().to_string();
-        assert!(message.contains("the tensors up to") && message.contains("of a file that"), "{message}");
+        assert!(message.contains("the tensors up to") && message.contains("of a file of"), "{message}");
     }
 
     #[test]
@@ -357,7 +366,7 @@ mod tests {
             (5, &[0], &[1]),
             (0, &[2, 2], &[3, 1]),
             (huge, &[2], &[huge]),
-            (0, &[huge, huge], &[0, 0]), // an expanded scalar that nobody could copy
+            (0, &[huge, huge], &[0, 0]), // an expanded scalar that no machine could copy
             (0, &[huge, huge, 0], &[0, 0, 0]),
         ];
         for (offset, shape, strides) in cases {
@@ -381,11 +390,11 @@ mod tests {
             [("FloatStorage", 1), ("FloatStorage", 3), ("DoubleStorage", 2), ("FloatStorage", 1 << 62)]
         {
             let message = refusal(&checkpoint(&one(class, elements), bytes));
-            assert!(message.contains("record t/data/0 has 8 bytes"), "{message}");
+            assert!(message.contains("found 8 bytes"), "{message}");
         }
         assert!(refusal(&checkpoint(&one("FloatStorage", 2), &[])).contains("record t/data/0 is missing"));
         let message = refusal(&checkpoint(&one("QInt8Storage", 8), bytes));
-        assert!(message.contains("tensor a has the storage torch.QInt8Storage"), "{message}");
+        assert!(message.contains("tensor a: the storage torch.QInt8Storage"), "{message}");
     }
 
     #[test]
@@ -397,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_bool_become_true() {
+    fn bytes_other_than_0_become_true() {
         let state = dict([("a", tensor(storage("BoolStorage", "0", 3), 0, &[3], &[1]))]);
         let read = read(&checkpoint(&state, &[("0", &[0, 1, 7])])).unwrap();
         assert_eq!(values(&read.tensors["a"]), [0.0, 1.0, 1.0]);
@@ -414,7 +423,7 @@ mod tests {
             (self.0 % limit as u64) as usize
         }
 
-        /// Changes, removes or doubles a few bytes.
+        /// Changes, removes or duplicates a few bytes.
         fn mutate(&mut self, bytes: &mut Vec<u8>) {
             for _ in 0..=self.below(4) {
                 let at = self.below(bytes.len());
@@ -431,7 +440,7 @@ mod tests {
         }
     }
 
-    /// Whatever is accepted must be safe to copy.
+    /// Whether the file is accepted; its tensors must then be safe to copy.
     fn read_and_copy(file: &[u8]) -> bool {
         read(file).is_ok_and(|read| read.tensors.values().map(|tensor| tensor.copy().numel()).sum::<usize>() < 10_000)
     }
@@ -452,13 +461,16 @@ mod tests {
                 random.mutate(&mut file);
                 accepted += usize::from(read_and_copy(&file));
             }
-            // A pickle with a right checksum.
+            // A damaged pickle in an archive with valid checksums.
             let mut opcodes = state.pickle();
             random.mutate(&mut opcodes);
             opcodes.drain(..2.min(opcodes.len()));
             opcodes.pop();
             accepted += usize::from(read_and_copy(&checkpoint(&Py::Raw(opcodes), &[("0", &bytes)])));
         }
-        assert!((100..2900).contains(&accepted), "{accepted} of 3000 accepted: the mutations miss their aim");
+        assert!(
+            (100..2900).contains(&accepted),
+            "{accepted} of 3000 accepted: the mutations are too weak or too strong"
+        );
     }
 }

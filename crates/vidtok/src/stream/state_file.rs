@@ -1,7 +1,7 @@
-//! A stream's state as a file, to go on later or elsewhere.
+//! A stream's state as a file, to resume it later or elsewhere.
 //!
-//! A `.safetensors` file: what the layers keep (`frames.*`), the frames that wait (`pending`), and counters as int64
-//! tensors of one number or more.
+//! The `.safetensors` file contains the causal context of the layers (`frames.*`), the frames that wait for others
+//! (`steps.pending`), and counters as int64 tensors.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -12,6 +12,7 @@ use vidtok_arch::{StreamError, StreamState};
 use vidtok_torch::{TensorFile, write_tensors};
 
 use crate::error::Error;
+use crate::model::Model;
 use crate::padding::Padding;
 use crate::stream::decoder::StreamDecoder;
 use crate::stream::encoder::StreamEncoder;
@@ -25,31 +26,32 @@ const KIND: &str = "vidtok.stream";
 const ENCODER: &str = "encoder";
 const DECODER: &str = "decoder";
 
-/// More than a stream has frames, rows or columns.
+/// An upper bound on the frames, rows and columns of a stream.
 const MOST: i64 = 1 << 40;
 
 impl<'a> StreamEncoder<'a> {
-    /// Writes the state between two calls, whole or not at all.
+    /// Writes the current state to a file, atomically.
     ///
     /// # Errors
-    /// If the file system refuses.
-    pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let mut file = Saved::new(&self.state, &self.steps, self.padding, self.options.window);
+    /// If the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let mut file = StateWriter::new(&self.state, &self.steps, self.padding, self.options.window);
         file.number("frames", self.frames);
         file.numbers("size", &self.size);
         file.number("pushed", Some(self.pushed));
-        // Bits as they are: the file knows signed numbers only.
+        // Reinterpreted, because safetensors files of this project have signed integers only.
         file.number("noise.seed", self.options.seed.map(u64::cast_signed));
         file.number("noise.drawn", self.noise.as_ref().map(|noise| noise.drawn().cast_signed()));
-        file.write(path, ENCODER, self.tokenizer)
+        file.write(path.as_ref(), ENCODER, self.model)
     }
 
-    /// The encoder that was [saved](Self::save), for the same model.
+    /// Resumes an encoder that was [saved](Self::save) with the same model.
     ///
     /// # Errors
-    /// If the file cannot be read, is of another model or no encoder's, or a tensor in it is not as it must be.
-    pub fn restore(tokenizer: &'a Tokenizer, path: &Path) -> Result<Self, Error> {
-        let mut file = Restored::read(path, ENCODER, tokenizer)?;
+    /// If the file cannot be read, is not an encoder's state or of another model, or a tensor in it is invalid.
+    pub fn restore(tokenizer: &'a Tokenizer, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let model = tokenizer.model();
+        let mut file = StateReader::read(path.as_ref(), ENCODER, model)?;
         let [h, w] = file.counts("size", 1..=MOST)?;
         let seed = file.optional("noise.seed")?.map(i64::cast_unsigned);
         let options = EncodeOptions { seed, window: file.window()? };
@@ -61,8 +63,8 @@ impl<'a> StreamEncoder<'a> {
         encoder.pushed = file.count("pushed", 0..=frames)?.ok_or_else(|| file.missing("pushed"))?;
         let fill = encoder.padding;
         encoder.padding = file.padding()?;
-        // No clip is filled up with more frames, whether its end was known or not.
-        let factor = tokenizer.config().model.temporal_factor();
+        // No clip needs more padding, of known length or open-ended.
+        let factor = model.config.model.temporal_factor();
         let Padding { front, back, bottom, right } = encoder.padding;
         if (bottom, right) != (fill.bottom, fill.right) || front > 2 * (factor - 1) || back >= factor {
             let expected = format!("{fill:?}, or up to {} frames in front and {} behind", 2 * (factor - 1), factor - 1);
@@ -72,8 +74,8 @@ impl<'a> StreamEncoder<'a> {
             *noise = Noise::after(seed, drawn.cast_unsigned());
         }
         file.steps(&mut encoder.steps, 3)?;
-        let come = if encoder.pushed > 0 { encoder.pushed + encoder.padding.front } else { 0 };
-        let missing = encoder.frames.map(|frames| frames + encoder.padding.front - come);
+        let arrived = if encoder.pushed > 0 { encoder.pushed + encoder.padding.front } else { 0 };
+        let missing = encoder.frames.map(|frames| frames + encoder.padding.front - arrived);
         if encoder.steps.missing != missing {
             let found = format!("{:?}", encoder.steps.missing);
             return Err(file.wrong("steps.missing", &format!("{missing:?}"), &found));
@@ -86,49 +88,47 @@ impl<'a> StreamEncoder<'a> {
                 &format!("{found:?}"),
             ));
         }
-        encoder.state =
-            file.state(&encoder.steps, |tensors, size, rows| tokenizer.encoder().restore(tensors, size, rows))?;
+        encoder.state = file.state(&encoder.steps, |tensors, size, rows| model.encoder.restore(tensors, size, rows))?;
         Ok(encoder)
     }
 }
 
 impl<'a> StreamDecoder<'a> {
-    /// Writes the state between two calls, whole or not at all.
+    /// Writes the current state to a file, atomically.
     ///
     /// # Errors
-    /// If the file system refuses.
-    pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let mut file = Saved::new(&self.state, &self.steps, self.padding, self.window);
+    /// If the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let mut file = StateWriter::new(&self.state, &self.steps, self.padding, self.window);
         file.number("to_drop", Some(self.to_drop));
         file.tensor("tail", self.blend.tail.as_ref());
-        file.write(path, DECODER, self.tokenizer)
+        file.write(path.as_ref(), DECODER, self.model)
     }
 
-    /// The decoder that was [saved](Self::save), for the same model.
+    /// Resumes a decoder that was [saved](Self::save) with the same model.
     ///
     /// # Errors
-    /// If the file cannot be read, is of another model or no decoder's, or a tensor in it is not as it must be.
-    pub fn restore(tokenizer: &'a Tokenizer, path: &Path) -> Result<Self, Error> {
-        let mut file = Restored::read(path, DECODER, tokenizer)?;
+    /// If the file cannot be read, is not a decoder's state or of another model, or a tensor in it is invalid.
+    pub fn restore(tokenizer: &'a Tokenizer, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let model = tokenizer.model();
+        let mut file = StateReader::read(path.as_ref(), DECODER, model)?;
         let padding = file.padding()?;
-        let mut decoder = Self::start(tokenizer, None, padding, file.window()?);
+        let mut decoder = Self::start(model, None, padding, file.window()?);
         decoder.to_drop = file.count("to_drop", 0..=padding.front)?.ok_or_else(|| file.missing("to_drop"))?;
-        file.steps(&mut decoder.steps, tokenizer.quantizer().latent_channels())?;
-        let model = &tokenizer.config().model;
-        let side = |n: i64| n.saturating_mul(model.spatial_factor());
+        file.steps(&mut decoder.steps, model.quantizer.latent_channels())?;
+        let pixels = |n: i64| n.saturating_mul(model.config.model.spatial_factor());
         let tail = decoder.steps.first.as_ref().filter(|_| decoder.blend.overlap > 0);
-        let tail = tail.map(|first| vec![first[0], 3, decoder.blend.overlap, side(first[3]), side(first[4])]);
+        let tail = tail.map(|first| vec![first[0], 3, decoder.blend.overlap, pixels(first[3]), pixels(first[4])]);
         decoder.blend.tail = file.clip("tail", tail.as_deref())?;
-        decoder.state =
-            file.state(&decoder.steps, |tensors, size, rows| tokenizer.decoder().restore(tensors, size, rows))?;
+        decoder.state = file.state(&decoder.steps, |tensors, size, rows| model.decoder.restore(tensors, size, rows))?;
         Ok(decoder)
     }
 }
 
-/// What is to be written.
-struct Saved(Vec<(String, Tensor)>);
+/// Collects the tensors of a state file.
+struct StateWriter(Vec<(String, Tensor)>);
 
-impl Saved {
+impl StateWriter {
     fn new(state: &StreamState, steps: &Steps, padding: Padding, window: Option<Window>) -> Self {
         let Padding { front, back, bottom, right } = padding;
         let mut file = Self(state.tensors());
@@ -158,33 +158,33 @@ impl Saved {
         }
     }
 
-    fn write(self, path: &Path, kind: &str, tokenizer: &Tokenizer) -> Result<(), Error> {
-        let texts = [(KIND, kind.to_owned()), (WEIGHTS, tokenizer.weights_sha256().to_owned())];
+    fn write(self, path: &Path, kind: &str, model: &Model) -> Result<(), Error> {
+        let texts = [(KIND, kind.to_owned()), (WEIGHTS, model.weights_sha256())];
         write_tensors(path, self.0.iter().map(|(name, tensor)| (name.as_str(), tensor)), texts)?;
         Ok(())
     }
 }
 
-/// What was read.
-struct Restored<'p> {
+/// The tensors of a state file, which are checked as they are taken.
+struct StateReader<'p> {
     path: &'p Path,
     tensors: BTreeMap<String, Tensor>,
-    /// What the networks compute in.
+    /// The number type of the networks.
     kind: Kind,
 }
 
-impl<'p> Restored<'p> {
-    fn read(path: &'p Path, kind: &str, tokenizer: &Tokenizer) -> Result<Self, Error> {
+impl<'p> StateReader<'p> {
+    fn read(path: &'p Path, kind: &str, model: &Model) -> Result<Self, Error> {
         let file = TensorFile::open(path)?;
         let problem = |problem: &str| Error::EncodedFile { path: path.to_owned(), problem: problem.to_owned() };
         if file.metadata(KIND) != Some(kind) {
-            return Err(problem(&format!("this is no saved state of a stream's {kind}")));
+            return Err(problem(&format!("not a saved state of a stream's {kind}")));
         }
-        if file.metadata(WEIGHTS) != Some(tokenizer.weights_sha256()) {
+        if file.metadata(WEIGHTS) != Some(model.weights_sha256().as_str()) {
             return Err(problem("the state is of a model with other weights"));
         }
-        let tensors = file.tensors()?.into_iter().map(|(name, tensor)| (name, tensor.to_device(tokenizer.device())));
-        Ok(Self { path, tensors: tensors.collect(), kind: tokenizer.kind() })
+        let tensors = file.tensors()?.into_iter().map(|(name, tensor)| (name, tensor.to_device(model.device)));
+        Ok(Self { path, tensors: tensors.collect(), kind: model.kind })
     }
 
     fn problem(&self, problem: String) -> Error {
@@ -205,7 +205,7 @@ impl<'p> Restored<'p> {
         numbers.ok_or_else(|| self.wrong(name, "Int64 [n]", &describe(tensor)))
     }
 
-    /// As many numbers, each within `range`.
+    /// N numbers, each within `range`.
     fn counts<const N: usize>(&self, name: &str, range: RangeInclusive<i64>) -> Result<[i64; N], Error> {
         let numbers = self.numbers(name)?;
         let within = numbers.iter().all(|number| range.contains(number));
@@ -217,7 +217,7 @@ impl<'p> Restored<'p> {
         }
     }
 
-    /// A number within `range`, if it is there.
+    /// A number within `range`, if the file has it.
     fn count(&self, name: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Error> {
         self.tensors.contains_key(name).then(|| self.counts(name, range).map(|[count]| count)).transpose()
     }
@@ -236,7 +236,8 @@ impl<'p> Restored<'p> {
         Ok(window.transpose()?.map(|[frames, overlap]| Window { frames, overlap }))
     }
 
-    /// A tensor `[b, c, t, h, w]` in the number type of the networks; t may be any if it is 0 in what is expected, but not 0.
+    /// A tensor `[b, c, t, h, w]` in the number type of the networks, if the file has it. If t is 0 in `expected`, any t of at
+    /// least 1 is accepted.
     fn clip(&mut self, name: &str, expected: Option<&[i64]>) -> Result<Option<Tensor>, Error> {
         let Some(tensor) = self.tensors.remove(name) else { return Ok(None) };
         let mut size = tensor.size();
@@ -250,7 +251,7 @@ impl<'p> Restored<'p> {
         Err(self.wrong(name, &expected, &describe(&tensor)))
     }
 
-    /// Of frames of this many channels.
+    /// Restores the steps of frames with this many channels.
     fn steps(&mut self, steps: &mut Steps, channels: i64) -> Result<(), Error> {
         steps.missing = self.count("steps.missing", 0..=MOST)?;
         steps.begun = self.count("steps.begun", 0..=1)? == Some(1);
@@ -265,14 +266,14 @@ impl<'p> Restored<'p> {
         Ok(())
     }
 
-    /// What layers keep, as the network restores it.
+    /// The causal context of the layers, as the network restores it.
     fn state(
         &self,
         steps: &Steps,
         restore: impl FnOnce(&BTreeMap<String, Tensor>, [i64; 3], Option<i64>) -> Result<StreamState, StreamError>,
     ) -> Result<StreamState, Error> {
         let rows = self.count("strip_rows", 1..=i64::MAX)?;
-        // Nothing is kept of a stream without frames.
+        // A stream without frames has no context.
         let size = steps.first.as_ref().map_or([0; 3], |first| [first[0], first[3], first[4]]);
         restore(&self.tensors, size, rows).map_err(|error| self.problem(error.to_string()))
     }

@@ -86,7 +86,8 @@ fn damaged_and_foreign_model_files_are_refused_in_one_line() {
     fs::write(bench.path("text.pt"), "no model").unwrap();
     fs::write(bench.path("text.safetensors"), "no model").unwrap();
     write_tensors(&bench.path("other.safetensors"), [("x", &random_video([1, 3, 1, 1, 1]))], []).unwrap();
-    fs::copy(repository("crates/vidtok/src/files/checkpoint/testdata/hostile.ckpt"), bench.path("hostile.ckpt")).unwrap();
+    fs::copy(repository("crates/vidtok/src/files/checkpoint/testdata/hostile.ckpt"), bench.path("hostile.ckpt"))
+        .unwrap();
 
     let weights = |file| vec!["convert", "--config", "tiny.toml", file, "out.safetensors"];
     for file in ["cut.safetensors", "empty.safetensors", "empty.ckpt", "text.pt", "text.safetensors", "absent.ckpt"] {

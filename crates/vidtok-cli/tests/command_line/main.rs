@@ -232,7 +232,7 @@ fn wrapper_prefixes_are_removed_from_checkpoints_and_nan_parameters_are_named() 
     let named = tensors.keys().map(String::as_str).zip(values.iter().copied());
     write_tensors(&bench.path("nan.safetensors"), named, []).unwrap();
     let first = tensors.keys().next().unwrap();
-    bench.refuses(&convert("nan.safetensors"), &["nan.safetensors: 1 of the model's parameters hold NaN", first]);
+    bench.refuses(&convert("nan.safetensors"), &["nan.safetensors: 1 of the model's parameters contain NaN", first]);
 }
 
 #[test]

@@ -98,6 +98,6 @@ fn an_invalid_pixel_aspect_ratio_is_refused_in_one_line() {
     write_tensors(&bench.path("a.safetensors"), [("indices", &indices)], metadata).unwrap();
     bench.refuses(
         &["decode", "--model", "model.safetensors", "a.safetensors", "b.mp4"],
-        &["a.safetensors", "shape of pixels"],
+        &["a.safetensors", "vidtok.pixel_aspect"],
     );
 }

@@ -33,24 +33,24 @@ fn frames(path: &Path) -> Tensor {
 #[test]
 fn videos_arrive_in_the_requested_order_with_all_their_frames() {
     let folder = tempfile::tempdir().unwrap();
-    let paths: Vec<PathBuf> = (0..7).map(|place| folder.path().join(format!("{place}.mkv"))).collect();
-    for (place, path) in paths.iter().enumerate() {
-        write(path, [40, 1, 7, 33, 2, 50, 3][place], [16, 20]);
+    let paths: Vec<PathBuf> = (0..7).map(|index| folder.path().join(format!("{index}.mkv"))).collect();
+    for (index, path) in paths.iter().enumerate() {
+        write(path, [40, 1, 7, 33, 2, 50, 3][index], [16, 20]);
     }
     std::fs::write(&paths[4], "no video").unwrap();
     for decoders in [1, 3] {
         let mut ahead = DecodeAhead::start(&Ffmpeg::locate().unwrap(), &preparation(), decoders).unwrap();
         ahead.ask(paths[..2].to_vec());
         ahead.ask(paths[2..].to_vec());
-        for (place, path) in paths.iter().enumerate() {
+        for (index, path) in paths.iter().enumerate() {
             let mut video = ahead.next_video().unwrap();
             assert_eq!(video.path(), path);
-            if place == 4 {
+            if index == 4 {
                 let Err(LoadError::Video(error)) = video.next(3) else { panic!("{}", path.display()) };
                 assert!(video_fault(&error).is_some(), "{error}");
                 continue;
             }
-            if place == 3 {
+            if index == 3 {
                 continue; // dropped without reading
             }
             let info = video.info().unwrap();
@@ -60,7 +60,7 @@ fn videos_arrive_in_the_requested_order_with_all_their_frames() {
             }
             let all = Tensor::cat(&parts, 2);
             assert_eq!(all.size(), [1, 3, info.frames as i64, info.size[0], info.size[1]]);
-            assert!(all.equal(&frames(path)), "{place}");
+            assert!(all.equal(&frames(path)), "{index}");
             assert!(parts.iter().rev().skip(1).all(|part| part.size()[2] == 3));
         }
         assert!(ahead.next_video().is_none());

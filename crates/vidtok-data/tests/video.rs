@@ -181,8 +181,8 @@ fn hundreds_of_scattered_frames_are_found() {
     let frames = moving(700, [8, 8]);
     write(&path, &frames, rate(25, 1), VideoQuality::Lossless);
     let indices: Vec<u64> = (0..700).filter(|i| i % 2 == 0 || i % 7 == 0).collect();
-    let places: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
-    assert!(open(&path).frames_at(&indices).unwrap() == frames.index_select(0, &Tensor::from_slice(&places)));
+    let positions: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
+    assert!(open(&path).frames_at(&indices).unwrap() == frames.index_select(0, &Tensor::from_slice(&positions)));
 }
 
 #[test]

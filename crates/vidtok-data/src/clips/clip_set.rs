@@ -1,6 +1,6 @@
 //! Clips from a list of videos.
 //!
-//! A training clip depends on the seed, the step, its position in the batch and the videos alone. It is drawn in
+//! A training clip depends on the seed, the step, its position in the batch and the videos uncached. It is drawn in
 //! attempts: each chooses a video from the whole list with its own random numbers, and if that video cannot be used,
 //! the next attempt follows. So it does not matter when or by which process a bad video was first met, and a run that
 //! resumes at step n needs no stored state.
@@ -152,7 +152,7 @@ impl ClipSet {
         }
         let (library, quarantined) = (Arc::clone(library), AtomicUsize::new(0));
         let mut set = Self { library, spec, videos, list, held_out: BTreeMap::new(), quarantined };
-        set.held_out = set.find_tails()?;
+        set.held_out = set.find_held_out()?;
         Ok(set)
     }
 
@@ -166,7 +166,7 @@ impl ClipSet {
 
     /// The clips at these positions of the batch, or [`LoadError::Stopped`] after `stop`.
     pub(crate) fn part(&self, stop: &Stop, seed: u64, step: u64, positions: Range<usize>) -> Result<Batch, LoadError> {
-        let mut clips = Clips::default();
+        let mut clips = PartialBatch::default();
         for position in positions {
             self.random_clip(stop, [seed, step, position as u64], &mut clips)?;
         }
@@ -183,7 +183,7 @@ impl ClipSet {
         for (&index, tail) in &self.held_out {
             for start in &tail.starts {
                 let choose = |facts: &Facts| self.spec.rule.exact_indices(facts.info(), *start);
-                batches.extend(self.middle(index, choose)?);
+                batches.extend(self.center_clip(index, choose)?);
             }
         }
         Ok(batches)
@@ -201,11 +201,11 @@ impl ClipSet {
         }
         let rule = self.spec.rule;
         self.scan(|index, _| {
-            batches.extend(self.middle(index, |facts| rule.pad(rule.indices(facts.info(), 0)))?);
+            batches.extend(self.center_clip(index, |facts| rule.pad(rule.indices(facts.info(), 0)))?);
             Ok(if batches.len() == max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         if batches.is_empty() {
-            return Err(self.none_usable());
+            return Err(self.no_usable_video());
         }
         Ok(batches)
     }
@@ -216,7 +216,7 @@ impl ClipSet {
         self.list.len()
     }
 
-    fn random_clip(&self, stop: &Stop, position: [u64; 3], clips: &mut Clips) -> Result<(), LoadError> {
+    fn random_clip(&self, stop: &Stop, position: [u64; 3], clips: &mut PartialBatch) -> Result<(), LoadError> {
         for attempt in 0.. {
             if self.quarantined.load(Ordering::Acquire) == self.videos.len() {
                 break;
@@ -224,11 +224,11 @@ impl ClipSet {
             let mut rng = random_numbers(position, attempt);
             let index = self.list[rng.random_range(0..self.list.len())];
             let choose = |facts: &Facts| self.random_region(index, facts, &mut rng.clone());
-            if self.clip(index, (&self.library.budget, stop), clips, choose)? {
+            if self.append_clip(index, (&self.library.budget, stop), clips, choose)? {
                 return Ok(());
             }
         }
-        Err(self.none_usable())
+        Err(self.no_usable_video())
     }
 
     fn random_region(&self, index: usize, facts: &Facts, rng: &mut ChaCha8Rng) -> ClipRegion {
@@ -244,24 +244,24 @@ impl ClipSet {
     }
 
     /// The centre crop of the chosen frames, as a batch of one; `None` if the video is quarantined.
-    fn middle(&self, index: usize, choose: impl Fn(&Facts) -> Vec<u64>) -> Result<Option<Batch>, LoadError> {
+    fn center_clip(&self, index: usize, choose: impl Fn(&Facts) -> Vec<u64>) -> Result<Option<Batch>, LoadError> {
         let size = self.spec.size;
         let region = |facts: &Facts| {
             let offset = center_offset(facts.size, size);
             ClipRegion { indices: choose(facts), offset, size, mirrored: false }
         };
-        let mut clips = Clips::default();
+        let mut clips = PartialBatch::default();
         // Such a clip is made once, so its video need not be cached.
-        let alone = (&CacheBudget::new(0), &Stop::default());
-        Ok(self.clip(index, alone, &mut clips, region)?.then(|| self.finish(clips)))
+        let uncached = (&CacheBudget::new(0), &Stop::default());
+        Ok(self.append_clip(index, uncached, &mut clips, region)?.then(|| self.finish(clips)))
     }
 
     /// The facts about a video; `None` if it is quarantined.
     fn facts(&self, index: usize, stop: &Stop) -> Result<Option<Facts>, LoadError> {
-        self.usable(index, stop, |video| {
+        self.with_video(index, stop, |video| {
             let facts = video.facts(&self.library.index, stop)?;
             // Recorded facts are not enough to quarantine a video.
-            let facts = self.check_size(&facts).map_or_else(|_| self.checked(video, stop), |()| Ok(facts))?;
+            let facts = self.check_size(&facts).map_or_else(|_| self.probed_facts(video, stop), |()| Ok(facts))?;
             video.notices(&facts).into_iter().for_each(|notice| self.library.note(&video.name(), notice));
             Ok(facts)
         })
@@ -269,10 +269,10 @@ impl ClipSet {
 
     /// The facts about a video, probed in this run; `None` if it is quarantined.
     fn probe(&self, index: usize, stop: &Stop) -> Result<Option<Facts>, LoadError> {
-        self.usable(index, stop, |video| self.checked(video, stop))
+        self.with_video(index, stop, |video| self.probed_facts(video, stop))
     }
 
-    fn checked(&self, video: &Video, stop: &Stop) -> Result<Facts, ClipError> {
+    fn probed_facts(&self, video: &Video, stop: &Stop) -> Result<Facts, ClipError> {
         let facts = video.probed_facts(&self.library.index, stop)?;
         self.check_size(&facts).map(|()| facts)
     }
@@ -288,17 +288,17 @@ impl ClipSet {
 
     /// Appends the clip that `choose` selects by the facts about a video. Returns false if the video is quarantined,
     /// already or by this call.
-    fn clip(
+    fn append_clip(
         &self,
         index: usize,
         (budget, stop): (&Arc<CacheBudget>, &Stop),
-        clips: &mut Clips,
+        clips: &mut PartialBatch,
         choose: impl Fn(&Facts) -> ClipRegion,
     ) -> Result<bool, LoadError> {
         // Repeats if the recorded facts turn out to be wrong.
         while let Some(facts) = self.facts(index, stop)? {
             let region = choose(&facts);
-            let done = self.usable(index, stop, |video| {
+            let done = self.with_video(index, stop, |video| {
                 let shared = (&self.library.index, budget);
                 match video.append_clip(&facts, &region, shared, stop, &mut clips.pixels) {
                     Err(ClipError::Outdated) => return Ok(false),
@@ -318,7 +318,7 @@ impl ClipSet {
     }
 
     /// Calls `work` with a video. Returns `None` if the video is quarantined, already or by this call.
-    fn usable<T>(
+    fn with_video<T>(
         &self,
         index: usize,
         stop: &Stop,
@@ -345,7 +345,7 @@ impl ClipSet {
     }
 
     /// Finds the ends of videos to hold out.
-    fn find_tails(&self) -> Result<BTreeMap<usize, HeldOutTail>, LoadError> {
+    fn find_held_out(&self) -> Result<BTreeMap<usize, HeldOutTail>, LoadError> {
         let HeldOut { per_video, max } = self.spec.held_out;
         let mut tails = BTreeMap::new();
         let mut left = max;
@@ -376,7 +376,7 @@ impl ClipSet {
         })?;
         match longest {
             _ if !tails.is_empty() => Ok(tails),
-            None => Err(self.none_usable()),
+            None => Err(self.no_usable_video()),
             Some([longest, needed]) => Err(LoadError::NothingHeldOut { clips: per_video, videos, longest, needed }),
         }
     }
@@ -429,13 +429,13 @@ impl ClipSet {
         })
     }
 
-    fn none_usable(&self) -> LoadError {
+    fn no_usable_video(&self) -> LoadError {
         let first = &self.videos[0];
         let (path, reason) = (first.name().into_owned(), first.quarantine_reason().unwrap_or_default().to_owned());
         LoadError::NoneUsable { videos: self.list.len(), path, reason }
     }
 
-    fn finish(&self, clips: Clips) -> Batch {
+    fn finish(&self, clips: PartialBatch) -> Batch {
         let [height, width] = self.spec.size;
         let shape = [clips.names.len() as i64, self.spec.rule.frames as i64, height, width, 3];
         let pixels = Tensor::from_data_size(&clips.pixels, &shape, Kind::Uint8);
@@ -445,7 +445,7 @@ impl ClipSet {
 
 /// A batch under construction.
 #[derive(Default)]
-struct Clips {
+struct PartialBatch {
     pixels: Vec<u8>,
     names: Vec<String>,
 }

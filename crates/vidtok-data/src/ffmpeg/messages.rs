@@ -43,12 +43,12 @@ impl Log {
             let text = String::from_utf8_lossy(&line[..line.len().min(LINE)]);
             let Message { speaker, level, text } = Message::parse(text.trim_end());
             let kept = match kind(speaker, level, text) {
-                Kind::Damage => &mut log.damage,
-                Kind::Doubt => &mut log.doubt,
-                Kind::Unfit => &mut log.unfit,
-                Kind::Output => &mut log.output,
-                Kind::Shortage => &mut log.shortage,
-                Kind::Description => {
+                MessageKind::Damage => &mut log.damage,
+                MessageKind::Doubt => &mut log.doubt,
+                MessageKind::Unfit => &mut log.unfit,
+                MessageKind::Output => &mut log.output,
+                MessageKind::Shortage => &mut log.shortage,
+                MessageKind::Description => {
                     if log.description.len() < LINES {
                         log.description.push(text.to_owned());
                     }
@@ -89,7 +89,7 @@ impl<'a> Message<'a> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Kind {
+enum MessageKind {
     Damage,
     Doubt,
     Unfit,
@@ -103,7 +103,7 @@ const FILTERS: [&str; 8] = ["fc#", "vf#", "af#", "AVFilterGraph", "Parsed_", "au
 /// Prefixes of the names of outputs and encoders.
 const OUTPUTS: [&str; 7] = ["out#", "vost#", "aost#", "ost#", "enc:", "framecrc", "image2pipe"];
 /// Phrases about outputs in messages without a name, or under a name that demuxers share.
-const SAID_OF_OUTPUTS: [&str; 5] =
+const OUTPUT_PHRASES: [&str; 5] =
     ["to muxer", "to the muxer", "av_interleaved_write_frame", "Non-monotonic DTS", "Non-monotonous DTS"];
 /// The start of an output's error about a stream that the input lacks.
 pub(super) const NO_STREAM: &str = "Stream map";
@@ -118,20 +118,20 @@ const SHORTAGES: [&str; 5] = [
 
 /// Classifies a message. Decoders conceal errors and go on, so each of their errors is damage. So is a warning about a
 /// corrupt frame, since some decoders say no more. A demuxer's warning about a corrupt packet is only a doubt.
-fn kind(speaker: &str, level: &str, text: &str) -> Kind {
+fn kind(speaker: &str, level: &str, text: &str) -> MessageKind {
     let is_error = matches!(level, "panic" | "fatal" | "error");
     let begins = |names: &[&str]| names.iter().any(|name| speaker.starts_with(name));
-    let says = |texts: &[&str]| texts.iter().any(|said| text.contains(said));
-    let of_output = begins(&OUTPUTS) && !text.starts_with(NO_STREAM) || says(&SAID_OF_OUTPUTS);
+    let says = |texts: &[&str]| texts.iter().any(|phrase| text.contains(phrase));
+    let of_output = begins(&OUTPUTS) && !text.starts_with(NO_STREAM) || says(&OUTPUT_PHRASES);
     match level {
-        _ if is_error && says(&SHORTAGES) => Kind::Shortage,
-        _ if is_error && of_output => Kind::Output,
-        _ if is_error && begins(&FILTERS) => Kind::Unfit,
-        _ if is_error => Kind::Damage,
-        "warning" if of_output || begins(&FILTERS) => Kind::Description,
-        "warning" if says(&["Packet corrupt", "corrupt input packet"]) => Kind::Doubt,
-        "warning" if text.contains("corrupt") => Kind::Damage,
-        _ => Kind::Description,
+        _ if is_error && says(&SHORTAGES) => MessageKind::Shortage,
+        _ if is_error && of_output => MessageKind::Output,
+        _ if is_error && begins(&FILTERS) => MessageKind::Unfit,
+        _ if is_error => MessageKind::Damage,
+        "warning" if of_output || begins(&FILTERS) => MessageKind::Description,
+        "warning" if says(&["Packet corrupt", "corrupt input packet"]) => MessageKind::Doubt,
+        "warning" if text.contains("corrupt") => MessageKind::Damage,
+        _ => MessageKind::Description,
     }
 }
 
@@ -139,7 +139,7 @@ fn kind(speaker: &str, level: &str, text: &str) -> Kind {
 mod tests {
     use super::*;
 
-    fn kind_of(line: &str) -> Kind {
+    fn kind_of(line: &str) -> MessageKind {
         let Message { speaker, level, text } = Message::parse(line);
         kind(speaker, level, text)
     }
@@ -168,7 +168,7 @@ mod tests {
             "[error] Error while decoding stream #0:0: Invalid data found when processing input",
             "[out#0/framecrc @ 0x1] [fatal] Stream map '' matches no streams.",
         ] {
-            assert_eq!(kind_of(line), Kind::Damage, "{line}");
+            assert_eq!(kind_of(line), MessageKind::Damage, "{line}");
         }
         for line in [
             "[rawvideo @ 0x1] [error] Application provided invalid, non monotonically increasing dts to muxer in stream 0: 21 >= 21",
@@ -176,40 +176,40 @@ mod tests {
             "[out#0/rawvideo @ 0x1] [error] Error writing trailer: Broken pipe",
             "[error] av_interleaved_write_frame(): Broken pipe",
         ] {
-            assert_eq!(kind_of(line), Kind::Output, "{line}");
+            assert_eq!(kind_of(line), MessageKind::Output, "{line}");
         }
-        assert_eq!(kind_of("[Parsed_scale_0 @ 0x1] [error] Failed to configure output pad"), Kind::Unfit);
+        assert_eq!(kind_of("[Parsed_scale_0 @ 0x1] [error] Failed to configure output pad"), MessageKind::Unfit);
         for line in [
             "[in#0/mpegts @ 0x1] [warning] Packet corrupt (stream = 0, dts = 168000).",
             "[in#0/mpegts @ 0x1] [warning] corrupt input packet in stream 0",
         ] {
-            assert_eq!(kind_of(line), Kind::Doubt, "{line}");
+            assert_eq!(kind_of(line), MessageKind::Doubt, "{line}");
         }
         for line in [
             "[h264 @ 0x1] [error] get_buffer() failed: Cannot allocate memory",
             "[fatal] pthread_create failed: Resource temporarily unavailable",
         ] {
-            assert_eq!(kind_of(line), Kind::Shortage, "{line}");
+            assert_eq!(kind_of(line), MessageKind::Shortage, "{line}");
         }
         let changed =
             "[vost#0:0/wrapped_avframe @ 0x1] [warning] Non-monotonic DTS; previous: 2, current: 1; changing to 2.";
-        assert_eq!(kind_of(changed), Kind::Description);
-        assert_eq!(kind_of("[h264 @ 0x1] [warning] odd but fine"), Kind::Description);
+        assert_eq!(kind_of(changed), MessageKind::Description);
+        assert_eq!(kind_of("[h264 @ 0x1] [warning] odd but fine"), MessageKind::Description);
     }
 
     #[test]
     fn the_first_message_of_each_kind_is_kept() {
-        let said = "[a @ 0x1] [warning] odd but fine\n[b @ 0x2] [warning] corrupt decoded frame\n[error] late\n";
-        let log = Log::listen(said.as_bytes());
+        let messages = "[a @ 0x1] [warning] odd but fine\n[b @ 0x2] [warning] corrupt decoded frame\n[error] late\n";
+        let log = Log::listen(messages.as_bytes());
         assert_eq!(log.damage.as_deref(), Some("corrupt decoded frame"));
         assert_eq!(log.description, ["odd but fine"]);
     }
 
     #[test]
     fn long_messages_are_truncated() {
-        let mut said = vec![b'x'; 10_000];
-        said.extend(b"\n".repeat(5000));
-        let log = Log::listen(said.as_slice());
+        let mut messages = vec![b'x'; 10_000];
+        messages.extend(b"\n".repeat(5000));
+        let log = Log::listen(messages.as_slice());
         assert_eq!(log.description[0].len(), LINE);
         assert_eq!(log.description.len(), LINES);
     }

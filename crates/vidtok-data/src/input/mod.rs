@@ -56,13 +56,13 @@ pub struct InputReader {
     ffmpeg: Ffmpeg,
     path: PathBuf,
     options: InputOptions,
-    source: Source,
+    source: OpenInput,
     /// Frames returned in order so far.
     position: u64,
 }
 
 #[derive(Debug)]
-enum Source {
+enum OpenInput {
     Video(Box<VideoReader>),
     Frames(FrameFolder),
 }
@@ -75,7 +75,7 @@ impl InputReader {
     /// Those of the two types; [`VideoError::Unreachable`] if the input and its surroundings cannot be reached.
     pub fn open(ffmpeg: &Ffmpeg, path: impl Into<PathBuf>, options: &InputOptions) -> Result<Self, VideoError> {
         let path = path.into();
-        let open = || Source::open(ffmpeg, &path, options);
+        let open = || OpenInput::open(ffmpeg, &path, options);
         let source = options.retry.run(&path, || ffmpeg.stop().is_stopped(), open)?;
         Ok(Self { ffmpeg: ffmpeg.clone(), path, options: options.clone(), source, position: 0 })
     }
@@ -91,7 +91,7 @@ impl InputReader {
         options: &InputOptions,
     ) -> Result<Self, VideoError> {
         let path = path.into();
-        let open = || Source::with_info(ffmpeg, &path, known, options);
+        let open = || OpenInput::with_info(ffmpeg, &path, known, options);
         let source = options.retry.run(&path, || ffmpeg.stop().is_stopped(), open)?;
         Ok(Self { ffmpeg: ffmpeg.clone(), path, options: options.clone(), source, position: 0 })
     }
@@ -102,8 +102,8 @@ impl InputReader {
     /// If the file has sound that cannot be read.
     pub fn timeline(&self) -> Result<Timeline, VideoError> {
         match &self.source {
-            Source::Video(reader) => reader.timeline(),
-            Source::Frames(frames) => Ok(Timeline::of(frames.info())),
+            OpenInput::Video(reader) => reader.timeline(),
+            OpenInput::Frames(frames) => Ok(Timeline::of(frames.info())),
         }
     }
 
@@ -111,8 +111,8 @@ impl InputReader {
     #[must_use]
     pub fn notices(&self) -> Vec<Notice> {
         match &self.source {
-            Source::Video(reader) => reader.notices(),
-            Source::Frames(_) => Vec::new(),
+            OpenInput::Video(reader) => reader.notices(),
+            OpenInput::Frames(_) => Vec::new(),
         }
     }
 
@@ -141,7 +141,7 @@ impl FrameSource for InputReader {
             || ffmpeg.stop().is_stopped(),
             || {
                 if std::mem::replace(&mut has_failed, true) {
-                    *source = Source::with_info(ffmpeg, path, (&info, &format), options)?;
+                    *source = OpenInput::with_info(ffmpeg, path, (&info, &format), options)?;
                     source.skip(*position)?;
                 }
                 source.frames_mut().next_frames(max)
@@ -157,7 +157,7 @@ impl FrameSource for InputReader {
     }
 }
 
-impl Source {
+impl OpenInput {
     fn open(ffmpeg: &Ffmpeg, path: &Path, options: &InputOptions) -> Result<Self, VideoError> {
         match FrameFolder::accepts(path) {
             true => FrameFolder::open(path, options.frame_rate).map(Self::Frames),

@@ -43,18 +43,18 @@ pub struct DecodeAhead {
 #[derive(Debug)]
 struct Asked {
     path: PathBuf,
-    messages: Receiver<Message>,
+    deliveries: Receiver<Delivery>,
 }
 
 /// A video for the next free decoder.
 #[derive(Debug)]
 struct Job {
     path: PathBuf,
-    sender: SyncSender<Message>,
+    sender: SyncSender<Delivery>,
 }
 
 #[derive(Debug)]
-enum Message {
+enum Delivery {
     Opened(AheadInfo),
     Frames(Tensor),
     Failed(LoadError),
@@ -116,10 +116,10 @@ impl DecodeAhead {
     fn hand_out(&mut self) {
         while self.asked.len() < VIDEOS_PER_DECODER * self.decoders.len() {
             let (Some(path), Some(jobs)) = (self.queue.pop_front(), &self.jobs) else { return };
-            let (sender, messages) = sync_channel(WAITING);
+            let (sender, deliveries) = sync_channel(WAITING);
             // If no decoder is left, the video's channel closes, and its reader returns an error.
             let _ = jobs.send(Job { path: path.clone(), sender });
-            self.asked.push_back(Asked { path, messages });
+            self.asked.push_back(Asked { path, deliveries });
         }
     }
 }
@@ -172,10 +172,10 @@ impl AheadVideo<'_> {
         if let Some(info) = &self.info {
             return Ok(info.clone());
         }
-        match self.asked.messages.recv() {
-            Ok(Message::Opened(info)) => Ok(self.info.insert(info).clone()),
-            Ok(Message::Failed(error)) => Err(error),
-            Ok(Message::Frames(_)) | Err(_) => Err(LoadError::Stopped),
+        match self.asked.deliveries.recv() {
+            Ok(Delivery::Opened(info)) => Ok(self.info.insert(info).clone()),
+            Ok(Delivery::Failed(error)) => Err(error),
+            Ok(Delivery::Frames(_)) | Err(_) => Err(LoadError::Stopped),
         }
     }
 
@@ -187,10 +187,10 @@ impl AheadVideo<'_> {
         let left = self.info()?.frames - self.returned;
         let count = count.min(left as i64);
         while self.ready.frames() < count {
-            match self.asked.messages.recv() {
-                Ok(Message::Frames(frames)) => self.ready.push(frames),
-                Ok(Message::Failed(error)) => return Err(error),
-                Ok(Message::Opened(_)) | Err(_) => return Err(LoadError::Stopped),
+            match self.asked.deliveries.recv() {
+                Ok(Delivery::Frames(frames)) => self.ready.push(frames),
+                Ok(Delivery::Failed(error)) => return Err(error),
+                Ok(Delivery::Opened(_)) | Err(_) => return Err(LoadError::Stopped),
             }
         }
         self.returned += count as usize;
@@ -210,7 +210,7 @@ fn decode_jobs(jobs: &Mutex<Receiver<Job>>, ffmpeg: &Ffmpeg, preparation: &Prepa
         };
         // The send fails if the video was dropped, and then nobody needs the error.
         if let Some(error) = failed {
-            let _ = sender.send(Message::Failed(error));
+            let _ = sender.send(Delivery::Failed(error));
         }
     }
 }
@@ -220,17 +220,17 @@ fn decode(
     ffmpeg: &Ffmpeg,
     path: &Path,
     preparation: &Preparation,
-    sender: &SyncSender<Message>,
+    sender: &SyncSender<Delivery>,
 ) -> Result<(), VideoError> {
     let mut video = PreparedVideo::open(ffmpeg, path, preparation)?;
     let (source, frames, size) = (video.source().clone(), video.frames(), video.size());
     let times = video.times().cloned();
     let (frame_rate, pixel_aspect, notices) = (video.frame_rate(), video.pixel_aspect(), video.notices());
     let info = AheadInfo { source, frames, size, frame_rate, times, pixel_aspect, notices };
-    let mut wanted = sender.send(Message::Opened(info)).is_ok();
+    let mut wanted = sender.send(Delivery::Opened(info)).is_ok();
     while wanted {
         let Some(frames) = video.next_chunk()? else { break };
-        wanted = sender.send(Message::Frames(frames)).is_ok();
+        wanted = sender.send(Delivery::Frames(frames)).is_ok();
     }
     Ok(())
 }

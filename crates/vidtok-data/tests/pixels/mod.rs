@@ -89,8 +89,8 @@ fn pixel_shapes_survive_in_lossless_videos() {
 
 /// Writes a video of one frame of 8x8 patches, each of one colour: 10-bit Y, Cb, Cr in limited range with these `tags`.
 fn fields(folder: &TempDir, name: &str, colours: &[[u16; 3]], tags: &str) {
-    let row = |place: usize| colours.iter().flat_map(move |colour| [colour[place]; 8]).flat_map(u16::to_le_bytes);
-    let pixels: Vec<u8> = (0..3).flat_map(|place| (0..8).flat_map(move |_| row(place))).collect();
+    let row = |channel: usize| colours.iter().flat_map(move |colour| [colour[channel]; 8]).flat_map(u16::to_le_bytes);
+    let pixels: Vec<u8> = (0..3).flat_map(|channel| (0..8).flat_map(move |_| row(channel))).collect();
     fs::write(folder.path().join("raw"), pixels).unwrap();
     let size = format!("-f rawvideo -pixel_format yuv444p10le -video_size {}x8", 8 * colours.len());
     run(folder, &format!("{size} -i raw -vf setparams=range=tv:{tags} -c:v ffv1 {name}"));
@@ -300,8 +300,8 @@ fn deinterlacing_is_optional_and_drops_no_frame() {
         }
         let reader = open(&folder, name, apart);
         let all: Vec<u64> = (0..count as u64).step_by(3).collect();
-        let places: Vec<i64> = all.iter().map(|&place| place as i64).collect();
-        assert!(reader.frames_at(&all).unwrap() == whole.index_select(0, &Tensor::from_slice(&places)), "{name}");
+        let positions: Vec<i64> = all.iter().map(|&frame| frame as i64).collect();
+        assert!(reader.frames_at(&all).unwrap() == whole.index_select(0, &Tensor::from_slice(&positions)), "{name}");
     }
     interlaced(&folder, "progressive.mkv", 2, true, "-vf format=yuv420p,setfield=prog -c:v libx264 -qp 0");
     assert_eq!(open(&folder, "progressive.mkv", ReadOptions::default()).notices(), []);

@@ -155,8 +155,8 @@ fn an_unreachable_folder_ends_the_run_without_quarantining_videos() {
     paths.iter().for_each(|path| counting(path, 8, 0));
     let library = library();
     let source = || Source::Videos { ffmpeg: ffmpeg(), paths: paths.clone(), input: at_once(&root) };
-    let looked_at = ClipSet::open(&library, source(), spec(3)).unwrap();
-    assert_eq!(looked_at.first_clips(2).unwrap().len(), 2);
+    let probed = ClipSet::open(&library, source(), spec(3)).unwrap();
+    assert_eq!(probed.first_clips(2).unwrap().len(), 2);
     let library = Library::open(&LibraryOptions::default()).unwrap();
     let new = ClipSet::open(&library, source(), spec(3)).unwrap();
     let clips = new.batch(0, 0, 2).unwrap();

@@ -24,13 +24,13 @@ fn clips_are_the_same_without_the_cache() {
         ClipSet::open(&library, videos(both.clone()), spec).unwrap()
     };
     // The cache holds one of the two: 20 frames of 24x39.
-    let (kept, half, anew) = (open(1 << 30), open(20 * 24 * 39 * 3), open(0));
+    let (cached, half, uncached) = (open(1 << 30), open(20 * 24 * 39 * 3), open(0));
     for step in 0..3 {
-        let expected = kept.batch(0, step, 2).unwrap().clips;
+        let expected = cached.batch(0, step, 2).unwrap().clips;
         assert!(half.batch(0, step, 2).unwrap().clips == expected);
-        assert!(anew.batch(0, step, 2).unwrap().clips == expected);
+        assert!(uncached.batch(0, step, 2).unwrap().clips == expected);
     }
-    assert!(anew.held_out().unwrap()[0].clips == kept.held_out().unwrap()[0].clips);
+    assert!(uncached.held_out().unwrap()[0].clips == cached.held_out().unwrap()[0].clips);
 }
 
 #[test]

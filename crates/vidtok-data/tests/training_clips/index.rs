@@ -20,56 +20,56 @@ fn open(ffmpeg: &Ffmpeg, paths: &[PathBuf], index: &Path, spec: ClipSpec) -> Cli
 #[test]
 fn videos_are_probed_on_first_use_and_never_again() {
     let folder = TempDir::new().unwrap();
-    let (ffmpeg, looks) = counted(&folder);
+    let (ffmpeg, probes) = counted(&folder);
     let index = folder.path().join("index.jsonl");
     let paths = countings(&folder, &[8; 12]);
     let set = open(&ffmpeg, &paths, &index, spec(3));
-    assert_eq!(looks(), 0);
+    assert_eq!(probes(), 0);
     let first = set.batch(0, 0, 1).unwrap();
-    assert_eq!(looks(), 1);
+    assert_eq!(probes(), 1);
     let all = set.first_clips(12).unwrap();
-    assert_eq!((looks(), all.len()), (12, 12));
+    assert_eq!((probes(), all.len()), (12, 12));
 
     let again = open(&ffmpeg, &paths, &index, spec(3));
     assert!(again.batch(0, 0, 1).unwrap().clips == first.clips);
     assert_eq!(again.first_clips(12).unwrap().len(), 12);
-    assert_eq!(looks(), 12);
+    assert_eq!(probes(), 12);
     assert_eq!(fs::read_to_string(&index).unwrap().lines().count(), 12);
 }
 
 #[test]
 fn holding_out_probes_only_the_first_videos() {
     let folder = TempDir::new().unwrap();
-    let (ffmpeg, looks) = counted(&folder);
+    let (ffmpeg, probes) = counted(&folder);
     let paths = countings(&folder, &[8; 12]);
     let held_out = HeldOut { per_video: 1, max: 2 };
     open(&ffmpeg, &paths, &folder.path().join("index.jsonl"), ClipSpec { held_out, ..spec(3) });
-    assert!((2..=9).contains(&looks()), "{}", looks());
+    assert!((2..=9).contains(&probes()), "{}", probes());
 }
 
 #[test]
 fn a_changed_video_is_probed_again() {
     let folder = TempDir::new().unwrap();
-    let (ffmpeg, looks) = counted(&folder);
+    let (ffmpeg, probes) = counted(&folder);
     let index = folder.path().join("index.jsonl");
     let paths = countings(&folder, &[5]);
     let clip = |frames| numbers(&open(&ffmpeg, &paths, &index, spec(frames)).first_clips(1).unwrap()[0].clips);
     assert_eq!(clip(6), [0, 1, 2, 3, 4, 4]);
     counting(&paths[0], 7, 40);
     assert_eq!(clip(6), [10, 11, 12, 13, 14, 16]);
-    assert_eq!(looks(), 2);
+    assert_eq!(probes(), 2);
     // Only the modification time has changed.
     fs::File::open(&paths[0]).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-    assert_eq!((clip(6), looks()), (vec![10, 11, 12, 13, 14, 16], 3));
+    assert_eq!((clip(6), probes()), (vec![10, 11, 12, 13, 14, 16], 3));
     // The last of the three lines counts.
-    assert_eq!((clip(6), looks()), (vec![10, 11, 12, 13, 14, 16], 3));
+    assert_eq!((clip(6), probes()), (vec![10, 11, 12, 13, 14, 16], 3));
     assert_eq!(fs::read_to_string(&index).unwrap().lines().count(), 3);
 }
 
 #[test]
 fn concurrent_runs_share_one_index() {
     let folder = TempDir::new().unwrap();
-    let (ffmpeg, looks) = counted(&folder);
+    let (ffmpeg, probes) = counted(&folder);
     let index = folder.path().join("index.jsonl");
     let paths = countings(&folder, &[8; 8]);
     let sets = [&paths[..5], &paths[3..]].map(|paths| open(&ffmpeg, paths, &index, spec(3)));
@@ -78,27 +78,27 @@ fn concurrent_runs_share_one_index() {
             scope.spawn(|| set.first_clips(9).unwrap());
         }
     });
-    assert_eq!(looks(), 10, "two were looked at by both");
+    assert_eq!(probes(), 10, "two were probed by both");
     assert_eq!(open(&ffmpeg, &paths, &index, spec(3)).first_clips(9).unwrap().len(), 8);
-    assert_eq!(looks(), 10);
+    assert_eq!(probes(), 10);
 }
 
 #[test]
 fn invalid_lines_are_ignored() {
     let folder = TempDir::new().unwrap();
-    let (ffmpeg, looks) = counted(&folder);
+    let (ffmpeg, probes) = counted(&folder);
     let index = folder.path().join("index.jsonl");
     let paths = countings(&folder, &[5, 5]);
     let clips = || open(&ffmpeg, &paths, &index, spec(3)).first_clips(2).unwrap().len();
-    assert_eq!((clips(), looks()), (2, 2));
+    assert_eq!((clips(), probes()), (2, 2));
     let line = fs::read_to_string(&index).unwrap().lines().next().unwrap().to_owned();
     assert!(line.contains("\"frames\":5,\"fps\":\"25\",\"width\":32,\"height\":24}"), "{line}");
     for wrong in ["\"frames\":0", "\"frames\":-1", "\"frames\":5,\"fps\":\"fast\""] {
-        let before = looks();
+        let before = probes();
         let text = line.replace("\"frames\":5", wrong).replacen("\"fps\":\"25\",", "", wrong.matches("fast").count());
         fs::write(&index, format!("{text}\nnonsense\n{}", &line[..line.len() - 9])).unwrap();
-        assert_eq!((clips(), looks()), (2, before + 2), "{wrong}");
-        assert_eq!((clips(), looks()), (2, before + 2), "{wrong}");
+        assert_eq!((clips(), probes()), (2, before + 2), "{wrong}");
+        assert_eq!((clips(), probes()), (2, before + 2), "{wrong}");
     }
 }
 
@@ -132,7 +132,7 @@ impl Lying {
 
     /// The clips of a run with the tampered index and of one without it, and how often the video was probed.
     fn clips(&self, lie: [&str; 2], cache_bytes: u64, frames: usize) -> ([Vec<i64>; 2], usize) {
-        let (ffmpeg, looks) = counted(&self.folder);
+        let (ffmpeg, probes) = counted(&self.folder);
         let run = |index: Option<PathBuf>| {
             let library = Library::open(&LibraryOptions { index, cache_bytes, quarantine: None }).unwrap();
             let input = InputOptions::default();
@@ -147,8 +147,8 @@ impl Lying {
         let text = fs::read_to_string(&self.index).unwrap();
         assert!(text.contains(lie[0]), "{text}");
         fs::write(&self.index, text.replace(lie[0], lie[1])).unwrap();
-        let before = looks();
-        ([run(Some(self.index.clone())), expected], looks() - before)
+        let before = probes();
+        ([run(Some(self.index.clone())), expected], probes() - before)
     }
 }
 
@@ -163,13 +163,13 @@ fn a_wrong_size_or_length_is_noticed_and_the_video_probed_again() {
         (["\"frames\":5", "\"frames\":4000000000"], 3),
     ] {
         for cache_bytes in [0, 1 << 30] {
-            let ([clips, expected], looks) = Lying::new().clips(lie, cache_bytes, frames);
-            assert_eq!((clips, looks), (expected, 1), "{lie:?}");
+            let ([clips, expected], probes) = Lying::new().clips(lie, cache_bytes, frames);
+            assert_eq!((clips, probes), (expected, 1), "{lie:?}");
         }
     }
     // A number that is too small is noticed when the whole video is read.
-    let ([clips, expected], looks) = Lying::new().clips(["\"frames\":5", "\"frames\":2"], 1 << 30, 3);
-    assert_eq!((clips, looks), (expected, 1));
+    let ([clips, expected], probes) = Lying::new().clips(["\"frames\":5", "\"frames\":2"], 1 << 30, 3);
+    assert_eq!((clips, probes), (expected, 1));
 }
 
 #[test]
@@ -181,8 +181,8 @@ fn impossible_values_are_ignored() {
         ["\"frames\":5", "\"frames\":18446744073709551615"],
         ["\"fps\":\"25\"", "\"fps\":\"1/4000000000\""],
     ] {
-        let ([clips, expected], looks) = Lying::new().clips(lie, 1 << 30, 3);
-        assert_eq!((clips, looks), (expected, 1), "{lie:?}");
+        let ([clips, expected], probes) = Lying::new().clips(lie, 1 << 30, 3);
+        assert_eq!((clips, probes), (expected, 1), "{lie:?}");
     }
 }
 
@@ -203,7 +203,7 @@ fn held_out_frames_depend_on_the_video_not_on_its_index_line() {
 #[test]
 fn high_dynamic_range_is_read_alike_with_and_without_the_index() {
     let folder = TempDir::new().unwrap();
-    let (ffmpeg, looks) = counted(&folder);
+    let (ffmpeg, probes) = counted(&folder);
     let (index, path) = (folder.path().join("index.jsonl"), folder.path().join("hdr.mkv"));
     // Reference white: 203 cd/m2 in PQ.
     let tags = "setparams=colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv";
@@ -231,15 +231,15 @@ fn high_dynamic_range_is_read_alike_with_and_without_the_index() {
         let white = (set.batch(0, 0, 1).unwrap().clips.double_value(&[0, 0, 0, 4, 4]) + 1.0) * 127.5;
         (white.round() as u8, library.notices())
     };
-    let told = vec![(path.display().to_string(), Notice::ToneMapped(HdrTransfer::Pq))];
+    let notices = vec![(path.display().to_string(), Notice::ToneMapped(HdrTransfer::Pq))];
     // Without the index; then with it, with cached frames and with each clip decoded again.
     for cache_bytes in [0, 0, 1 << 20] {
-        assert_eq!(value(Hdr::ToneMap, cache_bytes), (247, told.clone()));
+        assert_eq!(value(Hdr::ToneMap, cache_bytes), (247, notices.clone()));
         assert_eq!(value(Hdr::Keep, cache_bytes), (148, vec![]));
-        assert_eq!(looks(), 1);
+        assert_eq!(probes(), 1);
     }
     // A line of a version that did not record the pixel format.
     let line = fs::read_to_string(&index).unwrap();
     fs::write(&index, line.replace("\"picture\":{\"hdr\":\"pq\"},", "")).unwrap();
-    assert_eq!((value(Hdr::ToneMap, 0), looks()), ((247, told), 2));
+    assert_eq!((value(Hdr::ToneMap, 0), probes()), ((247, notices), 2));
 }

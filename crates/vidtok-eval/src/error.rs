@@ -10,12 +10,16 @@ use vidtok_data::DatasetError;
 use vidtok_report::ReportError;
 use vidtok_torch::TensorFileError;
 
+/// The forms of a [`CodecSpec`](crate::CodecSpec).
+const FORMS: &str =
+    "a model file, identity, jpeg:QUALITY, h264:KILOBITSk, down:TIMExSPACE or torchscript:ENCODER,DECODER";
+
 /// An evaluation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
     /// A text does not name a codec.
-    #[error("{text:?} is not a codec: expected {}", crate::spec::FORMS)]
+    #[error("{text:?} is not a codec: expected {}", FORMS)]
     Spec {
         /// The text.
         text: String,

@@ -8,10 +8,6 @@ use crate::codecs::h264::H264;
 use crate::codecs::jpeg::Jpeg;
 use crate::error::EvalError;
 
-/// The forms of a [`CodecSpec`].
-pub(crate) const FORMS: &str =
-    "a model file, identity, jpeg:QUALITY, h264:KILOBITSk, down:TIMExSPACE or torchscript:ENCODER,DECODER";
-
 /// A codec with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CodecSpec {

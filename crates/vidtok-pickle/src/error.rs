@@ -1,6 +1,7 @@
 //! Errors about pickles.
 
-use crate::machine::MAX_OPCODES;
+/// The most opcodes of a pickle. A tensor takes about 35.
+pub(crate) const MAX_OPCODES: usize = 2_000_000;
 
 /// A pickle cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -18,15 +18,18 @@
 //! # Ok::<(), vidtok_pickle::PickleError>(())
 //! ```
 
+mod array;
 mod error;
 mod globals;
 mod machine;
 mod numpy;
+mod pickle;
 #[cfg(test)]
 mod tests;
 mod value;
 
+pub use array::{Array, Dtype, Order};
 pub use error::{PickleError, PickleProblem};
 pub use globals::Global;
-pub use numpy::{Array, Dtype, Order};
-pub use value::{Id, Pickle, Storage, TensorRef, Value};
+pub use pickle::Pickle;
+pub use value::{Id, Storage, TensorRef, Value};

@@ -10,12 +10,9 @@
 
 use std::collections::HashMap;
 
-use crate::error::{PickleError, PickleProblem};
+use crate::error::{MAX_OPCODES, PickleError, PickleProblem};
 use crate::globals::{Constructor, Global};
-use crate::value::{Id, Pickle, Storage, TensorRef, Value};
-
-/// The most opcodes of a pickle. A tensor takes about 35.
-pub(crate) const MAX_OPCODES: usize = 2_000_000;
+use crate::value::{Id, Storage, TensorRef, Value};
 
 /// The most dimensions of a tensor.
 const MAX_DIMENSIONS: usize = 16;
@@ -39,7 +36,7 @@ impl<'a> Machine<'a> {
         Self { bytes, position: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() }
     }
 
-    pub(crate) fn run(mut self) -> Result<Pickle<'a>, PickleError> {
+    pub(crate) fn run(mut self) -> Result<(Vec<Value<'a>>, Id), PickleError> {
         let at_start = |problem| PickleError { offset: 0, problem };
         if self.bytes.first() != Some(&0x80) {
             return Err(at_start(PickleProblem::Protocol));
@@ -48,7 +45,7 @@ impl<'a> Machine<'a> {
             let offset = self.position;
             let done = self.step().map_err(|problem| PickleError { offset, problem })?;
             if let Some(root) = done {
-                return Ok(Pickle { values: self.values, root });
+                return Ok((self.values, root));
             }
         }
         Err(PickleError { offset: self.position, problem: PickleProblem::TooLong })

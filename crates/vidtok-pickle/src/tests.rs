@@ -1,6 +1,6 @@
 //! Tests of the pickle reader.
 
-use crate::machine::MAX_OPCODES;
+use crate::error::MAX_OPCODES;
 use crate::{Array, Dtype, Global, Order, Pickle, PickleProblem, Value};
 
 fn problem(pickle: &[u8]) -> PickleProblem {

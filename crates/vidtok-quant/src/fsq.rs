@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use vidtok_core::{ProcessGroup, Quantized, Quantizer, Regularized};
 
-use crate::config::QuantizerError;
 use crate::entropy::{entropy_of_mean, mean_entropy};
+use crate::error::QuantizerError;
 
 /// Widens the bound slightly, so that the outermost levels can be reached.
 const EPS: f64 = 1e-3;

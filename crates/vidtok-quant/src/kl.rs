@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use vidtok_core::{ProcessGroup, Quantized, Quantizer, Regularized};
 
-use crate::config::QuantizerError;
+use crate::error::QuantizerError;
 
 /// Log-variances are clamped to this range.
 const LOGVAR_RANGE: (f64, f64) = (-30.0, 20.0);

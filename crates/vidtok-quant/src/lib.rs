@@ -16,9 +16,11 @@
 
 mod config;
 mod entropy;
+mod error;
 mod fsq;
 mod kl;
 
-pub use config::{CustomConfig, QuantizerConfig, QuantizerError};
+pub use config::{CustomConfig, QuantizerConfig};
+pub use error::QuantizerError;
 pub use fsq::{Fsq, FsqConfig};
 pub use kl::{Kl, KlConfig};

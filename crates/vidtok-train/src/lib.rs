@@ -48,16 +48,18 @@ mod run;
 mod step;
 
 pub use config::data::{DataConfig, ImagesConfig, take_videos};
+pub use config::losses::LossConfig;
 pub use config::stages::{Stage, check_overrides, read_recipe};
 pub use config::{CheckpointConfig, Precision, TrainConfig, ValidationConfig, ValidationVideos};
 pub use error::TrainError;
+pub use run::observer::{Observer, Start};
+pub use run::options::RunOptions;
 pub use run::plan::{MemoryEstimate, StagePlan, TrainingPlan};
 pub use run::records::log::LogEntry;
+pub use run::summary::{StageSummary, TrainingSummary};
 pub use run::validation::{Scores, Validation, Validator};
-pub use run::{
-    Observer, RunOptions, StageSummary, Start, TrainingSummary, check_processes, check_resume, resume, train,
-};
-pub use step::losses::{LossConfig, LossParts, Losses};
+pub use run::{check_processes, check_resume, resume, train};
+pub use step::losses::{LossParts, Losses};
 pub use step::report::{GanReport, StepReport};
 pub use step::trainer::Trainer;
 pub use vidtok_optim::{Adam, AdamConfig, Decay, Ema, Schedule};

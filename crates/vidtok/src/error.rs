@@ -10,7 +10,7 @@ use vidtok_quant::QuantizerError;
 use vidtok_torch::{ParameterError, TensorFileError};
 
 use crate::files::checkpoint::error::CheckpointError;
-use crate::pixel_range::PixelRange;
+use crate::pixel_range::PixelRangeError;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -153,11 +153,8 @@ pub enum Error {
         found: String,
     },
     /// A video's pixels are far outside [-1, 1].
-    #[error("the video: expected pixels in [-1, 1], found {}", range.describe())]
-    PixelRange {
-        /// The range of the pixels.
-        range: PixelRange,
-    },
+    #[error(transparent)]
+    PixelRange(#[from] PixelRangeError),
     /// The encoder's output contains NaN or infinity.
     #[error("the encoder's output is not finite: the input or the weights are faulty, or half precision overflows")]
     NotFinite,

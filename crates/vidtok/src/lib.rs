@@ -64,7 +64,7 @@ pub use files::weights::{Weights, ema_key, sha256};
 pub use memory::free::{free_bytes, resident_bytes};
 pub use memory::plan::{MemoryPlan, Work};
 pub use padding::Padding;
-pub use pixel_range::PixelRange;
+pub use pixel_range::{PixelRange, PixelRangeError};
 pub use stream::decoder::StreamDecoder;
 pub use stream::encoder::StreamEncoder;
 pub use stream::reconstructor::StreamReconstructor;

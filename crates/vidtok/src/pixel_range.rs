@@ -2,8 +2,6 @@
 
 use tch::{Kind, Tensor};
 
-use crate::error::Error;
-
 /// Decoders overshoot [-1, 1], and their output may be encoded again. No overshoot reaches this.
 const FAR: f64 = 2.0;
 /// An upper bound on rounding in all number types.
@@ -16,6 +14,14 @@ pub struct PixelRange {
     pub min: f64,
     /// The largest value; NaN if any value is NaN.
     pub max: f64,
+}
+
+/// A video's pixels are far outside [-1, 1].
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("the video: expected pixels in [-1, 1], found {}", range.describe())]
+pub struct PixelRangeError {
+    /// The range of the pixels.
+    pub range: PixelRange,
 }
 
 impl PixelRange {
@@ -38,12 +44,12 @@ impl PixelRange {
     /// Accepts values from -2 to 2, which may be a video in [-1, 1] with overshoot.
     ///
     /// # Errors
-    /// [`Error::PixelRange`] for other values, NaN and infinity.
-    pub fn check(self) -> Result<(), Error> {
+    /// If there are other values, NaN and infinity.
+    pub fn check(self) -> Result<(), PixelRangeError> {
         if (-FAR..=FAR).contains(&self.min) && (-FAR..=FAR).contains(&self.max) {
             return Ok(());
         }
-        Err(Error::PixelRange { range: self })
+        Err(PixelRangeError { range: self })
     }
 
     /// A warning about a clip that [`check`](Self::check) accepts but whose range is suspicious: all values are in [0, 1],
@@ -82,6 +88,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::config::tests::TINY;
+    use crate::error::Error;
     use crate::stream::EncodeOptions;
     use crate::stream::encoder::StreamEncoder;
     use crate::tokenizer::Tokenizer;
@@ -122,9 +129,9 @@ mod tests {
         let tokenizer = Tokenizer::init(Config::parse(TINY).unwrap(), 0, Device::Cpu).unwrap();
         let video = Tensor::zeros([1, 3, 5, 8, 8], (Kind::Float, Device::Cpu));
         let bytes = &video + 128.0;
-        assert!(matches!(tokenizer.encode(&bytes, EncodeOptions::default()), Err(Error::PixelRange { .. })));
-        assert!(matches!(tokenizer.reconstruct(&bytes), Err(Error::PixelRange { .. })));
+        assert!(matches!(tokenizer.encode(&bytes, EncodeOptions::default()), Err(Error::PixelRange(_))));
+        assert!(matches!(tokenizer.reconstruct(&bytes), Err(Error::PixelRange(_))));
         let mut encoder = StreamEncoder::new(&tokenizer, [10, 8, 8], EncodeOptions::default());
-        assert!(encoder.push(&video).is_ok() && matches!(encoder.push(&bytes), Err(Error::PixelRange { .. })));
+        assert!(encoder.push(&video).is_ok() && matches!(encoder.push(&bytes), Err(Error::PixelRange(_))));
     }
 }

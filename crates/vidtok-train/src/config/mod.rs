@@ -2,6 +2,7 @@
 
 pub(crate) mod bounds;
 pub(crate) mod data;
+pub(crate) mod losses;
 pub(crate) mod stages;
 
 use std::path::PathBuf;
@@ -13,8 +14,8 @@ use vidtok_core::one_line;
 use vidtok_optim::{AdamConfig, Schedule};
 
 use crate::config::data::DataConfig;
+use crate::config::losses::LossConfig;
 use crate::error::TrainError;
-use crate::step::losses::LossConfig;
 
 /// The `[train]` table. Unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

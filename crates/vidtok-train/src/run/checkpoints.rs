@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use vidtok_core::remove_partial;
 
 use crate::error::TrainError;
-use crate::run::Observer;
+use crate::run::observer::Observer;
 use crate::step::trainer::Trainer;
 
 /// A folder of states, `step-N.safetensors`.
@@ -120,9 +120,10 @@ mod tests {
 
     use super::*;
     use crate::config::TrainConfig;
-    use crate::run::Start;
+    use crate::config::losses::LossConfig;
+    use crate::run::observer::Start;
     use crate::run::validation::Validation;
-    use crate::step::losses::{LossConfig, Losses};
+    use crate::step::losses::{LossParts, Losses};
     use crate::step::report::StepReport;
 
     /// Collects warnings.
@@ -165,7 +166,7 @@ mod tests {
     fn resumed(checkpoints: &Checkpoints, train: &TrainConfig) -> (Result<u64, TrainError>, Vec<String>) {
         let mut warnings = Warnings::default();
         let tokenizer = |weights| Tokenizer::with_weights(config(), weights, Device::Cpu, Kind::Float);
-        let load = |path: &Path| Trainer::resume(path, tokenizer, train.loss.parts(None), train.clone());
+        let load = |path: &Path| Trainer::resume(path, tokenizer, LossParts::of(&train.loss, None), train.clone());
         let loaded = checkpoints.newest(&mut warnings, load);
         (loaded.map(|trainer| trainer.unwrap().step_number()), warnings.0)
     }

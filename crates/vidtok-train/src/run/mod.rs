@@ -9,155 +9,32 @@
 pub(crate) mod checkpoints;
 pub(crate) mod clips;
 pub(crate) mod folder;
+pub(crate) mod lpips;
 pub(crate) mod more_steps;
+pub(crate) mod observer;
+pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod records;
 pub(crate) mod stage;
+pub(crate) mod summary;
 pub(crate) mod validation;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::Tensor;
 use vidtok::Config;
-use vidtok_core::{ProcessGroup, WorldRank};
+use vidtok_core::WorldRank;
 use vidtok_data::LoadError;
-use vidtok_torch::C10dProcessGroup;
 
 use crate::config::stages::Stage;
 use crate::error::{TrainError, caught};
 use crate::run::folder::{RunFolder, checked_name};
+use crate::run::observer::Observer;
+use crate::run::options::RunOptions;
 use crate::run::stage::{Ended, StageRun};
-use crate::run::validation::{Scores, Validation};
-use crate::step::report::StepReport;
-
-/// Receives the events of a run.
-pub trait Observer {
-    /// A stage starts or resumes.
-    fn started(&mut self, start: &Start);
-
-    /// A step was taken; `waiting` is the fraction of its time spent waiting for clips.
-    fn stepped(&mut self, report: &StepReport, waiting: f64);
-
-    /// The model was validated.
-    fn validated(&mut self, validation: &Validation);
-
-    /// Work other than steps that takes a while.
-    fn busy(&mut self, what: &str);
-
-    /// A problem that does not end the run.
-    fn warned(&mut self, message: &str);
-}
-
-/// How to execute a run.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// The device to compute on.
-    pub device: Device,
-    /// Stops the run once it is set: the run finishes its current step, saves its state and ends, without waiting for clips
-    /// or for the end of a validation. Setting it in one process stops all.
-    pub stop: Arc<AtomicBool>,
-    /// The processes that train together; each makes the same call.
-    pub group: Option<Rc<C10dProcessGroup>>,
-}
-
-impl RunOptions {
-    /// Whether this process is the leader, which writes the files.
-    pub(crate) fn leads(&self) -> bool {
-        self.group.as_ref().is_none_or(|group| group.rank() == 0)
-    }
-
-    /// Whether this process was stopped.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// The rank of this process, which determines its part of each batch.
-    pub(crate) fn rank(&self) -> WorldRank {
-        self.group
-            .as_ref()
-            .map_or(WorldRank::SINGLE, |group| WorldRank { rank: group.rank(), world_size: group.world_size() })
-    }
-
-    /// The mean of a number over all processes.
-    pub(crate) fn mean(&self, number: f64) -> Result<f64, TrainError> {
-        match &self.group {
-            Some(group) => Ok(group.try_mean(&Tensor::from(number))?.double_value(&[])),
-            None => Ok(number),
-        }
-    }
-}
-
-/// The facts about a stage at its start.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Start {
-    /// The folder of the stage.
-    pub folder: PathBuf,
-    /// The name of the stage, if the run has stages.
-    pub stage: Option<String>,
-    /// Steps already taken.
-    pub step: u64,
-    /// Steps in all.
-    pub steps: u64,
-    /// Clips per step.
-    pub clips: u64,
-    /// The number of processes.
-    pub processes: usize,
-    /// Trained parameters of the tokenizer.
-    pub parameters: i64,
-    /// Training videos, or procedural scenes.
-    pub videos: usize,
-    /// Whether the clips are procedural because the folder of videos does not exist.
-    pub procedural_fallback: bool,
-}
-
-/// The results of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainingSummary {
-    /// The folder of the run.
-    pub folder: PathBuf,
-    /// The finished stages.
-    pub stages: Vec<StageSummary>,
-    /// Whether it was stopped before its end.
-    pub stopped: bool,
-    /// Whether it had finished before this call, which then took no steps.
-    pub ended_before: bool,
-}
-
-/// The results of a stage.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StageSummary {
-    /// The name of the stage, if the run has stages.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stage: Option<String>,
-    /// The scores of the model before the first step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Scores>,
-    /// The scores of the model after the last step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Scores>,
-    /// The scores of the moving averages after the last step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after_ema: Option<Scores>,
-    /// Steps that were skipped because a number was not finite.
-    pub skipped: u64,
-    /// The trained one-file model.
-    pub model: PathBuf,
-    /// The state after the last step: also a one-file model, with everything that training needs.
-    pub state: PathBuf,
-    /// The folder of images of clips and their reconstructions.
-    #[serde(rename = "pictures")]
-    pub images: PathBuf,
-    /// The curves of all numbers, as an image.
-    pub curves: PathBuf,
-    /// A video of a clip beside its reconstruction.
-    pub video: PathBuf,
-}
+use crate::run::summary::TrainingSummary;
 
 /// Trains a model as `config` says, stage by stage; the run's folder is created in `runs`.
 ///

@@ -10,9 +10,9 @@ use vidtok_data::Ffmpeg;
 use crate::config::TrainConfig;
 use crate::config::stages::Stage;
 use crate::error::TrainError;
-use crate::run::Observer;
 use crate::run::clips::StageClips;
 use crate::run::folder::checked_name;
+use crate::run::observer::Observer;
 use crate::run::records::images;
 use crate::step::losses::Losses;
 

@@ -15,10 +15,13 @@ use crate::error::{TrainError, named, some_of};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::clips::StageClips;
 use crate::run::folder::StageFolder;
+use crate::run::lpips::LpipsNets;
+use crate::run::observer::{Observer, Start};
+use crate::run::options::RunOptions;
 use crate::run::records::Records;
+use crate::run::summary::StageSummary;
 use crate::run::validation::{Validation, Validator};
-use crate::run::{Observer, RunOptions, StageSummary, Start};
-use crate::step::losses::{Losses, LpipsNets};
+use crate::step::losses::{LossParts, Losses};
 use crate::step::report::StepReport;
 use crate::step::trainer::Trainer;
 
@@ -240,7 +243,7 @@ impl Opening<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Trainer, TrainError> {
         let resumed = checkpoints.newest(observer, |path| {
-            let losses = self.train.loss.parts(self.lpips.clone());
+            let losses = LossParts::of(&self.train.loss, self.lpips.clone());
             Trainer::resume(path, |weights| self.tokenizer(weights), losses, self.train.clone())
         })?;
         if let Some(trainer) = resumed {

@@ -3,48 +3,13 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use vidtok_core::Loss;
-use vidtok_loss::{GanConfig, GanLoss, L1, Perceptual, PerceptualConfig, ReconstructionLoss};
-use vidtok_metrics::{Lpips, LpipsNet, WeightsError};
+use vidtok_loss::{GanConfig, GanLoss, L1, Perceptual, ReconstructionLoss};
+use vidtok_metrics::Lpips;
 use vidtok_torch::{ParamPath, ParameterError, Parameters};
 
-use crate::error::TrainError;
-use crate::run::Observer;
-
-/// The `[train.loss]` table: the losses besides L1 and the quantizer's own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LossConfig {
-    /// LPIPS; not used without this table.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub perceptual: Option<PerceptualConfig>,
-    /// Whether the log-variance of the likelihood is learned; otherwise it stays 0.
-    pub learn_logvar: bool,
-    /// The GAN loss; not used without this table.
-    #[serde(alias = "adversary", skip_serializing_if = "Option::is_none")]
-    pub gan: Option<GanConfig>,
-}
-
-impl Default for LossConfig {
-    fn default() -> Self {
-        Self { perceptual: None, learn_logvar: true, gan: None }
-    }
-}
-
-impl LossConfig {
-    /// The losses of this configuration: L1 with weight 1, and LPIPS if the configuration has it and `lpips` is its
-    /// network.
-    #[must_use]
-    pub fn parts(&self, lpips: Option<Rc<Lpips>>) -> LossParts {
-        let mut reconstruction: Vec<(Box<dyn Loss>, f64)> = vec![(Box::new(L1), 1.0)];
-        if let (Some(config), Some(lpips)) = (&self.perceptual, lpips) {
-            reconstruction.push((Box::new(Perceptual::new(lpips, config.frames)), config.weight));
-        }
-        LossParts { reconstruction, learn_logvar: self.learn_logvar, gan: self.gan.clone() }
-    }
-}
+use crate::config::losses::LossConfig;
 
 /// The losses to train with, which may include your own.
 #[derive(Debug)]
@@ -57,10 +22,23 @@ pub struct LossParts {
     pub gan: Option<GanConfig>,
 }
 
+impl LossParts {
+    /// The losses of a configuration: L1 with weight 1, and LPIPS if the configuration has it and `lpips` is its
+    /// network.
+    #[must_use]
+    pub fn of(config: &LossConfig, lpips: Option<Rc<Lpips>>) -> Self {
+        let mut reconstruction: Vec<(Box<dyn Loss>, f64)> = vec![(Box::new(L1), 1.0)];
+        if let (Some(perceptual), Some(lpips)) = (&config.perceptual, lpips) {
+            reconstruction.push((Box::new(Perceptual::new(lpips, perceptual.frames)), perceptual.weight));
+        }
+        Self { reconstruction, learn_logvar: config.learn_logvar, gan: config.gan.clone() }
+    }
+}
+
 impl Default for LossParts {
     /// L1 with a learned log-variance.
     fn default() -> Self {
-        LossConfig::default().parts(None)
+        Self::of(&LossConfig::default(), None)
     }
 }
 
@@ -84,7 +62,7 @@ impl Losses {
     /// perceptual loss, if the configuration has one.
     #[must_use]
     pub fn new(config: &LossConfig, lpips: Option<Rc<Lpips>>, device: Device) -> Self {
-        Self::from_parts(config.parts(lpips), device)
+        Self::from_parts(LossParts::of(config, lpips), device)
     }
 
     /// These losses, with fresh parameters drawn from libtorch's generator.
@@ -138,42 +116,5 @@ impl Losses {
     /// The parameters of the discriminator.
     pub(crate) fn discriminator_parameters(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.parameters.trained().filter(|(name, _)| name.starts_with(DISCRIMINATOR))
-    }
-}
-
-/// LPIPS networks with their released weights.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LpipsNets {
-    /// The network of the loss, if it has LPIPS.
-    pub(crate) loss: Option<Rc<Lpips>>,
-    /// VGG16 for validation, if it was fetched.
-    pub(crate) validation: Option<Rc<Lpips>>,
-}
-
-impl LpipsNets {
-    /// Loads the weights. Missing weights are a warning for validation, and for the loss if its configuration allows
-    /// training without them.
-    pub(crate) fn locate(config: &LossConfig, device: Device, observer: &mut dyn Observer) -> Result<Self, TrainError> {
-        let validation = match Lpips::locate(LpipsNet::Vgg, device) {
-            Ok(lpips) => Some(Rc::new(lpips)),
-            Err(error @ WeightsError::Missing { .. }) => {
-                observer.warned(&format!("validation does not measure LPIPS: {error}"));
-                None
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let Some(perceptual) = &config.perceptual else { return Ok(Self { loss: None, validation }) };
-        let loss = match (perceptual.net, &validation) {
-            (LpipsNet::Vgg, Some(vgg)) => Ok(Rc::clone(vgg)),
-            (net, _) => Lpips::locate(net, device).map(Rc::new),
-        };
-        match loss {
-            Ok(loss) => Ok(Self { loss: Some(loss), validation }),
-            Err(error @ WeightsError::Missing { .. }) if perceptual.if_fetched => {
-                observer.warned(&format!("training continues without LPIPS: {error}"));
-                Ok(Self { loss: None, validation })
-            }
-            Err(error) => Err(error.into()),
-        }
     }
 }

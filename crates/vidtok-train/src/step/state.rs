@@ -116,7 +116,7 @@ impl Trainer {
     }
 
     /// A trainer that resumes from a saved state. `tokenizer` builds the model of the run with the weights of the state;
-    /// `losses` are the losses of the run: `config.loss.parts(lpips)`, or your own.
+    /// `losses` are the losses of the run: `LossParts::of(&config.loss, lpips)`, or your own.
     ///
     /// # Errors
     /// [`TrainError::Damaged`] if the file is damaged; others if it cannot be read, or is not the state of this model with

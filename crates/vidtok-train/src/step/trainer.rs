@@ -331,7 +331,8 @@ mod tests {
     use vidtok_loss::L1;
 
     use super::*;
-    use crate::step::losses::{LossConfig, LossParts};
+    use crate::config::losses::LossConfig;
+    use crate::step::losses::LossParts;
     use crate::step::state::SavedNumbers;
 
     const KL: &str = "tiny_kl";

@@ -15,10 +15,11 @@ use crate::error::TrainError;
 use crate::run::checkpoints::Checkpoints;
 use crate::run::clips::StageClips;
 use crate::run::folder::StageFolder;
+use crate::run::observer::Observer;
 use crate::run::records::images::Images;
 use crate::run::records::log::{Log, LogEntry, Validations};
+use crate::run::summary::StageSummary;
 use crate::run::validation::{Validation, Validator};
-use crate::run::{Observer, StageSummary};
 use crate::step::report::StepReport;
 use crate::step::trainer::Trainer;
 

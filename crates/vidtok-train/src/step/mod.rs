@@ -1,5 +1,6 @@
 //! One training step, without files: networks, losses, optimizer, averages.
 
+pub(crate) mod counts;
 pub(crate) mod losses;
 pub(crate) mod report;
 pub(crate) mod state;

@@ -13,6 +13,7 @@ use vidtok_torch::{C10dProcessGroup, TensorFile, TensorFileError, write_tensors}
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::step::counts::StepCounts;
 use crate::step::losses::{self, LossParts, Losses};
 use crate::step::trainer::Trainer;
 
@@ -23,17 +24,6 @@ const SHA256: &str = "vidtok.training_sha256";
 const NO_STATE: &str = "not the state of a training run";
 const GENERATOR: &str = "optimizer.generator";
 const DISCRIMINATOR: &str = "optimizer.discriminator";
-
-/// The counts of steps of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StepCounts {
-    /// Steps taken, skipped ones included.
-    pub(crate) step: u64,
-    /// Steps that were skipped because a number was not finite.
-    pub(crate) skipped: u64,
-    /// Steps skipped since the last step that was not.
-    pub(crate) skipped_in_row: u64,
-}
 
 /// The part of the state that is not tensors.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

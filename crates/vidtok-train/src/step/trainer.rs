@@ -25,9 +25,9 @@ use vidtok_torch::{C10dProcessGroup, GradientReducer, ProcessGroupError, with_gr
 
 use crate::config::TrainConfig;
 use crate::error::{TrainError, caught};
+use crate::step::counts::StepCounts;
 use crate::step::losses::Losses;
 use crate::step::report::{GanReport, StepReport, add_scalars, average};
-use crate::step::state::StepCounts;
 
 /// A model in training, with its losses, optimizers and averages.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The layers that the networks spend their time in, forward and backward, at the channels of the published models and of
+//! The layers that take most of the networks' time, forward and backward, at the channels of the published models and of
 //! small ones.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
@@ -33,7 +33,7 @@ fn bench(criterion: &mut Criterion, case: &Case) {
     case.parameters().set_requires_grad("", true);
     let x = x.set_requires_grad(true);
     let y = case.forward(&x);
-    // Its backward is one product of the output's size, and a gradient like that of another layer.
+    // Its backward pass is one product of the output's size, and a gradient like another layer's.
     let loss = (&y * y.detach().randn_like()).sum(Kind::Float);
     let parameters = case.parameters().trained().map(|(_, parameter)| parameter);
     let inputs: Vec<&Tensor> = [&x].into_iter().chain(parameters).collect();

@@ -1,4 +1,4 @@
-//! Metrics of 64x64 clips, and the gradient of LPIPS that training takes.
+//! Metrics of 64x64 clips, and the gradient of LPIPS that training uses.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 

@@ -1,4 +1,4 @@
-//! The quantizers, as they are used and as they are trained, on the latent of a 17x128x128 clip.
+//! The quantizers at inference and in training, on the latent of a 17x128x128 clip.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 

@@ -1,4 +1,4 @@
-//! Training steps of a small model on one small clip: with L1 alone, and with the whole recipe.
+//! Training steps of a small model on one small clip, with L1 alone and with the whole recipe.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 

@@ -1,4 +1,4 @@
-//! Frames on their way to the model: decoding and resizing.
+//! Decoding and resizing of frames.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 

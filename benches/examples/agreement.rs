@@ -1,9 +1,9 @@
 //! Our metrics on real clips, printed as a line of JSON.
 //!
-//! `cargo xtask agree` starts it, and then the program that asks Python packages for the same
-//! (`benches/agreement/packages.py`). What both measure is written to the file that is named.
+//! `benches/agreement/compare.py` (`cargo xtask agree`) starts it and compares with Python packages. The frames that both
+//! measure are written to a file.
 
-#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+#![allow(clippy::print_stdout, reason = "the program prints its result")]
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -18,21 +18,21 @@ use vidtok_golden::unit;
 use vidtok_metrics::{FrameMetric, Fvd, Gaussian, I3d, Lpips, LpipsMetric, LpipsNet, MsSsim, Ssim, frechet_distance};
 use vidtok_torch::write_tensors;
 
-/// Of `cargo xtask setup`, with people, an animal and a drawing.
+/// Clips of `cargo xtask setup`, with people, an animal and a drawing.
 const CLIPS: [&str; 3] = ["bikes.mp4", "cockatoo.mp4", "bigbuckbunny.mp4"];
 const WINDOWS: usize = 2;
 const FRAMES: usize = 17;
 const SIDE: i64 = 192;
 
-/// Frames at the beginning of a window that the measures of images see, and the lengths of clips that I3D sees also.
-/// `packages.py` has them too.
+/// The number of leading frames for image metrics, and the further clip lengths for I3D. `packages.py` has the same
+/// values.
 const IMAGES: i64 = 4;
 const LENGTHS: [i64; 3] = [9, 10, 16];
 
 #[derive(Parser)]
 #[command(about = "Our metrics on real clips for `cargo xtask agree`")]
 struct Arguments {
-    /// What to write the frames to
+    /// The file to write the frames to
     frames: PathBuf,
 }
 
@@ -49,7 +49,7 @@ fn main() -> Result<()> {
 /// The first windows of a clip, `[2, 3, 17, 192, 192]` in [0, 1].
 fn windows(clip: &str) -> Result<Tensor> {
     let path = fetched(format!("clips/{clip}")).into_iter().find(|path| path.is_file());
-    let path = path.with_context(|| format!("{clip} is in no .deps folder; run `cargo xtask setup`"))?;
+    let path = path.with_context(|| format!("{clip} is missing in .deps/clips; run `cargo xtask setup`"))?;
     let mut reader = VideoReader::open(&Ffmpeg::locate()?, path)?;
     let mut windows = Vec::new();
     for _ in 0..WINDOWS {
@@ -59,7 +59,7 @@ fn windows(clip: &str) -> Result<Tensor> {
     Ok(Tensor::cat(&windows, 0))
 }
 
-/// Half of it averaged over 5x5 pixels, and noise.
+/// The mean of the clips and their 5x5 blur, with noise.
 fn distorted(clips: &Tensor) -> Tensor {
     let size = clips.size();
     let images = clips.transpose(1, 2).reshape([-1, 3, SIDE, SIDE]);

@@ -1,7 +1,7 @@
-//! The memory that a plan says beside the memory that it takes, printed as a line of a Markdown table:
+//! The memory that a plan estimates beside the memory that it takes, printed as a line of a Markdown table:
 //! `cargo run --release -p vidtok-benches --example footprint -- --config FILE --height H --width W [--max-memory MIB]`.
 
-#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+#![allow(clippy::print_stdout, reason = "the program prints its result")]
 
 use std::path::PathBuf;
 
@@ -24,10 +24,10 @@ struct Arguments {
     height: i64,
     #[arg(long)]
     width: i64,
-    /// Frames of the clip, which is random
+    /// Frames of the random clip
     #[arg(long, default_value_t = 33)]
     frames: i64,
-    /// In MiB
+    /// The budget in MiB
     #[arg(long)]
     max_memory: Option<u64>,
 }

@@ -1,19 +1,19 @@
-//! How near the layers of kl_causal_488_4chn come to what the machine can do, as a Markdown table:
+//! The layers of kl_causal_488_4chn compared with the machine's peaks, as a Markdown table:
 //!
 //! ```sh
 //! OMP_WAIT_POLICY=active cargo run --release -p vidtok-benches --example roofline -- [--size 128] [--threads 2]
 //! ```
 //!
-//! The machine's peaks are measured in the same process, by libtorch: operations by a product of matrices, bytes by a
-//! copy, read and written. A layer's time at its bound is the larger of its operations at the one peak and its bytes at
-//! the other (`vidtok_benches::roofline`); the share says how much of the time that it takes this would be.
+//! The peaks are measured in the same process, by libtorch: operations by a matrix product, bandwidth by a copy. A layer's
+//! least time is the larger of its operations at the one peak and its bytes at the other (`vidtok_benches::roofline`); the
+//! share is that time over the measured one.
 //!
-//! Operations of convolutions are those of the direct form; a share above 1 means fewer multiplications were executed.
-//! Minimal filtering executes 1/4 of them over rows and columns and 1/2 over time, and of doubling resamplers 1/4 in
-//! space and 1/8 in time. Bytes are input, output and parameters once, in float32. Times are the best of several, since
-//! other programs can only add to them, and so are the peaks, which are measured anew beside each layer.
+//! Operations of convolutions are those of the direct form; a share above 1 means that fewer multiplications were executed.
+//! Winograd convolutions execute 1/4 of them over rows and columns and 1/2 over time, upsampling ones 1/4 in space and 1/8
+//! in time. Bytes are input, output and parameters once, in float32. Times are the best of several, since other programs
+//! can only add to them; so are the peaks, which are measured anew beside each layer.
 
-#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+#![allow(clippy::print_stdout, reason = "the program prints its result")]
 
 use std::time::Instant;
 
@@ -23,11 +23,11 @@ use tch::{Device, Kind, Tensor};
 use vidtok_benches::layers::{Case, Layer};
 use vidtok_benches::roofline::{Machine, Work};
 
-/// Rows and columns of the matrices, and numbers of the copied tensor, which no cache holds.
+/// Rows and columns of the matrices, and the length of the copied tensor, which exceeds the caches.
 const MATRIX: i64 = 1536;
 const COPY: i64 = 1 << 26;
 
-/// Each is run as often as fits into this, and at least so often, after one run that is not timed.
+/// The time for repeats of each layer, and their least number, after one run that is not timed.
 const SECONDS: f64 = 0.3;
 const RUNS: usize = 3;
 
@@ -47,7 +47,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let Arguments { size, frames, threads } = Arguments::parse();
-    // The system's zeroing of new pages is no part of a layer.
+    // Zeroing new pages must not count for a layer.
     vidtok_torch::reuse_freed_memory();
     tch::set_num_threads(threads);
     tch::manual_seed(0);
@@ -83,9 +83,9 @@ fn measure_machine() -> Machine {
     Machine { operations: 2.0 * (MATRIX as f64).powi(3) / product, bytes: bytes as f64 / copying }
 }
 
-/// The layers of the model, and the sizes that they meet in a clip.
+/// The layers of the model and their sizes for a clip.
 fn layers(size: i64, frames: i64) -> Vec<(Layer, [i64; 3], [i64; 2])> {
-    // Where a clip was halved so often in time and in space.
+    // The size after the given numbers of halvings in time and in space.
     let at = |time: i64, space: i64| [frames >> time, size >> space, size >> space];
     vec![
         (Layer::Conv3d, at(0, 0), [3, 128]),
@@ -114,7 +114,7 @@ fn layers(size: i64, frames: i64) -> Vec<(Layer, [i64; 3], [i64; 2])> {
     ]
 }
 
-/// A layer at a size, what it does there and in which time.
+/// A layer at a size, its work there and its time.
 struct Measured {
     layer: Layer,
     size: String,
@@ -148,7 +148,7 @@ impl Measured {
     }
 }
 
-/// The time of the best run.
+/// The seconds of the fastest run.
 fn seconds<R>(mut run: impl FnMut() -> R) -> f64 {
     drop(run());
     let (start, mut best, mut runs) = (Instant::now(), f64::INFINITY, 0);

@@ -1,12 +1,12 @@
-//! What several processes cost that share training steps: measured on this machine, and by a model for many GPUs. Its
-//! tables are those of docs/SCALING.md.
+//! The cost of sharing training steps among processes: measured on this machine, and modelled for many GPUs. It prints
+//! the tables of docs/SCALING.md.
 //!
 //! ```sh
 //! cargo run --release -p vidtok-benches --example scaling -- measure --processes 2 --ch 32 --side 64
 //! cargo run --release -p vidtok-benches --example scaling -- model
 //! ```
 
-#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+#![allow(clippy::print_stdout, reason = "the program prints its result")]
 
 use std::env;
 use std::path::Path;
@@ -30,24 +30,24 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Work {
-    /// Steps of processes on this machine, of one thread each, on their own and together
+    /// Measure steps of single-threaded processes on this machine, alone and together
     Measure(Case),
-    /// Steps of the published training on many GPUs, by the model of docs/SCALING.md
+    /// Model steps of the published training on many GPUs, as in docs/SCALING.md
     Model,
 }
 
 #[derive(clap::Args)]
 struct Case {
-    /// How many
+    /// The number of processes
     #[arg(long, default_value_t = 2)]
     processes: usize,
     /// Base channels of kl_causal_488_4chn
     #[arg(long, default_value_t = 32)]
     ch: i64,
-    /// Rows and columns of a clip of 17 frames, of which each process has one
+    /// Rows and columns of each process's clip, which has 17 frames
     #[arg(long, default_value_t = 64)]
     side: i64,
-    /// Steps on their own, and as many together, in turn
+    /// Steps alone, and as many together, in turn
     #[arg(long, default_value_t = 4)]
     steps: usize,
 }
@@ -89,7 +89,7 @@ fn trainer(case: &Case, count: usize) -> Result<Trainer> {
     Ok(Trainer::new(Tokenizer::init(config, 0, Device::Cpu)?, losses, train))
 }
 
-/// Bytes of all gradients of a step.
+/// The bytes of all gradients of a step.
 fn gradient_bytes(trainer: &Trainer) -> usize {
     let all = trainer.tokenizer().parameters().trained().chain(trainer.losses().parameters().trained());
     all.map(|(_, parameter)| parameter.numel() * size_of::<f32>()).sum()
@@ -105,17 +105,17 @@ fn measure(case: &Case, launch: &Launch) -> Result<()> {
     let mut seconds = [Vec::new(), Vec::new()];
     for step in 0..=case.steps {
         for (trainer, seconds) in [&mut alone, &mut together].into_iter().zip(&mut seconds) {
-            // All begin at once, so that each has the same company on its own as together.
+            // All begin at once, so that the machine is equally busy in both cases.
             let _ = group.mean(&Tensor::from(0.0));
             let start = Instant::now();
             trainer.step(&batch)?;
-            // The first steps prepare.
+            // The first steps warm up.
             if step > 0 {
                 seconds.push(start.elapsed().as_secs_f64());
             }
         }
     }
-    // Who waits for the slowest has not communicated: the slowest one's own time is what is compared.
+    // Waiting for the slowest process is not communication, so the slowest one's own time is compared.
     let medians = seconds.map(|mut seconds| {
         seconds.sort_by(f64::total_cmp);
         seconds[seconds.len() / 2]
@@ -139,32 +139,32 @@ fn measure(case: &Case, launch: &Launch) -> Result<()> {
     Ok(())
 }
 
-/// What the model takes for granted; docs/SCALING.md says where each comes from.
+/// The assumptions of the model; docs/SCALING.md explains each.
 mod assumed {
     /// Gradients of 157.4 M generator and 2.8 M discriminator parameters, bytes.
     pub(super) const GRADIENTS: f64 = 160.2e6 * 4.0;
-    /// FLOP of a step for a clip of 17x128x128: three times a pass of both networks, and a fifth for the losses.
+    /// FLOP of a step for a clip of 17x128x128: three passes of both networks, and a fifth for the losses.
     pub(super) const CLIP: f64 = 20.7e12 / 4.0 * 3.0 * 1.2;
     /// FLOP/s of a GPU: 40 % of an A100's 312 in bfloat16.
     pub(super) const GPU: f64 = 0.4 * 312e12;
-    /// The backward pass's share of a step, in which reductions can hide.
+    /// The fraction of a step in which reductions can hide: the backward pass.
     pub(super) const BACKWARD: f64 = 2.0 / 3.0;
     /// GPUs of a machine.
     pub(super) const LOCAL: f64 = 8.0;
-    /// Bytes a second that a ring passes on between GPUs of a machine.
+    /// Bytes a second of a ring between GPUs of a machine.
     pub(super) const INSIDE: f64 = 200e9;
-    /// And between machines, by all their adapters together (8 of 200 Gbit/s).
+    /// Bytes a second of a ring between machines, over all their adapters (8 of 200 Gbit/s).
     pub(super) const BETWEEN: f64 = 8.0 * 25e9 * 0.8;
-    /// Small reductions of a step (norms' statistics forwards and backwards, numbers that are reported).
+    /// The number of small reductions of a step (norms' statistics forward and backward, reported numbers).
     pub(super) const SMALL: f64 = 43.0;
-    /// Seconds of a small one: a start, and a hop for each doubling of the GPUs.
+    /// Seconds of a small reduction: a constant, and one for each doubling of the GPUs.
     pub(super) const START: f64 = 20e-6;
     pub(super) const HOP: f64 = 5e-6;
-    /// The last bucket, which nothing hides: bytes.
+    /// Bytes of the last bucket, which nothing hides.
     pub(super) const LAST_BUCKET: f64 = 25.0 * 1048576.0;
 }
 
-/// Seconds to reduce so many bytes over all GPUs: rings inside machines, and one between them.
+/// Seconds to reduce a number of bytes over all GPUs: rings inside machines, and one between them.
 fn reduction(bytes: f64, gpus: f64) -> f64 {
     let (local, machines) = (gpus.min(assumed::LOCAL), (gpus / assumed::LOCAL).max(1.0));
     let ring = |n: f64| 2.0 * (n - 1.0) / n;

@@ -4,9 +4,9 @@
 //! cargo run -p vidtok-benches --example training_step -- CONFIG BATCH [freeze] [recompute] [bf16]
 //! ```
 //!
-//! One case a run, since the system tells a process its peak only once. On Linux.
+//! One case a run, since a process has one peak. Linux only.
 
-#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+#![allow(clippy::print_stdout, reason = "the program prints its result")]
 
 use std::error::Error;
 use std::path::Path;
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         loss.backward();
         Ok([forward, start.elapsed().as_secs_f64()])
     };
-    // Gradients and the libraries' own memory are no part of the measure.
+    // Gradients and the libraries' own memory are not measured.
     step(&clips(1, 4, 16))?;
     let before = memory::peak()?;
     let clips = clips(batch.parse()?, frames, 64);

@@ -1,6 +1,6 @@
-//! The layers that the networks spend their time in, each as a case: the layer at a size.
+//! The layers that take most of the networks' time, each as a case: a layer at a size.
 //!
-//! `benches/layers.rs` times them, `examples/roofline.rs` holds them against the machine.
+//! `benches/layers.rs` times them, `examples/roofline.rs` compares them with the machine's peaks.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -10,24 +10,24 @@ use vidtok_torch::{
     RowEdges, SpatialConvConfig, TemporalConvConfig, add,
 };
 
-/// Mean and variance (4), the affine map (4), and of the activation the exponential, the sum, the quotient and the
-/// product.
+/// Operations of norm and activation for each value: mean and variance (4), the affine map (4), and the activation's
+/// exponential, sum, quotient and product (4).
 const NORM_SILU_OPERATIONS: i64 = 12;
 
-/// A layer as the causal networks use it.
+/// A layer as the causal networks use it, and what it is applied to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
-    /// 3x3, of each frame.
+    /// A 3x3 convolution of each frame.
     Conv2d,
-    /// Over three frames, of each pixel.
+    /// A convolution over three frames, of each pixel.
     Conv1d,
-    /// 3x3x3.
+    /// A 3x3x3 convolution.
     Conv3d,
-    /// A product over channels.
+    /// A 1x1 convolution: a matrix product over channels.
     Pointwise,
     /// Norm and activation.
     NormSilu,
-    /// Over the positions of each frame, with its norm and projections.
+    /// Attention over the positions of each frame, with its norm and projections.
     Attention,
     /// The convolution that halves height and width.
     HalvedSpace,
@@ -40,7 +40,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Frames before the first that the input begins with.
+    /// The number of frames of causal context that the input begins with.
     fn frames_before(self) -> i64 {
         match self {
             Self::Conv1d | Self::Conv3d => 2,
@@ -95,7 +95,7 @@ impl Layer {
         }
     }
 
-    /// Operations for each number of the output, of `input` channels and so many positions in a frame.
+    /// Operations for each value of the output, for the given input channels and positions of a frame.
     fn operations(self, input: i64, positions: i64) -> i64 {
         match self {
             Self::Conv2d | Self::HalvedSpace | Self::DoubledSpace => 2 * 9 * input,
@@ -103,7 +103,7 @@ impl Layer {
             Self::Conv3d | Self::HalvedTime | Self::DoubledTime => 2 * 27 * input,
             Self::Pointwise => 2 * input,
             Self::NormSilu => NORM_SILU_OPERATIONS,
-            // Four projections, and two products with the scores.
+            // Four projections, and two matrix products with the scores.
             Self::Attention => 4 * 2 * input + 2 * 2 * positions,
         }
     }
@@ -126,7 +126,7 @@ impl Display for Layer {
     }
 }
 
-/// As the networks have it, which show it to none: x + proj(softmax(q k^T / sqrt(c)) v) with one head.
+/// The attention of the networks, which is private to them: x + proj(softmax(q k^T / sqrt(c)) v) with one head.
 fn attention(path: &ParamPath, channels: i64) -> Box<dyn Fn(&Tensor) -> Tensor> {
     let norm = LayerNorm::new(&path.sub("norm"), channels);
     let [q, k, v, projection] =
@@ -140,7 +140,7 @@ fn attention(path: &ParamPath, channels: i64) -> Box<dyn Fn(&Tensor) -> Tensor> 
     })
 }
 
-/// A layer with fresh parameters, for one clip of a size.
+/// A layer with fresh parameters, for one clip of a given size.
 pub struct Case {
     layer: Layer,
     size: [i64; 3],
@@ -150,10 +150,11 @@ pub struct Case {
 }
 
 impl Case {
-    /// `size` is `[t, h, w]` of the input, without frames before the first; `channels` are those of input and output.
+    /// Makes a case. `size` is `[t, h, w]` of the input without its causal context; `channels` are those of input and
+    /// output.
     ///
     /// # Errors
-    /// If the layer takes a parameter twice.
+    /// If the layer registers a parameter twice.
     pub fn new(layer: Layer, size: [i64; 3], channels: [i64; 2]) -> Result<Self, ParameterError> {
         let path = ParamPath::fresh(Device::Cpu);
         let forward = layer.build(&path, channels);
@@ -172,26 +173,25 @@ impl Case {
         &self.parameters
     }
 
-    /// A random input, `[1, t, h, w, c]` with the frames before the first.
+    /// A random input, `[1, t, h, w, c]`, that begins with the causal context.
     pub fn input(&self) -> Tensor {
         let [t, h, w] = self.size;
         Tensor::randn([1, self.layer.frames_before() + t, h, w, self.channels[0]], (Kind::Float, Device::Cpu))
     }
 
-    /// What the layer gives.
+    /// The layer's output.
     pub fn forward(&self, input: &Tensor) -> Tensor {
         (self.forward)(input)
     }
 
-    /// Multiplications and additions of the direct form, in which every tap of a kernel is multiplied, for an output of
-    /// this layer.
+    /// Multiplications and additions of the direct form, in which every tap of a kernel is multiplied.
     #[must_use]
     pub fn operations(&self, output: &Tensor) -> f64 {
         let [_, h, w] = self.size;
         self.layer.operations(self.channels[0], h * w) as f64 * output.numel() as f64
     }
 
-    /// The size of the input without frames before the first, and the channels: `4x64x64x128`, `4x64x64x128-256`.
+    /// The size of the input without its causal context, and the channels: `4x64x64x128`, `4x64x64x128-256`.
     #[must_use]
     pub fn size(&self) -> String {
         let ([t, h, w], [input, output]) = (self.size, self.channels);
@@ -232,11 +232,11 @@ mod tests {
             let case = Case::new(layer, size, channels).unwrap();
             case.operations(&case.forward(&case.input()))
         };
-        // For each output position and pair of channels one multiplication and one addition a tap.
+        // One multiplication and one addition for each output position, pair of channels and tap.
         assert_eq!(count(Layer::Conv2d, [1, 2, 3], [5, 7]), 2.0 * (9 * 6 * 5 * 7) as f64);
         assert_eq!(count(Layer::DoubledTime, [2, 2, 3], [5, 7]), 2.0 * (27 * 24 * 5 * 7) as f64);
         assert_eq!(count(Layer::HalvedSpace, [2, 2, 4], [5, 7]), 2.0 * (9 * 4 * 5 * 7) as f64);
-        // q k^T and its product with v: 6 x 6 scores of 5 channels; four projections of 6 x 5.
+        // q k^T and the product with v: 6 x 6 scores of 5 channels; four projections of 6 x 5.
         assert_eq!(count(Layer::Attention, [1, 2, 3], [5, 5]), 2.0 * (2 * 36 * 5 + 4 * 6 * 25) as f64);
     }
 

@@ -1,5 +1,5 @@
-//! Criterion benches of the VidTok crates, see `benches/benches`, and what they and the measuring programs in
-//! `benches/examples` share.
+//! Shared by the criterion benches of the VidTok crates (`benches/benches`) and the measuring programs
+//! (`benches/examples`).
 
 pub mod layers;
 pub mod memory;
@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use criterion::Criterion;
 
-/// Few samples in little time: there are many benches, and the machine drifts more between runs than within one.
+/// A configuration with few short samples: there are many benches, and the machine drifts more between runs than within
+/// one.
 #[must_use]
 pub fn short_runs() -> Criterion {
     Criterion::default()

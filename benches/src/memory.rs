@@ -1,30 +1,30 @@
-//! What Linux tells about the memory of this process, in MiB (`proc_pid_status(5)`).
+//! The memory of this process in MiB, as Linux reports it (`proc_pid_status(5)`).
 
 use std::fs;
 use std::io::{Error, ErrorKind, Result};
 
 const STATUS: &str = "/proc/self/status";
 
-/// Held now.
+/// The resident memory, in MiB.
 ///
 /// # Errors
-/// If the system does not tell.
+/// If the system does not report it.
 pub fn held() -> Result<f64> {
     field("VmRSS")
 }
 
-/// The most that was held since the start or [`forget_peak`].
+/// The peak of resident memory since the start or [`forget_peak`], in MiB.
 ///
 /// # Errors
-/// If the system does not tell.
+/// If the system does not report it.
 pub fn peak() -> Result<f64> {
     field("VmHWM")
 }
 
-/// From now on only what comes after counts for the [`peak`].
+/// Resets the [`peak`].
 ///
 /// # Errors
-/// If the system does not let the process do this.
+/// If the system does not allow it.
 pub fn forget_peak() -> Result<()> {
     let path = "/proc/self/clear_refs";
     fs::write(path, "5").map_err(|error| Error::new(error.kind(), format!("{path}: {error}")))

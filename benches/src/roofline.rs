@@ -1,18 +1,18 @@
 //! The roofline model (Williams, Waterman and Patterson 2009, CACM 52(4)): a program takes at least the time of its
-//! operations, and at least that of moving its bytes.
+//! operations and at least the time of its memory traffic.
 
 use std::fmt::{self, Display, Formatter};
 
-/// What a machine can do at most.
+/// The peak rates of a machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
-    /// Operations in a second.
+    /// Operations a second.
     pub operations: f64,
-    /// Bytes in a second, read and written.
+    /// Bytes a second, read and written.
     pub bytes: f64,
 }
 
-/// What a program does at least.
+/// The work of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
     /// Multiplications and additions.
@@ -21,12 +21,12 @@ pub struct Work {
     pub bytes: f64,
 }
 
-/// What keeps a program from being quicker.
+/// The peak that limits a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// Its operations.
+    /// The rate of operations.
     Compute,
-    /// Its bytes.
+    /// The memory bandwidth.
     Memory,
 }
 
@@ -40,13 +40,13 @@ impl Display for Bound {
 }
 
 impl Work {
-    /// Operations a byte.
+    /// Operations for each byte.
     #[must_use]
     pub fn intensity(&self) -> f64 {
         self.operations / self.bytes
     }
 
-    /// The bound of this work on a machine, and the seconds there.
+    /// The bound of this work on a machine, and its least time there in seconds.
     #[must_use]
     pub fn bound(&self, machine: &Machine) -> (Bound, f64) {
         let (compute, memory) = (self.operations / machine.operations, self.bytes / machine.bytes);

@@ -1,4 +1,4 @@
-//! What the system tells of this process, in which nothing else happens.
+//! The memory that the system reports for this process, which runs nothing else.
 
 use std::io::Result;
 

@@ -69,11 +69,10 @@ fn write_project(workspace: &Workspace, project: &Path) -> Result<()> {
     let root = workspace.root();
     let crates = |name: &str| format!("{name} = {{ path = {:?} }}\n", root.join("crates").join(name));
     let manifest = format!(
-        "[package]\nname = \"{NAME}\"\nedition = \"2024\"\n\n[dependencies]\n{}{}{}tch = {{ version = \"0.24\", \
+        "[package]\nname = \"{NAME}\"\nedition = \"2024\"\n\n[dependencies]\n{}{}tch = {{ version = \"0.24\", \
          default-features = false }}\n\n[profile.dev]\nopt-level = 1\ndebug = \"line-tables-only\"\n\n[workspace]\n",
         crates("vidtok-core"),
         crates("vidtok-quant"),
-        crates("vidtok-libtorch"),
     );
     fs::create_dir(project.join("src"))?;
     fs::write(project.join("src/main.rs"), MAIN)?;

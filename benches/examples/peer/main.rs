@@ -1,9 +1,9 @@
-//! A measurement of ours, that is taken in a process of its own and printed as a line of JSON.
+//! Measures our implementation in a process of its own and prints a line of JSON.
 //!
-//! `cargo xtask peer` starts it, in turn with programs that do the same with other implementations (`benches/peer`): the
-//! same arguments, formula weights, input and form of the result.
+//! `benches/peer/compare.py` (`cargo xtask peer`) starts it, in turn with programs that measure other implementations with
+//! the same arguments, formula weights and input.
 
-#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+#![allow(clippy::print_stdout, reason = "the program prints its result")]
 
 mod passes;
 mod sgemm;
@@ -19,7 +19,7 @@ use vidtok::{Config, QuantizerConfig, Tokenizer};
 use vidtok_golden::{fill, unit};
 
 #[derive(Parser)]
-#[command(about = "A measurement of ours for `cargo xtask peer`")]
+#[command(about = "Measures our implementation for `cargo xtask peer`")]
 struct Arguments {
     /// What to measure
     work: Work,
@@ -38,7 +38,7 @@ struct Arguments {
     /// Clips at once
     #[arg(long)]
     batch: i64,
-    /// Timed repeats, after one that is not
+    /// Timed repeats, after one that is not timed
     #[arg(long)]
     steps: usize,
     /// Threads of libtorch
@@ -60,7 +60,7 @@ enum Work {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    // As `vidtok` does.
+    // `vidtok` does the same.
     vidtok_torch::reuse_freed_memory();
     tch::set_num_threads(arguments.threads);
     let result = match arguments.work {
@@ -73,7 +73,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The model of that name with formula weights; KL gives the mean.
+/// The model of that name with formula weights; KL returns the mean.
 fn tokenizer(arguments: &Arguments) -> Result<Tokenizer> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(format!("{}.toml", arguments.config));
     let mut config = Config::load(&path, &[format!("model.ch={}", arguments.ch)])?;
@@ -85,13 +85,13 @@ fn tokenizer(arguments: &Arguments) -> Result<Tokenizer> {
     Ok(tokenizer)
 }
 
-/// The clips that both sides work on.
+/// The input of all programs.
 fn video(arguments: &Arguments) -> Tensor {
     let Arguments { batch, frames, size, .. } = *arguments;
     unit("input", &[batch, 3, frames, size, size], 0) * 0.8
 }
 
-/// Seconds of each repeat.
+/// The seconds of each repeat.
 fn time_repeats(repeats: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
     let time = |_| {
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Passes without gradients, as a user calls them: a first one for what it gives, the others for their time.
+//! Passes without gradients, as a user calls them: the first one is for its result, the others are timed.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use vidtok_torch::flops_executed;
 
 use crate::{Arguments, sgemm, time_repeats, tokenizer, video};
 
-/// Of a tensor that both sides compute, so many values are compared.
+/// The number of values that are compared of a tensor.
 const SAMPLES: i64 = 32;
 
 /// A pass through a tokenizer, to be called again and again.
 type Pass = Box<dyn Fn(&Tokenizer) -> Result<Found>>;
 
-/// What a pass gives, for the other side to be compared with.
+/// The result of a pass, for the comparison.
 #[derive(Default)]
 pub(crate) struct Found {
     tensors: BTreeMap<&'static str, Tensor>,
@@ -26,7 +26,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// The indices of a discrete latent, the mean of a continuous one.
+    /// Keeps the indices of a discrete latent, the mean of a continuous one.
     fn encoded(encoded: Encoded) -> Self {
         match encoded.indices {
             Some(indices) => Self { indices: Some(indices), ..Self::default() },
@@ -85,7 +85,7 @@ pub(crate) fn measure(
     }))
 }
 
-/// A latent of the size that the video would have, or indices.
+/// A latent, or indices, of the size that the video would have.
 fn input_latent(arguments: &Arguments, tokenizer: &Tokenizer) -> EncodedFile {
     let (model, quantizer) = (&tokenizer.config().model, tokenizer.quantizer());
     let side = arguments.size / model.spatial_factor();
@@ -113,7 +113,7 @@ fn input_latent(arguments: &Arguments, tokenizer: &Tokenizer) -> EncodedFile {
     }
 }
 
-/// The mean, the mean of absolute values, and values at even distances from the first to the last.
+/// The mean, the mean of absolute values, and evenly spaced values from the first to the last.
 fn summary(tensor: &Tensor) -> Result<Vec<f64>> {
     let values = tensor.flatten(0, -1);
     let last = values.size()[0] - 1;

@@ -1,14 +1,14 @@
-//! What this machine's cores can do at best: products of large float32 matrices.
+//! The machine's peak rate: products of large float32 matrices.
 
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
 
 const SIDES: [i64; 2] = [1024, 1536];
-/// Of each side; the first ones wake threads and warm caches.
+/// Repeats for each side; the first ones wake threads and warm caches.
 const REPEATS: usize = 4;
 
-/// Floating-point operations a second of the quickest product, on libtorch's threads.
+/// The floating-point operations a second of the fastest product, on libtorch's threads.
 pub(crate) fn flops_a_second() -> f64 {
     let quickest = SIDES.map(|side| {
         let [a, b] = [(); 2].map(|()| Tensor::rand([side, side], (Kind::Float, Device::Cpu)));

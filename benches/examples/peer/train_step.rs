@@ -1,4 +1,4 @@
-//! Whole training steps: the first one for its losses, the others for their time.
+//! Whole training steps: the first one is for its losses, the others are timed.
 
 use std::rc::Rc;
 
@@ -24,7 +24,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<Value> {
 
     memory::forget_peak()?;
     let base = memory::held()?;
-    // With the optimizers' state, which PyTorch's make in the first step.
+    // PyTorch's optimizers allocate their state in the first step, so ours is created here.
     let mut trainer = Trainer::new(tokenizer, losses, train);
     let first = trainer.step(&batch)?;
     let seconds = time_repeats(arguments.steps, || {

@@ -80,8 +80,8 @@ impl FrameFolder {
         Ok(Self { path, files, info, position: 0 })
     }
 
-    /// The RGB pixels of an image, row by row.
-    fn decode(&self, file: &Path) -> Result<Vec<u8>, VideoError> {
+    /// Decodes an image into RGB bytes, row by row.
+    fn decode(&self, file: &Path, pixels: &mut [u8]) -> Result<(), VideoError> {
         let (decoder, size, orientation) = read_header(&self.path, file)?;
         let expected = [self.info.height, self.info.width];
         if size != expected {
@@ -90,15 +90,20 @@ impl FrameFolder {
         }
         let mut image = DynamicImage::from_decoder(decoder).map_err(|error| image_error(&self.path, file, error))?;
         image.apply_orientation(orientation);
-        Ok(image.into_rgb8().into_raw())
+        pixels.copy_from_slice(&image.into_rgb8());
+        Ok(())
     }
 
     /// The images as frames, uint8 `[t, h, w, 3]`.
     fn frames(&self, files: Vec<&Path>) -> Result<Tensor, VideoError> {
         let VideoInfo { width, height, .. } = self.info;
         let size = [files.len() as i64, height, width, 3];
-        let images = map(files, |file| self.decode(file)).into_iter().collect::<Result<Vec<_>, _>>()?;
-        Ok(Tensor::from_data_size(&images.concat(), &size, Kind::Uint8))
+        // At least one byte, so that an image is checked against a size that no image has.
+        let bytes = size[1..].iter().map(|&side| side.max(0) as usize).product::<usize>().max(1);
+        let mut pixels = vec![0; files.len() * bytes];
+        let images = files.into_iter().zip(pixels.chunks_exact_mut(bytes)).collect();
+        map(images, |(file, pixels)| self.decode(file, pixels)).into_iter().collect::<Result<(), _>>()?;
+        Ok(Tensor::from_data_size(&pixels, &size, Kind::Uint8))
     }
 }
 

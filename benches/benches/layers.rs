@@ -17,7 +17,7 @@ fn layers(criterion: &mut Criterion) -> Result<(), ParameterError> {
             bench(criterion, &Case::new(layer, size, [channels; 2])?);
         }
     }
-    for layer in [Layer::HalvedSpace, Layer::DoubledSpace, Layer::HalvedTime, Layer::DoubledTime] {
+    for layer in [Layer::DownsampleSpace, Layer::UpsampleSpace, Layer::DownsampleTime, Layer::UpsampleTime] {
         bench(criterion, &Case::new(layer, [2, 32, 32], [128; 2])?);
     }
     bench(criterion, &Case::new(Layer::Pointwise, [2, 64, 64], [128, 256])?);

@@ -30,13 +30,13 @@ pub enum Layer {
     /// Attention over the positions of each frame, with its norm and projections.
     Attention,
     /// The convolution that halves height and width.
-    HalvedSpace,
+    DownsampleSpace,
     /// The convolution that doubles height and width.
-    DoubledSpace,
+    UpsampleSpace,
     /// The convolution that halves the number of frames.
-    HalvedTime,
+    DownsampleTime,
     /// The convolution that doubles the number of frames.
-    DoubledTime,
+    UpsampleTime,
 }
 
 impl Layer {
@@ -44,7 +44,7 @@ impl Layer {
     fn frames_before(self) -> i64 {
         match self {
             Self::Conv1d | Self::Conv3d => 2,
-            Self::HalvedTime | Self::DoubledTime => 1,
+            Self::DownsampleTime | Self::UpsampleTime => 1,
             _ => 0,
         }
     }
@@ -76,19 +76,19 @@ impl Layer {
                 Box::new(move |x| norm.forward_silu(x))
             }
             Self::Attention => attention(path, input),
-            Self::HalvedSpace => {
+            Self::DownsampleSpace => {
                 let conv = conv2d(SpatialConvConfig { kernel: 3, stride: 2, padding: 0 });
                 Box::new(move |x| conv.forward(&x.constant_pad_nd([0, 0, 0, 1, 0, 1])))
             }
-            Self::DoubledSpace => {
+            Self::UpsampleSpace => {
                 let conv = conv2d(Conv2d::SAME);
                 Box::new(move |x| conv.forward_upsampled(x, RowEdges::Zeros))
             }
-            Self::HalvedTime => {
+            Self::DownsampleTime => {
                 let conv = conv3d(2);
                 Box::new(move |x| conv.forward(x))
             }
-            Self::DoubledTime => {
+            Self::UpsampleTime => {
                 let conv = conv3d(1);
                 Box::new(move |x| conv.forward_upsampled(&CausalContext::NONE, x, RowEdges::Zeros))
             }
@@ -98,9 +98,9 @@ impl Layer {
     /// Operations for each value of the output, for the given input channels and positions of a frame.
     fn operations(self, input: i64, positions: i64) -> i64 {
         match self {
-            Self::Conv2d | Self::HalvedSpace | Self::DoubledSpace => 2 * 9 * input,
+            Self::Conv2d | Self::DownsampleSpace | Self::UpsampleSpace => 2 * 9 * input,
             Self::Conv1d => 2 * 3 * input,
-            Self::Conv3d | Self::HalvedTime | Self::DoubledTime => 2 * 27 * input,
+            Self::Conv3d | Self::DownsampleTime | Self::UpsampleTime => 2 * 27 * input,
             Self::Pointwise => 2 * input,
             Self::NormSilu => NORM_SILU_OPERATIONS,
             // Four projections, and two matrix products with the scores.
@@ -118,10 +118,10 @@ impl Display for Layer {
             Self::Pointwise => "pointwise",
             Self::NormSilu => "norm_silu",
             Self::Attention => "attention",
-            Self::HalvedSpace => "halved_space",
-            Self::DoubledSpace => "doubled_space",
-            Self::HalvedTime => "halved_time",
-            Self::DoubledTime => "doubled_time",
+            Self::DownsampleSpace => "downsample_space",
+            Self::UpsampleSpace => "upsample_space",
+            Self::DownsampleTime => "downsample_time",
+            Self::UpsampleTime => "upsample_time",
         })
     }
 }
@@ -214,10 +214,10 @@ mod tests {
             (Layer::Pointwise, same),
             (Layer::NormSilu, same),
             (Layer::Attention, same),
-            (Layer::HalvedSpace, [4, 3, 4]),
-            (Layer::DoubledSpace, [4, 12, 16]),
-            (Layer::HalvedTime, [2, 6, 8]),
-            (Layer::DoubledTime, [8, 6, 8]),
+            (Layer::DownsampleSpace, [4, 3, 4]),
+            (Layer::UpsampleSpace, [4, 12, 16]),
+            (Layer::DownsampleTime, [2, 6, 8]),
+            (Layer::UpsampleTime, [8, 6, 8]),
         ] {
             let case = Case::new(layer, same, [16, 16]).unwrap();
             let [t, h, w] = size;
@@ -234,8 +234,8 @@ mod tests {
         };
         // One multiplication and one addition for each output position, pair of channels and tap.
         assert_eq!(count(Layer::Conv2d, [1, 2, 3], [5, 7]), 2.0 * (9 * 6 * 5 * 7) as f64);
-        assert_eq!(count(Layer::DoubledTime, [2, 2, 3], [5, 7]), 2.0 * (27 * 24 * 5 * 7) as f64);
-        assert_eq!(count(Layer::HalvedSpace, [2, 2, 4], [5, 7]), 2.0 * (9 * 4 * 5 * 7) as f64);
+        assert_eq!(count(Layer::UpsampleTime, [2, 2, 3], [5, 7]), 2.0 * (27 * 24 * 5 * 7) as f64);
+        assert_eq!(count(Layer::DownsampleSpace, [2, 2, 4], [5, 7]), 2.0 * (9 * 4 * 5 * 7) as f64);
         // q k^T and the product with v: 6 x 6 scores of 5 channels; four projections of 6 x 5.
         assert_eq!(count(Layer::Attention, [1, 2, 3], [5, 5]), 2.0 * (2 * 36 * 5 + 4 * 6 * 25) as f64);
     }

@@ -33,7 +33,16 @@ pub(crate) fn download(requirement: &str, format: Format, dir: &Path) -> Result<
     fs::write(&list, requirement).with_context(|| format!("cannot write {}", list.display()))?;
     for attempt in 1.. {
         let mut pip = Command::new(PROGRAM);
-        pip.args(["-m", "pip", "download", "--no-deps", "--no-cache-dir", "--no-input", "--require-hashes"]);
+        pip.args([
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--no-cache-dir",
+            "--no-input",
+            "--retries=2",
+            "--require-hashes",
+        ]);
         pip.args(options(format)).arg("--dest").arg(dir).arg("--requirement").arg(&list).stdout(io::stderr());
         if run(&mut pip)?.success() {
             break;

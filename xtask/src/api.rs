@@ -15,9 +15,10 @@ use crate::workspace::{Workspace, exit_code, run};
 const FOLDER: &str = "docs/api";
 /// Not for other projects.
 const INTERNAL: &str = "vidtok-golden";
-/// Sections of a page that repeat what is listed elsewhere or what the compiler derives.
-const LEFT_OUT: [&str; 4] = ["synthetic-implementations", "blanket-implementations", "implementors", "foreign-impls"];
-/// The section whose methods the trait declares.
+/// The sections of an item's page with implementations by hand. The others repeat the declaration or list what the
+/// compiler derives.
+const OF_TYPES: &str = "implementations";
+/// Of these only the headers count: the trait declares the methods.
 const OF_TRAITS: &str = "trait-implementations";
 
 /// Documents all crates, with warnings denied, and writes or checks the listings.
@@ -68,7 +69,10 @@ fn listing(folder: &Path) -> Result<String> {
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     };
     let mut listing = String::new();
-    for link in all_between(&page("all.html")?, "<li><a href=\"", "\"") {
+    for export in all_between(&page("index.html")?, "<code>pub use ", "</code>") {
+        writeln!(listing, "pub use {}", plain(export))?;
+    }
+    for link in all_between(&page("all.html")?, "<li><a href=\"", "\"").filter(|link| !link.starts_with('#')) {
         let (modules, file) =
             link.rsplit_once('/').map_or((String::new(), link), |(m, f)| (m.replace('/', "::") + "::", f));
         let (kind, name) = file.trim_end_matches(".html").split_once('.').with_context(|| link.to_owned())?;
@@ -86,7 +90,7 @@ fn interface(page: &str) -> Vec<String> {
     let mut lines: Vec<_> = declaration.collect();
     for section in page.split("<h2 id=\"").skip(1) {
         let (id, body) = section.split_once('"').unwrap_or_default();
-        if LEFT_OUT.contains(&id) {
+        if id != OF_TYPES && id != OF_TRAITS {
             continue;
         }
         for header in body.split(" class=\"code-header\">").skip(1) {
@@ -105,6 +109,8 @@ fn interface(page: &str) -> Vec<String> {
 /// The text of HTML in one line, without what a click on the page unfolds.
 fn plain(html: &str) -> String {
     let mut text = String::new();
+    // Attributes are blocks on lines of their own.
+    let html = html.replace("</div>", " ");
     for (index, part) in html.split("<summary").enumerate() {
         let shown = if index == 0 { part } else { part.split_once("</summary>").map_or("", |(_, shown)| shown) };
         let mut pieces = shown.split('<');
@@ -153,10 +159,11 @@ mod tests {
     fn a_listing_follows_the_pages_that_all_html_names() -> Result<()> {
         let temp = tempfile::tempdir()?;
         let write = |name: &str, text: &str| fs::write(temp.path().join(name), text);
-        write("all.html", "<ul><li><a href=\"struct.A.html\">A</a></li></ul>")?;
+        write("all.html", "<li><a href=\"#structs\"></a></li><ul><li><a href=\"struct.A.html\">A</a></li></ul>")?;
+        write("index.html", "<h2 id=\"reexports\"></h2><code>pub use <a>tch</a>;</code>")?;
         write("struct.A.html", "<pre class=\"rust item-decl\"><code>pub struct A;</code></pre>")?;
         write("struct.Old.html", "<pre class=\"rust item-decl\"><code>pub struct Old;</code></pre>")?;
-        assert_eq!(listing(temp.path())?, "struct A\n    pub struct A;\n");
+        assert_eq!(listing(temp.path())?, "pub use tch;\nstruct A\n    pub struct A;\n");
         Ok(())
     }
 }

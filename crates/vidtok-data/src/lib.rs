@@ -88,8 +88,8 @@ pub use json_lines::JsonLines;
 pub use parallel::start_thread_pool;
 pub use sampling::{ClipRule, Sampling, interval};
 pub use transform::{
-    center_crop, center_offset, cover, fit, resize_frames, resize_shorter_side, resized_size, to_frames,
-    to_model_range, to_unit_range,
+    center_crop, center_offset, cover, fit, resize_frames, resize_shorter_side, resized_size, to_unit_range,
 };
 pub use videos::ahead::{AheadInfo, AheadVideo, DecodeAhead};
 pub use videos::prepared::{Preparation, PreparedVideo};
+pub use vidtok_core::{to_frames, to_model_range};

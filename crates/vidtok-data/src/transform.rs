@@ -1,30 +1,12 @@
-//! Conversions between frames and clips, and resizing.
+//! The range of metrics, resizing and cropping; `vidtok_core` converts between frames and clips.
 //!
 //! Frames are uint8 `[t, h, w, 3]`, as videos are read and written. The model takes float `[b, 3, t, h, w]` in [-1, 1].
 
 use tch::{Kind, Tensor};
 
-/// Frames for the model: uint8 `[t, h, w, 3]` or `[b, t, h, w, 3]` to float `[b, 3, t, h, w]` in [-1, 1].
-///
-/// The result has the channels last in memory, the layout that the networks compute in.
-pub fn to_model_range(frames: &Tensor) -> Tensor {
-    let frames = if frames.dim() == 4 { frames.unsqueeze(0) } else { frames.shallow_clone() };
-    // In place: for large clips, fresh memory costs more than the arithmetic.
-    let video = unit_floats(&frames).g_mul_scalar_(2.0).g_sub_scalar_(1.0);
-    video.permute([0, 4, 1, 2, 3])
-}
-
 /// Clips for the metrics: any shape, from [-1, 1] to float in [0, 1]. Values outside the range are clamped.
 pub fn to_unit_range(video: &Tensor) -> Tensor {
     (video.to_kind(Kind::Float).clamp(-1.0, 1.0) + 1.0) / 2.0
-}
-
-/// Clips as frames: `[b, 3, t, h, w]` in [-1, 1] to uint8 `[b * t, h, w, 3]`, clip by clip.
-///
-/// Values are rounded to the nearest byte; those outside the range are clamped.
-pub fn to_frames(video: &Tensor) -> Tensor {
-    let bytes = ((video.to_kind(Kind::Float).clamp(-1.0, 1.0) + 1.0) * 127.5).round().to_kind(Kind::Uint8);
-    bytes.permute([0, 2, 3, 4, 1]).flatten(0, 1).contiguous()
 }
 
 /// Resizes images `[n, 3, h, w]` (float or uint8) so that their shorter side becomes `side`, by antialiased bilinear
@@ -122,6 +104,7 @@ fn unit_floats(bytes: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use tch::Device;
+    use vidtok_core::{to_frames, to_model_range};
 
     use super::*;
 

@@ -7,7 +7,9 @@ use tch::{Kind, Tensor};
 /// The channels stay last in memory, which is the layout of the networks.
 pub fn to_model_range(frames: &Tensor) -> Tensor {
     let frames = if frames.dim() == 4 { frames.unsqueeze(0) } else { frames.shallow_clone() };
-    (frames.to_kind(Kind::Float) / 255.0 * 2.0 - 1.0).permute([0, 4, 1, 2, 3])
+    // A new tensor that is changed in place: for large clips, fresh memory costs more than the arithmetic.
+    let video = frames.to_dtype(Kind::Float, false, true).g_div_scalar_(255.0).g_mul_scalar_(2.0).g_sub_scalar_(1.0);
+    video.permute([0, 4, 1, 2, 3])
 }
 
 /// Converts a video `[b, 3, t, h, w]` in [-1, 1] to frames, uint8 `[b * t, h, w, 3]`, one clip after the other.

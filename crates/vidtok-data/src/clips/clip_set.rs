@@ -16,6 +16,7 @@ use std::thread::ScopedJoinHandle;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
+use vidtok_core::to_model_range;
 
 use crate::clips::frame_cache::CacheBudget;
 use crate::clips::library::Library;
@@ -26,7 +27,7 @@ use crate::ffmpeg::locate::Ffmpeg;
 use crate::ffmpeg::stop::Stop;
 use crate::input::InputOptions;
 use crate::sampling::ClipRule;
-use crate::transform::{center_offset, to_model_range};
+use crate::transform::center_offset;
 
 /// The most videos probed at once: each decoder has its own threads and memory.
 const MAX_PROBES: usize = 8;

@@ -73,6 +73,7 @@ impl Trainer {
         tokenizer.parameters().set_requires_grad("", true);
         if config.freeze_encoder {
             tokenizer.parameters().set_requires_grad("encoder.", false);
+            tokenizer.parameters().set_requires_grad("regularization.", false);
         }
         let generated = tokenizer.parameters().trained().chain(losses.generator_parameters());
         let generator = Adam::new(config.optimizer.clone(), generated);

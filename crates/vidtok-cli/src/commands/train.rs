@@ -159,7 +159,7 @@ fn print_stage(summary: &StageSummary) {
         println!("skipped        {} steps whose loss or gradient was not finite", summary.skipped);
     }
     println!("model          {}", summary.model.display());
-    println!("pictures       {} (input above reconstruction)", summary.images.display());
+    println!("images         {} (input above reconstruction)", summary.images.display());
     println!("curves         {}", summary.curves.display());
     println!("video          {} (input | reconstruction)", summary.video.display());
 }

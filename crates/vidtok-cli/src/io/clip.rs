@@ -81,8 +81,8 @@ impl Clip {
         };
         let range = PixelRange::of(&video);
         range.check().with_context(|| path.display().to_string())?;
-        if let Some(doubt) = range.warning() {
-            eprintln!("warning: {}: {doubt}", input.name());
+        if let Some(warning) = range.warning() {
+            eprintln!("warning: {}: {warning}", input.name());
         }
         let [h, w] = arguments.size([h, w]);
         let source = Source::Tensor(video.to_kind(Kind::Float));

@@ -18,8 +18,8 @@ use vidtok_core::{FrameRate, FrameSource, FrameTimes, VideoError, VideoInfo};
 
 use crate::clips::quarantine::ClipError;
 use crate::error::LoadError;
-use crate::ffmpeg::locate::Ffmpeg;
-use crate::ffmpeg::stream_format::StreamFormat;
+use crate::ffmpeg::program::locate::Ffmpeg;
+use crate::ffmpeg::read::stream_format::StreamFormat;
 use crate::input::file_stamp::FileStamp;
 use crate::input::{InputOptions, InputReader};
 use crate::json_lines::JsonLines;

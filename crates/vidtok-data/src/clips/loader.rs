@@ -14,7 +14,7 @@ use vidtok_core::WorldRank;
 use crate::clips::clip_set::Batch;
 use crate::clips::mixture::Mixture;
 use crate::error::LoadError;
-use crate::ffmpeg::stop::Stop;
+use crate::ffmpeg::program::stop::Stop;
 
 /// How often a waiting consumer checks whether to stop.
 const POLL: Duration = Duration::from_millis(20);

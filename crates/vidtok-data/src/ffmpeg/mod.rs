@@ -3,25 +3,16 @@
 //! A separate process costs one copy of the pixels through a pipe and buys isolation: a decoder that crashes on a
 //! broken file cannot take the trainer with it, and nothing has to be linked.
 //!
-//! Imports run downwards in this order: `writer`, `reader`; `probe`, `conversion`; `process`; `locate`; and the values
-//! below them (`timeline`, `sound`, `container`, `pace`, `stream_format`, `tone_mapper`, `messages`, `stop`).
+//! `program/` finds and runs ffmpeg. `read/` and `writer.rs` stand on it, and share what a video has besides its pixels:
+//! `timeline.rs`, `sound.rs` and `pace.rs`.
 
-mod container;
-mod conversion;
-mod ivf;
-pub(crate) mod locate;
-mod messages;
+pub(crate) mod container;
+pub(crate) mod ivf;
 pub(crate) mod notice;
-mod pace;
-mod probe;
-mod process;
-pub(crate) mod read_options;
-pub(crate) mod reader;
-mod sound;
-mod source_file;
-pub(crate) mod stop;
-pub(crate) mod stream_format;
+pub(crate) mod pace;
+pub(crate) mod program;
+pub(crate) mod read;
+pub(crate) mod sound;
 pub(crate) mod timeline;
-mod tone_mapper;
 pub(crate) mod write_options;
 pub(crate) mod writer;

@@ -11,12 +11,12 @@ use vidtok_core::{FrameRate, FrameSink, VideoError, temporary_beside};
 
 use crate::ffmpeg::container::Container;
 use crate::ffmpeg::ivf;
-use crate::ffmpeg::locate::Ffmpeg;
 use crate::ffmpeg::notice::Notice;
 use crate::ffmpeg::pace::{Pace, Ticks};
-use crate::ffmpeg::process::Process;
+use crate::ffmpeg::program::locate::Ffmpeg;
+use crate::ffmpeg::program::process::Process;
+use crate::ffmpeg::program::source_file::{NO_CONNECTIONS, file_url, frame_bytes};
 use crate::ffmpeg::sound::Sound;
-use crate::ffmpeg::source_file::{NO_CONNECTIONS, file_url, frame_bytes};
 use crate::ffmpeg::timeline::Timeline;
 use crate::ffmpeg::write_options::WriteOptions;
 

@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 
-use crate::ffmpeg::locate::Ffmpeg;
 use crate::ffmpeg::notice::Notice;
-use crate::ffmpeg::read_options::ReadOptions;
-use crate::ffmpeg::reader::VideoReader;
-use crate::ffmpeg::stream_format::StreamFormat;
+use crate::ffmpeg::program::locate::Ffmpeg;
+use crate::ffmpeg::read::read_options::ReadOptions;
+use crate::ffmpeg::read::reader::VideoReader;
+use crate::ffmpeg::read::stream_format::StreamFormat;
 use crate::ffmpeg::timeline::Timeline;
 use crate::input::frame_folder::FrameFolder;
 use crate::input::retry::RetryPolicy;

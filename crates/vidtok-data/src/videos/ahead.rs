@@ -15,9 +15,9 @@ use tch::Tensor;
 use vidtok_core::{FrameRate, FrameTimes, PixelAspect, VideoError, VideoInfo};
 
 use crate::error::LoadError;
-use crate::ffmpeg::locate::Ffmpeg;
 use crate::ffmpeg::notice::Notice;
-use crate::ffmpeg::stop::Stop;
+use crate::ffmpeg::program::locate::Ffmpeg;
+use crate::ffmpeg::program::stop::Stop;
 use crate::videos::prepared::chunk_bytes;
 use crate::videos::prepared::{Preparation, PreparedVideo};
 use crate::videos::regroup::Regroup;

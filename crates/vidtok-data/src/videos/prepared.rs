@@ -5,8 +5,8 @@ use std::path::Path;
 use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSource, FrameTimes, PixelAspect, VideoError, VideoInfo};
 
-use crate::ffmpeg::locate::Ffmpeg;
 use crate::ffmpeg::notice::Notice;
+use crate::ffmpeg::program::locate::Ffmpeg;
 use crate::input::{InputOptions, InputReader};
 use crate::sampling::Sampling;
 use crate::transform::{prepare, resized_size};

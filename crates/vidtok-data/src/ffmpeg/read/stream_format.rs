@@ -35,27 +35,27 @@ pub(crate) struct StreamFormat {
     pub(crate) pixel_aspect: PixelAspect,
     /// The number of stored rows, before rotation, if the file names no matrix for its YUV pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) untagged_rows: Option<i64>,
+    pub(crate) untagged_rows: Option<i64>,
     /// The transfer function, if it is of high dynamic range.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) hdr: Option<HdrTransfer>,
+    pub(crate) hdr: Option<HdrTransfer>,
     /// Whether a file of high dynamic range names no primaries.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(super) untagged_primaries: bool,
+    pub(crate) untagged_primaries: bool,
     /// The fields, if frames are interlaced.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) fields: Option<Fields>,
+    pub(crate) fields: Option<Fields>,
 }
 
 /// The order of the two fields of an interlaced frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     /// Whether the field of the top row comes first in time.
-    pub(super) top_first: bool,
+    pub(crate) top_first: bool,
     /// Whether frames are flagged as interlaced one by one, or only the stream is.
-    pub(super) flagged: bool,
+    pub(crate) flagged: bool,
     /// Whether frames are rotated before they are shown, so that rows no longer belong to one field.
-    pub(super) turned: bool,
+    pub(crate) turned: bool,
 }
 
 impl StreamFormat {
@@ -70,7 +70,7 @@ impl StreamFormat {
 
     /// Parses ffmpeg's description: the lines of the decoded input stream, and the line of the decoded frames, which
     /// are the first video stream of the output.
-    pub(super) fn read(description: &[String]) -> Self {
+    pub(crate) fn read(description: &[String]) -> Self {
         let Some((input, output)) = streams(description) else { return Self::default() };
         let format = PixelFormat::read(output);
         let tag = |index: usize| format.colours.get(index).copied().filter(|name| *name != "unknown");

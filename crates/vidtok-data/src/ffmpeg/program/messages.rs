@@ -12,30 +12,30 @@ const LINES: usize = 1000;
 
 /// The messages of one run of ffmpeg, by what they imply.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(crate) struct Log {
     /// The first message that the input is damaged.
-    pub(super) damage: Option<String>,
+    pub(crate) damage: Option<String>,
     /// The first demuxer warning about lost data. Only the decoded frames show whether anything was lost: packet
     /// counters also jump where two recordings were joined.
-    pub(super) doubt: Option<String>,
+    pub(crate) doubt: Option<String>,
     /// The first error of a filter. If no output follows, the filters cannot handle the video.
-    pub(super) unfit: Option<String>,
+    pub(crate) unfit: Option<String>,
     /// The first error about an output. It may explain a failure, but says nothing about the video.
-    pub(super) output: Option<String>,
+    pub(crate) output: Option<String>,
     /// The first message that the system has run out of something, which says nothing about the video.
-    pub(super) shortage: Option<String>,
+    pub(crate) shortage: Option<String>,
     /// The description of inputs and outputs.
-    pub(super) description: Vec<String>,
+    pub(crate) description: Vec<String>,
 }
 
 impl Log {
     /// The message that explains a failure best.
-    pub(super) fn explanation(self) -> Option<String> {
+    pub(crate) fn explanation(self) -> Option<String> {
         self.shortage.or(self.damage).or(self.unfit).or(self.output)
     }
 
     /// Reads all messages until the end.
-    pub(super) fn listen(messages: impl Read) -> Self {
+    pub(crate) fn listen(messages: impl Read) -> Self {
         let mut log = Self::default();
         let mut messages = BufReader::new(messages);
         let mut line = Vec::new();
@@ -106,7 +106,7 @@ const OUTPUTS: [&str; 7] = ["out#", "vost#", "aost#", "ost#", "enc:", "framecrc"
 const OUTPUT_PHRASES: [&str; 5] =
     ["to muxer", "to the muxer", "av_interleaved_write_frame", "Non-monotonic DTS", "Non-monotonous DTS"];
 /// The start of an output's error about a stream that the input lacks.
-pub(super) const NO_STREAM: &str = "Stream map";
+pub(crate) const NO_STREAM: &str = "Stream map";
 /// The system's messages for a shortage of something.
 const SHORTAGES: [&str; 5] = [
     "Cannot allocate memory",

@@ -59,7 +59,7 @@ impl Stop {
     }
 
     /// Puts a child under this switch.
-    pub(super) fn watch(&self, child: &Arc<Mutex<Child>>) {
+    pub(crate) fn watch(&self, child: &Arc<Mutex<Child>>) {
         if let Some(outer) = &self.outer {
             outer.watch(child);
         }
@@ -78,7 +78,7 @@ impl Stop {
 }
 
 /// Locks a child. A panic cannot leave it half-changed, so poisoning is ignored.
-pub(super) fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+pub(crate) fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
     child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -9,12 +9,12 @@ use std::process::Command;
 
 use vidtok_core::{FrameRate, FrameTimes, VideoError, VideoInfo};
 
-use crate::ffmpeg::locate::Ffmpeg;
-use crate::ffmpeg::messages::{Log, NO_STREAM};
-use crate::ffmpeg::process::Process;
+use crate::ffmpeg::program::locate::Ffmpeg;
+use crate::ffmpeg::program::messages::{Log, NO_STREAM};
+use crate::ffmpeg::program::process::Process;
+use crate::ffmpeg::program::source_file::{check_file, decode_error, file_url, input_options};
+use crate::ffmpeg::read::stream_format::StreamFormat;
 use crate::ffmpeg::sound::Sound;
-use crate::ffmpeg::source_file::{check_file, decode_error, file_url, input_options};
-use crate::ffmpeg::stream_format::StreamFormat;
 
 /// A listing of decoded frames.
 #[derive(Debug, Default, PartialEq)]
@@ -77,16 +77,16 @@ impl Times {
 
 /// The description of a probed video.
 #[derive(Debug)]
-pub(super) struct Probed {
-    pub(super) info: VideoInfo,
-    pub(super) format: StreamFormat,
-    pub(super) sound: Option<Sound>,
+pub(crate) struct Probed {
+    pub(crate) info: VideoInfo,
+    pub(crate) format: StreamFormat,
+    pub(crate) sound: Option<Sound>,
     /// A demuxer's warning about lost data, although all frames are present.
-    pub(super) doubt: Option<String>,
+    pub(crate) doubt: Option<String>,
 }
 
 /// Probes a video by decoding all of it.
-pub(super) fn probe(ffmpeg: &Ffmpeg, path: &Path) -> Result<Probed, VideoError> {
+pub(crate) fn probe(ffmpeg: &Ffmpeg, path: &Path) -> Result<Probed, VideoError> {
     check_file(path)?;
     let mut command = ffmpeg.command("info");
     command.args(input_options()).arg("-i").arg(file_url(path));
@@ -187,7 +187,7 @@ fn is_complete(ffmpeg: &Ffmpeg, path: &Path, stored: &Times) -> Result<bool, Vid
 }
 
 /// Microseconds from the start of the sound or the video, whichever is first, to the first frame of the video.
-pub(super) fn lead(ffmpeg: &Ffmpeg, path: &Path, sound: &Sound) -> Result<i64, VideoError> {
+pub(crate) fn lead(ffmpeg: &Ffmpeg, path: &Path, sound: &Sound) -> Result<i64, VideoError> {
     let mut command = ffmpeg.command("warning");
     command.args(input_options()).arg("-i").arg(file_url(path));
     command.args(["-map", "0:V:0"]).args(ffmpeg.passthrough());

@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use vidtok_core::{VideoError, fetched};
 
-use crate::ffmpeg::stop::Stop;
-use crate::ffmpeg::tone_mapper::ToneMapper;
+use crate::ffmpeg::program::stop::Stop;
+use crate::ffmpeg::program::tone_mapper::ToneMapper;
 
 /// An ffmpeg program that runs.
 #[derive(Clone, Debug)]
@@ -79,24 +79,24 @@ impl Ffmpeg {
     }
 
     /// The cell for the tone mapper, which is filled on first use.
-    pub(super) fn tone_mapper_cell(&self) -> &OnceLock<Option<ToneMapper>> {
+    pub(crate) fn tone_mapper_cell(&self) -> &OnceLock<Option<ToneMapper>> {
         &self.tone_mapper
     }
 
     /// A command that reads no input from the terminal and prefixes each message with its level.
-    pub(super) fn command(&self, loudness: &str) -> Command {
+    pub(crate) fn command(&self, loudness: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["-hide_banner", "-nostdin", "-nostats", "-loglevel"]).arg(format!("repeat+level+{loudness}"));
         command
     }
 
     /// The options that output every frame exactly once, regardless of its time stamp.
-    pub(super) fn passthrough(&self) -> [&'static str; 2] {
+    pub(crate) fn passthrough(&self) -> [&'static str; 2] {
         self.passthrough
     }
 
     /// The value of `-enc_time_base` that keeps the container's time base.
-    pub(super) fn demuxer_ticks(&self) -> &'static str {
+    pub(crate) fn demuxer_ticks(&self) -> &'static str {
         self.demuxer_ticks
     }
 }

@@ -11,10 +11,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use vidtok_core::VideoError;
 
-use crate::ffmpeg::locate::Ffmpeg;
-use crate::ffmpeg::messages::Log;
-use crate::ffmpeg::source_file::decode_error;
-use crate::ffmpeg::stop::lock;
+use crate::ffmpeg::program::locate::Ffmpeg;
+use crate::ffmpeg::program::messages::Log;
+use crate::ffmpeg::program::source_file::decode_error;
+use crate::ffmpeg::program::stop::lock;
 
 /// The signals of a crash: SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV. A decoder crashes because of its video, whereas
 /// any other signal comes from outside.
@@ -22,7 +22,7 @@ const CRASHES: [i32; 5] = [4, 6, 7, 8, 11];
 
 /// A child process. Dropping it kills it and waits for its end.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     program: PathBuf,
     child: Arc<Mutex<Child>>,
     input: Option<ChildStdin>,
@@ -32,12 +32,12 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts `command` with stdin, stdout and stderr piped.
-    pub(super) fn start(ffmpeg: &Ffmpeg, command: &mut Command) -> Result<Self, VideoError> {
+    pub(crate) fn start(ffmpeg: &Ffmpeg, command: &mut Command) -> Result<Self, VideoError> {
         Self::start_into(ffmpeg, command, Stdio::piped())
     }
 
     /// Starts `command` with the given stdout, and with stdin and stderr piped.
-    pub(super) fn start_into(ffmpeg: &Ffmpeg, command: &mut Command, output: Stdio) -> Result<Self, VideoError> {
+    pub(crate) fn start_into(ffmpeg: &Ffmpeg, command: &mut Command, output: Stdio) -> Result<Self, VideoError> {
         let backend = |source| VideoError::Backend { program: ffmpeg.program().to_owned(), source };
         let mut child = command.stdin(Stdio::piped()).stdout(output).stderr(Stdio::piped()).spawn().map_err(backend)?;
         let (input, output, messages) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -53,17 +53,17 @@ impl Process {
     }
 
     /// The pipe to the child's stdin; `None` the second time.
-    pub(super) fn input(&mut self) -> Option<ChildStdin> {
+    pub(crate) fn input(&mut self) -> Option<ChildStdin> {
         self.input.take()
     }
 
     /// The pipe from the child's stdout; `None` the second time.
-    pub(super) fn output(&mut self) -> Option<ChildStdout> {
+    pub(crate) fn output(&mut self) -> Option<ChildStdout> {
         self.output.take()
     }
 
     /// Closes both pipes and waits for the end of the child. The log is returned once.
-    pub(super) fn end(&mut self) -> io::Result<(ExitStatus, Log)> {
+    pub(crate) fn end(&mut self) -> io::Result<(ExitStatus, Log)> {
         drop((self.input(), self.output()));
         // Another thread may need the lock to kill the child, so it is taken only after the child has ended.
         let child = Pid::from_child(&lock(&self.child));
@@ -78,7 +78,7 @@ impl Process {
     /// # Errors
     /// [`VideoError::Decode`] if ffmpeg's messages or its crash implicate the video, [`VideoError::Backend`] for any
     /// other failure.
-    pub(super) fn end_of_reading(&mut self, path: &Path) -> Result<Log, VideoError> {
+    pub(crate) fn end_of_reading(&mut self, path: &Path) -> Result<Log, VideoError> {
         let program = self.program.clone();
         let failed = |source| VideoError::Backend { program: program.clone(), source };
         let (status, log) = self.end().map_err(failed)?;

@@ -3,28 +3,28 @@
 //! They process frames one by one (deinterlacing also uses the neighbours), so a frame has the same pixels however it
 //! is reached.
 
-use crate::ffmpeg::locate::Ffmpeg;
 use crate::ffmpeg::notice::Notice;
-use crate::ffmpeg::process::Process;
-use crate::ffmpeg::read_options::{Hdr, ReadOptions, Reading};
-use crate::ffmpeg::stream_format::{Fields, StreamFormat};
-use crate::ffmpeg::tone_mapper::{KNEE, REFERENCE_WHITE, ToneMapper};
+use crate::ffmpeg::program::locate::Ffmpeg;
+use crate::ffmpeg::program::process::Process;
+use crate::ffmpeg::program::tone_mapper::{KNEE, REFERENCE_WHITE, ToneMapper};
+use crate::ffmpeg::read::read_options::{Hdr, ReadOptions, Reading};
+use crate::ffmpeg::read::stream_format::{Fields, StreamFormat};
 
 /// The number of stored rows from which YUV without a named matrix is taken for BT.709, as players do.
 const HD_ROWS: i64 = 720;
 
 /// The filters for a video.
 #[derive(Debug)]
-pub(super) struct Conversion {
+pub(crate) struct Conversion {
     /// The filters before frames are selected.
-    pub(super) before: String,
+    pub(crate) before: String,
     /// The filters after frames are selected.
-    pub(super) after: String,
+    pub(crate) after: String,
 }
 
 impl Conversion {
     /// The filters that produce RGB frames of `[width, height]`, or why the video cannot be converted.
-    pub(super) fn new(
+    pub(crate) fn new(
         ffmpeg: &Ffmpeg,
         format: &StreamFormat,
         options: ReadOptions,
@@ -81,7 +81,7 @@ fn deinterlace(fields: Fields) -> Result<String, &'static str> {
 
 impl Ffmpeg {
     /// The tone mapper of this ffmpeg, if it has one; tested on first use.
-    pub(super) fn tone_mapper(&self) -> Option<ToneMapper> {
+    pub(crate) fn tone_mapper(&self) -> Option<ToneMapper> {
         *self.tone_mapper_cell().get_or_init(|| ToneMapper::ALL.into_iter().find(|mapper| self.can_map(*mapper)))
     }
 

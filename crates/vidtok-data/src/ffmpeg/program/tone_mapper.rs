@@ -5,22 +5,22 @@
 /// Light up to [`PEAK`], a display of 1,000 cd/m2 (the nominal peak of HLG and of most PQ masters), is compressed into
 /// the rest by the Mobius curve; reference white becomes 0.925 in linear light, 247 of 255. The peak is fixed, since a
 /// peak from a file's metadata would map equal colours of two files to different ones.
-pub(super) const REFERENCE_WHITE: f64 = 203.0;
-pub(super) const KNEE: f64 = 0.85;
+pub(crate) const REFERENCE_WHITE: f64 = 203.0;
+pub(crate) const KNEE: f64 = 0.85;
 const PEAK: f64 = 1000.0 / REFERENCE_WHITE;
 
 /// A tone mapper of an ffmpeg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ToneMapper {
+pub(crate) enum ToneMapper {
     Zscale,
     Libplacebo,
 }
 
 impl ToneMapper {
-    pub(super) const ALL: [Self; 2] = [Self::Zscale, Self::Libplacebo];
+    pub(crate) const ALL: [Self; 2] = [Self::Zscale, Self::Libplacebo];
 
     /// The filters from frames with named colours to RGB of standard range.
-    pub(super) fn filters(self) -> String {
+    pub(crate) fn filters(self) -> String {
         // swscale's 16-bit RGB is 0.4 % too dark, so YUV stays YUV, with a whole number of chroma rows.
         const DEEP: &str = "format=yuv444p12le|gbrp12le";
         match self {

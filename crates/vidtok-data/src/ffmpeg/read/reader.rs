@@ -18,15 +18,15 @@ use std::process::ChildStdout;
 use tch::{Kind, Tensor};
 use vidtok_core::{FrameSource, VideoError, VideoInfo};
 
-use crate::ffmpeg::conversion::Conversion;
-use crate::ffmpeg::locate::Ffmpeg;
 use crate::ffmpeg::notice::Notice;
-use crate::ffmpeg::probe::{Probed, lead, probe};
-use crate::ffmpeg::process::Process;
-use crate::ffmpeg::read_options::ReadOptions;
+use crate::ffmpeg::program::locate::Ffmpeg;
+use crate::ffmpeg::program::process::Process;
+use crate::ffmpeg::program::source_file::{check_file, decode_error, file_url, frame_bytes, input_options};
+use crate::ffmpeg::read::conversion::Conversion;
+use crate::ffmpeg::read::probe::{Probed, lead, probe};
+use crate::ffmpeg::read::read_options::ReadOptions;
+use crate::ffmpeg::read::stream_format::StreamFormat;
 use crate::ffmpeg::sound::Sound;
-use crate::ffmpeg::source_file::{check_file, decode_error, file_url, frame_bytes, input_options};
-use crate::ffmpeg::stream_format::StreamFormat;
 use crate::ffmpeg::timeline::Timeline;
 
 /// The most ranges of frames in one filter expression. ffmpeg evaluates the whole expression for each frame.

@@ -377,7 +377,7 @@ mod tests {
             [(-1, &[1i64][..], &[1i64][..]), (0, &[-1], &[1]), (0, &[1], &[-1]), (0, &[1], &[])]
         {
             let message = refusal(&make(offset, shape, strides));
-            assert!(message.contains("torch._utils._rebuild_tensor_v2 gets unknown arguments"), "{message}");
+            assert!(message.contains("calls torch._utils._rebuild_tensor_v2 with unexpected arguments"), "{message}");
         }
     }
 

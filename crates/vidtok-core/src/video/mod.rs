@@ -163,7 +163,7 @@ pub trait FrameSink {
     /// Ends the video and gives the file its final name. The sink takes no more frames afterwards.
     ///
     /// # Errors
-    /// If the backend or the file system fails; dropping the sink then leaves no file behind.
+    /// If the backend or the file system fails; no file is left behind then.
     fn finish(&mut self) -> Result<(), VideoError>;
 }
 

@@ -209,6 +209,26 @@ impl Destination {
     }
 }
 
+impl VideoWriter {
+    /// Waits for ffmpeg and gives the file its name.
+    fn end(&mut self) -> Result<(), VideoError> {
+        if self.frames == 0 {
+            return Err(encode_error(&self.path, "no frame was written"));
+        }
+        self.input = None;
+        let io_error = |path: &Path, source| VideoError::Io { path: path.to_owned(), source };
+        let (status, log) = self.process.end().map_err(|source| io_error(&self.path, source))?;
+        if !status.success() {
+            let message = log.explanation().unwrap_or_else(|| format!("ffmpeg ended with {status}"));
+            return Err(encode_error(&self.path, message));
+        }
+        let Some(temporary) = self.temporary.take() else { return Ok(()) };
+        // As `vidtok_core::write_atomically` does: the new name must never stand for half a file.
+        File::open(&temporary).and_then(|file| file.sync_all()).map_err(|source| io_error(&self.path, source))?;
+        temporary.persist(&self.path).map_err(|failed| io_error(&self.path, failed.error))
+    }
+}
+
 impl FrameSink for VideoWriter {
     fn write(&mut self, frames: &Tensor) -> Result<(), VideoError> {
         let [height, width] = self.size;
@@ -239,20 +259,14 @@ impl FrameSink for VideoWriter {
     }
 
     fn finish(&mut self) -> Result<(), VideoError> {
-        if self.frames == 0 {
-            return Err(encode_error(&self.path, "no frame was written"));
+        let ended = self.end();
+        if ended.is_err() {
+            // The child must be gone before its file is removed.
+            self.input = None;
+            let _ = self.process.end();
+            self.temporary = None;
         }
-        self.input = None;
-        let io_error = |path: &Path, source| VideoError::Io { path: path.to_owned(), source };
-        let (status, log) = self.process.end().map_err(|source| io_error(&self.path, source))?;
-        if !status.success() {
-            let message = log.explanation().unwrap_or_else(|| format!("ffmpeg ended with {status}"));
-            return Err(encode_error(&self.path, message));
-        }
-        let Some(temporary) = self.temporary.take() else { return Ok(()) };
-        // As `vidtok_core::write_atomically` does: the new name must never stand for half a file.
-        File::open(&temporary).and_then(|file| file.sync_all()).map_err(|source| io_error(&self.path, source))?;
-        temporary.persist(&self.path).map_err(|failed| io_error(&self.path, failed.error))
+        ended
     }
 }
 

@@ -10,7 +10,7 @@ use crate::ffmpeg::pace::Pace;
 use crate::ffmpeg::write_options::VideoQuality;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Container {
+pub(crate) enum Container {
     Mp4,
     Mov,
     Matroska,
@@ -27,7 +27,7 @@ enum Codec {
 
 impl Container {
     /// The container that a path's extension names.
-    pub(super) fn of(path: &Path) -> Result<Self, String> {
+    pub(crate) fn of(path: &Path) -> Result<Self, String> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         match extension.to_ascii_lowercase().as_str() {
             "mp4" | "m4v" => Ok(Self::Mp4),
@@ -41,7 +41,7 @@ impl Container {
     }
 
     /// The finest resolution of frame times, in seconds; `None` if the container only knows constant rates.
-    pub(super) fn finest(self) -> Option<f64> {
+    pub(crate) fn finest(self) -> Option<f64> {
         match self {
             Self::Mp4 | Self::Mov => Some(0.0), // the track's own ticks
             Self::Matroska | Self::WebM => Some(0.001),
@@ -50,17 +50,17 @@ impl Container {
         }
     }
 
-    pub(super) fn has_sound(self) -> bool {
+    pub(crate) fn has_sound(self) -> bool {
         self != Self::Gif
     }
 
     /// Whether an image of even size is stored with half the colour resolution along each side (4:2:0).
-    pub(super) fn halves_colours(self, quality: VideoQuality) -> bool {
+    pub(crate) fn halves_colours(self, quality: VideoQuality) -> bool {
         self != Self::Gif && quality != VideoQuality::Lossless
     }
 
     /// Whether audio of this codec (ffmpeg's name) can be copied into the container.
-    pub(super) fn holds(self, audio: &str) -> bool {
+    pub(crate) fn holds(self, audio: &str) -> bool {
         match self {
             Self::Mp4 => matches!(audio, "aac" | "mp3" | "ac3" | "eac3" | "alac" | "flac" | "opus"),
             Self::Mov => matches!(audio, "aac" | "mp3" | "ac3" | "alac" | "pcm_s16le" | "pcm_s16be" | "pcm_s24le"),
@@ -90,13 +90,13 @@ impl Container {
     }
 
     /// The filter for audio that is transcoded.
-    pub(super) fn audio_filter(self) -> Option<&'static str> {
+    pub(crate) fn audio_filter(self) -> Option<&'static str> {
         // Opus refuses some channel orders.
         (self == Self::WebM).then_some("aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono")
     }
 
     /// The output options: filters, codec and container.
-    pub(super) fn options(
+    pub(crate) fn options(
         self,
         size: [i64; 2],
         pixel_aspect: PixelAspect,

@@ -4,7 +4,7 @@
 use crate::ffmpeg::pace::Ticks;
 
 /// The header of a stream of RGBA frames; `None` if the frames are too large for the format.
-pub(super) fn header([height, width]: [i64; 2], times: &Ticks) -> Option<Vec<u8>> {
+pub(crate) fn header([height, width]: [i64; 2], times: &Ticks) -> Option<Vec<u8>> {
     const LENGTH: u16 = 32;
     let (numerator, denominator) = times.tick();
     let mut header = b"DKIF\0\0".to_vec();
@@ -20,7 +20,7 @@ pub(super) fn header([height, width]: [i64; 2], times: &Ticks) -> Option<Vec<u8>
 }
 
 /// One frame of RGB pixels at a tick, stored as RGBA.
-pub(super) fn frame(tick: u64, rgb: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(tick: u64, rgb: &[u8]) -> Vec<u8> {
     let length = rgb.len() / 3 * 4;
     let mut frame = Vec::with_capacity(12 + length);
     frame.extend((length as u32).to_le_bytes());

@@ -6,7 +6,7 @@ use crate::ffmpeg::container::Container;
 
 /// The audio tracks of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sound {
+pub(crate) struct Sound {
     path: PathBuf,
     /// See [`lead`](Self::lead).
     lead: i64,
@@ -17,7 +17,7 @@ pub(super) struct Sound {
 impl Sound {
     /// The tracks in ffmpeg's description of the input `path`; `None` if there are none. They are assumed to start with
     /// the video.
-    pub(super) fn of(path: &Path, description: &[String]) -> Option<Self> {
+    pub(crate) fn of(path: &Path, description: &[String]) -> Option<Self> {
         let input = description.iter().take_while(|line| line.trim() != "Stream mapping:");
         let mut tracks: Vec<_> = input.filter_map(|line| track(line)).collect();
         // A stream is listed once per program that contains it.
@@ -27,27 +27,27 @@ impl Sound {
     }
 
     /// Sets [`lead`](Self::lead).
-    pub(super) fn with_lead(self, lead: i64) -> Self {
+    pub(crate) fn with_lead(self, lead: i64) -> Self {
         Self { lead, ..self }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Microseconds from the start of the sound or the video, whichever is first, to the first frame of the video.
-    pub(super) fn lead(&self) -> i64 {
+    pub(crate) fn lead(&self) -> i64 {
         self.lead
     }
 
     /// The options that map the tracks of ffmpeg's input number `input`.
-    pub(super) fn maps(&self, input: usize) -> impl Iterator<Item = String> {
+    pub(crate) fn maps(&self, input: usize) -> impl Iterator<Item = String> {
         self.tracks.iter().flat_map(move |(stream, _)| ["-map".to_owned(), format!("{input}:{stream}")])
     }
 
     /// The options that copy tracks whose codec the container can hold, and transcode others to ffmpeg's default for
     /// the container.
-    pub(super) fn codecs(&self, container: Container) -> Vec<String> {
+    pub(crate) fn codecs(&self, container: Container) -> Vec<String> {
         let mut options = Vec::new();
         for (index, (_, codec)) in self.tracks.iter().enumerate() {
             if container.holds(codec) {

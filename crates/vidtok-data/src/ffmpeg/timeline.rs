@@ -53,7 +53,7 @@ impl Timeline {
         Self { sound: self.sound, pixel_aspect: self.pixel_aspect, ..Self::of(video) }
     }
 
-    pub(super) fn with_sound(self, sound: Option<Sound>) -> Self {
+    pub(crate) fn with_sound(self, sound: Option<Sound>) -> Self {
         Self { sound, ..self }
     }
 
@@ -76,17 +76,17 @@ impl Timeline {
     }
 
     /// Removes the sound.
-    pub(super) fn silent(self) -> Self {
+    pub(crate) fn silent(self) -> Self {
         Self { sound: None, ..self }
     }
 
-    pub(super) fn sound(&self) -> Option<&Sound> {
+    pub(crate) fn sound(&self) -> Option<&Sound> {
         self.sound.as_ref()
     }
 
     /// The frame times in a container whose times have a resolution of `finest` seconds (`None`: constant rates only).
     /// Times that are too fine for it become their average rate.
-    pub(super) fn pace(&self, finest: Option<f64>) -> Pace {
+    pub(crate) fn pace(&self, finest: Option<f64>) -> Pace {
         let starts_with_sound = self.sound.as_ref().is_none_or(|sound| sound.lead() == 0);
         match &self.uneven {
             Some(times) if finest.is_some_and(|finest| times.shortest() >= finest) => {

@@ -68,7 +68,7 @@ type MakeQuantizer = dyn Fn(&CustomConfig, &ParamPath) -> Result<Box<dyn Quantiz
 /// number of tokenizers.
 ///
 /// ```no_run
-/// # fn vq(codes: i64, path: &vidtok::ParamPath) -> Result<Box<dyn vidtok::Quantizer>, vidtok::BoxError> { todo!() }
+/// # fn vq(codes: i64, path: &vidtok::ParamPath) -> Result<Box<dyn vidtok::Quantizer>, vidtok::BoxError> { Err("not here".into()) }
 /// use vidtok::{Config, Tokenizer};
 ///
 /// let builder = Tokenizer::builder().quantizer(|config, path| vq(config.settings["codes"].as_integer().unwrap(), path));

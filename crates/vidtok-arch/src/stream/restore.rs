@@ -36,7 +36,7 @@ pub(crate) fn restore(
     let seen = first.map(|(name, tensor)| number(name, tensor)).transpose()?;
     if let Some(seen) = seen {
         rehearse(network, [seen.min(LONG), h, w], &mut state)?;
-        state.set_batch(b);
+        state.set_batch_size(b);
     }
     let mut names = BTreeSet::new();
     for (name, slot) in state.slots_mut() {

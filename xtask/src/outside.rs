@@ -14,8 +14,7 @@ use crate::workspace::Workspace;
 
 const NAME: &str = "vidtok-outside";
 const MAIN: &str = r#"use tch::{Device, Kind, Tensor};
-use vidtok_core::Quantizer;
-use vidtok_quant::{Fsq, FsqConfig};
+use vidtok_quant::{Fsq, FsqConfig, Quantizer};
 
 fn main() {
     let fsq = Fsq::new(&FsqConfig::new([8, 8, 8, 8, 8, 8])).unwrap();
@@ -69,9 +68,8 @@ fn write_project(workspace: &Workspace, project: &Path) -> Result<()> {
     let root = workspace.root();
     let crates = |name: &str| format!("{name} = {{ path = {:?} }}\n", root.join("crates").join(name));
     let manifest = format!(
-        "[package]\nname = \"{NAME}\"\nedition = \"2024\"\n\n[dependencies]\n{}{}tch = {{ version = \"0.24\", \
+        "[package]\nname = \"{NAME}\"\nedition = \"2024\"\n\n[dependencies]\n{}tch = {{ version = \"0.24\", \
          default-features = false }}\n\n[profile.dev]\nopt-level = 1\ndebug = \"line-tables-only\"\n\n[workspace]\n",
-        crates("vidtok-core"),
         crates("vidtok-quant"),
     );
     fs::create_dir(project.join("src"))?;

@@ -87,7 +87,7 @@ impl Decoder {
 
     /// Maps the latent `[b, t, h, w, input]` to the video in the same layout.
     fn run(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
-        let h = state.run_entered(|state| {
+        let h = state.run_current_stage(|state| {
             let h = self.conv_in.forward(x, state)?;
             self.middle.forward(h, state)
         })?;

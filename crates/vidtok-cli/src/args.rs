@@ -234,7 +234,7 @@ pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
 }
 
 impl ComputeArgs {
-    /// The device, after [`prepare`].
+    /// Sets the number of threads, checks that the device exists, and returns it.
     pub(crate) fn prepare(&self) -> anyhow::Result<Device> {
         prepare(self.device, self.threads)?;
         Ok(self.device)

@@ -9,10 +9,10 @@ pub type Samples = BTreeMap<String, Tensor>;
 
 /// A metric that takes videos one after the other.
 pub trait Metric: std::fmt::Debug {
-    /// Short name for tables.
+    /// The name of the metric, under which its samples are stored.
     fn name(&self) -> &'static str;
 
-    /// Takes the next pair of videos, both `[b, 3, t, h, w]` in [0, 1].
+    /// Takes the next pair of videos, both `[b, 3, t, h, w]` in [0, 1]. The b items may be consecutive windows of one video.
     ///
     /// # Errors
     /// If the shapes differ, or the metric is not defined for frames of this size. The value is then unchanged.

@@ -3,8 +3,9 @@
 //! Frames are uint8 `[t, h, w, 3]` RGB until they become clips, float `[b, 3, t, h, w]` in [-1, 1].
 //!
 //! ```no_run
-//! use vidtok_core::{FrameSink, FrameSource};
-//! use vidtok_data::{Ffmpeg, VideoQuality, VideoReader, VideoWriter, to_frames, to_model_range};
+//! use vidtok_data::{
+//!     Ffmpeg, FrameSink, FrameSource, VideoQuality, VideoReader, VideoWriter, to_frames, to_model_range,
+//! };
 //!
 //! let ffmpeg = Ffmpeg::locate()?;
 //! let mut reader = VideoReader::open(&ffmpeg, "in.mp4")?;
@@ -92,4 +93,4 @@ pub use transform::{
 };
 pub use videos::ahead::{AheadInfo, AheadVideo, DecodeAhead};
 pub use videos::prepared::{Preparation, PreparedVideo};
-pub use vidtok_core::{to_frames, to_model_range};
+pub use vidtok_core::{FrameSink, FrameSource, to_frames, to_model_range};

@@ -1,9 +1,9 @@
 //! Data parallelism on the CPU outside libtorch: decoding images, rendering scenes, scanning folders.
 //!
 //! **One number of threads sizes both pools.** rayon's global pool has as many threads as libtorch's intra-op pool,
-//! which `--threads` sets. Inside a rayon task libtorch computes on one thread, so that N tasks occupy N cores and not
+//! which the command line's `--threads` sets (`vidtok-cli/src/args.rs`). Inside a rayon task libtorch computes on one thread, so that N tasks occupy N cores and not
 //! N times N. Threads that wait for a child process (loaders, decoders, probes) are plain threads. ffmpeg chooses its
-//! own number of decoder threads, which mostly wait for a full pipe.
+//! own number of decoder threads, which are blocked most of the time, since frames are read more slowly than decoded.
 //!
 //! Resizing and converting frames stays in libtorch, on the thread that needs it: splitting these into tasks was
 //! measured to be no faster for large frames and slower for small ones.

@@ -3,8 +3,7 @@
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
-//! use vidtok_core::Quantizer;
-//! use vidtok_quant::{Fsq, FsqConfig};
+//! use vidtok_quant::{Fsq, FsqConfig, Quantizer};
 //!
 //! let fsq = Fsq::new(&FsqConfig::new([8, 8, 8, 8]))?;
 //! let encoded = Tensor::randn([1, 4, 5, 4, 4], (Kind::Float, Device::Cpu));
@@ -24,3 +23,4 @@ pub use config::{CustomConfig, QuantizerConfig};
 pub use error::QuantizerError;
 pub use fsq::{Fsq, FsqConfig};
 pub use kl::{Kl, KlConfig};
+pub use vidtok_core::{Quantized, Quantizer, Regularized};

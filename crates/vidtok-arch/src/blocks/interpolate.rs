@@ -90,7 +90,7 @@ mod tests {
                 let mut parts = Vec::new();
                 for &length in &chunks {
                     if start + length == 9 {
-                        state.expect_last();
+                        state.mark_last();
                     }
                     state.restart();
                     parts.extend(interpolate(x.narrow(1, start, length), stage, &mut state));

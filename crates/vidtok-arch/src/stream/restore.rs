@@ -1,7 +1,7 @@
 //! Restoring a state from its saved tensors.
 //!
 //! The network and the stream alone determine the shapes of what the layers keep. To find them, the network takes a
-//! rehearsal step on a batch of zero clips: it visits its layers and cuts its strips as always and keeps tensors of the
+//! rehearsal step on an empty batch: it visits its layers and cuts its strips as always and keeps tensors of the
 //! right shapes, without computing a number.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +36,7 @@ pub(crate) fn restore(
     let seen = first.map(|(name, tensor)| number(name, tensor)).transpose()?;
     if let Some(seen) = seen {
         rehearse(network, [seen.min(LONG), h, w], &mut state)?;
-        state.set_batch(b);
+        state.set_batch_size(b);
     }
     let mut names = BTreeSet::new();
     for (name, slot) in state.slots_mut() {
@@ -58,7 +58,7 @@ pub(crate) fn restore(
     }
 }
 
-/// Takes a step on zero clips of `[t, h, w]`, which leaves the shapes of what layers keep.
+/// Takes a step on an empty batch of clips `[t, h, w]`, which leaves the shapes of what layers keep.
 fn rehearse(network: &dyn Network, [t, h, w]: [i64; 3], state: &mut StreamState) -> Result<(), StreamError> {
     let input = network.input();
     let numbers = [t, h, w].iter().try_fold(input.density, |numbers, &n| numbers.checked_mul(n));
@@ -81,7 +81,7 @@ fn rehearse(network: &dyn Network, [t, h, w]: [i64; 3], state: &mut StreamState)
     tch::no_grad(|| network.step(&clips, state)).map(drop)
 }
 
-/// The saved tensor `name` of `b` clips, which must fit what a rehearsal kept of zero clips.
+/// The saved tensor `name` of `b` clips, which must fit what a rehearsal kept of an empty batch.
 fn saved(name: &str, rehearsed: &Tensor, b: i64, tensors: &BTreeMap<String, Tensor>) -> Result<Tensor, StreamError> {
     let shape = [&[b], &rehearsed.size()[1..]].concat();
     match tensors.get(name) {
@@ -225,6 +225,6 @@ mod tests {
             decoder.forward(&Tensor::zeros([1, 4, 1, 2, 2], (Kind::Int64, Device::Cpu)), &mut state).unwrap_err();
         assert!(error.to_string().ends_with("found Int64 [1, 4, 1, 2, 2] on Cpu"), "{error}");
         let empty = encoder.forward(&Tensor::zeros([0, 3, 4, 8, 8], CPU), &mut state).unwrap();
-        assert_eq!(empty.size(), [0, 4, 1, 2, 2], "a batch of zero clips is valid");
+        assert_eq!(empty.size(), [0, 4, 1, 2, 2], "an empty batch is valid");
     }
 }

@@ -16,14 +16,14 @@ pub(crate) struct Slot {
 /// The order identifies the layer, so it must be the same in every step. Debug builds check that a kept tensor fits its
 /// layer's input and that every complete run visits the same number of slots.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct SlotList {
     slots: Vec<Slot>,
     next: usize,
     /// Slots visited by a run that reached the last layer.
     complete: Option<usize>,
 }
 
-impl Memory {
+impl SlotList {
     /// Starts over at the first layer.
     pub(crate) fn rewind(&mut self) {
         self.next = 0;
@@ -97,16 +97,16 @@ fn fits(kept: &Tensor, x: &Tensor, axis: i64) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Stage {
     /// What layers over time keep for the next chunk, by strip.
-    pub(crate) frames: Vec<Memory>,
+    pub(crate) frames: Vec<SlotList>,
     /// What layers over height keep for the next strip.
-    pub(crate) rows: Memory,
+    pub(crate) rows: SlotList,
     /// Strips that this step has begun.
     pub(crate) strips: usize,
 }
 
 impl Stage {
     /// The frames of the current strip.
-    pub(crate) fn strip_frames(&mut self) -> &mut Memory {
+    pub(crate) fn strip_frames(&mut self) -> &mut SlotList {
         at(&mut self.frames, self.strips.saturating_sub(1))
     }
 }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     /// A run of layers with these channels, which all keep their last frame.
-    fn run(memory: &mut Memory, channels: &[i64]) {
+    fn run(memory: &mut SlotList, channels: &[i64]) {
         memory.rewind();
         for &channels in channels {
             let x = activation(channels);
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn layers_get_their_own_frames_back() {
-        let mut memory = Memory::default();
+        let mut memory = SlotList::default();
         run(&mut memory, &[4, 8]);
         memory.rewind();
         assert_eq!(memory.take(&activation(4), FRAMES).kept.unwrap().size(), [1, 1, 2, 2, 4]);
@@ -157,7 +157,7 @@ mod tests {
         use std::panic::{AssertUnwindSafe, catch_unwind};
 
         for other in [&[8, 4][..], &[4], &[4, 8, 8]] {
-            let mut memory = Memory::default();
+            let mut memory = SlotList::default();
             run(&mut memory, &[4, 8]);
             let caught = catch_unwind(AssertUnwindSafe(|| run(&mut memory, other)));
             assert!(caught.is_err(), "{other:?}");
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_run_without_an_output_may_stop_early() {
-        let mut memory = Memory::default();
+        let mut memory = SlotList::default();
         run(&mut memory, &[4, 8]);
         memory.rewind();
         let _ = memory.take(&activation(4), FRAMES);

@@ -4,42 +4,43 @@ use tch::Tensor;
 
 use crate::stream::error::StreamError;
 use crate::stream::input::{InputSpec, StreamSpec};
-use crate::stream::slots::{Memory, Slot, Stage, at};
+use crate::stream::slots::{Slot, SlotList, Stage, at};
 
 /// The time axis of `[b, t, h, w, c]`.
 const TIME: i64 = 1;
 
 /// What the layers of one network keep for the next chunk or strip.
 ///
-/// A layer that looks back takes its frames or rows from the state and leaves those that its next call needs. A whole
-/// clip is a single step from the empty state, after which nothing is kept; a whole frame is a single strip. The order
-/// in which layers are visited identifies them; it is the same in every step.
+/// A layer that looks back takes its frames or rows from the state and stores those that its next call will need. A
+/// whole clip is a single step from the empty state, after which nothing is kept; a whole frame is a single strip.
+/// Layers are identified by the order in which they run, so every step must run them in the same order.
 ///
-/// Strips go through the layers from top to bottom as chunks go from the first frame to the last: a kernel waits for
-/// the row below, so the output lags by one row per kernel until the last strip. Nothing is computed twice, and the
-/// result is that of the whole frame. Layers that need whole frames (the middle's attention) get the strips joined.
+/// Strips go through the layers from top to bottom as chunks go from the first frame to the last: a kernel needs the
+/// row below its output, so each kernel delays the output by one row until the last strip. Nothing is computed twice,
+/// and the result is that of the whole frame. Layers that need whole frames (the attention in the middle block) receive
+/// the joined strips.
 #[derive(Debug, Default)]
 pub struct StreamState {
     stages: Vec<Stage>,
     /// Index of the stage that is running.
     stage: usize,
     strip_rows: Option<i64>,
-    /// The stream that earlier steps belong to, if they may have left something.
+    /// The stream in progress; `None` before the first step and after the last.
     stream: Option<StreamSpec>,
-    edge: Edge,
+    edge: StripPosition,
     is_last: bool,
     recomputes: bool,
 }
 
-/// The part of a frame's height that is running.
+/// Which part of the frame's height is being computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Edge {
+pub(super) enum StripPosition {
     /// The whole height.
     #[default]
     Whole,
-    /// A strip that others follow.
+    /// Any strip but the last.
     Strip,
-    /// The lowest strip.
+    /// The last strip, at the bottom.
     LastStrip,
 }
 
@@ -57,15 +58,16 @@ impl StreamState {
         Self { recomputes: true, ..Self::whole_clip() }
     }
 
-    /// The state for a clip that arrives in chunks. Each chunk is one step, in order, and the results join to that of
-    /// the whole clip. An encoder's chunks hold a multiple of its temporal factor of frames.
+    /// The state for a clip that arrives in chunks. Each chunk is one step, in order, and the concatenated outputs
+    /// equal the output for the whole clip. The number of frames in each of an encoder's chunks must be a multiple of
+    /// its temporal factor.
     #[must_use]
     pub fn streaming() -> Self {
         Self::default()
     }
 
-    /// Computes `rows` rows of the network's input at a time, at least one. For inference only. A stream that has begun
-    /// cannot change its strips: its next step would be an error.
+    /// Computes `rows` rows of the network's input at a time, at least one. For inference only. Call this before the
+    /// first step; if the strips change later, the next step returns an error.
     #[must_use]
     pub fn in_strips(self, rows: i64) -> Self {
         Self { strip_rows: Some(rows.max(1)), ..self }
@@ -103,8 +105,8 @@ impl StreamState {
         }
     }
 
-    /// Marks the next step as the clip's last: layers wait for no later frame, and none keeps anything.
-    pub fn expect_last(&mut self) {
+    /// Marks the next step as the clip's last: no layer waits for later frames or stores anything.
+    pub fn mark_last(&mut self) {
         self.is_last = true;
     }
 
@@ -112,11 +114,11 @@ impl StreamState {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let memories = self.stages.iter().flat_map(|stage| stage.frames.iter().chain([&stage.rows]));
-        let kept = memories.flat_map(Memory::slots).filter_map(|slot| slot.kept.as_ref());
+        let kept = memories.flat_map(SlotList::slots).filter_map(|slot| slot.kept.as_ref());
         kept.map(|kept| kept.numel() * kept.kind().elt_size_in_bytes()).sum()
     }
 
-    /// What layers keep between two steps, under names for a file.
+    /// What the layers keep between two steps, named for saving.
     #[must_use]
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let stages = self.stages.iter().enumerate();
@@ -146,8 +148,8 @@ impl StreamState {
         })
     }
 
-    /// Changes the batch size of the earlier steps to `b` clips.
-    pub(super) fn set_batch(&mut self, b: i64) {
+    /// Sets the number of clips that the stream expects in a batch.
+    pub(super) fn set_batch_size(&mut self, b: i64) {
         if let Some(stream) = &mut self.stream {
             stream.shape[0] = b;
         }
@@ -160,7 +162,7 @@ impl StreamState {
 
     /// Whether layers see all rows of a frame at once.
     pub(crate) fn has_whole_frames(&self) -> bool {
-        self.edge == Edge::Whole
+        self.edge == StripPosition::Whole
     }
 
     /// Whether the backward pass recomputes blocks.
@@ -184,43 +186,43 @@ impl StreamState {
 
     /// Goes back to the first layer of the first stage, on whole frames.
     ///
-    /// Saved states name strips by their index, and this entry counts. So an encoder that enters its first stage again
-    /// for each strip starts at index 1 there.
+    /// Entering a stage counts as one strip, and saved states use this count as a name. This call already enters stage
+    /// 0, so an encoder in strips numbers its strips there from 1.
     pub(crate) fn restart(&mut self) {
         for stage in &mut self.stages {
             stage.strips = 0;
             stage.rows.clear();
         }
-        self.enter(0, Edge::Whole);
+        self.enter(0, StripPosition::Whole);
     }
 
     /// Runs the layers of the stage with this index on whole frames.
     pub(crate) fn run_stage<T>(&mut self, index: usize, run: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
-        self.run_strip(index, Edge::Whole, run)
+        self.run_strip(index, StripPosition::Whole, run)
     }
 
     /// Runs the layers of the stage with this index on the next strip.
     pub(super) fn run_strip<T>(
         &mut self,
         index: usize,
-        edge: Edge,
+        edge: StripPosition,
         run: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<T> {
         self.enter(index, edge);
-        self.run_entered(run)
+        self.run_current_stage(run)
     }
 
-    /// Runs the layers of the stage that was entered last: the first one at the start of a step.
-    pub(crate) fn run_entered<T>(&mut self, run: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+    /// Runs the layers of the current stage; at the start of a step that is the first.
+    pub(crate) fn run_current_stage<T>(&mut self, run: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let y = run(self);
-        self.frames().check_visits(y.is_some());
-        if self.edge != Edge::Whole {
-            self.rows().check_visits(y.is_some());
+        self.frame_slots().check_visits(y.is_some());
+        if self.edge != StripPosition::Whole {
+            self.row_slots().check_visits(y.is_some());
         }
         y
     }
 
-    fn enter(&mut self, index: usize, edge: Edge) {
+    fn enter(&mut self, index: usize, edge: StripPosition) {
         (self.stage, self.edge) = (index, edge);
         let stage = at(&mut self.stages, index);
         stage.strips += 1;
@@ -228,30 +230,31 @@ impl StreamState {
         stage.rows.rewind();
     }
 
-    /// Takes what the next layer kept of the frames before `x` `[b, t, h, w, c]`; empty at the start of a clip.
+    /// Takes the frames before `x` `[b, t, h, w, c]` that the next layer stored in the previous step; empty at the
+    /// start of a clip.
     pub(crate) fn take(&mut self, x: &Tensor) -> Slot {
-        self.frames().take(x, TIME)
+        self.frame_slots().take(x, TIME)
     }
 
-    /// Keeps the frames of `x` from `start` on, after `seen` frames in all, for the layer that called
-    /// [`take`](Self::take) last.
+    /// Stores the frames of `x` from `start` on, for the layer that called [`take`](Self::take) last; `seen` is the
+    /// number of frames that the layer has seen in total.
     pub(crate) fn keep(&mut self, x: &Tensor, start: i64, seen: i64) {
         if !self.is_last {
-            self.frames().keep(x, TIME, start, seen);
+            self.frame_slots().keep(x, TIME, start, seen);
         }
     }
 
-    fn frames(&mut self) -> &mut Memory {
+    fn frame_slots(&mut self) -> &mut SlotList {
         at(&mut self.stages, self.stage).strip_frames()
     }
 
     /// The rows that the layers of this stage keep for the next strip.
-    pub(super) fn rows(&mut self) -> &mut Memory {
+    pub(super) fn row_slots(&mut self) -> &mut SlotList {
         &mut at(&mut self.stages, self.stage).rows
     }
 
     /// The part of the frame's height that is running.
-    pub(super) fn edge(&self) -> Edge {
+    pub(super) fn edge(&self) -> StripPosition {
         self.edge
     }
 }

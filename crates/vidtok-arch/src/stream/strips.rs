@@ -4,7 +4,7 @@ use tch::Tensor;
 use vidtok_torch::{CausalContext, RowEdges};
 
 use crate::layer::Run;
-use crate::stream::state::{Edge, StreamState};
+use crate::stream::state::{StreamState, StripPosition};
 
 /// The axis of rows in `[b, t, h, w, c]`.
 const ROWS: i64 = 2;
@@ -51,7 +51,7 @@ impl StreamState {
         let last = strips.len() - 1;
         for (number, strip) in strips.into_iter().enumerate() {
             let is_last = is_last && number == last;
-            let edge = if is_last { Edge::LastStrip } else { Edge::Strip };
+            let edge = if is_last { StripPosition::LastStrip } else { StripPosition::Strip };
             if let Some(y) = self.run_strip(index, edge, |state| stage.run(strip.contiguous(), state)) {
                 let rows = (rows * y.size()[COLUMNS as usize] / w).max(1);
                 self.descend(y, rows, is_last, index + 1, rest, outputs);
@@ -64,7 +64,7 @@ impl StreamState {
     ///
     /// Whole frames stay as they are, because layers pad them by themselves.
     pub(crate) fn extend_rows(&mut self, x: Tensor, stride: i64, zeros: [i64; 2]) -> Option<(Tensor, RowEdges)> {
-        if self.edge() == Edge::Whole {
+        if self.edge() == StripPosition::Whole {
             return Some((x, RowEdges::Zeros));
         }
         let zero_rows = |rows: i64| {
@@ -72,14 +72,14 @@ impl StreamState {
             shape[ROWS as usize] = rows;
             (rows > 0).then(|| Tensor::zeros(shape, (x.kind(), x.device())))
         };
-        let above = self.rows().take(&x, ROWS).kept.or_else(|| zero_rows(zeros[0]));
-        let below = if self.edge() == Edge::Strip { None } else { zero_rows(zeros[1]) };
+        let above = self.row_slots().take(&x, ROWS).kept.or_else(|| zero_rows(zeros[0]));
+        let below = if self.edge() == StripPosition::Strip { None } else { zero_rows(zeros[1]) };
         let parts: Vec<Tensor> = above.into_iter().chain([x]).chain(below).collect();
         let all = Tensor::cat(&parts, ROWS);
         drop(parts);
         let outputs = ((all.size()[ROWS as usize] - KERNEL_ROWS).div_euclid(stride) + 1).max(0);
-        if self.edge() == Edge::Strip {
-            self.rows().keep(&all, ROWS, outputs * stride, 0);
+        if self.edge() == StripPosition::Strip {
+            self.row_slots().keep(&all, ROWS, outputs * stride, 0);
         }
         let needed = (outputs - 1) * stride + KERNEL_ROWS;
         (outputs > 0).then(|| (all.narrow(ROWS, 0, needed), RowEdges::Neighbours))
@@ -93,7 +93,7 @@ impl StreamState {
         x: Tensor,
         zeros: [i64; 2],
     ) -> Option<(CausalContext, Tensor, RowEdges)> {
-        if self.edge() == Edge::Whole {
+        if self.edge() == StripPosition::Whole {
             return Some((context, x, RowEdges::Zeros));
         }
         let (x, edges) = self.extend_rows(context.join(x), 1, zeros)?;
@@ -102,18 +102,18 @@ impl StreamState {
 
     /// Delays `x` by `lag` rows, to match a parallel branch whose output lags. Returns `None` if all rows wait.
     pub(crate) fn delay_rows(&mut self, x: Tensor, lag: i64) -> Option<Tensor> {
-        if self.edge() == Edge::Whole || lag == 0 {
+        if self.edge() == StripPosition::Whole || lag == 0 {
             return Some(x);
         }
-        let all = match self.rows().take(&x, ROWS).kept {
+        let all = match self.row_slots().take(&x, ROWS).kept {
             Some(above) => Tensor::cat(&[above, x], ROWS),
             None => x,
         };
-        if self.edge() == Edge::LastStrip {
+        if self.edge() == StripPosition::LastStrip {
             return Some(all);
         }
         let ready = (all.size()[ROWS as usize] - lag).max(0);
-        self.rows().keep(&all, ROWS, ready, 0);
+        self.row_slots().keep(&all, ROWS, ready, 0);
         (ready > 0).then(|| all.narrow(ROWS, 0, ready).contiguous())
     }
 }

@@ -1,9 +1,9 @@
 //! Clips from a list of videos.
 //!
-//! A training clip depends on the seed, the step, its position in the batch and the videos uncached. It is drawn in
+//! A training clip depends only on the seed, the step, its position in the batch, and the videos. It is drawn in
 //! attempts: each chooses a video from the whole list with its own random numbers, and if that video cannot be used,
-//! the next attempt follows. So it does not matter when or by which process a bad video was first met, and a run that
-//! resumes at step n needs no stored state.
+//! the next attempt follows. So it does not matter when, or by which process, a bad video is first found, and a run
+//! that resumes at step n needs no stored state.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
@@ -21,7 +21,7 @@ use vidtok_core::to_model_range;
 use crate::clips::frame_cache::CacheBudget;
 use crate::clips::library::Library;
 use crate::clips::quarantine::ClipError;
-use crate::clips::video::{ClipRegion, Facts, Inputs, Origin, Video};
+use crate::clips::video::{ClipRegion, Inputs, Origin, Video, VideoFacts};
 use crate::error::LoadError;
 use crate::ffmpeg::program::locate::Ffmpeg;
 use crate::ffmpeg::program::stop::Stop;
@@ -29,7 +29,7 @@ use crate::input::InputOptions;
 use crate::sampling::ClipRule;
 use crate::transform::center_offset;
 
-/// The most videos probed at once: each decoder has its own threads and memory.
+/// The maximum number of videos probed at once: each decoder has its own threads and memory.
 const MAX_PROBES: usize = 8;
 
 /// The source of clips.
@@ -60,7 +60,8 @@ pub struct ClipSpec {
     pub rule: ClipRule,
     /// `[height, width]` in pixels.
     pub size: [i64; 2],
-    /// The size to which a video's shorter side is resized before cropping; the published recipe takes the height.
+    /// The size to which a video's shorter side is resized before cropping; the published recipe uses the height of the
+    /// crop.
     pub shorter_side: i64,
     /// The position of the crop in training clips; all other clips are cropped at the centre.
     pub crop: Crop,
@@ -92,7 +93,7 @@ pub enum Crop {
 pub struct HeldOut {
     /// Clips at the end of each video.
     pub per_video: usize,
-    /// The most clips in all.
+    /// The maximum over all videos.
     pub max: usize,
 }
 
@@ -101,7 +102,7 @@ impl HeldOut {
     pub const NONE: Self = Self { per_video: 0, max: 0 };
 }
 
-/// Clips of one shape, and their origins.
+/// Clips of equal shape, and where each came from.
 #[derive(Debug)]
 pub struct Batch {
     /// Float `[b, 3, t, h, w]` in [-1, 1].
@@ -141,7 +142,7 @@ impl ClipSet {
     /// Opens a set, probing only as many of the first videos as it takes to find the clips to hold out.
     ///
     /// # Errors
-    /// If there is no video, clips would be empty, or none can be held out.
+    /// If the list is empty, the clip shape has a zero, or no video is long enough to hold out a clip.
     pub fn open(library: &Arc<Library>, source: Source, spec: ClipSpec) -> Result<Self, LoadError> {
         let ClipSpec { rule: ClipRule { frames, .. }, size: [height, width], shorter_side, .. } = spec;
         if frames < 1 || height < 1 || width < 1 || shorter_side < 1 {
@@ -160,12 +161,12 @@ impl ClipSet {
     /// The training clips of one step. Equal arguments return equal clips.
     ///
     /// # Errors
-    /// If no video can be used, or for a reason that lies in no video: ffmpeg is missing, or memory or disk is full.
+    /// If no video can be used, or for a reason unrelated to the videos: ffmpeg is missing, or memory or disk is full.
     pub fn batch(&self, seed: u64, step: u64, batch: usize) -> Result<Batch, LoadError> {
         self.part(&Stop::default(), seed, step, 0..batch)
     }
 
-    /// The clips at these positions of the batch, or [`LoadError::Stopped`] after `stop`.
+    /// The clips at these positions of the batch, or [`LoadError::Stopped`] once `stop` is set.
     pub(crate) fn part(&self, stop: &Stop, seed: u64, step: u64, positions: Range<usize>) -> Result<Batch, LoadError> {
         let mut clips = PartialBatch::default();
         for position in positions {
@@ -183,7 +184,7 @@ impl ClipSet {
         let mut batches = Vec::new();
         for (&index, tail) in &self.held_out {
             for start in &tail.starts {
-                let choose = |facts: &Facts| self.spec.rule.exact_indices(facts.info(), *start);
+                let choose = |facts: &VideoFacts| self.spec.rule.exact_indices(facts.info(), *start);
                 batches.extend(self.center_clip(index, choose)?);
             }
         }
@@ -224,7 +225,7 @@ impl ClipSet {
             }
             let mut rng = random_numbers(position, attempt);
             let index = self.list[rng.random_range(0..self.list.len())];
-            let choose = |facts: &Facts| self.random_region(index, facts, &mut rng.clone());
+            let choose = |facts: &VideoFacts| self.random_region(index, facts, &mut rng.clone());
             if self.append_clip(index, (&self.library.budget, stop), clips, choose)? {
                 return Ok(());
             }
@@ -232,7 +233,7 @@ impl ClipSet {
         Err(self.no_usable_video())
     }
 
-    fn random_region(&self, index: usize, facts: &Facts, rng: &mut ChaCha8Rng) -> ClipRegion {
+    fn random_region(&self, index: usize, facts: &VideoFacts, rng: &mut ChaCha8Rng) -> ClipRegion {
         let ClipSpec { rule, size, crop, flip, .. } = self.spec;
         let video = facts.up_to(self.held_out.get(&index).map_or(facts.frames(), HeldOutTail::start));
         let start = rule.random_start(&video, rng);
@@ -245,23 +246,23 @@ impl ClipSet {
     }
 
     /// The centre crop of the chosen frames, as a batch of one; `None` if the video is quarantined.
-    fn center_clip(&self, index: usize, choose: impl Fn(&Facts) -> Vec<u64>) -> Result<Option<Batch>, LoadError> {
+    fn center_clip(&self, index: usize, choose: impl Fn(&VideoFacts) -> Vec<u64>) -> Result<Option<Batch>, LoadError> {
         let size = self.spec.size;
-        let region = |facts: &Facts| {
+        let region = |facts: &VideoFacts| {
             let offset = center_offset(facts.size, size);
             ClipRegion { indices: choose(facts), offset, size, mirrored: false }
         };
         let mut clips = PartialBatch::default();
         // Such a clip is made once, so its video need not be cached.
-        let uncached = (&CacheBudget::new(0), &Stop::default());
-        Ok(self.append_clip(index, uncached, &mut clips, region)?.then(|| self.finish(clips)))
+        let no_cache = CacheBudget::new(0);
+        Ok(self.append_clip(index, (&no_cache, &Stop::default()), &mut clips, region)?.then(|| self.finish(clips)))
     }
 
     /// The facts about a video; `None` if it is quarantined.
-    fn facts(&self, index: usize, stop: &Stop) -> Result<Option<Facts>, LoadError> {
+    fn facts(&self, index: usize, stop: &Stop) -> Result<Option<VideoFacts>, LoadError> {
         self.with_video(index, stop, |video| {
             let facts = video.facts(&self.library.index, stop)?;
-            // Recorded facts are not enough to quarantine a video.
+            // Facts from the index may be out of date, so probe the video before quarantining it.
             let facts = self.check_size(&facts).map_or_else(|_| self.probed_facts(video, stop), |()| Ok(facts))?;
             video.notices(&facts).into_iter().for_each(|notice| self.library.note(&video.name(), notice));
             Ok(facts)
@@ -269,16 +270,16 @@ impl ClipSet {
     }
 
     /// The facts about a video, probed in this run; `None` if it is quarantined.
-    fn probe(&self, index: usize, stop: &Stop) -> Result<Option<Facts>, LoadError> {
+    fn probe(&self, index: usize, stop: &Stop) -> Result<Option<VideoFacts>, LoadError> {
         self.with_video(index, stop, |video| self.probed_facts(video, stop))
     }
 
-    fn probed_facts(&self, video: &Video, stop: &Stop) -> Result<Facts, ClipError> {
+    fn probed_facts(&self, video: &Video, stop: &Stop) -> Result<VideoFacts, ClipError> {
         let facts = video.probed_facts(&self.library.index, stop)?;
         self.check_size(&facts).map(|()| facts)
     }
 
-    fn check_size(&self, facts: &Facts) -> Result<(), ClipError> {
+    fn check_size(&self, facts: &VideoFacts) -> Result<(), ClipError> {
         let (resized, crop) = (facts.size, self.spec.size);
         if resized[0] < crop[0] || resized[1] < crop[1] {
             let reason = format!("resized to {resized:?} (height, width), smaller than the crop of {crop:?}");
@@ -287,14 +288,13 @@ impl ClipSet {
         Ok(())
     }
 
-    /// Appends the clip that `choose` selects by the facts about a video. Returns false if the video is quarantined,
-    /// already or by this call.
+    /// Appends the clip that `choose` selects. Returns false if the video was quarantined before, or is now.
     fn append_clip(
         &self,
         index: usize,
         (budget, stop): (&Arc<CacheBudget>, &Stop),
         clips: &mut PartialBatch,
-        choose: impl Fn(&Facts) -> ClipRegion,
+        choose: impl Fn(&VideoFacts) -> ClipRegion,
     ) -> Result<bool, LoadError> {
         // Repeats if the recorded facts turn out to be wrong.
         while let Some(facts) = self.facts(index, stop)? {
@@ -331,7 +331,7 @@ impl ClipSet {
         }
         match work(video) {
             Ok(result) => Ok(Some(result)),
-            // A decoder that we killed says nothing about its video.
+            // An error of a decoder that we killed says nothing about the video.
             Err(_) if stop.is_stopped() => Err(LoadError::Stopped),
             Err(ClipError::Other(error)) => Err(error),
             Err(ClipError::Outdated) => Ok(None),
@@ -351,7 +351,7 @@ impl ClipSet {
         let mut tails = BTreeMap::new();
         let mut left = max;
         let mut videos = 0;
-        // The duration of the longest video, and the duration that it would need, in seconds.
+        // Of the video that comes closest to being long enough: its duration, and the duration needed, in seconds.
         let mut longest: Option<[f64; 2]> = None;
         if per_video.min(max) == 0 {
             return Ok(tails);
@@ -362,7 +362,7 @@ impl ClipSet {
             let seconds = |frames: u64| frames as f64 / facts.info().frame_rate.as_f64();
             let needed = self.spec.rule.span(facts.info()).saturating_mul(clips as u64 + 1);
             let [has, needs] = [facts.frames(), needed].map(seconds);
-            if longest.is_none_or(|[most, least]| has / needs > most / least) {
+            if longest.is_none_or(|[best, needed]| has / needs > best / needed) {
                 longest = Some([has, needs]);
             }
             // Training must never see these frames, so the recorded facts are verified.
@@ -383,7 +383,7 @@ impl ClipSet {
     }
 
     /// The last `clips` clips of a video, if one more clip fits before them to train on.
-    fn tail(&self, facts: &Facts, clips: usize) -> Option<HeldOutTail> {
+    fn tail(&self, facts: &VideoFacts, clips: usize) -> Option<HeldOutTail> {
         let rule = self.spec.rule;
         // The starts of clips from the end of the video backwards.
         let latest = rule.latest_start(facts.info());
@@ -399,12 +399,12 @@ impl ClipSet {
     /// Visits the usable videos in order until `visit` breaks, probing several at a time.
     fn scan(
         &self,
-        mut visit: impl FnMut(usize, &Facts) -> Result<ControlFlow<()>, LoadError>,
+        mut visit: impl FnMut(usize, &VideoFacts) -> Result<ControlFlow<()>, LoadError>,
     ) -> Result<(), LoadError> {
         let ahead = std::thread::available_parallelism().map_or(1, NonZero::get).min(MAX_PROBES);
         for first in (0..self.videos.len()).step_by(ahead) {
             let indices = first..self.videos.len().min(first + ahead);
-            for (index, facts) in indices.clone().zip(self.facts_of(indices)?) {
+            for (index, facts) in indices.clone().zip(self.facts_in_parallel(indices)?) {
                 if let Some(facts) = facts?
                     && visit(index, &facts)?.is_break()
                 {
@@ -415,8 +415,11 @@ impl ClipSet {
         Ok(())
     }
 
-    /// The facts about these videos, probed on one thread each: the threads mostly wait for their decoders.
-    fn facts_of(&self, indices: Range<usize>) -> Result<Vec<Result<Option<Facts>, LoadError>>, LoadError> {
+    /// The facts about these videos, each probed on its own thread: the threads mostly wait for their decoders.
+    fn facts_in_parallel(
+        &self,
+        indices: Range<usize>,
+    ) -> Result<Vec<Result<Option<VideoFacts>, LoadError>>, LoadError> {
         std::thread::scope(|scope| {
             let start = |index| {
                 let facts = move || self.facts(index, &Stop::default());

@@ -59,7 +59,7 @@ pub(crate) struct Inputs {
 
 #[derive(Debug, Default)]
 struct State {
-    facts: Option<Facts>,
+    facts: Option<VideoFacts>,
     /// Whether the facts come from an earlier run, and the video was not probed in this one.
     is_recalled: bool,
     cached: Option<Arc<CachedFrames>>,
@@ -67,7 +67,7 @@ struct State {
 
 /// The facts about a video that clips depend on.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Facts {
+pub(crate) struct VideoFacts {
     info: VideoInfo,
     format: StreamFormat,
     /// `[height, width]` after resizing.
@@ -87,7 +87,7 @@ pub(crate) struct ClipRegion {
     pub(crate) mirrored: bool,
 }
 
-impl Facts {
+impl VideoFacts {
     pub(crate) fn frames(&self) -> u64 {
         self.info.frames
     }
@@ -111,11 +111,11 @@ impl Facts {
 }
 
 impl Inputs {
-    fn facts(&self, (info, format): (VideoInfo, StreamFormat)) -> Facts {
-        Facts { size: resized_size([info.height, info.width], self.shorter_side), info, format }
+    fn facts(&self, (info, format): (VideoInfo, StreamFormat)) -> VideoFacts {
+        VideoFacts { size: resized_size([info.height, info.width], self.shorter_side), info, format }
     }
 
-    fn reader(&self, path: &Path, facts: &Facts, stop: &Stop) -> Result<InputReader, VideoError> {
+    fn reader(&self, path: &Path, facts: &VideoFacts, stop: &Stop) -> Result<InputReader, VideoError> {
         InputReader::with_info(&self.ffmpeg.until(stop), path, (&facts.info, &facts.format), &self.options)
     }
 }
@@ -144,7 +144,7 @@ impl Video {
     }
 
     /// The facts about the video, recalled from an earlier run or probed the first time.
-    pub(crate) fn facts(&self, index: &Index, stop: &Stop) -> Result<Facts, ClipError> {
+    pub(crate) fn facts(&self, index: &Index, stop: &Stop) -> Result<VideoFacts, ClipError> {
         // Holding the lock makes other threads wait instead of probing the same video.
         let mut state = self.state();
         if let Some(facts) = &state.facts {
@@ -160,7 +160,7 @@ impl Video {
     }
 
     /// The facts about the video, probed in this run.
-    pub(crate) fn probed_facts(&self, index: &Index, stop: &Stop) -> Result<Facts, ClipError> {
+    pub(crate) fn probed_facts(&self, index: &Index, stop: &Stop) -> Result<VideoFacts, ClipError> {
         let mut state = self.state();
         if let Some(facts) = state.facts.as_ref().filter(|_| !state.is_recalled) {
             return Ok(facts.clone());
@@ -168,13 +168,13 @@ impl Video {
         self.probe_again(&mut state, index, stop)
     }
 
-    fn probe_again(&self, state: &mut State, index: &Index, stop: &Stop) -> Result<Facts, ClipError> {
+    fn probe_again(&self, state: &mut State, index: &Index, stop: &Stop) -> Result<VideoFacts, ClipError> {
         let facts = self.probe(index, stop)?;
         *state = State { facts: Some(facts.clone()), is_recalled: false, cached: None };
         Ok(facts)
     }
 
-    fn probe(&self, index: &Index, stop: &Stop) -> Result<Facts, ClipError> {
+    fn probe(&self, index: &Index, stop: &Stop) -> Result<VideoFacts, ClipError> {
         Ok(match &self.origin {
             Origin::File { inputs, path } => {
                 inputs.facts(index.probe(&inputs.ffmpeg.until(stop), path, &inputs.options)?)
@@ -182,13 +182,13 @@ impl Video {
             Origin::Scene { size, .. } => {
                 let [height, width] = *size;
                 let info = VideoInfo { width, height, frame_rate: SCENE_RATE, frames: SCENE_FRAMES, times: None };
-                Facts { info, format: StreamFormat::default(), size: *size }
+                VideoFacts { info, format: StreamFormat::default(), size: *size }
             }
         })
     }
 
     /// What users should know about how the frames are read.
-    pub(crate) fn notices(&self, facts: &Facts) -> Vec<Notice> {
+    pub(crate) fn notices(&self, facts: &VideoFacts) -> Vec<Notice> {
         match &self.origin {
             Origin::File { inputs, .. } => inputs.ffmpeg.notices(&facts.format, inputs.options.read),
             Origin::Scene { .. } => Vec::new(),
@@ -198,7 +198,7 @@ impl Video {
     /// Appends the bytes of a clip to `pixels`.
     pub(crate) fn append_clip(
         &self,
-        facts: &Facts,
+        facts: &VideoFacts,
         region: &ClipRegion,
         (index, budget): (&Index, &Arc<CacheBudget>),
         stop: &Stop,
@@ -218,7 +218,7 @@ impl Video {
     }
 
     /// Decides why no clip could be made: the video may be intact and the facts wrong.
-    fn blame(&self, facts: &Facts, index: &Index, stop: &Stop, reason: String) -> ClipError {
+    fn blame(&self, facts: &VideoFacts, index: &Index, stop: &Stop, reason: String) -> ClipError {
         let mut state = self.state();
         match &state.facts {
             Some(known) if known != facts => ClipError::Outdated,
@@ -230,7 +230,7 @@ impl Video {
     /// All frames, decoded on first use; `None` if the budget has no room for them.
     fn cached(
         &self,
-        facts: &Facts,
+        facts: &VideoFacts,
         budget: &Arc<CacheBudget>,
         stop: &Stop,
     ) -> Result<Option<Arc<CachedFrames>>, ClipError> {
@@ -248,7 +248,7 @@ impl Video {
         Ok(Some(Arc::clone(state.cached.insert(cached))))
     }
 
-    fn all_frames(&self, facts: &Facts, stop: &Stop) -> Result<Vec<u8>, ClipError> {
+    fn all_frames(&self, facts: &VideoFacts, stop: &Stop) -> Result<Vec<u8>, ClipError> {
         let mut pixels = Vec::with_capacity(facts.bytes() as usize);
         match &self.origin {
             Origin::File { inputs, path } => {
@@ -272,7 +272,7 @@ impl Video {
     }
 
     /// The frames with these indices, decoded or rendered again.
-    fn frames_at(&self, facts: &Facts, indices: &[u64], stop: &Stop) -> Result<Vec<u8>, ClipError> {
+    fn frames_at(&self, facts: &VideoFacts, indices: &[u64], stop: &Stop) -> Result<Vec<u8>, ClipError> {
         let frames = match &self.origin {
             Origin::File { inputs, path } => {
                 resize_frames(&inputs.reader(path, facts, stop)?.frames_at(indices)?, inputs.shorter_side)
@@ -307,7 +307,7 @@ fn append(pixels: &mut Vec<u8>, frames: &Tensor) {
 fn append_region(
     pixels: &mut Vec<u8>,
     frames: &[u8],
-    facts: &Facts,
+    facts: &VideoFacts,
     region: &ClipRegion,
     positions: impl Iterator<Item = u64>,
 ) {

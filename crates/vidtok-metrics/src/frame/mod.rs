@@ -16,7 +16,8 @@ pub trait FrameMetric: Debug {
     /// Short name for tables.
     fn name(&self) -> &'static str;
 
-    /// The value of each frame, `[b, t]`, for two videos `[b, c, t, h, w]` in [0, 1].
+    /// The value of each frame, `[b, t]`, for two videos `[b, c, t, h, w]` in [0, 1]; of each pair of neighbouring frames,
+    /// `[b, t - 1]`, if the metric is about changes.
     ///
     /// # Errors
     /// If the shapes differ or the frames are too small for the metric.

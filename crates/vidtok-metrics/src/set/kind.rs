@@ -31,7 +31,7 @@ pub enum MetricKind {
 
 /// A text names no metric.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("metric: expected psnr, ssim, ms_ssim, lpips_vgg, lpips_alex, fvd, flicker or seam, found {found:?}")]
+#[error("metric: expected {}, found {found:?}", MetricKind::ALL.map(MetricKind::key).join(", "))]
 pub struct UnknownMetric {
     /// The text.
     pub found: String,
@@ -78,7 +78,10 @@ impl MetricKind {
     /// Whether higher values are better. (A seam is best at 1.)
     #[must_use]
     pub fn higher_is_better(self) -> bool {
-        matches!(self, Self::Psnr | Self::Ssim | Self::MsSsim)
+        match self {
+            Self::Psnr | Self::Ssim | Self::MsSsim => true,
+            Self::LpipsVgg | Self::LpipsAlex | Self::Fvd | Self::Flicker | Self::Seam => false,
+        }
     }
 
     /// The exact definition, for the stamp of an evaluation.

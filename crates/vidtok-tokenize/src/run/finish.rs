@@ -36,13 +36,13 @@ pub(super) fn finish_shard(
     }
     // Files are written in the folder of parts, where no other worker writes, and then renamed.
     if !tokenized.is_empty() {
-        let path = folder.shard(listed.shard, dataset.shards);
+        let path = folder.shard(listed.index, dataset.shards);
         let temporary = temporary_beside(&parts.join("shard")).map_err(TokenizeError::file(&path))?;
         assemble::write(&temporary, dataset, &tokenized)?;
         statistics.totals.shard_bytes = fs::metadata(&temporary).map_err(TokenizeError::file(&path))?.len();
         temporary.persist(&path).map_err(|error| TokenizeError::File { path, source: error.error })?;
     }
-    let (written, path) = (parts.join("statistics"), folder.statistics(listed.shard));
+    let (written, path) = (parts.join("statistics"), folder.statistics(listed.index));
     statistics.write(&written)?;
     fs::rename(&written, &path).map_err(TokenizeError::file(path))
 }

@@ -18,7 +18,8 @@ use crate::run::video_path::VideoPath;
 /// A line of `videos.jsonl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ListedShard {
-    pub(super) shard: usize,
+    #[serde(rename = "shard")]
+    pub(super) index: usize,
     pub(super) videos: Vec<ListedVideo>,
 }
 
@@ -40,7 +41,7 @@ const MAX_SHARDS: usize = 1 << 31;
 impl ListedShard {
     /// Whether this program may have written it. Keys become file names, so they must not be arbitrary.
     fn is_valid(&self) -> bool {
-        self.shard < MAX_SHARDS && self.videos.iter().all(|video| is_valid_key(&video.key))
+        self.index < MAX_SHARDS && self.videos.iter().all(|video| is_valid_key(&video.key))
     }
 }
 
@@ -60,7 +61,7 @@ impl WorkList {
         let mut shards = Vec::new();
         // The videos of a damaged or invalid line are listed again.
         let push = |shard: ListedShard| {
-            let is_next = shards.last().is_none_or(|last: &ListedShard| last.shard < shard.shard);
+            let is_next = shards.last().is_none_or(|last: &ListedShard| last.index < shard.index);
             if is_next && shard.is_valid() {
                 shards.push(shard);
             }
@@ -83,7 +84,7 @@ impl WorkList {
         let skipped = SkippedList::open(folder)?;
         let mut known: HashMap<&str, (usize, &str)> = HashMap::new();
         for shard in &list.shards {
-            known.extend(shard.videos.iter().map(|video| (video.path.as_str(), (shard.shard, video.key.as_str()))));
+            known.extend(shard.videos.iter().map(|video| (video.path.as_str(), (shard.index, video.key.as_str()))));
         }
         let mut keys: HashSet<String> = known.values().map(|(_, key)| (*key).to_owned()).collect();
         let mut seen = HashSet::new();
@@ -101,7 +102,7 @@ impl WorkList {
         }
         for videos in new.chunks(per_shard.max(1)) {
             let shard =
-                ListedShard { shard: list.shards.last().map_or(0, |last| last.shard + 1), videos: videos.to_vec() };
+                ListedShard { index: list.shards.last().map_or(0, |last| last.index + 1), videos: videos.to_vec() };
             lines.append(&shard)?;
             list.shards.push(shard);
         }
@@ -122,7 +123,7 @@ mod tests {
         let paths = relative(folder.root(), paths.iter().map(PathBuf::from).collect()).unwrap();
         let list = WorkList::extend(folder, folder.root(), &paths, per_shard, retry).unwrap();
         assert_eq!(WorkList::read(folder).unwrap().shards, list.shards);
-        assert!(list.shards.iter().enumerate().all(|(index, shard)| shard.shard == index));
+        assert!(list.shards.iter().enumerate().all(|(index, shard)| shard.index == index));
         let videos = |shard: ListedShard| shard.videos.into_iter().map(|video| (video.path, video.key)).collect();
         list.shards.into_iter().map(videos).collect()
     }

@@ -19,9 +19,10 @@ use crate::run::video::{VideoEncoder, VideoFailure};
 use crate::run::work_list::{ListedShard, ListedVideo, WorkList};
 use crate::summary::manifest::Manifest;
 
-/// Why a video is skipped whose path is not UTF-8, since lists cannot name it.
+/// The reason given when a video is skipped because its path is not UTF-8, which the lists cannot hold.
 const NOT_UTF8: &str = "its name is not UTF-8 (shown here with escaped bytes); rename it";
 
+/// Tokenizes shards that it claims in the dataset's folder.
 pub(super) struct Worker<'a> {
     encoder: VideoEncoder<'a>,
     options: &'a TokenizeOptions,
@@ -47,7 +48,7 @@ impl<'a> Worker<'a> {
 
     /// Works until no shard is left to claim, or the work is stopped.
     pub(super) fn run(mut self, mut list: WorkList, mut ahead: DecodeAhead) -> Result<TokenizeSummary, TokenizeError> {
-        let finished = count_videos(list.shards.iter().filter(|shard| self.folder.is_finished(shard.shard)));
+        let finished = count_videos(list.shards.iter().filter(|shard| self.folder.is_finished(shard.index)));
         (self.observe)(TokenizeProgress::Started { videos: count_videos(&list.shards), finished });
         loop {
             let has_worked = self.pass(&list, &mut ahead)?;
@@ -60,9 +61,9 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The caller must hold the folder's lock.
+    /// The summary; writes the manifest if all shards are finished. The caller must hold the folder's lock.
     fn summary(&self, list: &WorkList) -> Result<TokenizeSummary, TokenizeError> {
-        let all: Vec<usize> = list.shards.iter().map(|shard| shard.shard).collect();
+        let all: Vec<usize> = list.shards.iter().map(|shard| shard.index).collect();
         let finished = all.iter().filter(|&&shard| self.folder.is_finished(shard)).count();
         let VideoEncoder { tokenizer, dataset, .. } = &self.encoder;
         let manifest = match finished == all.len() {
@@ -82,16 +83,17 @@ impl<'a> Worker<'a> {
             if self.options.is_stopped() {
                 break;
             }
-            let parts = self.folder.parts(listed.shard);
-            if self.folder.is_finished(listed.shard) && !parts.exists() {
+            let parts = self.folder.parts(listed.index);
+            if self.folder.is_finished(listed.index) && !parts.exists() {
                 continue;
             }
-            let path = self.folder.claim(listed.shard);
+            let path = self.folder.claim(listed.index);
             let Some(claim) = Claim::try_take(&path).map_err(TokenizeError::file(&path))? else { continue };
             // Another worker may have finished it before the claim was taken.
-            if !self.folder.is_finished(listed.shard) {
+            if !self.folder.is_finished(listed.index) {
                 has_worked = true;
-                if !self.shard(listed, ahead)? {
+                if !self.tokenize_shard(listed, ahead)? {
+                    // Dropping the claim releases it, and the parts stay for the next worker.
                     break;
                 }
             }
@@ -104,16 +106,16 @@ impl<'a> Worker<'a> {
         Ok(has_worked)
     }
 
-    /// Finishes a claimed shard; returns false if the work was stopped before that.
-    fn shard(&mut self, listed: &ListedShard, ahead: &mut DecodeAhead) -> Result<bool, TokenizeError> {
-        let parts = self.folder.parts(listed.shard);
+    /// Finishes a claimed shard; returns false if it was stopped first.
+    fn tokenize_shard(&mut self, listed: &ListedShard, ahead: &mut DecodeAhead) -> Result<bool, TokenizeError> {
+        let parts = self.folder.parts(listed.index);
         fs::create_dir_all(&parts).map_err(TokenizeError::file(&parts))?;
         // Only the holder of the claim writes to this folder.
         remove_partial(&parts).map_err(TokenizeError::file(&parts))?;
         let missing: Vec<(usize, &ListedVideo)> =
             listed.videos.iter().enumerate().filter(|(index, _)| !part::is_finished(&parts, *index)).collect();
         let resumed = listed.videos.len() - missing.len();
-        // Stamps precede the probing of videos, so that a file that changes later counts as changed.
+        // Stamp the files before they are probed, so that a later change is noticed.
         let stamps: Vec<_> = missing.iter().map(|(_, video)| file_stamp(&self.root.join(&video.path))).collect();
         let named = missing.iter().filter(|(_, video)| !video.is_escaped);
         ahead.ask(named.map(|(_, video)| self.root.join(&video.path)));
@@ -135,18 +137,18 @@ impl<'a> Worker<'a> {
                     self.meter.frames += frames;
                     (self.observe)(TokenizeProgress::Video { path: &listed_video.path, meter: &self.meter });
                 }
-                // The signal may have stopped ffmpeg too, which is not the video's fault.
+                // The signal may have stopped ffmpeg too, so the error says nothing about the video.
                 Err(_) if self.options.is_stopped() => return Ok(false),
                 Err(VideoFailure::Unusable(reason)) => {
                     (self.observe)(TokenizeProgress::Skipped { path: &listed_video.path, reason: &reason });
                     let path = listed_video.path.clone();
-                    part::skip(&parts, index, &SkippedVideo { shard: listed.shard, path, reason, file })?;
+                    part::skip(&parts, index, &SkippedVideo { shard: listed.index, path, reason, file })?;
                 }
                 Err(VideoFailure::Fatal(error)) => return Err(error),
             }
         }
         finish_shard(&self.folder, &self.encoder.dataset, listed, &parts)?;
-        (self.observe)(TokenizeProgress::Shard { shard: listed.shard, resumed });
+        (self.observe)(TokenizeProgress::Shard { shard: listed.index, resumed });
         Ok(true)
     }
 }

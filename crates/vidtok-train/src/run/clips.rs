@@ -147,7 +147,7 @@ impl StageClips {
         let [reported_videos, reported_notices] = &self.reported;
         let quarantined = quarantined.iter().skip(reported_videos.replace(quarantined.len()));
         let notices = notices.iter().skip(reported_notices.replace(notices.len()));
-        let quarantined = quarantined.map(|video| format!("set aside: {video}"));
+        let quarantined = quarantined.map(|video| format!("quarantined: {video}"));
         quarantined.chain(notices.map(|(path, notice)| format!("{path}: {notice}"))).collect()
     }
 

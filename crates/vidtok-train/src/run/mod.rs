@@ -59,8 +59,8 @@ pub fn train(
 /// Resumes a stopped or killed run from its last state; for a finished run it returns the summary again, unless
 /// `overrides` add steps.
 ///
-/// Overrides (`train.steps=N`, `train.stages.NAME.steps=N`) may change only numbers of steps. The run then continues as if
-/// it had had the new number from the start: learning rates follow the schedule over the new number.
+/// Overrides (`train.steps=N`, `train.stages.NAME.steps=N`) may change only numbers of steps. From then on learning
+/// rates follow the schedule over the new number; steps already taken are not repeated.
 ///
 /// # Errors
 /// If `folder` is not the folder of a run, another process is training in it, `overrides` change anything else or a stage

@@ -10,5 +10,6 @@ pub(crate) struct StepCounts {
     /// Steps that were skipped because a number was not finite.
     pub(crate) skipped: u64,
     /// Steps skipped since the last step that was not.
-    pub(crate) skipped_in_row: u64,
+    #[serde(rename = "skipped_in_row")]
+    pub(crate) consecutive_skips: u64,
 }

@@ -115,7 +115,7 @@ pub(crate) fn average<'a>(group: &dyn ProcessGroup, numbers: impl IntoIterator<I
 
 impl GanReport {
     /// The numbers that the discriminator's half of a step computes, in the order of its terms.
-    pub(crate) fn of_discriminator(&mut self) -> [&mut f64; 5] {
+    pub(crate) fn discriminator_numbers_mut(&mut self) -> [&mut f64; 5] {
         [
             &mut self.discriminator,
             &mut self.discriminator_logits,
@@ -137,7 +137,7 @@ impl StepReport {
     }
 
     /// The numbers that the generator's half of a step computes.
-    pub(crate) fn of_generator(&mut self) -> impl Iterator<Item = &mut f64> {
+    pub(crate) fn generator_numbers_mut(&mut self) -> impl Iterator<Item = &mut f64> {
         let gan = self.gan.iter_mut().flat_map(|all| [&mut all.generator, &mut all.adaptive_weight]);
         [&mut self.loss, &mut self.nll, &mut self.rec, &mut self.quantizer, &mut self.psnr]
             .into_iter()

@@ -40,7 +40,7 @@ pub(crate) struct SavedNumbers {
 impl Trainer {
     /// All tensors of the state by their names in the file.
     pub(crate) fn tensors(&self) -> BTreeMap<String, &Tensor> {
-        let optimizers = [(GENERATOR, &self.generator), (DISCRIMINATOR, &self.discriminator)];
+        let optimizers = [(GENERATOR, &self.generator_optimizer), (DISCRIMINATOR, &self.discriminator_optimizer)];
         let moments = optimizers
             .into_iter()
             .flat_map(|(prefix, adam)| adam.state().map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor)));
@@ -57,8 +57,8 @@ impl Trainer {
         let lecam = self.losses.gan.as_ref().map(|gan| gan.lecam()).unwrap_or_default();
         SavedNumbers {
             counts: self.counts,
-            generator_updates: self.generator.updates(),
-            discriminator_updates: self.discriminator.updates(),
+            generator_updates: self.generator_optimizer.updates(),
+            discriminator_updates: self.discriminator_optimizer.updates(),
             ema_updates: self.ema.as_ref().map_or(0, |ema| ema.updates()),
             lecam_real: lecam.real,
             lecam_fake: lecam.fake,
@@ -67,8 +67,8 @@ impl Trainer {
 
     fn set_numbers(&mut self, saved: &SavedNumbers) {
         self.counts = saved.counts;
-        self.generator.set_updates(saved.generator_updates);
-        self.discriminator.set_updates(saved.discriminator_updates);
+        self.generator_optimizer.set_updates(saved.generator_updates);
+        self.discriminator_optimizer.set_updates(saved.discriminator_updates);
         if let Some(ema) = &mut self.ema {
             ema.set_updates(saved.ema_updates);
         }
@@ -134,8 +134,8 @@ impl Trainer {
             adam.restore(|name| tensors.get(&format!("{prefix}.{name}")).map(Tensor::shallow_clone))
                 .map_err(|name| missing(format!("{prefix}.{name}")))
         };
-        restore(&mut trainer.generator, GENERATOR)?;
-        restore(&mut trainer.discriminator, DISCRIMINATOR)?;
+        restore(&mut trainer.generator_optimizer, GENERATOR)?;
+        restore(&mut trainer.discriminator_optimizer, DISCRIMINATOR)?;
         if let Some(ema) = &mut trainer.ema {
             let average = |name: &str| tensors.get(&ema_key(name)).map(Tensor::shallow_clone);
             ema.restore(average).map_err(|name| missing(ema_key(&name)))?;

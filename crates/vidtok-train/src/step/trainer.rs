@@ -1,9 +1,9 @@
 //! One training step.
 //!
-//! The losses are differentiated at the reconstruction first, so that the activations of their networks are freed before
-//! the tokenizer's own backward pass, which runs once: the adaptive weight needs gradients at the decoder's last layer
-//! only. The discriminator's gradients come from the same reconstruction. Parameters change only after that, and only if
-//! all losses and gradients are finite.
+//! The gradients of the losses with respect to the reconstruction are computed first, so that the activations of their
+//! networks are freed before the tokenizer's own backward pass, which runs once: the adaptive weight needs gradients at
+//! the decoder's last layer only. The discriminator's gradients come from the same reconstruction. Parameters change
+//! only after that, and only if all losses and gradients are finite.
 //!
 //! All randomness of a step follows from the seed and the step, so that a run can resume at any step.
 //!
@@ -34,20 +34,20 @@ use crate::step::report::{GanReport, StepReport, add_scalars, average};
 pub struct Trainer {
     pub(crate) tokenizer: Tokenizer,
     pub(crate) losses: Losses,
-    pub(crate) generator: Adam,
-    pub(crate) discriminator: Adam,
+    pub(crate) generator_optimizer: Adam,
+    pub(crate) discriminator_optimizer: Adam,
     pub(crate) ema: Option<Ema>,
     pub(crate) config: TrainConfig,
     pub(crate) counts: StepCounts,
     distributed: Option<Distributed>,
 }
 
-/// The process group that trains together, and its gradient reducers.
+/// The process group of a distributed run, and its gradient reducers.
 #[derive(Debug)]
 struct Distributed {
     group: Rc<C10dProcessGroup>,
-    generator: GradientReducer,
-    discriminator: Option<GradientReducer>,
+    generator_reducer: GradientReducer,
+    discriminator_reducer: Option<GradientReducer>,
 }
 
 /// The role of a batch in its step.
@@ -66,8 +66,8 @@ struct Generated {
 }
 
 impl Trainer {
-    /// A trainer of all of `tokenizer`, or of its decoder if the configuration freezes the encoder. `config.loss` is not
-    /// used: `losses` takes its place.
+    /// Trains the whole tokenizer, or only its decoder if the configuration freezes the encoder (and with it the
+    /// quantizer). The losses are those of `losses`; `config.loss` is not read.
     #[must_use]
     pub fn new(tokenizer: Tokenizer, losses: Losses, config: TrainConfig) -> Self {
         tokenizer.parameters().set_requires_grad("", true);
@@ -76,29 +76,30 @@ impl Trainer {
             tokenizer.parameters().set_requires_grad("regularization.", false);
         }
         let generated = tokenizer.parameters().trained().chain(losses.generator_parameters());
-        let generator = Adam::new(config.optimizer.clone(), generated);
-        let discriminator = Adam::new(config.optimizer.clone(), losses.discriminator_parameters());
+        let generator_optimizer = Adam::new(config.optimizer.clone(), generated);
+        let discriminator_optimizer = Adam::new(config.optimizer.clone(), losses.discriminator_parameters());
         let ema = config.ema_decay.map(|decay| Ema::new(decay, tokenizer.parameters()));
         let counts = StepCounts::default();
-        Self { tokenizer, losses, generator, discriminator, ema, config, counts, distributed: None }
+        Self { tokenizer, losses, generator_optimizer, discriminator_optimizer, ema, config, counts, distributed: None }
     }
 
-    /// Trains together with the other processes of `group`, which must have the same model and configuration; all load the
-    /// state of rank 0. Each then needs its part of every batch.
+    /// Joins the processes of `group`, which must have the same model and configuration; all load the state of rank 0.
+    /// From then on, pass each process only its part of every batch.
     ///
     /// # Errors
     /// If another process is lost or has another model.
     pub fn join(&mut self, group: &Rc<C10dProcessGroup>) -> Result<(), TrainError> {
         self.load_from_first_rank(group)?;
         let generated = self.tokenizer.parameters().trained().chain(self.losses.generator_parameters());
-        let generator = GradientReducer::new(group, generated.map(|(_, parameter)| parameter))?;
+        let generator_reducer = GradientReducer::new(group, generated.map(|(_, parameter)| parameter))?;
         let parameters: Vec<&Tensor> = self.losses.discriminator_parameters().map(|(_, parameter)| parameter).collect();
-        let discriminator = if parameters.is_empty() { None } else { Some(GradientReducer::new(group, parameters)?) };
-        self.distributed = Some(Distributed { group: Rc::clone(group), generator, discriminator });
+        let discriminator_reducer =
+            if parameters.is_empty() { None } else { Some(GradientReducer::new(group, parameters)?) };
+        self.distributed = Some(Distributed { group: Rc::clone(group), generator_reducer, discriminator_reducer });
         Ok(())
     }
 
-    /// The processes that train together.
+    /// The process group, or [`SingleProcess`] without one.
     pub(crate) fn process_group(&self) -> Rc<dyn ProcessGroup> {
         match &self.distributed {
             Some(distributed) => Rc::clone(&distributed.group) as Rc<dyn ProcessGroup>,
@@ -146,7 +147,7 @@ impl Trainer {
     /// process is lost. The trainer cannot be used after an error.
     pub fn step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
         let step = self.counts.step;
-        // A lost process makes collectives within a pass panic, as libtorch's functions do.
+        // If a process is lost, collective calls during the pass panic, as libtorch's functions do when they fail.
         caught(format!("step {step}"), || self.take_step(batches)).map_err(|error| match (error, &self.distributed) {
             (TrainError::Failed { context, message }, Some(distributed)) => match distributed.group.failed(&message) {
                 lost @ ProcessGroupError::Lost { .. } => lost.into(),
@@ -161,24 +162,24 @@ impl Trainer {
         let weight = 1.0 / batches.len().max(1) as f64;
         let mut report = self.empty_report();
         let statistics = self.losses.gan.as_ref().map(GanLoss::statistics);
-        self.generator.zero_grad();
+        self.generator_optimizer.zero_grad();
         let mut generated = Vec::new();
         let group = self.process_group();
         for (i, batch) in batches.iter().enumerate() {
             let role = BatchRole { weight, last: i + 1 == batches.len() };
-            generated.push(self.generate(&batch.clips, role, &*group, &mut report)?);
+            generated.push(self.generator_backward(&batch.clips, role, &*group, &mut report)?);
         }
-        average(&*group, report.of_generator());
-        report.gradient_norm = self.generator.clip_grad_norm(self.config.clip_norm);
+        average(&*group, report.generator_numbers_mut());
+        report.gradient_norm = self.generator_optimizer.clip_grad_norm(self.config.clip_norm);
         if report.faults().is_empty() {
-            self.discriminate(&generated, weight, &*group, &mut report)?;
+            self.discriminator_backward(&generated, weight, &*group, &mut report)?;
         }
         report.skipped = !report.faults().is_empty();
         if report.skipped {
             if let (Some(gan), Some(statistics)) = (&mut self.losses.gan, &statistics) {
                 gan.set_statistics(statistics);
             }
-            self.skip(&report, batches)?;
+            self.record_skip(&report, batches)?;
         } else {
             self.update(&mut report);
         }
@@ -188,15 +189,15 @@ impl Trainer {
 
     /// Updates all parameters and averages.
     fn update(&mut self, report: &mut StepReport) {
-        self.generator.step(report.learning_rate);
+        self.generator_optimizer.step(report.learning_rate);
         report.logvar = self.losses.reconstruction.logvar().double_value(&[]);
         if report.gan.is_some() {
-            self.discriminator.step(report.learning_rate);
+            self.discriminator_optimizer.step(report.learning_rate);
         }
         if let Some(ema) = &mut self.ema {
             ema.update(self.tokenizer.parameters());
         }
-        self.counts.skipped_in_row = 0;
+        self.counts.consecutive_skips = 0;
     }
 
     fn empty_report(&self) -> StepReport {
@@ -220,7 +221,7 @@ impl Trainer {
     }
 
     /// Computes the generator's gradients on one batch.
-    fn generate(
+    fn generator_backward(
         &self,
         clips: &Tensor,
         BatchRole { weight, last }: BatchRole,
@@ -250,7 +251,7 @@ impl Trainer {
             gan_terms = Some([value, adaptive]);
         }
         if let Some(distributed) = self.distributed.as_ref().filter(|_| last) {
-            distributed.generator.prepare()?;
+            distributed.generator_reducer.prepare()?;
         }
         (&loss * weight).backward();
 
@@ -270,7 +271,7 @@ impl Trainer {
     }
 
     /// Computes the discriminator's gradients on the same batches.
-    fn discriminate(
+    fn discriminator_backward(
         &mut self,
         generated: &[Generated],
         weight: f64,
@@ -280,29 +281,29 @@ impl Trainer {
         let (Some(gan), Some(numbers)) = (&mut self.losses.gan, &mut report.gan) else {
             return Ok(());
         };
-        self.discriminator.zero_grad();
+        self.discriminator_optimizer.zero_grad();
         for (i, Generated { target, reconstruction }) in generated.iter().enumerate() {
             let terms = gan.discriminate(target, reconstruction, group);
-            let reducer = self.distributed.as_ref().and_then(|distributed| distributed.discriminator.as_ref());
+            let reducer = self.distributed.as_ref().and_then(|distributed| distributed.discriminator_reducer.as_ref());
             if let Some(reducer) = reducer.filter(|_| i + 1 == generated.len()) {
                 reducer.prepare()?;
             }
             (&terms.loss * weight).backward();
             let scalars = [&terms.loss, &terms.logits_loss, &terms.lecam, &terms.real, &terms.fake];
-            add_scalars(numbers.of_discriminator(), scalars, weight);
+            add_scalars(numbers.discriminator_numbers_mut(), scalars, weight);
         }
-        average(group, numbers.of_discriminator());
-        numbers.discriminator_gradient_norm = self.discriminator.clip_grad_norm(self.config.clip_norm);
+        average(group, numbers.discriminator_numbers_mut());
+        numbers.discriminator_gradient_norm = self.discriminator_optimizer.clip_grad_norm(self.config.clip_norm);
         Ok(())
     }
 
-    fn skip(&mut self, report: &StepReport, batches: &[Batch]) -> Result<(), TrainError> {
+    fn record_skip(&mut self, report: &StepReport, batches: &[Batch]) -> Result<(), TrainError> {
         self.counts.skipped += 1;
-        self.counts.skipped_in_row += 1;
-        if self.counts.skipped_in_row > self.config.max_skipped {
+        self.counts.consecutive_skips += 1;
+        if self.counts.consecutive_skips > self.config.max_skipped {
             return Err(TrainError::NotFinite {
                 step: report.step,
-                steps: self.counts.skipped_in_row,
+                steps: self.counts.consecutive_skips,
                 faults: report.faults(),
                 clips: batches.iter().flat_map(|batch| batch.names.iter().cloned()).collect(),
             });
@@ -311,7 +312,7 @@ impl Trainer {
     }
 }
 
-/// The seed of libtorch's generator for a step: a bijective mix (splitmix64) of both numbers.
+/// The seed of libtorch's generator for a step, mixed with splitmix64. For one seed, all steps have different seeds.
 fn step_seed(seed: u64, step: u64) -> i64 {
     let mix = |x: u64| {
         let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -341,7 +342,7 @@ mod tests {
 
     /// A trainer of the configuration `name`.
     fn trainer(name: &str, loss: LossConfig) -> Trainer {
-        // With several threads, so small a model mostly waits on a busy machine.
+        // On a busy machine, so small a model would spend most of its time waiting for its threads.
         tch::set_num_threads(1);
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../configs/{name}.toml"));
         let tokenizer = Tokenizer::init(Config::load(&path, &[]).unwrap(), 0, Device::Cpu).unwrap();
@@ -358,7 +359,7 @@ mod tests {
     }
 
     /// Everything that a step can change, except the counts of steps.
-    fn everything(trainer: &Trainer) -> (Vec<Tensor>, SavedNumbers) {
+    fn full_state(trainer: &Trainer) -> (Vec<Tensor>, SavedNumbers) {
         let tensors = trainer.tensors().values().map(|tensor| tensor.detach().copy()).collect();
         let mut numbers = trainer.numbers();
         numbers.counts = StepCounts::default();
@@ -385,7 +386,7 @@ mod tests {
         assert_eq!(trainer.step(&[batch(32)]).unwrap().gan, None);
         let first = trainer.step(&[batch(32)]).unwrap().gan.unwrap();
         assert!(first.adaptive_weight > 0.0 && first.discriminator_gradient_norm > 0.0);
-        assert_eq!(trainer.discriminator.updates(), 1);
+        assert_eq!(trainer.discriminator_optimizer.updates(), 1);
     }
 
     #[test]
@@ -397,7 +398,7 @@ mod tests {
             let batches: Vec<Batch> = (0..batches)
                 .map(|_| Batch { clips: batch.clips.shallow_clone(), names: batch.names.clone() })
                 .collect();
-            // Latents are means, so that both batches have the same ones.
+            // Without sampling, equal batches have equal latents.
             trainer.tokenizer = Tokenizer::init(
                 trainer.tokenizer.config().with_overrides(&["quantizer.sample=false".to_owned()]).unwrap(),
                 0,
@@ -417,18 +418,21 @@ mod tests {
     fn steps_on_clips_that_are_not_finite_change_nothing_and_too_many_in_a_row_are_an_error() {
         let gan = vidtok_loss::GanConfig { start: 0, ..Default::default() };
         let mut trainer = trainer(KL, LossConfig { gan: Some(gan), ..LossConfig::default() });
-        let spoilt = || {
+        let non_finite_batch = || {
             let Batch { clips, names } = batch(32);
             Batch { clips: clips * f64::NAN, names }
         };
-        let before = everything(&trainer);
-        // The second batch spoils the step after the discriminator has seen the first.
-        assert!(trainer.step(&[batch(32), spoilt()]).unwrap().skipped);
-        assert!(everything(&trainer) == before);
+        let before = full_state(&trainer);
+        // The second batch makes the step non-finite after the discriminator has seen the first.
+        assert!(trainer.step(&[batch(32), non_finite_batch()]).unwrap().skipped);
+        assert!(full_state(&trainer) == before);
         assert!(!trainer.step(&[batch(32)]).unwrap().skipped);
-        assert!(everything(&trainer) != before);
-        assert!(trainer.step(&[spoilt()]).unwrap().skipped, "the count in a row starts anew");
-        let error = trainer.step(&[spoilt()]).unwrap_err();
+        assert!(full_state(&trainer) != before);
+        assert!(
+            trainer.step(&[non_finite_batch()]).unwrap().skipped,
+            "the count of consecutive skipped steps restarts"
+        );
+        let error = trainer.step(&[non_finite_batch()]).unwrap_err();
         assert!(matches!(&error, TrainError::NotFinite { step: 3, steps: 2, .. }), "{error}");
         assert!(error.to_string().contains("loss is NaN, gradient_norm is NaN on a, b)"), "{error}");
         let finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) == 1;
@@ -444,11 +448,11 @@ mod tests {
         // Finite, but its square is not.
         let means = vidtok_loss::LeCam { real: 1e30, fake: 0.0 };
         trainer.losses.gan.as_mut().unwrap().set_lecam(means);
-        let before = everything(&trainer);
+        let before = full_state(&trainer);
         let report = trainer.step(&[batch(32)]).unwrap();
         let faults: Vec<&str> = report.faults().into_iter().map(|(name, _)| name).collect();
         assert!(report.skipped && report.loss.is_finite() && faults.contains(&"discriminator"), "{faults:?}");
-        assert!(everything(&trainer) == before);
+        assert!(full_state(&trainer) == before);
         assert_eq!((trainer.step_number(), trainer.skipped()), (2, 1));
         let error = trainer.step(&[batch(32)]).unwrap_err();
         assert!(error.to_string().contains("discriminator is inf"), "{error}");
@@ -495,7 +499,7 @@ mod tests {
         let model = trainer.tokenizer.config().clone();
         let tokenizer = |weights| Tokenizer::with_weights(model, weights, Device::Cpu, Kind::Float);
         let resumed = Trainer::resume(&path, tokenizer, parts(), trainer.config.clone()).unwrap();
-        assert!(everything(&resumed) == everything(&trainer) && resumed.step_number() == 1);
+        assert!(full_state(&resumed) == full_state(&trainer) && resumed.step_number() == 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::files::encoded::EncodedFile;
 use crate::padding::Padding;
 use crate::stream::Window;
-use crate::stream::steps::{Step, Steps};
+use crate::stream::steps::{StepBuffer, StepSize};
 use crate::tokenizer::Tokenizer;
 
 /// A clip as the tokenizer's latent, and how to decode and show it.
@@ -132,7 +132,7 @@ impl Tokenizer {
         let (model, size) = (&self.config().model, latent.size());
         let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
         // Windows that overlap encode some frames twice.
-        let frames = Steps::total(Step::new(model, *window), size[2] * f_t);
+        let frames = StepBuffer::frames_without_overlap(StepSize::new(model, *window), size[2] * f_t);
         let Padding { front, back, bottom, right } = *padding;
         Ok([frames - front - back, size[3] * f_s - bottom, size[4] * f_s - right])
     }

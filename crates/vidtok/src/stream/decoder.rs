@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::padding::Padding;
 use crate::stream::blend::Blend;
-use crate::stream::steps::{Step, StepInput, Steps};
+use crate::stream::steps::{StepBuffer, StepInput, StepSize};
 use crate::stream::{Window, is_finite, set_strips};
 use crate::tokenizer::Tokenizer;
 
@@ -17,7 +17,7 @@ pub struct StreamDecoder<'a> {
     pub(super) model: &'a Model,
     pub(super) padding: Padding,
     pub(super) window: Option<Window>,
-    pub(super) steps: Steps,
+    pub(super) steps: StepBuffer,
     pub(super) state: StreamState,
     pub(super) blend: Blend,
     /// Frames of the front padding that are still to be dropped.
@@ -46,17 +46,17 @@ impl<'a> StreamDecoder<'a> {
     ) -> Self {
         let factor = model.config.model.temporal_factor();
         // The encoder's windows follow each other in the latent without overlap.
-        let (step, overlap) = match Step::new(&model.config.model, window) {
-            Step::Multiple(_) => (Step::Multiple(1), 0),
-            Step::Window(Window { frames, overlap }) => {
-                (Step::Window(Window { frames: frames / factor, overlap: 0 }), overlap)
+        let (step, overlap) = match StepSize::new(&model.config.model, window) {
+            StepSize::Multiple(_) => (StepSize::Multiple(1), 0),
+            StepSize::Window(Window { frames, overlap }) => {
+                (StepSize::Window(Window { frames: frames / factor, overlap: 0 }), overlap)
             }
         };
         Self {
             model,
             padding,
             window,
-            steps: Steps::new(step, latent_frames, 1),
+            steps: StepBuffer::new(step, latent_frames, 1),
             state: StreamState::streaming(),
             blend: Blend::new(overlap),
             to_drop: padding.front,
@@ -117,7 +117,7 @@ impl<'a> StreamDecoder<'a> {
         let mut parts = tch::no_grad(|| {
             let run = |StepInput { frames, is_last }: StepInput| {
                 if is_last {
-                    self.state.expect_last();
+                    self.state.mark_last();
                 }
                 let decoded = model.decoder.forward(&frames, &mut self.state)?;
                 self.blend.push(decoded, is_last)

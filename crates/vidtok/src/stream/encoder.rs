@@ -9,7 +9,7 @@ use crate::model::{Model, clip_size};
 use crate::padding::Padding;
 use crate::pixel_range::PixelRange;
 use crate::stream::noise::Noise;
-use crate::stream::steps::{Step, StepInput, Steps};
+use crate::stream::steps::{StepBuffer, StepInput, StepSize};
 use crate::stream::{EncodeOptions, Window, is_finite, set_strips};
 use crate::tokenizer::Tokenizer;
 
@@ -23,7 +23,7 @@ pub struct StreamEncoder<'a> {
     pub(super) size: [i64; 2],
     pub(super) options: EncodeOptions,
     pub(super) padding: Padding,
-    pub(super) steps: Steps,
+    pub(super) steps: StepBuffer,
     pub(super) state: StreamState,
     /// Frames pushed so far.
     pub(super) pushed: i64,
@@ -52,7 +52,7 @@ impl<'a> StreamEncoder<'a> {
 
     fn start(model: &'a Model, frames: Option<i64>, size: [i64; 2], padding: Padding, options: EncodeOptions) -> Self {
         let total = frames.map(|frames| frames + padding.front);
-        let steps = Steps::new(Step::new(&model.config.model, options.window), total, 0);
+        let steps = StepBuffer::new(StepSize::new(&model.config.model, options.window), total, 0);
         let is_continuous = model.quantizer.codebook_size().is_none();
         let noise = options.seed.filter(|_| is_continuous).map(Noise::new);
         let state = StreamState::streaming();
@@ -87,7 +87,10 @@ impl<'a> StreamEncoder<'a> {
     pub fn latent_frames(&self) -> Option<i64> {
         let config = &self.model.config.model;
         let total = self.frames? + self.padding.front;
-        Some(Steps::covered(Step::new(config, self.options.window), total) / config.temporal_factor())
+        Some(
+            StepBuffer::frames_with_overlap(StepSize::new(config, self.options.window), total)
+                / config.temporal_factor(),
+        )
     }
 
     /// Size of the state that is held for the next frames, in bytes.
@@ -150,7 +153,7 @@ impl<'a> StreamEncoder<'a> {
         let parts = tch::no_grad(|| {
             let run = |StepInput { frames, is_last }: StepInput| {
                 if is_last {
-                    self.state.expect_last();
+                    self.state.mark_last();
                 }
                 model.encoder.forward(&frames, &mut self.state)
             };

@@ -17,7 +17,7 @@ use crate::padding::Padding;
 use crate::stream::decoder::StreamDecoder;
 use crate::stream::encoder::StreamEncoder;
 use crate::stream::noise::Noise;
-use crate::stream::steps::Steps;
+use crate::stream::steps::StepBuffer;
 use crate::stream::{EncodeOptions, Window};
 use crate::tokenizer::Tokenizer;
 
@@ -75,10 +75,10 @@ impl<'a> StreamEncoder<'a> {
         }
         file.steps(&mut encoder.steps, 3)?;
         let arrived = if encoder.pushed > 0 { encoder.pushed + encoder.padding.front } else { 0 };
-        let missing = encoder.frames.map(|frames| frames + encoder.padding.front - arrived);
-        if encoder.steps.missing != missing {
-            let found = format!("{:?}", encoder.steps.missing);
-            return Err(file.wrong("steps.missing", &format!("{missing:?}"), &found));
+        let remaining = encoder.frames.map(|frames| frames + encoder.padding.front - arrived);
+        if encoder.steps.remaining != remaining {
+            let found = format!("{:?}", encoder.steps.remaining);
+            return Err(file.wrong("steps.missing", &format!("{remaining:?}"), &found));
         }
         let (expected, found) = ([h + fill.bottom, w + fill.right], encoder.steps.first.as_deref());
         if found.is_some_and(|first| first[3..] != expected) {
@@ -129,7 +129,7 @@ impl<'a> StreamDecoder<'a> {
 struct StateWriter(Vec<(String, Tensor)>);
 
 impl StateWriter {
-    fn new(state: &StreamState, steps: &Steps, padding: Padding, window: Option<Window>) -> Self {
+    fn new(state: &StreamState, steps: &StepBuffer, padding: Padding, window: Option<Window>) -> Self {
         let Padding { front, back, bottom, right } = padding;
         let mut file = Self(state.tensors());
         file.numbers("padding", &[front, back, bottom, right]);
@@ -137,7 +137,7 @@ impl StateWriter {
             file.numbers("window", &[frames, overlap]);
         }
         file.number("strip_rows", state.strip_rows());
-        file.number("steps.missing", steps.missing);
+        file.number("steps.missing", steps.remaining);
         file.number("steps.begun", Some(steps.begun.into()));
         file.numbers("steps.first", steps.first.as_deref().unwrap_or_default());
         file.tensor("steps.pending", steps.pending.as_ref());
@@ -252,8 +252,8 @@ impl<'p> StateReader<'p> {
     }
 
     /// Restores the steps of frames with this many channels.
-    fn steps(&mut self, steps: &mut Steps, channels: i64) -> Result<(), Error> {
-        steps.missing = self.count("steps.missing", 0..=MOST)?;
+    fn steps(&mut self, steps: &mut StepBuffer, channels: i64) -> Result<(), Error> {
+        steps.remaining = self.count("steps.missing", 0..=MOST)?;
         steps.begun = self.count("steps.begun", 0..=1)? == Some(1);
         let first = self.numbers("steps.first")?;
         let is_clip = first.len() == 5 && first[1] == channels && first.iter().all(|n| (1..=MOST).contains(n));
@@ -269,7 +269,7 @@ impl<'p> StateReader<'p> {
     /// The causal context of the layers, as the network restores it.
     fn state(
         &self,
-        steps: &Steps,
+        steps: &StepBuffer,
         restore: impl FnOnce(&BTreeMap<String, Tensor>, [i64; 3], Option<i64>) -> Result<StreamState, StreamError>,
     ) -> Result<StreamState, Error> {
         let rows = self.count("strip_rows", 1..=i64::MAX)?;

@@ -11,15 +11,15 @@ const TIME: i64 = 2;
 
 /// How many frames a network takes in one step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Step {
+pub(crate) enum StepSize {
     /// Any multiple of this number.
     Multiple(i64),
     /// A window; the last one may be shorter.
     Window(Window),
 }
 
-impl Step {
-    /// How a model takes a clip: in multiples of its temporal factor if it is causal, else in windows.
+impl StepSize {
+    /// The steps of `model`: multiples of the temporal factor if it is causal, otherwise windows.
     pub(crate) fn new(model: &ArchConfig, window: Option<Window>) -> Self {
         const WHOLE: Window = Window { frames: i64::MAX, overlap: 0 };
         let factor = model.temporal_factor();
@@ -30,20 +30,20 @@ impl Step {
     }
 }
 
-/// Regroups the frames of a clip into steps.
+/// Buffers the frames of a clip and emits them in steps.
 #[derive(Debug)]
-pub(crate) struct Steps {
-    step: Step,
-    /// Frames that are still to come; `None` as long as the clip is open-ended.
-    pub(super) missing: Option<i64>,
-    /// Whether there was a step already.
+pub(crate) struct StepBuffer {
+    step: StepSize,
+    /// Frames still to come; `None` while the clip is open-ended.
+    pub(super) remaining: Option<i64>,
+    /// Windows only: whether the first window has been emitted.
     pub(super) begun: bool,
-    /// Frames that wait for others or that the next window shares with the last one, `[b, c, t, h, w]`.
+    /// Frames not yet emitted, and those that the next window shares with the previous one, `[b, c, t, h, w]`.
     pub(super) pending: Option<Tensor>,
     /// The shape of the first chunk.
     pub(super) first: Option<Vec<i64>>,
-    /// Frames to hold back as long as the clip is open-ended, because they could be the last.
-    held: i64,
+    /// Frames to hold back as long as the clip is open-ended, because they may turn out to be the last.
+    held_back: i64,
 }
 
 /// The frames of one step.
@@ -54,16 +54,16 @@ pub(super) struct StepInput {
     pub(super) is_last: bool,
 }
 
-impl Steps {
+impl StepBuffer {
     /// For a clip of `total` frames, or an open-ended one.
-    pub(super) fn new(step: Step, total: Option<i64>, held: i64) -> Self {
-        Self { step, missing: total, begun: false, pending: None, first: None, held }
+    pub(super) fn new(step: StepSize, total: Option<i64>, held_back: i64) -> Self {
+        Self { step, remaining: total, begun: false, pending: None, first: None, held_back }
     }
 
-    /// Frames of all steps of a clip of `total` frames. Shared frames of overlapping windows count twice.
-    pub(super) fn covered(step: Step, total: i64) -> i64 {
+    /// The total number of frames in all steps of a clip of `total` frames; frames shared by two windows count twice.
+    pub(super) fn frames_with_overlap(step: StepSize, total: i64) -> i64 {
         match step {
-            Step::Window(Window { frames, overlap }) if total > frames => {
+            StepSize::Window(Window { frames, overlap }) if total > frames => {
                 let advance = frames - overlap;
                 total + overlap * ((total - frames + advance - 1) / advance)
             }
@@ -71,13 +71,14 @@ impl Steps {
         }
     }
 
-    /// Frames of a clip whose steps have `covered` frames in all: the inverse of [`covered`](Self::covered).
-    pub(crate) fn total(step: Step, covered: i64) -> i64 {
+    /// Frames of a clip whose steps have `frames_with_overlap` frames in all: the inverse of
+    /// [`frames_with_overlap`](Self::frames_with_overlap).
+    pub(crate) fn frames_without_overlap(step: StepSize, frames_with_overlap: i64) -> i64 {
         match step {
-            Step::Window(Window { frames, overlap }) if covered > frames => {
-                covered - overlap * ((covered - 1) / frames)
+            StepSize::Window(Window { frames, overlap }) if frames_with_overlap > frames => {
+                frames_with_overlap - overlap * ((frames_with_overlap - 1) / frames)
             }
-            _ => covered,
+            _ => frames_with_overlap,
         }
     }
 
@@ -87,41 +88,41 @@ impl Steps {
         if without_time(first) != without_time(&frames.size()) {
             return Err(Error::Shape {
                 what: "the next chunk",
-                expected: format!("{first:?} with any number of frames, as the first one"),
+                expected: format!("{first:?} like the first chunk, with any number of frames"),
                 found: format!("{:?}", frames.size()),
             });
         }
         let t = frames.size()[TIME as usize];
-        if let Some(missing) = &mut self.missing {
-            if t > *missing {
-                let expected = format!("{missing} more frames");
+        if let Some(remaining) = &mut self.remaining {
+            if t > *remaining {
+                let expected = format!("at most {remaining} more frames");
                 return Err(Error::Shape { what: "the clip", expected, found: format!("{t}") });
             }
-            *missing -= t;
+            *remaining -= t;
         }
         let x = match self.pending.take() {
             Some(pending) => Tensor::cat(&[&pending, frames], TIME),
             None => frames.shallow_clone(),
         };
-        Ok(self.split(&x, self.missing == Some(0)))
+        Ok(self.split(&x, self.remaining == Some(0)))
     }
 
-    /// Ends an open-ended clip, whose last frame is repeated up to a multiple of `unit` frames. Returns the last steps and
-    /// the number of repetitions.
+    /// Ends an open-ended clip and repeats its last frame until the length is a multiple of `unit`. Returns the last
+    /// steps and the number of repetitions.
     pub(super) fn finish(&mut self, unit: i64) -> (Vec<StepInput>, i64) {
-        self.missing = Some(0);
+        self.remaining = Some(0);
         let Some(pending) = self.pending.take() else { return (Vec::new(), 0) };
         let t = pending.size()[TIME as usize];
-        let back = (unit - t % unit) % unit;
-        let repeated = pending.narrow(TIME, t - 1, 1).expand([-1, -1, back, -1, -1], false);
-        (self.split(&Tensor::cat(&[pending, repeated], TIME), true), back)
+        let repetitions = (unit - t % unit) % unit;
+        let repeated = pending.narrow(TIME, t - 1, 1).expand([-1, -1, repetitions, -1, -1], false);
+        (self.split(&Tensor::cat(&[pending, repeated], TIME), true), repetitions)
     }
 
-    /// The steps that `x`, all frames at hand, completes.
+    /// Splits the available frames `x` into complete steps and buffers the rest.
     fn split(&mut self, x: &Tensor, ended: bool) -> Vec<StepInput> {
         let t = x.size()[TIME as usize];
-        let held = if self.missing.is_none() { self.held } else { 0 };
-        let ready = if ended { t } else { (t - held).max(0) };
+        let held_back = if self.remaining.is_none() { self.held_back } else { 0 };
+        let ready = if ended { t } else { (t - held_back).max(0) };
         let mut inputs = Vec::new();
         let mut start = 0;
         let mut take = |start: i64, length: i64| {
@@ -129,20 +130,20 @@ impl Steps {
             inputs.push(StepInput { frames: x.narrow(TIME, start, length), is_last });
         };
         match self.step {
-            Step::Multiple(unit) => {
+            StepSize::Multiple(unit) => {
                 let length = if ended { ready } else { ready / unit * unit };
                 if length > 0 {
                     take(0, length);
                 }
                 start = length;
             }
-            Step::Window(Window { frames, overlap }) => loop {
-                let left = ready - start;
-                let new = if self.begun { left - overlap } else { left };
-                if new <= 0 || (left < frames && !ended) {
+            StepSize::Window(Window { frames, overlap }) => loop {
+                let available = ready - start;
+                let unseen = if self.begun { available - overlap } else { available };
+                if unseen <= 0 || (available < frames && !ended) {
                     break;
                 }
-                let length = left.min(frames);
+                let length = available.min(frames);
                 take(start, length);
                 self.begun = true;
                 start += if ended && start + length == t { length } else { length - overlap };
@@ -164,10 +165,10 @@ mod tests {
 
     use super::*;
 
-    /// The frames of all steps of a clip of `t` frames that arrives in chunks of `chunk`.
-    fn steps(step: Step, total: Option<i64>, t: i64, chunk: i64) -> Vec<Vec<i64>> {
+    /// The frames of all steps of a clip of `t` frames that arrives in chunks of `chunk` frames.
+    fn steps(step: StepSize, total: Option<i64>, t: i64, chunk: i64) -> Vec<Vec<i64>> {
         let clip = Tensor::arange(t, (Kind::Int64, Device::Cpu)).view([1, 1, t, 1, 1]);
-        let mut steps = Steps::new(step, total, 0);
+        let mut steps = StepBuffer::new(step, total, 0);
         let mut inputs = Vec::new();
         for start in (0..t).step_by(chunk as usize) {
             inputs.extend(steps.push(&clip.narrow(2, start, chunk.min(t - start))).unwrap());
@@ -181,7 +182,7 @@ mod tests {
 
     #[test]
     fn windows_overlap_and_the_last_one_ends_with_the_clip() {
-        let step = Step::Window(Window { frames: 4, overlap: 2 });
+        let step = StepSize::Window(Window { frames: 4, overlap: 2 });
         for chunk in [1, 3, 9] {
             assert_eq!(steps(step, Some(8), 8, chunk), [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7]]);
             let expected = [vec![0, 1, 2, 3], vec![2, 3, 4, 5], vec![4, 5, 6]];
@@ -189,18 +190,18 @@ mod tests {
             assert_eq!(steps(step, Some(2), 2, chunk), [[0, 1]]);
         }
         for total in 1..20 {
-            let covered: usize = steps(step, Some(total), total, 3).iter().map(Vec::len).sum();
-            assert_eq!(covered as i64, Steps::covered(step, total), "{total}");
-            assert_eq!(Steps::total(step, covered as i64), total);
+            let frames_with_overlap: usize = steps(step, Some(total), total, 3).iter().map(Vec::len).sum();
+            assert_eq!(frames_with_overlap as i64, StepBuffer::frames_with_overlap(step, total), "{total}");
+            assert_eq!(StepBuffer::frames_without_overlap(step, frames_with_overlap as i64), total);
         }
     }
 
     #[test]
-    fn an_open_ended_clip_is_filled_up_with_its_last_frame() {
-        let step = Step::Window(Window { frames: 4, overlap: 2 });
+    fn an_open_ended_clip_is_padded_by_repeating_its_last_frame() {
+        let step = StepSize::Window(Window { frames: 4, overlap: 2 });
         assert_eq!(steps(step, None, 6, 3), [[0, 1, 2, 3], [2, 3, 4, 5]]);
         assert_eq!(steps(step, None, 7, 3), [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 6]]);
-        assert_eq!(steps(Step::Multiple(2), None, 5, 3), [vec![0, 1], vec![2, 3], vec![4, 4]]);
-        assert_eq!(steps(Step::Multiple(2), None, 4, 2), [[0, 1], [2, 3]]);
+        assert_eq!(steps(StepSize::Multiple(2), None, 5, 3), [vec![0, 1], vec![2, 3], vec![4, 4]]);
+        assert_eq!(steps(StepSize::Multiple(2), None, 4, 2), [[0, 1], [2, 3]]);
     }
 }

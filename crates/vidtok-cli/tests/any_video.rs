@@ -49,8 +49,8 @@ fn failures(seeds: Range<u64>) -> Vec<String> {
         }
     }
     run("tokenize", &["--data", "videos", "--out", "tokens"]).unwrap();
-    let dataset = Dataset::open(&bench.path("tokens")).unwrap();
-    for path in shards(&bench.path("tokens"), &dataset).unwrap() {
+    let dataset = Dataset::open(bench.path("tokens")).unwrap();
+    for path in shards(bench.path("tokens"), &dataset).unwrap() {
         for entry in Shard::open(&path, dataset.latent).unwrap().videos() {
             match expected.remove(&format!("videos/{}", entry.path)) {
                 Some((frames, _)) if frames == entry.frames => {}

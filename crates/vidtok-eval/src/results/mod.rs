@@ -118,29 +118,36 @@ pub struct VideoSummary {
     pub curves: BTreeMap<MetricKind, Vec<f64>>,
 }
 
-impl Evaluation {
+impl Stamp {
     pub(crate) fn new(
         protocol: &Protocol,
         reading: Reading,
         weights: BTreeMap<&'static str, String>,
+        videos: usize,
+    ) -> Self {
+        Self {
+            program: format!("vidtok {}", env!("CARGO_PKG_VERSION")),
+            protocol: protocol.clone(),
+            reading,
+            definitions: protocol.metrics.iter().map(|kind| (kind.key(), kind.definition())).collect(),
+            weights,
+            videos,
+        }
+    }
+}
+
+impl Evaluation {
+    /// Sums up the parts of `videos` by codec.
+    pub(crate) fn new(
+        stamp: Stamp,
         metrics: &MetricSet,
         codecs: &[Box<dyn Codec>],
         videos: &[String],
         parts: Vec<Vec<Part>>,
         unmeasured: Vec<Unmeasured>,
     ) -> Result<Self, MetricError> {
-        let stamp = Stamp {
-            program: format!("vidtok {}", env!("CARGO_PKG_VERSION")),
-            protocol: protocol.clone(),
-            reading,
-            definitions: protocol.metrics.iter().map(|kind| (kind.key(), kind.definition())).collect(),
-            weights,
-            videos: videos.len(),
-        };
-        let summary = |(codec, parts): (&Box<dyn Codec>, Vec<Part>)| {
-            CodecSummary::new(codec.as_ref(), protocol, metrics, videos, parts)
-        };
-        let codecs = codecs.iter().zip(parts).map(summary).collect::<Result<_, _>>()?;
+        let summary = |(codec, parts)| CodecSummary::new(codec, &stamp.protocol, metrics, videos, parts);
+        let codecs = codecs.iter().map(AsRef::as_ref).zip(parts).map(summary).collect::<Result<_, _>>()?;
         let measured = videos.len();
         Ok(Self { stamp, asked: measured + unmeasured.len(), measured, unmeasured, codecs })
     }

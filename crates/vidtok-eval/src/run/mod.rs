@@ -20,7 +20,7 @@ use vidtok_metrics::{Fvd, MetricSet, RunningMetrics};
 
 use crate::error::EvalError;
 use crate::protocol::{Protocol, file_sha256};
-use crate::results::{Evaluation, Unmeasured};
+use crate::results::{Evaluation, Stamp, Unmeasured};
 use crate::run::chunks::{CHUNK, Chunks};
 use crate::run::part::{About, Part, file_state};
 use crate::run::player::{Player, player_path};
@@ -88,10 +88,10 @@ pub fn evaluate(
     let weights: BTreeMap<&'static str, String> = weights.collect::<Result<_, EvalError>>()?;
     let ffmpeg = Ffmpeg::locate()?;
     let reading = ffmpeg.reading(protocol.read);
-    let stamp = Stamp { protocol, reading: &reading };
+    let settings = RunSettings { protocol, reading: &reading };
     let mut preparation = protocol.preparation();
     preparation.input.retry = preparation.input.retry.within(root);
-    let run = Run { protocol, stamp, preparation, device, options, metrics: &metrics, weights: &weights, ffmpeg };
+    let run = Run { protocol, settings, preparation, device, options, metrics: &metrics, weights: &weights, ffmpeg };
     run.claim_folder()?;
     // Players of earlier runs in the folder of the results are not inputs.
     let own = options.out.canonicalize().map_err(EvalError::file(&options.out))?;
@@ -119,7 +119,8 @@ pub fn evaluate(
     if let (true, Some(Unmeasured { reason, .. })) = (measured.is_empty(), unmeasured.first()) {
         return Err(EvalError::NoVideos { videos: videos.len(), reason: reason.clone() });
     }
-    let evaluation = Evaluation::new(protocol, reading, weights, &metrics, codecs, &measured, parts, unmeasured)?;
+    let stamp = Stamp::new(protocol, reading, weights, measured.len());
+    let evaluation = Evaluation::new(stamp, &metrics, codecs, &measured, parts, unmeasured)?;
     evaluation.check_finite()?;
     Ok(evaluation)
 }
@@ -145,7 +146,7 @@ pub(crate) fn file_stem(name: &str) -> String {
 
 /// Everything that determines the numbers, apart from videos and codecs.
 #[derive(Serialize)]
-struct Stamp<'a> {
+struct RunSettings<'a> {
     #[serde(flatten)]
     protocol: &'a Protocol,
     /// How this ffmpeg reads pixels under the protocol.
@@ -154,7 +155,7 @@ struct Stamp<'a> {
 
 struct Run<'a> {
     protocol: &'a Protocol,
-    stamp: Stamp<'a>,
+    settings: RunSettings<'a>,
     preparation: Preparation,
     device: Device,
     options: &'a EvaluateOptions,
@@ -173,7 +174,7 @@ impl Run<'_> {
         let out = &self.options.out;
         let path = out.join("protocol.json");
         fs::create_dir_all(out.join("parts")).map_err(EvalError::file(out))?;
-        let text = serde_json::to_string_pretty(&self.stamp).unwrap_or_default();
+        let text = serde_json::to_string_pretty(&self.settings).unwrap_or_default();
         match fs::read_to_string(&path) {
             Ok(found) if found == text => Ok(()),
             Ok(_) => Err(EvalError::OtherEvaluation { path: out.clone(), what: "protocol (protocol.json)".to_owned() }),
@@ -236,7 +237,7 @@ impl Run<'_> {
     }
 
     fn stamp(&self, codec: &dyn Codec, video: &Path) -> String {
-        let protocol = serde_json::to_string(&self.stamp).unwrap_or_default();
+        let protocol = serde_json::to_string(&self.settings).unwrap_or_default();
         let weights = self.weights;
         hash(&format!("{}\n{:?}\n{protocol}\n{weights:?}\n{}", codec.name(), codec.settings(), file_state(video)))
     }

@@ -89,10 +89,10 @@ impl RunFolder {
     /// # Errors
     /// If it is not the folder of a run, or another process is training in it.
     pub(crate) fn open(path: &Path) -> Result<(Self, Config), TrainError> {
-        let _ = Config::load(&path.join(CONFIG), &[])?; // leaves no lock in any other folder
+        let _ = Config::load(path.join(CONFIG), &[])?; // leaves no lock in any other folder
         let claim = claim(path)?;
         // The previous holder of the claim may have changed it.
-        let config = Config::load(&path.join(CONFIG), &[])?;
+        let config = Config::load(path.join(CONFIG), &[])?;
         Ok((Self { path: path.to_owned(), claim }, config))
     }
 

@@ -249,8 +249,7 @@ impl Opening<'_> {
         if let Some(trainer) = resumed {
             return Ok(trainer);
         }
-        let weights =
-            previous.as_ref().or(self.train.init_from.as_ref()).map(|path| Weights::read(path)).transpose()?;
+        let weights = previous.as_ref().or(self.train.init_from.as_ref()).map(Weights::read).transpose()?;
         let trainer = self.fresh(weights, observer)?;
         // Saving now reveals a full or read-only disk before the first step.
         checkpoints.save(&trainer)?;

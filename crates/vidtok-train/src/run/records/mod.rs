@@ -115,7 +115,7 @@ impl Records {
         }
         let validation = Validation { step, model, ema };
         if step > 0 && validation.rec() < self.log.validations().best {
-            tokenizer.save(&self.files.file("best.safetensors"), &format!("training, the best after {step} steps"))?;
+            tokenizer.save(self.files.file("best.safetensors"), &format!("training, the best after {step} steps"))?;
         }
         self.images.validation(&validation, self.validator.clips(), &reconstructions)?;
         observer.validated(&validation);

@@ -14,7 +14,7 @@ fn passes(criterion: &mut Criterion) -> Result<(), Error> {
     tch::manual_seed(0);
     let video = Tensor::rand([1, 3, 17, 64, 64], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
     for name in ["vidtok_kl_causal_488_4chn", "vidtok_fsq_causal_888_32768_v1_1"] {
-        let config = Config::load(&configs.join(format!("{name}.toml")), &["model.ch=32".to_owned()])?;
+        let config = Config::load(configs.join(format!("{name}.toml")), &["model.ch=32".to_owned()])?;
         let tokenizer = Tokenizer::init(config, 0, Device::Cpu)?;
         let encoded = tokenizer.encode(&video, EncodeOptions::default())?;
         let title = |pass: &str| format!("{pass}/{name}_ch32_17x64x64");

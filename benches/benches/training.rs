@@ -34,7 +34,7 @@ fn steps(criterion: &mut Criterion) -> Result<()> {
 }
 
 fn trainer(losses: &str) -> Result<Trainer> {
-    let config = Config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join(CONFIG), &["model.ch=32".to_owned()])?;
+    let config = Config::load(Path::new(env!("CARGO_MANIFEST_DIR")).join(CONFIG), &["model.ch=32".to_owned()])?;
     let tokenizer = Tokenizer::init(config, 0, Device::Cpu)?;
     let table = format!("steps = 1000\nbatch_size = 1\ndata = {{ frames = 5, size = [64, 64] }}\nloss = {losses}");
     let config = TrainConfig::from_table(toml::from_str(&table)?)?;

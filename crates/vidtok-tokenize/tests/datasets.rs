@@ -80,8 +80,8 @@ fn a_range_of_latent_frames_is_read_as_part_of_the_whole() {
     let bench = Bench::new();
     for config in ["tiny_fsq", "tiny_kl"] {
         run(&model(config, "v1.0"), &bench.options(config, ShardFormat::Webdataset)).unwrap();
-        let dataset = Dataset::open(&bench.path(config)).unwrap();
-        for path in shards(&bench.path(config), &dataset).unwrap() {
+        let dataset = Dataset::open(bench.path(config)).unwrap();
+        for path in shards(bench.path(config), &dataset).unwrap() {
             let shard = Shard::open(&path, dataset.latent).unwrap();
             for (index, entry) in shard.videos().enumerate() {
                 let read = |start, count| match shard.tokens(index, start, count).unwrap() {
@@ -107,7 +107,7 @@ fn the_manifest_adds_up_what_the_shards_hold() {
     for (config, bits) in [("tiny_fsq", 9.0), ("tiny_kl", 2.0 * 4.0 * 16.0)] {
         let tokenizer = model(config, "v1.0");
         let (summary, _) = run(&tokenizer, &bench.options(config, ShardFormat::Safetensors)).unwrap();
-        let manifest = Manifest::open(&bench.path(config)).unwrap();
+        let manifest = Manifest::open(bench.path(config)).unwrap();
         assert_eq!(summary.manifest.as_ref(), Some(&manifest));
         let found = contents(&bench.path(config));
         let totals = &manifest.totals;
@@ -409,8 +409,8 @@ fn errors_about_damaged_shards_name_the_file() {
     for format in FORMATS {
         let out = format!("{format:?}");
         run(&model("tiny_kl", "v1.0"), &bench.options(&out, format)).unwrap();
-        let dataset = Dataset::open(&bench.path(&out)).unwrap();
-        let path = shards(&bench.path(&out), &dataset).unwrap().remove(0);
+        let dataset = Dataset::open(bench.path(&out)).unwrap();
+        let path = shards(bench.path(&out), &dataset).unwrap().remove(0);
         let whole = fs::read(&path).unwrap();
         for length in [0, 7, 100, whole.len() / 2] {
             fs::write(&path, &whole[..length]).unwrap();

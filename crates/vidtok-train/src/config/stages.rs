@@ -173,12 +173,12 @@ mod tests {
     #[test]
     fn the_example_configurations_and_the_recipe_are_valid() {
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-        let quickstart = Config::load(&configs.join("quickstart.toml"), &[]).unwrap();
+        let quickstart = Config::load(configs.join("quickstart.toml"), &[]).unwrap();
         let stages = Stage::all(&quickstart).unwrap();
         assert!(!stages[0].config.freeze_encoder && stages[1].config.freeze_encoder);
         let train = Some(read_recipe(&configs.join("recipes/two_stage.toml")).unwrap());
         assert_eq!(Stage::all(&Config { train, ..quickstart }).unwrap().len(), 2);
-        let half_hour = Config::load(&configs.join("half_hour.toml"), &[]).unwrap();
+        let half_hour = Config::load(configs.join("half_hour.toml"), &[]).unwrap();
         assert_eq!(Stage::all(&half_hour).unwrap().len(), 1);
     }
 }

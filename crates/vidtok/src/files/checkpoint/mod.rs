@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn all_element_types_keep_type_and_values() {
-        let read = read_checkpoint(&file("types.pt")).unwrap();
+        let read = read_checkpoint(file("types.pt")).unwrap();
         let signed = [-2.0, -1.0, 0.0, 1.0, 2.0, 3.0];
         for (key, kind) in [
             ("float32", Kind::Float),
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn views_keep_shape_and_strides() {
-        let read = read_checkpoint(&file("types.pt")).unwrap();
+        let read = read_checkpoint(file("types.pt")).unwrap();
         let base = &read.tensors["base"];
         assert_eq!(values(base), (0..24).map(f64::from).collect::<Vec<_>>());
         let transposed = &read.tensors["transposed"];
@@ -278,14 +278,14 @@ mod tests {
 
     #[test]
     fn tensors_that_share_a_storage_share_memory() {
-        let read = read_checkpoint(&file("types.pt")).unwrap();
+        let read = read_checkpoint(file("types.pt")).unwrap();
         assert_eq!(read.tensors["tied"].data_ptr(), read.tensors["base"].data_ptr());
     }
 
     #[test]
     fn the_state_dict_of_a_lightning_file_is_read() {
         for name in ["lightning.ckpt", "lightning_protocol5.ckpt"] {
-            let read = read_checkpoint(&file(name)).unwrap();
+            let read = read_checkpoint(file(name)).unwrap();
             assert_eq!(read.tensors.keys().collect::<Vec<_>>(), ["bias", "steps", "weight"], "{name}");
             assert_eq!(values(&read.tensors["weight"]), [1.0, 2.0, 3.0, 4.0], "{name}");
             assert_eq!(values(&read.tensors["bias"]), [5.0, 6.0], "{name}");
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_hostile_call_is_refused_by_name() {
-        let message = read_checkpoint(&file("hostile.ckpt")).unwrap_err().to_string();
+        let message = read_checkpoint(file("hostile.ckpt")).unwrap_err().to_string();
         assert!(message.ends_with(
             "hostile.ckpt: record hostile/data.pkl: calls posix.system, which is not allowed (nothing was \
              executed), at byte 106"
@@ -304,8 +304,8 @@ mod tests {
 
     #[test]
     fn a_missing_file_and_a_folder_are_errors() {
-        assert!(matches!(read_checkpoint(&file("no_such.ckpt")), Err(CheckpointError::Io { .. })));
-        assert!(matches!(read_checkpoint(&file("")), Err(CheckpointError::Io { .. })));
+        assert!(matches!(read_checkpoint(file("no_such.ckpt")), Err(CheckpointError::Io { .. })));
+        assert!(matches!(read_checkpoint(file("")), Err(CheckpointError::Io { .. })));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::array::{Array, Dtype};
 use crate::globals::Global;
 
-/// The index of a value in its [`Pickle`].
+/// The index of a value in its [`Pickle`](crate::Pickle).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id(pub(crate) u32);
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, ensure};
 use clap::Args;
 use indicatif::ProgressBar;
-use vidtok::Config;
+use vidtok::{Config, Tokenizer};
 use vidtok_core::ProcessGroup;
 use vidtok_torch::C10dProcessGroup;
 use vidtok_train::{Observer, RunOptions, Scores, StageSummary, Start, StepReport, TrainingPlan, Validation};
@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     let group = launch.map(|launch| C10dProcessGroup::connect(&launch, device)).transpose()?;
     let stop = stop_gracefully()?;
     let leads = group.as_ref().is_none_or(|group| group.rank() == 0);
-    let options = RunOptions { device, stop, group };
+    let options = RunOptions { device, stop, group, tokenizer: Tokenizer::builder() };
     let mut display = TrainDisplay::new();
     let summary = match &arguments.resume {
         Some(folder) => vidtok_train::resume(folder, &arguments.overrides, &options, &mut display)?,

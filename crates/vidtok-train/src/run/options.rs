@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::{Device, Tensor};
+use vidtok::TokenizerBuilder;
 use vidtok_core::{ProcessGroup, WorldRank};
 use vidtok_torch::C10dProcessGroup;
 
@@ -20,6 +21,9 @@ pub struct RunOptions {
     pub stop: Arc<AtomicBool>,
     /// The processes that train together; each makes the same call.
     pub group: Option<Rc<C10dProcessGroup>>,
+    /// Makes the run's tokenizers, with a quantizer of your own if the configuration names one. The device and the number
+    /// type are the run's.
+    pub tokenizer: TokenizerBuilder,
 }
 
 impl RunOptions {

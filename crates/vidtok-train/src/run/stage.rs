@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind};
-use vidtok::{Config, Tokenizer, Weights};
+use vidtok::{Config, TokenizerBuilder, Weights};
 use vidtok_data::{Batch, Ffmpeg, LoadError, Loader};
 use vidtok_metrics::Lpips;
 
@@ -81,7 +81,8 @@ impl<'a> StageRun<'a> {
             (Some(perceptual), Some(_)) => perceptual.weight,
             _ => 0.0,
         };
-        let opening = Opening { config, train, lpips, device: options.device };
+        let tokenizer = options.tokenizer.clone().device(options.device).kind(Kind::Float);
+        let opening = Opening { config, train, lpips, device: options.device, tokenizer };
         let (mut trainer, records) = if options.leads() {
             let validator =
                 Validator::new(clips.validation_clips(train.validation.clips)?, validation, perceptual_weight);
@@ -232,6 +233,7 @@ struct Opening<'a> {
     /// The network of the loss, if it has LPIPS.
     lpips: Option<Rc<Lpips>>,
     device: Device,
+    tokenizer: TokenizerBuilder,
 }
 
 impl Opening<'_> {
@@ -244,7 +246,12 @@ impl Opening<'_> {
     ) -> Result<Trainer, TrainError> {
         let resumed = checkpoints.newest(observer, |path| {
             let losses = LossParts::of(&self.train.loss, self.lpips.clone());
-            Trainer::resume(path, |weights| self.tokenizer(weights), losses, self.train.clone())
+            Trainer::resume(
+                path,
+                |weights| self.tokenizer.with_weights(self.config.clone(), weights),
+                losses,
+                self.train.clone(),
+            )
         })?;
         if let Some(trainer) = resumed {
             return Ok(trainer);
@@ -270,7 +277,7 @@ impl Opening<'_> {
         tch::manual_seed(seed);
         let losses = Losses::new(&self.train.loss, self.lpips.clone(), self.device);
         let tokenizer = match weights {
-            None => Tokenizer::init(self.config.clone(), seed, self.device)?,
+            None => self.tokenizer.init(self.config.clone(), seed)?,
             Some(weights) => {
                 let saved = weights.losses();
                 if !losses.load(&saved) && !saved.is_empty() {
@@ -278,13 +285,9 @@ impl Opening<'_> {
                     observer
                         .warned(&format!("{path}: its losses differ from those of this run, which start from scratch"));
                 }
-                self.tokenizer(weights)?
+                self.tokenizer.with_weights(self.config.clone(), weights)?
             }
         };
         Ok(Trainer::new(tokenizer, losses, self.train.clone()))
-    }
-
-    fn tokenizer(&self, weights: Weights) -> Result<Tokenizer, vidtok::Error> {
-        Tokenizer::with_weights(self.config.clone(), weights, self.device, Kind::Float)
     }
 }

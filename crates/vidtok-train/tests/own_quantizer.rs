@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tch::{Device, Kind, Tensor};
-use vidtok::{BoxError, Config, CustomConfig, Init, ParamPath, Quantized, Quantizer, Tokenizer, Weights};
+use tch::{Device, Tensor};
+use vidtok::{BoxError, Config, CustomConfig, Init, ParamPath, Quantized, Quantizer, Tokenizer};
 use vidtok_train::{Observer, RunOptions, Start, StepReport, TrainingSummary, Validation, resume, train};
 
 const CONFIG: &str = r#"
@@ -86,9 +86,7 @@ fn options() -> RunOptions {
 
 /// The quantizer's learned step in the model of a run.
 fn learned(summary: &TrainingSummary) -> f64 {
-    let weights = Weights::read(&summary.stages[0].model).unwrap();
-    let config = weights.config().unwrap();
-    let model = options().tokenizer.kind(Kind::Float).with_weights(config, weights).unwrap();
+    let model = options().tokenizer.open(&summary.stages[0].model).unwrap();
     let (_, step) = model.parameters().iter().find(|(name, _)| *name == "regularization.step").unwrap();
     step.double_value(&[0])
 }

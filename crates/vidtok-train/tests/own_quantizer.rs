@@ -98,9 +98,10 @@ fn a_run_trains_a_quantizer_of_the_programs_own_and_resumes_with_it() {
     let config = |steps: u64| Config::parse(&CONFIG.replace("steps = 2", &format!("steps = {steps}"))).unwrap();
     let whole = train(&config(4), &runs.path().join("whole"), &options(), &mut Silent).unwrap();
     let first = train(&config(2), &runs.path().join("parts"), &options(), &mut Silent).unwrap();
-    assert_ne!(learned(&first), 0.5);
+    let after_two = learned(&first);
+    assert_ne!(after_two, 0.5);
     let rest = resume(&first.folder, &["train.steps=4".to_owned()], &options(), &mut Silent).unwrap();
-    assert_ne!(learned(&rest), learned(&first));
+    assert_ne!(learned(&rest), after_two);
     assert_eq!(learned(&rest), learned(&whole));
 
     // Without the quantizer the run cannot continue, and the error names it.

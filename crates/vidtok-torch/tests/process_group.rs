@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::env;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -150,21 +149,6 @@ fn a_process_that_ends_is_an_error_for_the_others_at_once() {
         let text = error.to_string();
         assert!(text.contains(&format!("process {} of 3", group.rank())) && text.lines().count() == 1, "{text}");
     });
-}
-
-#[test]
-fn a_process_can_connect_once() {
-    let connect = |launch: &Launch| C10dProcessGroup::connect(launch, Device::Cpu);
-    let alone = Launch::locals(1).unwrap().remove(0);
-    let port = alone.rendezvous.as_ref().unwrap().port;
-    let other = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    let error = connect(&alone).unwrap_err();
-    assert!(matches!(error, ProcessGroupError::Connect { .. }), "{error}");
-    drop(other);
-    // The first attempt has connected to nothing.
-    drop(connect(&alone).unwrap());
-    let error = connect(&alone).unwrap_err();
-    assert!(matches!(error, ProcessGroupError::Connected), "{error}");
 }
 
 #[test]

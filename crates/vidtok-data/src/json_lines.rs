@@ -38,7 +38,7 @@ impl JsonLines {
             let file = open_regular(path)?;
             let ended = read(&file, LONGEST, take)?;
             if !ended {
-                // Separates the next line from what a crash has left.
+                // Separates the next line from an incomplete line that a crash left behind.
                 (&file).write_all(b"\n")?;
             }
             Ok(file)

@@ -1,6 +1,7 @@
 //! NumPy arrays, as `pickle.dump` writes them in protocols 3 to 5: element type, shape, order and raw bytes.
 //!
-//! Arrays of Python objects, strings, dates and structures do not hold numbers. They are read as objects without contents.
+//! Arrays of Python objects, strings, dates and structures do not hold numbers. They are read as objects without
+//! contents.
 
 use crate::array::{Array, Dtype, Order};
 use crate::error::PickleProblem;

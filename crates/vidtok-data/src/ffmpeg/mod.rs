@@ -3,8 +3,8 @@
 //! A separate process costs one copy of the pixels through a pipe and buys isolation: a decoder that crashes on a
 //! broken file cannot take the trainer with it, and nothing has to be linked.
 //!
-//! `program/` finds and runs ffmpeg. `read/` and `writer.rs` use it. The rest of a video besides its pixels, frame times
-//! and sound, is in `timeline.rs`, `pace.rs` and `sound.rs`.
+//! `program/` finds and runs ffmpeg. `read/` and `writer.rs` use it. What a video has besides pixels, its
+//! frame times and sound, is in `timeline.rs`, `pace.rs` and `sound.rs`.
 
 pub(crate) mod container;
 pub(crate) mod ivf;

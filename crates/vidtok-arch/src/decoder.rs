@@ -48,11 +48,11 @@ impl Decoder {
         let causality = config.causality;
         let level = |level: LevelConfig| {
             let (paths, width) = (LevelPaths::new(path, "up", level.index), level.output);
-            let stage = config.temporal_up.iter().filter(|&&earlier| earlier > level.index).count();
+            let earlier_doublings = config.temporal_up.iter().filter(|&&other| other > level.index).count();
             let spatial = level.resamples_space.then(|| SpatialUpsample::new(&paths.spatial.sub("upsample"), width));
             let temporal = level
                 .resamples_time
-                .then(|| TemporalUpsample::new(&paths.temporal.sub("upsample"), width, causality, stage));
+                .then(|| TemporalUpsample::new(&paths.temporal.sub("upsample"), width, causality, earlier_doublings));
             Level::new(&paths, &level, causality, (spatial, temporal))
         };
         let width = config.width(config.last_level());
@@ -87,13 +87,13 @@ impl Decoder {
 
     /// Maps the latent `[b, t, h, w, input]` to the video in the same layout.
     fn run(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
-        let h = state.run_current_stage(|state| {
+        let h = state.run_current_group(|state| {
             let h = self.conv_in.forward(x, state)?;
             self.middle.forward(h, state)
         })?;
         let levels = self.levels.iter().map(|level| level as &dyn Run);
-        let stages: Vec<&dyn Run> = levels.chain([&self.head as &dyn Run]).collect();
-        state.over_strips(h, 1, &stages)
+        let groups: Vec<&dyn Run> = levels.chain([&self.head as &dyn Run]).collect();
+        state.over_strips(h, 1, &groups)
     }
 
     /// Restores the state of a stream of `b` latents of h x w in strips of `strip_rows` latent rows from its saved

@@ -80,9 +80,9 @@ impl Encoder {
     /// Maps `[b, t, h, w, 3]` to the latent in the same layout.
     fn run(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
         let levels = self.levels.iter().map(|level| level as &dyn Run);
-        let stages: Vec<&dyn Run> = [&self.conv_in as &dyn Run].into_iter().chain(levels).collect();
-        let h = state.over_strips(x, 0, &stages)?;
-        state.run_stage(stages.len(), |state| {
+        let groups: Vec<&dyn Run> = [&self.conv_in as &dyn Run].into_iter().chain(levels).collect();
+        let h = state.over_strips(x, 0, &groups)?;
+        state.run_group(groups.len(), |state| {
             let h = self.middle.forward(h, state)?;
             self.head.forward(h, state)
         })

@@ -24,7 +24,7 @@ pub(crate) trait Layer: Clone + Debug + Send + 'static {
     }
 }
 
-/// The object-safe part of [`Layer`], for stages that run in sequence.
+/// The object-safe part of [`Layer`], for groups of layers that run in sequence.
 pub(crate) trait Run {
     /// Runs [`Layer::forward`].
     fn run(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor>;

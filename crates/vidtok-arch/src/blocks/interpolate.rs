@@ -4,14 +4,14 @@ use tch::Tensor;
 
 use crate::stream::state::StreamState;
 
-/// Interpolates `x` `[b, t, h, w, c]` to twice the frames with half-pixel centres. The first 2^stage frames of a clip,
-/// which come from its first frame, are interpolated apart from the rest. `stage` counts the decoder's temporal
-/// upsampling layers from 0.
+/// Interpolates `x` `[b, t, h, w, c]` to twice the frames with half-pixel centres. The first
+/// 2^`earlier_doublings` frames of a clip, which come from its first frame, are interpolated apart from the rest;
+/// `earlier_doublings` counts the temporal upsampling layers before this one.
 ///
 /// An output may need the frame after it, so in a stream the last frame of a chunk waits for the next chunk. Returns
 /// `None` if all frames wait.
-pub(crate) fn interpolate(x: Tensor, stage: usize, state: &mut StreamState) -> Option<Tensor> {
-    let head = 1 << stage;
+pub(crate) fn interpolate(x: Tensor, earlier_doublings: usize, state: &mut StreamState) -> Option<Tensor> {
+    let head = 1 << earlier_doublings;
     let context = state.take(&x);
     let seen = context.seen + x.size()[1];
     // The waiting frame, after the frame before it if there is one.
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn linear_upsampling_matches_libtorch_on_the_head_and_on_the_rest() {
-        for (stage, head) in [(0, 1), (1, 2), (2, 4)] {
+        for (earlier_doublings, head) in [(0, 1), (1, 2), (2, 4)] {
             let x = ramp(7).square();
             let expected = |part: Tensor| {
                 let t = part.size()[1];
@@ -74,7 +74,7 @@ mod tests {
             };
             let parts = [expected(x.narrow(1, 0, head)), expected(x.narrow(1, head, 7 - head))];
             let expected = Tensor::cat(&parts, 2);
-            let upsampled = interpolate(x.shallow_clone(), stage, &mut StreamState::whole_clip()).unwrap();
+            let upsampled = interpolate(x.shallow_clone(), earlier_doublings, &mut StreamState::whole_clip()).unwrap();
             assert!(upsampled.flatten(0, -1).allclose(&expected.flatten(0, -1), 1e-6, 1e-6, false));
         }
     }
@@ -82,8 +82,8 @@ mod tests {
     #[test]
     fn upsampling_in_chunks_equals_upsampling_the_whole() {
         let x = ramp(9).square();
-        for stage in [0, 1, 2] {
-            let whole = interpolate(x.shallow_clone(), stage, &mut StreamState::whole_clip()).unwrap();
+        for earlier_doublings in [0, 1, 2] {
+            let whole = interpolate(x.shallow_clone(), earlier_doublings, &mut StreamState::whole_clip()).unwrap();
             for chunks in [vec![9], vec![1; 9], vec![2, 3, 4], vec![4, 1, 4], vec![1, 3, 5], vec![8, 1]] {
                 let mut state = StreamState::streaming();
                 let mut start = 0;
@@ -93,10 +93,10 @@ mod tests {
                         state.mark_last();
                     }
                     state.restart();
-                    parts.extend(interpolate(x.narrow(1, start, length), stage, &mut state));
+                    parts.extend(interpolate(x.narrow(1, start, length), earlier_doublings, &mut state));
                     start += length;
                 }
-                assert_eq!(values(&Tensor::cat(&parts, 1)), values(&whole), "{stage} {chunks:?}");
+                assert_eq!(values(&Tensor::cat(&parts, 1)), values(&whole), "{earlier_doublings} {chunks:?}");
             }
         }
     }

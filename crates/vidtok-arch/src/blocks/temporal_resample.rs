@@ -94,19 +94,20 @@ pub(crate) struct TemporalUpsample {
     conv: Conv3d,
     mix_factor: Parameter,
     causality: Causality,
-    stage: usize,
+    /// Temporal upsampling layers before this one, which have doubled the frames already.
+    earlier_doublings: usize,
 }
 
 impl TemporalUpsample {
-    /// `stage` counts the decoder's temporal upsampling layers from 0, in the order of the forward pass.
-    pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality, stage: usize) -> Self {
+    /// `earlier_doublings` counts the decoder's temporal upsampling layers that run before this one.
+    pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality, earlier_doublings: usize) -> Self {
         let conv_path = causality.conv_path(&path.sub("conv"));
         let config = causality.conv_config(KERNEL_FRAMES, 1);
         Self {
             conv: Conv3d::new(&conv_path, channels, channels, config, ConvInit::Default),
             mix_factor: mix_factor(path),
             causality,
-            stage,
+            earlier_doublings,
         }
     }
 
@@ -125,7 +126,7 @@ impl TemporalUpsample {
     /// Interpolates between frames.
     fn forward_linear(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
         let blend = Blend::new(&self.conv, &self.mix_factor);
-        let x = interpolate(x, self.stage, state)?;
+        let x = interpolate(x, self.earlier_doublings, state)?;
         let plain = state.delay_rows(x.shallow_clone(), 1);
         let context = self.causality.causal_context(&x, KERNEL_FRAMES, 1, state);
         let (context, x, edges) = state.extend_rows_after(context, x, SAME_ROWS)?;

@@ -93,9 +93,9 @@ fn fits(kept: &Tensor, x: &Tensor, axis: i64) -> bool {
     }
 }
 
-/// The memory of a stage: layers that run one after the other on a frame or on each strip of it.
+/// The slots of a group of layers, which run one after the other on a frame or on each strip of it.
 #[derive(Debug, Default)]
-pub(crate) struct Stage {
+pub(crate) struct GroupSlots {
     /// What layers over time keep for the next chunk, by strip.
     pub(crate) frames: Vec<SlotList>,
     /// What layers over height keep for the next strip.
@@ -104,7 +104,7 @@ pub(crate) struct Stage {
     pub(crate) strips: usize,
 }
 
-impl Stage {
+impl GroupSlots {
     /// The frames of the current strip.
     pub(crate) fn strip_frames(&mut self) -> &mut SlotList {
         at(&mut self.frames, self.strips.saturating_sub(1))
@@ -132,23 +132,23 @@ mod tests {
     }
 
     /// A run of layers with these channels, which all keep their last frame.
-    fn run(memory: &mut SlotList, channels: &[i64]) {
-        memory.rewind();
+    fn run(slots: &mut SlotList, channels: &[i64]) {
+        slots.rewind();
         for &channels in channels {
             let x = activation(channels);
-            let _ = memory.take(&x, FRAMES);
-            memory.keep(&x, FRAMES, 2, 3);
+            let _ = slots.take(&x, FRAMES);
+            slots.keep(&x, FRAMES, 2, 3);
         }
-        memory.check_visits(true);
+        slots.check_visits(true);
     }
 
     #[test]
     fn layers_get_their_own_frames_back() {
-        let mut memory = SlotList::default();
-        run(&mut memory, &[4, 8]);
-        memory.rewind();
-        assert_eq!(memory.take(&activation(4), FRAMES).kept.unwrap().size(), [1, 1, 2, 2, 4]);
-        assert_eq!(memory.take(&activation(8), FRAMES).seen, 3);
+        let mut slots = SlotList::default();
+        run(&mut slots, &[4, 8]);
+        slots.rewind();
+        assert_eq!(slots.take(&activation(4), FRAMES).kept.unwrap().size(), [1, 1, 2, 2, 4]);
+        assert_eq!(slots.take(&activation(8), FRAMES).seen, 3);
     }
 
     #[cfg(debug_assertions)]
@@ -157,19 +157,19 @@ mod tests {
         use std::panic::{AssertUnwindSafe, catch_unwind};
 
         for other in [&[8, 4][..], &[4], &[4, 8, 8]] {
-            let mut memory = SlotList::default();
-            run(&mut memory, &[4, 8]);
-            let caught = catch_unwind(AssertUnwindSafe(|| run(&mut memory, other)));
+            let mut slots = SlotList::default();
+            run(&mut slots, &[4, 8]);
+            let caught = catch_unwind(AssertUnwindSafe(|| run(&mut slots, other)));
             assert!(caught.is_err(), "{other:?}");
         }
     }
 
     #[test]
     fn a_run_without_an_output_may_stop_early() {
-        let mut memory = SlotList::default();
-        run(&mut memory, &[4, 8]);
-        memory.rewind();
-        let _ = memory.take(&activation(4), FRAMES);
-        memory.check_visits(false);
+        let mut slots = SlotList::default();
+        run(&mut slots, &[4, 8]);
+        slots.rewind();
+        let _ = slots.take(&activation(4), FRAMES);
+        slots.check_visits(false);
     }
 }

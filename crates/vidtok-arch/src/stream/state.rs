@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use crate::stream::error::StreamError;
 use crate::stream::input::{InputSpec, StreamSpec};
-use crate::stream::slots::{Slot, SlotList, Stage, at};
+use crate::stream::slots::{GroupSlots, Slot, SlotList, at};
 
 /// The time axis of `[b, t, h, w, c]`.
 const TIME: i64 = 1;
@@ -21,9 +21,9 @@ const TIME: i64 = 1;
 /// the joined strips.
 #[derive(Debug, Default)]
 pub struct StreamState {
-    stages: Vec<Stage>,
-    /// Index of the stage that is running.
-    stage: usize,
+    groups: Vec<GroupSlots>,
+    /// Index of the group of layers that is running.
+    group: usize,
     strip_rows: Option<i64>,
     /// The stream in progress; `None` before the first step and after the last.
     stream: Option<StreamSpec>,
@@ -113,24 +113,24 @@ impl StreamState {
     /// The memory that the state holds, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let memories = self.stages.iter().flat_map(|stage| stage.frames.iter().chain([&stage.rows]));
-        let kept = memories.flat_map(SlotList::slots).filter_map(|slot| slot.kept.as_ref());
+        let lists = self.groups.iter().flat_map(|group| group.frames.iter().chain([&group.rows]));
+        let kept = lists.flat_map(SlotList::slots).filter_map(|slot| slot.kept.as_ref());
         kept.map(|kept| kept.numel() * kept.kind().elt_size_in_bytes()).sum()
     }
 
     /// What the layers keep between two steps, named for saving.
     #[must_use]
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
-        let stages = self.stages.iter().enumerate();
-        let memories = stages.flat_map(|(stage, Stage { frames, .. })| {
-            frames.iter().enumerate().map(move |(strip, memory)| (memory_name(stage, strip), memory))
+        let groups = self.groups.iter().enumerate();
+        let lists = groups.flat_map(|(group, GroupSlots { frames, .. })| {
+            frames.iter().enumerate().map(move |(strip, list)| (list_name(group, strip), list))
         });
         let mut tensors = Vec::new();
-        for (memory_name, memory) in memories {
-            for (index, Slot { kept, seen }) in memory.slots().iter().enumerate() {
+        for (list_name, list) in lists {
+            for (index, Slot { kept, seen }) in list.slots().iter().enumerate() {
                 if let Some(kept) = kept {
-                    tensors.push((format!("{memory_name}.{index}.kept"), kept.shallow_clone()));
-                    tensors.push((format!("{memory_name}.{index}.seen"), Tensor::from(*seen)));
+                    tensors.push((format!("{list_name}.{index}.kept"), kept.shallow_clone()));
+                    tensors.push((format!("{list_name}.{index}.seen"), Tensor::from(*seen)));
                 }
             }
         }
@@ -139,12 +139,12 @@ impl StreamState {
 
     /// The slots of earlier frames with their names in [`tensors`](Self::tensors).
     pub(super) fn slots_mut(&mut self) -> impl Iterator<Item = (String, &mut Slot)> {
-        let stages = self.stages.iter_mut().enumerate();
-        let memories = stages.flat_map(|(stage, Stage { frames, .. })| {
-            frames.iter_mut().enumerate().map(move |(strip, memory)| (memory_name(stage, strip), memory))
+        let groups = self.groups.iter_mut().enumerate();
+        let lists = groups.flat_map(|(group, GroupSlots { frames, .. })| {
+            frames.iter_mut().enumerate().map(move |(strip, list)| (list_name(group, strip), list))
         });
-        memories.flat_map(|(name, memory)| {
-            memory.slots_mut().iter_mut().enumerate().map(move |(index, slot)| (format!("{name}.{index}"), slot))
+        lists.flat_map(|(name, list)| {
+            list.slots_mut().iter_mut().enumerate().map(move |(index, slot)| (format!("{name}.{index}"), slot))
         })
     }
 
@@ -177,31 +177,31 @@ impl StreamState {
         self.check(&stream)?;
         if self.stream.is_none() {
             // Another network may have used this state for the last step of its clip, which keeps nothing.
-            self.stages.clear();
+            self.groups.clear();
         }
         self.stream = (!self.is_last).then_some(stream);
         self.restart();
         Ok(())
     }
 
-    /// Goes back to the first layer of the first stage, on whole frames.
+    /// Goes back to the first layer of the first group, on whole frames.
     ///
-    /// Entering a stage counts as one strip, and saved states use this count as a name. This call already enters stage
+    /// Entering a group counts as one strip, and saved states use this count as a name. This call already enters group
     /// 0, so an encoder in strips numbers its strips there from 1.
     pub(crate) fn restart(&mut self) {
-        for stage in &mut self.stages {
-            stage.strips = 0;
-            stage.rows.clear();
+        for group in &mut self.groups {
+            group.strips = 0;
+            group.rows.clear();
         }
         self.enter(0, StripPosition::Whole);
     }
 
-    /// Runs the layers of the stage with this index on whole frames.
-    pub(crate) fn run_stage<T>(&mut self, index: usize, run: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+    /// Runs the layers of the group with this index on whole frames.
+    pub(crate) fn run_group<T>(&mut self, index: usize, run: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         self.run_strip(index, StripPosition::Whole, run)
     }
 
-    /// Runs the layers of the stage with this index on the next strip.
+    /// Runs the layers of the group with this index on the next strip.
     pub(super) fn run_strip<T>(
         &mut self,
         index: usize,
@@ -209,11 +209,11 @@ impl StreamState {
         run: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<T> {
         self.enter(index, edge);
-        self.run_current_stage(run)
+        self.run_current_group(run)
     }
 
-    /// Runs the layers of the current stage; at the start of a step that is the first.
-    pub(crate) fn run_current_stage<T>(&mut self, run: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+    /// Runs the layers of the current group; at the start of a step that is the first.
+    pub(crate) fn run_current_group<T>(&mut self, run: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let y = run(self);
         self.frame_slots().check_visits(y.is_some());
         if self.edge != StripPosition::Whole {
@@ -223,11 +223,11 @@ impl StreamState {
     }
 
     fn enter(&mut self, index: usize, edge: StripPosition) {
-        (self.stage, self.edge) = (index, edge);
-        let stage = at(&mut self.stages, index);
-        stage.strips += 1;
-        stage.strip_frames().rewind();
-        stage.rows.rewind();
+        (self.group, self.edge) = (index, edge);
+        let group = at(&mut self.groups, index);
+        group.strips += 1;
+        group.strip_frames().rewind();
+        group.rows.rewind();
     }
 
     /// Takes the frames before `x` `[b, t, h, w, c]` that the next layer stored in the previous step; empty at the
@@ -245,12 +245,12 @@ impl StreamState {
     }
 
     fn frame_slots(&mut self) -> &mut SlotList {
-        at(&mut self.stages, self.stage).strip_frames()
+        at(&mut self.groups, self.group).strip_frames()
     }
 
-    /// The rows that the layers of this stage keep for the next strip.
+    /// The rows that the layers of this group keep for the next strip.
     pub(super) fn row_slots(&mut self) -> &mut SlotList {
-        &mut at(&mut self.stages, self.stage).rows
+        &mut at(&mut self.groups, self.group).rows
     }
 
     /// The part of the frame's height that is running.
@@ -260,6 +260,6 @@ impl StreamState {
 }
 
 /// The name of a strip's frames in saved states.
-fn memory_name(stage: usize, strip: usize) -> String {
-    format!("frames.{stage}.{strip}")
+fn list_name(group: usize, strip: usize) -> String {
+    format!("frames.{group}.{strip}")
 }

@@ -1,4 +1,4 @@
-//! Strips of a frame's rows: running stages strip by strip, and the rows that kernels over height share.
+//! Strips of a frame's rows: running groups of layers strip by strip, and the rows that kernels over height share.
 
 use tch::Tensor;
 use vidtok_torch::{CausalContext, RowEdges};
@@ -18,41 +18,41 @@ const KERNEL_ROWS: i64 = 3;
 pub(crate) const SAME_ROWS: [i64; 2] = [1, 1];
 
 impl StreamState {
-    /// Runs `stages`, of which the first has the index `first`, on all strips of `x` `[b, t, h, w, c]` and joins the
-    /// results. A stage skips the strips for which the one before it has no output yet.
-    pub(crate) fn over_strips(&mut self, x: Tensor, first: usize, stages: &[&dyn Run]) -> Option<Tensor> {
+    /// Runs `groups` of layers, of which the first has the index `first`, on all strips of `x` `[b, t, h, w, c]` and
+    /// joins the results. A group skips the strips for which the one before it has no output yet.
+    pub(crate) fn over_strips(&mut self, x: Tensor, first: usize, groups: &[&dyn Run]) -> Option<Tensor> {
         match self.strip_rows().filter(|&rows| rows < x.size()[ROWS as usize]) {
             Some(rows) => {
                 let mut outputs = Vec::new();
-                self.descend(x, rows, true, first, stages, &mut outputs);
+                self.descend(x, rows, true, first, groups, &mut outputs);
                 (!outputs.is_empty()).then(|| Tensor::cat(&outputs, ROWS))
             }
-            None => stages
+            None => groups
                 .iter()
                 .zip(first..)
-                .try_fold(x, |x, (stage, index)| self.run_stage(index, |state| stage.run(x, state))),
+                .try_fold(x, |x, (group, index)| self.run_group(index, |state| group.run(x, state))),
         }
     }
 
-    /// Runs all of `x` through `stages` in strips of about `rows` rows. The last strip of a stage brings the rows that
-    /// waited in it; it is cut again for the next stage, so that strips do not grow from stage to stage.
+    /// Runs all of `x` through `groups` in strips of about `rows` rows. The last strip of a group brings the rows that
+    /// waited in it; it is cut again for the next group, so that strips do not grow from group to group.
     fn descend(
         &mut self,
         x: Tensor,
         rows: i64,
         is_last: bool,
         index: usize,
-        stages: &[&dyn Run],
+        groups: &[&dyn Run],
         outputs: &mut Vec<Tensor>,
     ) {
-        let Some((stage, rest)) = stages.split_first() else { return outputs.push(x) };
+        let Some((group, rest)) = groups.split_first() else { return outputs.push(x) };
         let w = x.size()[COLUMNS as usize];
         let strips = cut(x, rows);
         let last = strips.len() - 1;
         for (number, strip) in strips.into_iter().enumerate() {
             let is_last = is_last && number == last;
             let edge = if is_last { StripPosition::LastStrip } else { StripPosition::Strip };
-            if let Some(y) = self.run_strip(index, edge, |state| stage.run(strip.contiguous(), state)) {
+            if let Some(y) = self.run_strip(index, edge, |state| group.run(strip.contiguous(), state)) {
                 let rows = (rows * y.size()[COLUMNS as usize] / w).max(1);
                 self.descend(y, rows, is_last, index + 1, rest, outputs);
             }

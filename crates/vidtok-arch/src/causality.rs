@@ -56,7 +56,7 @@ impl Causality {
     }
 
     /// Frames that a kernel needs beside its input to turn t frames into t / stride.
-    pub(crate) fn context_frames(kernel: i64, stride: i64) -> i64 {
+    pub(crate) const fn context_frames(kernel: i64, stride: i64) -> i64 {
         kernel - stride
     }
 

@@ -4,6 +4,13 @@ use tch::Tensor;
 
 use crate::stream::state::StreamState;
 
+/// Frames before a frame that its outputs need.
+const BEFORE: i64 = 1;
+/// Frames after a frame that its outputs need.
+const AFTER: i64 = 1;
+/// The most frames that a stream keeps: those that wait for the next chunk, and those before them.
+pub(crate) const KEPT_FRAMES: i64 = BEFORE + AFTER;
+
 /// Interpolates `x` `[b, t, h, w, c]` to twice the frames with half-pixel centres. The first
 /// 2^`earlier_doublings` frames of a clip, which come from its first frame, are interpolated apart from the rest;
 /// `earlier_doublings` counts the temporal upsampling layers before this one.
@@ -21,9 +28,9 @@ pub(crate) fn interpolate(x: Tensor, earlier_doublings: usize, state: &mut Strea
         None => x,
     };
     let t = x.size()[1];
-    let done = if kept > 0 && last_frame_waits(context.seen, head, false) { kept - 1 } else { kept };
-    let ready = t - i64::from(last_frame_waits(seen, head, state.is_last()));
-    state.keep(&x, (ready - 1).max(0), seen);
+    let done = if kept > 0 && last_frame_waits(context.seen, head, false) { kept - AFTER } else { kept };
+    let ready = if last_frame_waits(seen, head, state.is_last()) { t - AFTER } else { t };
+    state.keep(&x, (ready - BEFORE).max(0), seen);
     if ready == done {
         return None;
     }

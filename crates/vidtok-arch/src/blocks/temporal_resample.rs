@@ -4,7 +4,7 @@
 use tch::Tensor;
 use vidtok_torch::{CausalContext, Conv3d, ConvInit, Init, ParamPath, Parameter};
 
-use crate::blocks::interpolate::interpolate;
+use crate::blocks::interpolate::{self, interpolate};
 use crate::blocks::time_conv::KERNEL_FRAMES;
 use crate::causality::Causality;
 use crate::layer::Layer;
@@ -49,9 +49,13 @@ pub(crate) struct TemporalDownsample {
 }
 
 impl TemporalDownsample {
+    const STRIDE: i64 = 2;
+    /// Frames that a causal network keeps before the next chunk.
+    const CONTEXT_FRAMES: i64 = Causality::context_frames(KERNEL_FRAMES, Self::STRIDE);
+
     pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality) -> Self {
         let conv_path = causality.conv_path(&path.sub("conv"));
-        let config = causality.conv_config(KERNEL_FRAMES, 2);
+        let config = causality.conv_config(KERNEL_FRAMES, Self::STRIDE);
         Self {
             conv: Conv3d::new(&conv_path, channels, channels, config, ConvInit::Default),
             mix_factor: mix_factor(path),
@@ -62,8 +66,8 @@ impl TemporalDownsample {
 
 impl Layer for TemporalDownsample {
     fn forward(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
-        let x = self.causality.extend(x, KERNEL_FRAMES, 2, state);
-        let every_second = |start| x.slice(1, start, x.size()[1] - (KERNEL_FRAMES - 1 - start), 2);
+        let x = self.causality.extend(x, KERNEL_FRAMES, Self::STRIDE, state);
+        let every_second = |start| x.slice(1, start, x.size()[1] - (KERNEL_FRAMES - 1 - start), Self::STRIDE);
         let mean =
             (every_second(0) + every_second(1)).g_add_(&every_second(2)).g_mul_scalar_(1.0 / KERNEL_FRAMES as f64);
         let mean = state.delay_rows(mean, 1);
@@ -75,10 +79,10 @@ impl Layer for TemporalDownsample {
 
 impl MemoryModel for TemporalDownsample {
     fn footprint(walk: &mut FootprintWalk) {
-        walk.keep(1);
+        walk.keep(Self::CONTEXT_FRAMES);
         // The input, the same with the frame before it, the mean and the convolution's output.
         let x = walk.activation();
-        walk.hold(2 * x + walk.context(1) + walk.edge_rows());
+        walk.hold(2 * x + walk.context(Self::CONTEXT_FRAMES) + walk.edge_rows());
         walk.halve_time();
     }
 
@@ -99,6 +103,13 @@ pub(crate) struct TemporalUpsample {
 }
 
 impl TemporalUpsample {
+    /// Different frames that the kernel covers among repeated frames.
+    const REPEATED_KERNEL_FRAMES: i64 = KERNEL_FRAMES - 1;
+    /// Frames that a causal network keeps before the convolution of repeated frames.
+    const REPEATED_CONTEXT_FRAMES: i64 = Causality::context_frames(Self::REPEATED_KERNEL_FRAMES, 1);
+    /// Frames that a causal network keeps before the convolution of interpolated frames.
+    const INTERPOLATED_CONTEXT_FRAMES: i64 = Causality::context_frames(KERNEL_FRAMES, 1);
+
     /// `earlier_doublings` counts the decoder's temporal upsampling layers that run before this one.
     pub(crate) fn new(path: &ParamPath, channels: i64, causality: Causality, earlier_doublings: usize) -> Self {
         let conv_path = causality.conv_path(&path.sub("conv"));
@@ -115,7 +126,7 @@ impl TemporalUpsample {
     fn forward_nearest(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
         let blend = Blend::new(&self.conv, &self.mix_factor);
         let plain = state.delay_rows(x.shallow_clone(), 1);
-        let context = self.causality.causal_context(&x, KERNEL_FRAMES - 1, 1, state);
+        let context = self.causality.causal_context(&x, Self::REPEATED_KERNEL_FRAMES, 1, state);
         let (context, x, edges) = state.extend_rows_after(context, x, SAME_ROWS)?;
         let upsampled = blend.conv.forward_upsampled(&context, &x, edges);
         drop(x);
@@ -147,15 +158,14 @@ impl MemoryModel for TemporalUpsample {
     fn footprint(walk: &mut FootprintWalk) {
         let x = walk.activation() + walk.edge_rows();
         if walk.causality.upsamples_nearest() {
-            walk.keep(1);
+            walk.keep(Self::REPEATED_CONTEXT_FRAMES);
             // The input, the same with the frame before it, both frames of each pair; then these and all frames joined.
-            walk.hold(4 * x + walk.context(1));
+            walk.hold(4 * x + walk.context(Self::REPEATED_CONTEXT_FRAMES));
         } else {
-            // Two frames before the interpolation and two before the convolution.
-            walk.keep(2 + 2);
-            // Frames with the two that were kept, and one more at both ends; blends with the frames before and after;
+            walk.keep(interpolate::KEPT_FRAMES + Self::INTERPOLATED_CONTEXT_FRAMES);
+            // Frames with those that were kept, and one more at both ends; blends with the frames before and after;
             // and both joined.
-            walk.hold((5 * (walk.t() + 2) + 2) * x / walk.t().max(1));
+            walk.hold((5 * (walk.t() + interpolate::KEPT_FRAMES) + 2) * x / walk.t().max(1));
         }
         walk.double_time();
     }

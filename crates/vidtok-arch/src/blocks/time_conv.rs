@@ -57,7 +57,7 @@ impl TimeConv1d {
 }
 
 impl SameConv for TimeConv1d {
-    const CONTEXT_FRAMES: i64 = KERNEL_FRAMES - 1;
+    const CONTEXT_FRAMES: i64 = Causality::context_frames(KERNEL_FRAMES, 1);
 }
 
 impl Layer for TimeConv1d {
@@ -103,7 +103,7 @@ impl TimeConv3d {
 }
 
 impl SameConv for TimeConv3d {
-    const CONTEXT_FRAMES: i64 = KERNEL_FRAMES - 1;
+    const CONTEXT_FRAMES: i64 = Causality::context_frames(KERNEL_FRAMES, 1);
 }
 
 impl Layer for TimeConv3d {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use tch::{Device, Kind};
-use vidtok::{Config, MemoryPlan, Tokenizer, Weights, Window, Work, free_bytes, resident_bytes};
+use vidtok::{Config, MemoryPlan, Tokenizer, Weights, Window, Work, default_budget, resident_bytes};
 use vidtok_core::{FrameRate, ParseFrameRateError};
 use vidtok_data::{Hdr, InputOptions, ReadOptions, WriteOptions};
 
@@ -80,11 +80,10 @@ impl MemoryArgs {
         buffers: u64,
     ) -> anyhow::Result<MemoryPlan> {
         let device = tokenizer.device();
-        let resident = resident_bytes().unwrap_or(0);
         // On a GPU, the limit is for its own memory, beyond the weights.
-        let held = if device == Device::Cpu { resident.saturating_add(buffers) } else { 0 };
-        let most = || free_bytes(device).map(|free| free / 10 * 9 + held.min(resident));
-        let plan = MemoryPlan::beside(tokenizer, work, clip, window, held, self.max_memory.or_else(most))?;
+        let held = if device == Device::Cpu { resident_bytes().unwrap_or(0).saturating_add(buffers) } else { 0 };
+        let budget = self.max_memory.or_else(|| default_budget(device));
+        let plan = MemoryPlan::beside(tokenizer, work, clip, window, held, budget)?;
         // Like progress bars, the plan is hidden from programs that did not ask for it.
         if self.max_memory.is_some() || io::stderr().is_terminal() {
             eprintln!("plan: {plan}");
@@ -233,20 +232,16 @@ pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
     index.map(Device::Cuda).ok_or_else(|| format!("expected cpu, cuda or cuda:N with N from 0 to {}", DEVICES.end()))
 }
 
-impl ComputeArgs {
-    /// Sets the number of threads, checks that the device exists, and returns it.
-    pub(crate) fn prepare(&self) -> anyhow::Result<Device> {
-        prepare(self.device, self.threads)?;
-        Ok(self.device)
-    }
-}
-
-/// Sets the number of threads and checks that the device exists.
-pub(crate) fn prepare(device: Device, threads: Option<i32>) -> anyhow::Result<()> {
+/// Sets the number of CPU threads and starts them.
+pub(crate) fn start_threads(threads: Option<i32>) {
     if let Some(threads) = threads {
         tch::set_num_threads(threads);
     }
     vidtok_data::start_thread_pool();
+}
+
+/// Checks that the device exists.
+pub(crate) fn check_device(device: Device) -> anyhow::Result<()> {
     if let Device::Cuda(index) = device {
         let count = tch::Cuda::device_count();
         if i64::try_from(index).is_ok_and(|index| index >= count) {
@@ -259,7 +254,9 @@ pub(crate) fn prepare(device: Device, threads: Option<i32>) -> anyhow::Result<()
 impl ModelArgs {
     /// The model with its weights.
     pub(crate) fn load(&self, compute: &ComputeArgs) -> anyhow::Result<Tokenizer> {
-        let device = compute.prepare()?;
+        let device = compute.device;
+        start_threads(compute.threads);
+        check_device(device)?;
         progress::during("loading the model", || {
             let (config, weights) = self.read()?;
             let weights = weights.context("no weights: add --weights FILE to --config, or give --model FILE")?;

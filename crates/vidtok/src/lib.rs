@@ -61,7 +61,7 @@ pub use error::Error;
 pub use files::checkpoint;
 pub use files::encoded::EncodedFile;
 pub use files::weights::{Weights, ema_key, sha256};
-pub use memory::free::{free_bytes, resident_bytes};
+pub use memory::free::{default_budget, free_bytes, resident_bytes};
 pub use memory::plan::{MemoryPlan, Work};
 pub use padding::Padding;
 pub use pixel_range::{PixelRange, PixelRangeError};

@@ -11,7 +11,7 @@ use vidtok_data::{
 };
 use vidtok_metrics::{MetricKind, MetricSet};
 
-use crate::args::{ReadArgs, THREADS, prepare};
+use crate::args::{ReadArgs, THREADS, start_threads};
 use crate::process::signals::stop_promptly;
 use crate::terminal::notices::FirstNotices;
 use crate::terminal::progress;
@@ -39,7 +39,7 @@ pub(crate) struct MetricsArgs {
 pub(crate) fn run(arguments: &MetricsArgs) -> anyhow::Result<()> {
     stop_promptly("no result is complete; run the same command to start again")?;
     let device = tch::Device::Cpu;
-    prepare(device, arguments.threads)?;
+    start_threads(arguments.threads);
     let kinds = arguments.metrics.iter().map(|text| text.parse::<MetricKind>()).collect::<Result<Vec<_>, _>>()?;
     let pairs = pairs(&arguments.a, &arguments.b)?;
     let metrics = MetricSet::load(&kinds, device)?;

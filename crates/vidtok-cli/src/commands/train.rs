@@ -10,7 +10,7 @@ use vidtok_core::ProcessGroup;
 use vidtok_torch::C10dProcessGroup;
 use vidtok_train::{Observer, RunOptions, Scores, StageSummary, Start, StepReport, TrainingPlan, Validation};
 
-use crate::args::{PROCESSES, THREADS, parse_device, prepare};
+use crate::args::{PROCESSES, THREADS, check_device, parse_device, start_threads};
 use crate::process::launcher;
 use crate::process::rank::launched;
 use crate::process::signals::{stop_gracefully, stopped_exit};
@@ -71,7 +71,8 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
         (Some(launch), tch::Device::Cuda(_)) if tch::Cuda::device_count() > 1 => tch::Device::Cuda(launch.local_rank),
         (_, device) => device,
     };
-    prepare(device, arguments.threads)?;
+    start_threads(arguments.threads);
+    check_device(device)?;
     if arguments.dry_run {
         return dry_run(arguments);
     }

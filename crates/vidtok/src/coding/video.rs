@@ -1,11 +1,10 @@
 //! Whole videos, from a frame source and to a frame sink, in bounded memory.
 
-use tch::Device;
 use vidtok_core::{FrameSink, FrameSource, to_frames, to_model_range};
 
 use crate::coding::encoded::Encoded;
 use crate::error::Error;
-use crate::memory::free::{free_bytes, resident_bytes};
+use crate::memory::free::default_budget;
 use crate::memory::plan::{MemoryPlan, Work};
 use crate::stream::EncodeOptions;
 use crate::stream::decoder::StreamDecoder;
@@ -16,7 +15,7 @@ impl Tokenizer {
     /// Encodes a video from its next frame to its end, in chunks. Only its latent is held as a whole.
     ///
     /// A [`MemoryPlan`] cuts the work so that the process holds at most `max_memory` bytes (on a GPU, beside the
-    /// weights); by default nearly all memory that is free. The plan does not change the result. Non-causal models take a
+    /// weights); by default the [`default_budget`]. The plan does not change the result. Non-causal models take a
     /// whole clip at once, unless `options.window` says otherwise.
     ///
     /// # Errors
@@ -30,7 +29,7 @@ impl Tokenizer {
     ) -> Result<Encoded, Error> {
         let info = source.info().clone();
         let clip = [i64::try_from(info.frames).unwrap_or(i64::MAX), info.height, info.width];
-        let budget = max_memory.or_else(|| self.nearly_all_free_memory());
+        let budget = max_memory.or_else(|| default_budget(self.device()));
         let plan = MemoryPlan::fit(self, Work::Encode, clip, options.window, budget)?;
         let mut encoder = StreamEncoder::new(self, clip, options).in_strips(plan.rows);
         let mut parts = Vec::new();
@@ -65,7 +64,7 @@ impl Tokenizer {
         }
         let model = &self.config().model;
         let (f_t, f_s) = (model.temporal_factor(), model.spatial_factor());
-        let budget = max_memory.or_else(|| self.nearly_all_free_memory());
+        let budget = max_memory.or_else(|| default_budget(self.device()));
         let plan = MemoryPlan::fit(self, Work::Decode, [t * f_t, h * f_s, w * f_s], *window, budget)?;
         let mut decoder = StreamDecoder::new(self, t, *padding, *window).in_strips(plan.rows);
         for chunk in latent.split((plan.frames / f_t).max(1), 2) {
@@ -75,19 +74,13 @@ impl Tokenizer {
         }
         Ok(sink.finish()?)
     }
-
-    /// What the process may hold if nobody says otherwise, in bytes; `None` if the system does not report its memory.
-    fn nearly_all_free_memory(&self) -> Option<u64> {
-        let held = if self.device() == Device::Cpu { resident_bytes().unwrap_or(0) } else { 0 };
-        free_bytes(self.device()).map(|free| free / 10 * 9 + held)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use tch::{Kind, Tensor};
+    use tch::{Device, Kind, Tensor};
     use vidtok_core::{FrameRate, VideoError, VideoInfo};
 
     use super::*;

@@ -30,6 +30,14 @@ pub fn free_bytes(device: Device) -> Option<u64> {
     Some(left_in_groups(Path::new(GROUPS), &membership).map_or(system, |left| left.min(system)))
 }
 
+/// The memory budget if nobody sets one: what this process may hold if it takes nearly all free memory, in bytes; on a
+/// GPU, beside what is already there. `None` if the system does not report its memory.
+#[must_use]
+pub fn default_budget(device: Device) -> Option<u64> {
+    let held = if device == Device::Cpu { resident_bytes().unwrap_or(0) } else { 0 };
+    free_bytes(device).map(|free| free / 10 * 9 + held)
+}
+
 /// The files of a version of control groups: the limit, the usage, and the entry of `memory.stat` for cached files, which
 /// the system drops before it refuses memory.
 struct Version {

@@ -1,7 +1,9 @@
 //! `vidtok info`: describes a model.
 
+use std::path::Path;
+
 use clap::Args;
-use vidtok::{Config, Tokenizer, Weights};
+use vidtok::Tokenizer;
 
 use crate::args::ModelArgs;
 
@@ -14,17 +16,21 @@ pub(crate) struct InfoArgs {
 
 pub(crate) fn run(arguments: &InfoArgs) -> anyhow::Result<()> {
     let (config, weights) = arguments.model.read()?;
-    let shapes = Tokenizer::shapes(config.clone())?;
-    print_model(&config, &shapes);
-    if let Some(weights) = weights {
-        print_weights(config, weights)?;
+    match weights {
+        None => print_model(&Tokenizer::shapes(config)?),
+        Some(weights) => {
+            let (path, origin) = (weights.path().to_owned(), weights.origin().map(str::to_owned));
+            let tokenizer = Tokenizer::with_weights(config, weights, tch::Device::Cpu, tch::Kind::Float)?;
+            print_model(&tokenizer);
+            print_weights(&tokenizer, &path, origin.as_deref());
+        }
     }
     Ok(())
 }
 
-fn print_model(config: &Config, shapes: &Tokenizer) {
+fn print_model(tokenizer: &Tokenizer) {
+    let (config, quantizer) = (tokenizer.config(), tokenizer.quantizer());
     let model = &config.model;
-    let quantizer = shapes.quantizer();
     let f_s = model.spatial_factor();
     println!("name         {}", config.name);
     println!("causality    {}", model.causality);
@@ -34,21 +40,17 @@ fn print_model(config: &Config, shapes: &Tokenizer) {
         None => println!("latent       continuous (KL), {z} channels"),
         Some(codes) => println!("latent       discrete (FSQ), {} codes, {z} channels", grouped(codes)),
     }
-    println!("parameters   {}", grouped(shapes.parameters().count("")));
-    println!("  encoder    {}", grouped(shapes.parameters().count("encoder.")));
-    println!("  decoder    {}", grouped(shapes.parameters().count("decoder.")));
+    println!("parameters   {}", grouped(tokenizer.parameters().count("")));
+    println!("  encoder    {}", grouped(tokenizer.parameters().count("encoder.")));
+    println!("  decoder    {}", grouped(tokenizer.parameters().count("decoder.")));
 }
 
-fn print_weights(config: Config, weights: Weights) -> anyhow::Result<()> {
-    let path = weights.path().to_owned();
-    let origin = weights.origin().map(str::to_owned);
-    let tokenizer = Tokenizer::with_weights(config, weights, tch::Device::Cpu, tch::Kind::Float)?;
+fn print_weights(tokenizer: &Tokenizer, path: &Path, origin: Option<&str>) {
     println!("weights      {}", path.display());
     println!("  sha256     {}", tokenizer.weights_sha256());
     if let Some(origin) = origin {
         println!("  origin     {origin}");
     }
-    Ok(())
 }
 
 /// The number with its digits in groups of three, such as 157,451,663.

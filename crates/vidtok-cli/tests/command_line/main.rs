@@ -86,6 +86,10 @@ fn damaged_and_foreign_model_files_are_refused_in_one_line() {
     fs::write(bench.path("text.pt"), "no model").unwrap();
     fs::write(bench.path("text.safetensors"), "no model").unwrap();
     write_tensors(&bench.path("other.safetensors"), [("x", &random_video([1, 3, 1, 1, 1]))], []).unwrap();
+    let config = fs::read_to_string(bench.path("tiny.toml")).unwrap();
+    let config = config.replace("kind = \"kl\"\nz_channels = 4", "kind = \"custom\"\nname = \"vq\"");
+    let tensors = [("x", &random_video([1, 3, 1, 1, 1]))];
+    write_tensors(&bench.path("custom.safetensors"), tensors, [("vidtok.config", config)]).unwrap();
     fs::copy(repository("crates/vidtok/src/files/checkpoint/testdata/hostile.ckpt"), bench.path("hostile.ckpt"))
         .unwrap();
 
@@ -96,6 +100,7 @@ fn damaged_and_foreign_model_files_are_refused_in_one_line() {
     bench.refuses(&weights("other.safetensors"), &["missing", "unexpected", "encoder"]);
     bench.refuses(&weights("hostile.ckpt"), &["hostile.ckpt", "posix.system"]);
     bench.refuses(&["info", "--model", "other.safetensors"], &["other.safetensors", "convert"]);
+    bench.refuses(&["info", "--model", "custom.safetensors"], &["custom.safetensors", "\"vq\" is not built in"]);
     bench.refuses(&["convert", "model.safetensors", "out.bin"], &["out.bin", ".safetensors"]);
 }
 

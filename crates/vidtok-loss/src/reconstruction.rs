@@ -1,6 +1,8 @@
 //! The reconstruction part of the training loss: a likelihood with a learned variance, as in latent diffusion
 //! (arXiv 2112.10752).
 
+use std::rc::Rc;
+
 use tch::Tensor;
 use vidtok_core::{Differentiated, Loss, MetricError};
 use vidtok_torch::{Init, ParamPath, with_gradient};
@@ -9,7 +11,7 @@ use vidtok_torch::{Init, ParamPath, with_gradient};
 /// such as |x - y| + weight * LPIPS(x, y), and `logvar` is a learned scalar.
 #[derive(Debug)]
 pub struct ReconstructionLoss {
-    losses: Vec<(Box<dyn Loss>, f64)>,
+    losses: Vec<(Rc<dyn Loss>, f64)>,
     logvar: Tensor,
 }
 
@@ -27,7 +29,7 @@ pub struct ReconstructionTerms {
 impl ReconstructionLoss {
     /// Makes or loads the parameter `logvar`, which starts at 0. Each loss comes with its weight in rec.
     #[must_use]
-    pub fn new(path: &ParamPath, losses: Vec<(Box<dyn Loss>, f64)>) -> Self {
+    pub fn new(path: &ParamPath, losses: Vec<(Rc<dyn Loss>, f64)>) -> Self {
         Self { losses, logvar: path.get("logvar", &[], Init::Constant(0.0)) }
     }
 
@@ -78,7 +80,7 @@ mod tests {
     fn the_likelihood_and_its_gradients_equal_the_published_form() {
         tch::manual_seed(0);
         let root = ParamPath::fresh(Device::Cpu);
-        let loss = ReconstructionLoss::new(&root, vec![(Box::new(L1), 1.0)]);
+        let loss = ReconstructionLoss::new(&root, vec![(Rc::new(L1), 1.0)]);
         let mut logvar = loss.logvar.set_requires_grad(true);
         tch::no_grad(|| {
             let _ = logvar.fill_(0.3);
@@ -103,7 +105,7 @@ mod tests {
     #[test]
     fn rec_is_the_weighted_sum_of_all_losses_and_so_is_its_gradient() {
         let root = ParamPath::fresh(Device::Cpu);
-        let losses: Vec<(Box<dyn Loss>, f64)> = vec![(Box::new(L1), 0.5), (Box::new(L1), 2.0)];
+        let losses: Vec<(Rc<dyn Loss>, f64)> = vec![(Rc::new(L1), 0.5), (Rc::new(L1), 2.0)];
         let loss = ReconstructionLoss::new(&root, losses);
         let target = Tensor::zeros([1, 3, 1, 2, 2], (Kind::Float, Device::Cpu));
         let reconstruction = target.full_like(0.25).set_requires_grad(true);

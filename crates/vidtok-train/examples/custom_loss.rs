@@ -1,6 +1,8 @@
 //! Trains a small tokenizer with L1 and a loss of your own, on procedural clips.
 #![allow(clippy::print_stdout)]
 
+use std::rc::Rc;
+
 use tch::{Device, Kind, Tensor};
 use vidtok::{Config, Tokenizer};
 use vidtok_core::{Loss, MetricError};
@@ -26,7 +28,7 @@ impl Loss for Motion {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let table = "steps = 30\nbatch_size = 1\noptimizer.lr = 3e-3\ndata = { frames = 5, size = [16, 16] }";
     let tokenizer = Tokenizer::init(Config::parse(include_str!("../../../configs/tiny_kl.toml"))?, 0, Device::Cpu)?;
-    let reconstruction: Vec<(Box<dyn Loss>, f64)> = vec![(Box::new(L1), 1.0), (Box::new(Motion), 0.5)];
+    let reconstruction: Vec<(Rc<dyn Loss>, f64)> = vec![(Rc::new(L1), 1.0), (Rc::new(Motion), 0.5)];
     let losses = Losses::from_parts(LossParts { reconstruction, ..LossParts::default() }, Device::Cpu);
     let mut trainer = Trainer::new(tokenizer, losses, TrainConfig::from_table(table.parse()?)?);
     let times: Vec<f64> = (0..5).map(|frame| f64::from(frame) / 8.0).collect();

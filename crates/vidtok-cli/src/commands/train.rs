@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
     let group = launch.map(|launch| C10dProcessGroup::connect(&launch, device)).transpose()?;
     let stop = stop_gracefully()?;
     let leads = group.as_ref().is_none_or(|group| group.rank() == 0);
-    let options = RunOptions { device, stop, group, tokenizer: Tokenizer::builder() };
+    let options = RunOptions { device, stop, group, tokenizer: Tokenizer::builder(), losses: Vec::new() };
     let mut display = TrainDisplay::new();
     let summary = match &arguments.resume {
         Some(folder) => vidtok_train::resume(folder, &arguments.overrides, &options, &mut display)?,

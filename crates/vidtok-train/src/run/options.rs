@@ -1,4 +1,4 @@
-//! How a run is executed: device, stopping, processes.
+//! How a run is executed: device, stopping, processes, and what the program adds to it.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::{Device, Tensor};
 use vidtok::TokenizerBuilder;
-use vidtok_core::{ProcessGroup, WorldRank};
+use vidtok_core::{Loss, ProcessGroup, WorldRank};
 use vidtok_torch::C10dProcessGroup;
 
 use crate::error::TrainError;
@@ -24,6 +24,10 @@ pub struct RunOptions {
     /// Makes the run's tokenizers, with a quantizer of your own if the configuration names one. The device and the number
     /// type are the run's.
     pub tokenizer: TokenizerBuilder,
+    /// Losses of your own with their weights, in addition to those of the configuration. Logs list them by name.
+    /// Validations, and with them the choice of the best weights, leave them out. They are in no file of the run, so
+    /// resume it with the same ones.
+    pub losses: Vec<(Rc<dyn Loss>, f64)>,
 }
 
 impl RunOptions {

@@ -1,13 +1,11 @@
 //! A running stage, in one process or in one of several that train together.
 
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind};
 use vidtok::{Config, TokenizerBuilder, Weights};
 use vidtok_data::{Batch, Ffmpeg, LoadError, Loader};
-use vidtok_metrics::Lpips;
 
 use crate::config::TrainConfig;
 use crate::config::stages::Stage;
@@ -82,7 +80,9 @@ impl<'a> StageRun<'a> {
             _ => 0.0,
         };
         let tokenizer = options.tokenizer.clone().device(options.device).kind(Kind::Float);
-        let opening = Opening { config, train, lpips, device: options.device, tokenizer };
+        let mut losses = LossParts::of(&train.loss, lpips);
+        losses.reconstruction.extend(options.losses.iter().cloned());
+        let opening = Opening { config, train, losses, device: options.device, tokenizer };
         let (mut trainer, records) = if options.leads() {
             let validator =
                 Validator::new(clips.validation_clips(train.validation.clips)?, validation, perceptual_weight);
@@ -230,8 +230,7 @@ impl Observer for NoopObserver {
 struct Opening<'a> {
     config: &'a Config,
     train: &'a TrainConfig,
-    /// The network of the loss, if it has LPIPS.
-    lpips: Option<Rc<Lpips>>,
+    losses: LossParts,
     device: Device,
     tokenizer: TokenizerBuilder,
 }
@@ -245,11 +244,10 @@ impl Opening<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Trainer, TrainError> {
         let resumed = checkpoints.newest(observer, |path| {
-            let losses = LossParts::of(&self.train.loss, self.lpips.clone());
             Trainer::resume(
                 path,
                 |weights| self.tokenizer.with_weights(self.config.clone(), weights),
-                losses,
+                self.losses.clone(),
                 self.train.clone(),
             )
         })?;
@@ -275,7 +273,7 @@ impl Opening<'_> {
         // The losses' initial parameters follow from the seed, wherever the tokenizer's weights come from.
         let seed = self.train.seed as i64;
         tch::manual_seed(seed);
-        let losses = Losses::new(&self.train.loss, self.lpips.clone(), self.device);
+        let losses = Losses::from_parts(self.losses.clone(), self.device);
         let tokenizer = match weights {
             None => self.tokenizer.init(self.config.clone(), seed)?,
             Some(weights) => {

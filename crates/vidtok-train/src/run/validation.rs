@@ -13,7 +13,8 @@ use crate::error::TrainError;
 /// The results of a validation; means over all frames of all clips.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Mean of |x - y| + weight * LPIPS with the weight of the training loss; without the second term if `lpips` is `None`.
+    /// Mean of |x - y| + weight * LPIPS with the weight of the training loss; without the second term if `lpips` is `None`,
+    /// and always without losses of your own.
     pub rec: f64,
     /// PSNR in dB.
     pub psnr: f64,

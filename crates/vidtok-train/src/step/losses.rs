@@ -12,10 +12,10 @@ use vidtok_torch::{ParamPath, ParameterError, Parameters};
 use crate::config::losses::LossConfig;
 
 /// The losses to train with, which may include your own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LossParts {
     /// The reconstruction losses with their weights.
-    pub reconstruction: Vec<(Box<dyn Loss>, f64)>,
+    pub reconstruction: Vec<(Rc<dyn Loss>, f64)>,
     /// Whether the log-variance of the likelihood is learned; otherwise it stays 0.
     pub learn_logvar: bool,
     /// The GAN loss, if any.
@@ -27,9 +27,9 @@ impl LossParts {
     /// network.
     #[must_use]
     pub fn of(config: &LossConfig, lpips: Option<Rc<Lpips>>) -> Self {
-        let mut reconstruction: Vec<(Box<dyn Loss>, f64)> = vec![(Box::new(L1), 1.0)];
+        let mut reconstruction: Vec<(Rc<dyn Loss>, f64)> = vec![(Rc::new(L1), 1.0)];
         if let (Some(perceptual), Some(lpips)) = (&config.perceptual, lpips) {
-            reconstruction.push((Box::new(Perceptual::new(lpips, perceptual.frames)), perceptual.weight));
+            reconstruction.push((Rc::new(Perceptual::new(lpips, perceptual.frames)), perceptual.weight));
         }
         Self { reconstruction, learn_logvar: config.learn_logvar, gan: config.gan.clone() }
     }

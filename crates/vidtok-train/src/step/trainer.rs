@@ -483,7 +483,7 @@ mod tests {
         }
 
         let parts = || {
-            let reconstruction: Vec<(Box<dyn Loss>, f64)> = vec![(Box::new(L1), 1.0), (Box::new(Squares), 0.5)];
+            let reconstruction: Vec<(Rc<dyn Loss>, f64)> = vec![(Rc::new(L1), 1.0), (Rc::new(Squares), 0.5)];
             LossParts { reconstruction, ..LossParts::default() }
         };
         let Trainer { tokenizer, config, .. } = trainer(KL, LossConfig::default());

@@ -1,13 +1,16 @@
-//! A whole run with a quantizer of the program's own.
+//! Whole runs with a quantizer and with a loss of the program's own.
 
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use vidtok::{BoxError, Config, CustomConfig, Init, ParamPath, Quantized, Quantizer, Tokenizer};
-use vidtok_train::{Observer, RunOptions, Start, StepReport, TrainingSummary, Validation, resume, train};
+use vidtok_core::{Loss, MetricError};
+use vidtok_train::{LogEntry, Observer, RunOptions, Start, StepReport, TrainingSummary, Validation, resume, train};
 
 const CONFIG: &str = r#"
 name = "rounding"
@@ -64,6 +67,20 @@ impl Quantizer for Rounding {
     }
 }
 
+/// The mean difference of the pixels' means.
+#[derive(Debug)]
+struct Brightness;
+
+impl Loss for Brightness {
+    fn name(&self) -> &'static str {
+        "brightness"
+    }
+
+    fn forward(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
+        Ok((target.mean(Kind::Float) - reconstruction.mean(Kind::Float)).abs())
+    }
+}
+
 /// An observer that shows nothing.
 struct Silent;
 
@@ -81,6 +98,7 @@ fn options() -> RunOptions {
         stop: Arc::new(AtomicBool::new(false)),
         group: None,
         tokenizer: Tokenizer::builder().quantizer(Rounding::make),
+        losses: Vec::new(),
     }
 }
 
@@ -91,11 +109,14 @@ fn learned(summary: &TrainingSummary) -> f64 {
     step.double_value(&[0])
 }
 
+fn config(steps: u64) -> Config {
+    Config::parse(&CONFIG.replace("steps = 2", &format!("steps = {steps}"))).unwrap()
+}
+
 #[test]
 fn a_run_trains_a_quantizer_of_the_programs_own_and_resumes_with_it() {
     tch::set_num_threads(1);
     let runs = tempfile::tempdir().unwrap();
-    let config = |steps: u64| Config::parse(&CONFIG.replace("steps = 2", &format!("steps = {steps}"))).unwrap();
     let whole = train(&config(4), &runs.path().join("whole"), &options(), &mut Silent).unwrap();
     let first = train(&config(2), &runs.path().join("parts"), &options(), &mut Silent).unwrap();
     let after_two = learned(&first);
@@ -108,4 +129,38 @@ fn a_run_trains_a_quantizer_of_the_programs_own_and_resumes_with_it() {
     let without = RunOptions { tokenizer: Tokenizer::builder(), ..options() };
     let error = resume(&first.folder, &["train.steps=5".to_owned()], &without, &mut Silent).unwrap_err().to_string();
     assert!(error.contains("\"rounding\""), "{error}");
+}
+
+/// The hash of the weights of a run's model.
+fn weights(summary: &TrainingSummary) -> String {
+    options().tokenizer.open(&summary.stages[0].model).unwrap().weights_sha256()
+}
+
+/// The values of the loss "brightness" in the log of a run.
+fn logged(summary: &TrainingSummary) -> Vec<f64> {
+    let log = summary.stages[0].model.with_file_name("log.jsonl");
+    let entries = fs::read_to_string(log).unwrap();
+    let entries = entries.lines().map(|line| serde_json::from_str(line).unwrap());
+    let steps = entries.filter_map(|entry| match entry {
+        LogEntry::Step { report, .. } => Some(report),
+        LogEntry::Validation(_) => None,
+    });
+    steps.filter_map(|report| report.other_losses.get("brightness").copied()).collect()
+}
+
+#[test]
+fn a_run_trains_with_a_loss_of_the_programs_own_logs_it_and_resumes_with_it() {
+    tch::set_num_threads(1);
+    let runs = tempfile::tempdir().unwrap();
+    let with = RunOptions { losses: vec![(Rc::new(Brightness), 0.5)], ..options() };
+    let run = |name: &str, steps, options: &RunOptions| {
+        train(&config(steps), &runs.path().join(name), options, &mut Silent).unwrap()
+    };
+    let (without, whole) = (run("without", 4, &options()), run("whole", 4, &with));
+    assert!(logged(&without).is_empty() && weights(&without) != weights(&whole));
+    assert!(logged(&whole).len() == 4 && logged(&whole).iter().all(|&value| value > 0.0));
+
+    let first = run("parts", 2, &with);
+    let rest = resume(&first.folder, &["train.steps=4".to_owned()], &with, &mut Silent).unwrap();
+    assert_eq!((weights(&rest), logged(&rest)), (weights(&whole), logged(&whole)));
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use vidtok_core::VideoError;
 
-/// Why clips cannot be made. A single bad video is not such an error: it is quarantined.
+/// Why clips cannot be made. A single bad video is not such an error: it is skipped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -16,7 +16,7 @@ pub enum LoadError {
     /// The list of videos is empty.
     #[error("no videos to take clips from")]
     NoVideos,
-    /// All videos are quarantined.
+    /// All videos are skipped.
     #[error("none of {videos} video(s) can be used; the first is {path}: {reason}")]
     NoneUsable {
         /// The number of videos.
@@ -71,7 +71,7 @@ pub enum LoadError {
         /// The duration that it would need, in seconds.
         needed: f64,
     },
-    /// The index or the quarantine list cannot be read or written.
+    /// The index or the list of skipped videos cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.

@@ -22,7 +22,7 @@
 //!
 //! [`InputReader`] also reads images the same way: a folder of frames, or a single image.
 //!
-//! Random training clips, here of synthetic scenes. A listed video that cannot be read is quarantined, and the clip
+//! Random training clips, here of synthetic scenes. A listed video that cannot be read is skipped, and the clip
 //! comes from another video.
 //!
 //! ```
@@ -42,7 +42,7 @@
 //!     assert_eq!(batch?.clips.size(), [4, 3, 5, 32, 32]);
 //! }
 //! assert_eq!(clips.held_out()?.len(), 2);
-//! assert!(library.quarantined().is_empty());
+//! assert!(library.skipped().is_empty());
 //! # Ok::<(), vidtok_data::LoadError>(())
 //! ```
 //!
@@ -66,7 +66,7 @@ pub use clips::library::{Library, LibraryOptions};
 pub use clips::loader::{Loader, LoaderOptions};
 pub use clips::mixture::Mixture;
 pub use clips::procedural::Scene;
-pub use clips::quarantine::Quarantined;
+pub use clips::skipped::SkippedVideo;
 pub use error::LoadError;
 pub use ffmpeg::notice::{HdrTransfer, Notice};
 pub use ffmpeg::program::locate::Ffmpeg;

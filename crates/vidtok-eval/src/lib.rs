@@ -18,7 +18,7 @@ pub use codecs::jpeg::Jpeg;
 pub use codecs::torch_script::TorchScript;
 pub use error::EvalError;
 pub use protocol::Protocol;
-pub use results::{CodebookSummary, CodecSummary, Evaluation, Stamp, Unmeasured, VideoSummary};
+pub use results::{CodebookSummary, CodecSummary, Evaluation, SkippedVideo, Stamp, VideoSummary};
 pub use run::{EvaluateOptions, EvaluationProgress, evaluate};
 pub use spec::CodecSpec;
 pub use vidtok_metrics::MetricKind;

@@ -13,7 +13,7 @@ use vidtok_core::{Codec, CodecError, FrameRate, FrameSink, Reconstructed, Recons
 use vidtok_data::{Ffmpeg, Hdr, ReadOptions, VideoQuality, VideoWriter, find_videos};
 use vidtok_eval::{
     Downsample, EvalError, EvaluateOptions, Evaluation, EvaluationProgress, H264, Identity, Jpeg, MetricKind, Protocol,
-    TorchScript, Unmeasured, evaluate,
+    SkippedVideo, TorchScript, evaluate,
 };
 
 /// Moving waves, uint8 `[t, 32, 48, 3]`.
@@ -115,15 +115,15 @@ fn a_second_run_reuses_results_and_the_files_hold_all_numbers() {
     assert_eq!(table.lines().count(), 3);
     assert!(first.contains("\"sample_fps\": 30.0") && first.contains("-10 log10(mse + 1e-8)"));
     assert!(read("report.html").contains("player-0-1"));
-    // A video that is added is measured; one that cannot be read is left out.
+    // A video that is added is measured; one that cannot be read is skipped.
     fs::write(case.folder.path().join("c.mp4"), "no video").unwrap();
     // Players of the first run are not inputs.
     case.videos = find_videos(case.folder.path()).unwrap().videos;
     assert!(case.videos.iter().any(|path| path.starts_with(case.folder.path().join("out"))));
     let evaluation = case.run(&codecs, &protocol(), "out", 1).unwrap();
-    assert_eq!((evaluation.stamp.videos, evaluation.unmeasured.len()), (2, 1));
+    assert_eq!((evaluation.stamp.videos, evaluation.skipped.len()), (2, 1));
     assert_eq!((evaluation.asked, evaluation.measured, evaluation.is_complete()), (3, 2, false));
-    assert_eq!((evaluation.unmeasured[0].video.as_str(), &evaluation.unmeasured[0].codec), ("c.mp4", &None));
+    assert_eq!((evaluation.skipped[0].video.as_str(), &evaluation.skipped[0].codec), ("c.mp4", &None));
 }
 
 /// Reconstructs NaN from its third clip on.
@@ -160,12 +160,12 @@ impl Reconstructor for Times {
 }
 
 #[test]
-fn a_video_on_which_one_codec_fails_is_left_out_for_all_codecs_and_reported_everywhere() {
+fn a_video_on_which_one_codec_fails_is_skipped_for_all_codecs_and_reported_everywhere() {
     let case = Case::new();
     let codecs: [Box<dyn Codec>; 2] = [Box::new(Jpeg::new(50).unwrap()), Box::new(NanLater::default())];
     let evaluation = case.run(&codecs, &protocol(), "out", 1).unwrap();
     let reason = "the reconstruction contains NaN or infinity".to_owned();
-    assert_eq!(evaluation.unmeasured, [Unmeasured { video: "b.mkv".into(), codec: Some("nan".into()), reason }]);
+    assert_eq!(evaluation.skipped, [SkippedVideo { video: "b.mkv".into(), codec: Some("nan".into()), reason }]);
     for codec in &evaluation.codecs {
         assert_eq!((codec.videos.len(), codec.frames), (1, 20), "{}", codec.name);
     }
@@ -178,7 +178,7 @@ fn a_video_on_which_one_codec_fails_is_left_out_for_all_codecs_and_reported_ever
         evaluation.remarks()[..2],
         [
             "only 1 of 2 videos were measured; the numbers do not include the others",
-            "not measured: b.mkv: nan: the reconstruction contains NaN or infinity"
+            "skipped: b.mkv: nan: the reconstruction contains NaN or infinity"
         ]
     );
     let read = |name: &str| fs::read_to_string(case.folder.path().join("out").join(name)).unwrap();
@@ -202,7 +202,7 @@ fn a_stopped_evaluation_is_an_error_that_blames_no_video() {
     let codecs: [Box<dyn Codec>; 1] = [Box::new(Identity)];
     let options = case.options("out", 1);
     options.stop.store(true, Ordering::Relaxed);
-    let told = &mut |progress: EvaluationProgress<'_>| assert!(!matches!(progress, EvaluationProgress::Unmeasured(_)));
+    let told = &mut |progress: EvaluationProgress<'_>| assert!(!matches!(progress, EvaluationProgress::Skipped(_)));
     let result = evaluate(&codecs, case.folder.path(), &case.videos, &protocol(), Device::Cpu, &options, told);
     assert!(matches!(result, Err(EvalError::Stopped)), "{result:?}");
 }
@@ -220,14 +220,14 @@ fn unreachable_videos_end_the_evaluation_and_the_next_one_resumes() {
     };
     let error = run(&mut |event| match event {
         EvaluationProgress::Video { video: "b.mkv", .. } => fs::rename(&data, &away).unwrap(),
-        EvaluationProgress::Unmeasured(video) => panic!("{video:?}"),
+        EvaluationProgress::Skipped(video) => panic!("{video:?}"),
         _ => {}
     });
     let error = error.unwrap_err().to_string();
     assert!(error.contains("b.mkv: cannot be reached"), "{error}");
     fs::rename(&away, &data).unwrap();
     let evaluation = run(&mut |_| ()).unwrap();
-    assert_eq!((evaluation.stamp.videos, evaluation.unmeasured.len()), (2, 0));
+    assert_eq!((evaluation.stamp.videos, evaluation.skipped.len()), (2, 0));
 }
 
 #[test]

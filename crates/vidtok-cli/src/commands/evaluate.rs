@@ -10,7 +10,7 @@ use vidtok_core::{Codec, FrameRate};
 use vidtok_data::{LeftOut, VideoList, find_videos, read_video_list};
 use vidtok_eval::{
     CodecSpec, Downsample, EvaluateOptions, Evaluation, EvaluationProgress, H264, Identity, Jpeg, MetricKind, Protocol,
-    TorchScript, Unmeasured, evaluate,
+    SkippedVideo, TorchScript, evaluate,
 };
 
 use crate::args::{ComputeArgs, RATES, ReadArgs, check_device, parse_rate, start_threads};
@@ -119,8 +119,8 @@ pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
                 bar.suspend(|| eprintln!("{line}"));
             }
         }
-        EvaluationProgress::Unmeasured(Unmeasured { video, reason, .. }) => {
-            bar.suspend(|| eprintln!("not measured: {video}: {reason}"));
+        EvaluationProgress::Skipped(SkippedVideo { video, reason, .. }) => {
+            bar.suspend(|| eprintln!("skipped: {video}: {reason}"));
         }
     })?;
     bar.finish_and_clear();

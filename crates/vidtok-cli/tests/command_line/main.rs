@@ -291,7 +291,7 @@ fn an_evaluation_compares_a_model_with_baselines_and_reports_unreadable_videos()
         evaluate(&["--model", "model.safetensors", "--compare", "jpeg:50"]).assert().code(3).get_output().clone();
     let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert!(
-        stdout.contains("only 1 of 2 videos were measured") && stdout.contains("not measured: bad\\u{1b}[2J.mp4: "),
+        stdout.contains("only 1 of 2 videos were measured") && stdout.contains("skipped: bad\\u{1b}[2J.mp4: "),
         "{stdout}"
     );
     assert!(stderr.ends_with("warning: all results are for 1 of the 2 requested videos\n"), "{stderr}");
@@ -337,7 +337,7 @@ fn a_decoder_that_returns_nan_fails_every_command_in_one_line_without_a_result()
     for (command, arguments) in [("evaluate", &evaluate[..]), ("detokenize", &detokenize)] {
         let output = bench.vidtok(&[&[command], &model[..], arguments].concat()).assert().code(1).get_output().clone();
         let printed = String::from_utf8(output.stderr).unwrap();
-        // An evaluation reports each video that it leaves out, and fails if none remains.
+        // An evaluation reports each video that it skips, and fails if none remains.
         let error = printed.lines().find(|line| line.starts_with("error: "));
         assert!(error.is_some_and(|line| line.contains(word)), "{command}: {printed}");
     }

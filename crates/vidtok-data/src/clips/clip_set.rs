@@ -20,7 +20,7 @@ use vidtok_core::to_model_range;
 
 use crate::clips::frame_cache::CacheBudget;
 use crate::clips::library::Library;
-use crate::clips::quarantine::ClipError;
+use crate::clips::skipped::ClipError;
 use crate::clips::video::{ClipRegion, Inputs, Origin, Video, VideoFacts};
 use crate::error::LoadError;
 use crate::ffmpeg::program::locate::Ffmpeg;
@@ -111,8 +111,8 @@ pub struct Batch {
     pub names: Vec<String>,
 }
 
-/// Videos to take clips from. Each is probed when it is first needed. Those that cannot be used are quarantined, see
-/// [`Library::quarantined`].
+/// Videos to take clips from. Each is probed when it is first needed. Those that cannot be used are skipped, see
+/// [`Library::skipped`].
 #[derive(Debug)]
 pub struct ClipSet {
     library: Arc<Library>,
@@ -122,7 +122,7 @@ pub struct ClipSet {
     /// The list, as indices into `videos`.
     list: Vec<usize>,
     held_out: BTreeMap<usize, HeldOutTail>,
-    quarantined: AtomicUsize,
+    skipped: AtomicUsize,
 }
 
 /// The held-out end of a video.
@@ -152,8 +152,8 @@ impl ClipSet {
         if videos.is_empty() {
             return Err(LoadError::NoVideos);
         }
-        let (library, quarantined) = (Arc::clone(library), AtomicUsize::new(0));
-        let mut set = Self { library, spec, videos, list, held_out: BTreeMap::new(), quarantined };
+        let (library, skipped) = (Arc::clone(library), AtomicUsize::new(0));
+        let mut set = Self { library, spec, videos, list, held_out: BTreeMap::new(), skipped };
         set.held_out = set.find_held_out()?;
         Ok(set)
     }
@@ -220,7 +220,7 @@ impl ClipSet {
 
     fn random_clip(&self, stop: &Stop, position: [u64; 3], clips: &mut PartialBatch) -> Result<(), LoadError> {
         for attempt in 0.. {
-            if self.quarantined.load(Ordering::Acquire) == self.videos.len() {
+            if self.skipped.load(Ordering::Acquire) == self.videos.len() {
                 break;
             }
             let mut rng = random_numbers(position, attempt);
@@ -245,7 +245,7 @@ impl ClipSet {
         ClipRegion { indices, offset, size, mirrored: flip && rng.random() }
     }
 
-    /// The centre crop of the chosen frames, as a batch of one; `None` if the video is quarantined.
+    /// The centre crop of the chosen frames, as a batch of one; `None` if the video is skipped.
     fn center_clip(&self, index: usize, choose: impl Fn(&VideoFacts) -> Vec<u64>) -> Result<Option<Batch>, LoadError> {
         let size = self.spec.size;
         let region = |facts: &VideoFacts| {
@@ -258,18 +258,18 @@ impl ClipSet {
         Ok(self.append_clip(index, (&no_cache, &Stop::default()), &mut clips, region)?.then(|| self.finish(clips)))
     }
 
-    /// The facts about a video; `None` if it is quarantined.
+    /// The facts about a video; `None` if it is skipped.
     fn facts(&self, index: usize, stop: &Stop) -> Result<Option<VideoFacts>, LoadError> {
         self.with_video(index, stop, |video| {
             let facts = video.facts(&self.library.index, stop)?;
-            // Facts from the index may be out of date, so probe the video before quarantining it.
+            // Facts from the index may be out of date, so probe the video before skipping it.
             let facts = self.check_size(&facts).map_or_else(|_| self.probed_facts(video, stop), |()| Ok(facts))?;
             video.notices(&facts).into_iter().for_each(|notice| self.library.note(&video.name(), notice));
             Ok(facts)
         })
     }
 
-    /// The facts about a video, probed in this run; `None` if it is quarantined.
+    /// The facts about a video, probed in this run; `None` if it is skipped.
     fn probe(&self, index: usize, stop: &Stop) -> Result<Option<VideoFacts>, LoadError> {
         self.with_video(index, stop, |video| self.probed_facts(video, stop))
     }
@@ -283,12 +283,12 @@ impl ClipSet {
         let (resized, crop) = (facts.size, self.spec.size);
         if resized[0] < crop[0] || resized[1] < crop[1] {
             let reason = format!("resized to {resized:?} (height, width), smaller than the crop of {crop:?}");
-            return Err(ClipError::BadVideo(reason));
+            return Err(ClipError::Skipped(reason));
         }
         Ok(())
     }
 
-    /// Appends the clip that `choose` selects. Returns false if the video was quarantined before, or is now.
+    /// Appends the clip that `choose` selects. Returns false if the video was skipped before, or is now.
     fn append_clip(
         &self,
         index: usize,
@@ -318,7 +318,7 @@ impl ClipSet {
         Ok(false)
     }
 
-    /// Calls `work` with a video. Returns `None` if the video is quarantined, already or by this call.
+    /// Calls `work` with a video. Returns `None` if the video is skipped, already or by this call.
     fn with_video<T>(
         &self,
         index: usize,
@@ -326,7 +326,7 @@ impl ClipSet {
         work: impl FnOnce(&Video) -> Result<T, ClipError>,
     ) -> Result<Option<T>, LoadError> {
         let video = &self.videos[index];
-        if video.quarantine_reason().is_some() {
+        if video.skip_reason().is_some() {
             return Ok(None);
         }
         match work(video) {
@@ -335,10 +335,10 @@ impl ClipSet {
             Err(_) if stop.is_stopped() => Err(LoadError::Stopped),
             Err(ClipError::Other(error)) => Err(error),
             Err(ClipError::Outdated) => Ok(None),
-            Err(ClipError::BadVideo(reason)) => {
-                if video.quarantine(reason.clone()) {
-                    self.quarantined.fetch_add(1, Ordering::Release);
-                    self.library.quarantine.add(&video.name(), &reason)?;
+            Err(ClipError::Skipped(reason)) => {
+                if video.skip(reason.clone()) {
+                    self.skipped.fetch_add(1, Ordering::Release);
+                    self.library.skipped.add(&video.name(), &reason)?;
                 }
                 Ok(None)
             }
@@ -435,7 +435,7 @@ impl ClipSet {
 
     fn no_usable_video(&self) -> LoadError {
         let first = &self.videos[0];
-        let (path, reason) = (first.name().into_owned(), first.quarantine_reason().unwrap_or_default().to_owned());
+        let (path, reason) = (first.name().into_owned(), first.skip_reason().unwrap_or_default().to_owned());
         LoadError::NoneUsable { videos: self.list.len(), path, reason }
     }
 

@@ -7,7 +7,7 @@
 //! error may be gone in the next run.
 //!
 //! The file may come with the data, so it is not trusted: impossible values are skipped, and a video that contradicts
-//! its line is probed again before it is quarantined.
+//! its line is probed again before it is skipped.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use vidtok_core::{FrameRate, FrameSource, FrameTimes, VideoError, VideoInfo};
 
-use crate::clips::quarantine::ClipError;
+use crate::clips::skipped::ClipError;
 use crate::error::LoadError;
 use crate::ffmpeg::program::locate::Ffmpeg;
 use crate::ffmpeg::read::stream_format::StreamFormat;

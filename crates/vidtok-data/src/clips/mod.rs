@@ -7,5 +7,5 @@ pub(crate) mod library;
 pub(crate) mod loader;
 pub(crate) mod mixture;
 pub(crate) mod procedural;
-pub(crate) mod quarantine;
+pub(crate) mod skipped;
 pub(crate) mod video;

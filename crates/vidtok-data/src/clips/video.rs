@@ -13,7 +13,7 @@ use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 use crate::clips::frame_cache::{CacheBudget, CachedFrames};
 use crate::clips::index::Index;
 use crate::clips::procedural::Scene;
-use crate::clips::quarantine::ClipError;
+use crate::clips::skipped::ClipError;
 use crate::error::LoadError;
 use crate::ffmpeg::notice::Notice;
 use crate::ffmpeg::program::locate::Ffmpeg;
@@ -38,8 +38,8 @@ const SCENE_RATE: FrameRate = match FrameRate::new(25, 1) {
 pub(crate) struct Video {
     origin: Origin,
     state: Mutex<State>,
-    /// Why the video is quarantined, if it is.
-    quarantined: OnceLock<String>,
+    /// Why the video is skipped, if it is.
+    skipped: OnceLock<String>,
 }
 
 /// The source of a video's frames.
@@ -122,7 +122,7 @@ impl Inputs {
 
 impl Video {
     pub(crate) fn new(origin: Origin) -> Self {
-        Self { origin, state: Mutex::default(), quarantined: OnceLock::new() }
+        Self { origin, state: Mutex::default(), skipped: OnceLock::new() }
     }
 
     pub(crate) fn name(&self) -> Cow<'_, str> {
@@ -132,15 +132,15 @@ impl Video {
         }
     }
 
-    /// Why the video is quarantined, if it is.
-    pub(crate) fn quarantine_reason(&self) -> Option<&str> {
-        self.quarantined.get().map(String::as_str)
+    /// Why the video is skipped, if it is.
+    pub(crate) fn skip_reason(&self) -> Option<&str> {
+        self.skipped.get().map(String::as_str)
     }
 
-    /// Quarantines the video. Returns false if it already was.
-    pub(crate) fn quarantine(&self, reason: String) -> bool {
+    /// Skips the video. Returns false if it already was.
+    pub(crate) fn skip(&self, reason: String) -> bool {
         self.state().cached = None;
-        self.quarantined.set(reason).is_ok()
+        self.skipped.set(reason).is_ok()
     }
 
     /// The facts about the video, recalled from an earlier run or probed the first time.
@@ -212,7 +212,7 @@ impl Video {
             Ok(())
         };
         match append() {
-            Err(ClipError::BadVideo(reason)) if !stop.is_stopped() => Err(self.blame(facts, index, stop, reason)),
+            Err(ClipError::Skipped(reason)) if !stop.is_stopped() => Err(self.blame(facts, index, stop, reason)),
             result => result,
         }
     }
@@ -222,7 +222,7 @@ impl Video {
         let mut state = self.state();
         match &state.facts {
             Some(known) if known != facts => ClipError::Outdated,
-            _ if !state.is_recalled => ClipError::BadVideo(reason),
+            _ if !state.is_recalled => ClipError::Skipped(reason),
             _ => self.probe_again(&mut state, index, stop).err().unwrap_or(ClipError::Outdated),
         }
     }

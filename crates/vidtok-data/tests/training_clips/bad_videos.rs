@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use vidtok_core::{FrameSource, WorldRank};
 use vidtok_data::{
     ClipSet, ClipSpec, FrameFolder, HeldOut, InputOptions, Library, LibraryOptions, LoadError, Loader, LoaderOptions,
-    Quarantined, RetryPolicy, Source,
+    RetryPolicy, SkippedVideo, Source,
 };
 
 use super::files::{counting, countings, ffmpeg, ffmpeg_after, library, numbers, open, spec, videos, write};
@@ -48,7 +48,7 @@ fn load(set: &Arc<ClipSet>, first_step: u64, workers: usize, count: usize) -> Ve
 }
 
 #[test]
-fn batches_do_not_depend_on_workers_or_on_already_quarantined_videos() {
+fn batches_do_not_depend_on_workers_or_on_already_skipped_videos() {
     let folder = TempDir::new().unwrap();
     let (paths, _) = mixed(&folder);
     let fresh = || Arc::new(open(&paths, wide()));
@@ -69,7 +69,7 @@ fn bad_videos_are_listed_once_with_their_reason() {
     let (paths, reasons) = mixed(&folder);
     let list = folder.path().join("bad.jsonl");
     for run in 1..=2 {
-        let options = LibraryOptions { quarantine: Some(list.clone()), ..LibraryOptions::default() };
+        let options = LibraryOptions { skipped: Some(list.clone()), ..LibraryOptions::default() };
         let library = Library::open(&options).unwrap();
         // Two sets with the same videos.
         for _ in 0..2 {
@@ -77,9 +77,9 @@ fn bad_videos_are_listed_once_with_their_reason() {
             set.first_clips(99).unwrap();
             set.batch(0, 0, 20).unwrap();
         }
-        let mut bad = library.quarantined();
+        let mut bad = library.skipped();
         let text = fs::read_to_string(&list).unwrap();
-        let lines: Vec<Quarantined> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<SkippedVideo> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), run * 5);
         assert_eq!(lines[5 * (run - 1)..], bad);
         bad.sort_by(|a, b| a.path.cmp(&b.path));
@@ -92,7 +92,7 @@ fn bad_videos_are_listed_once_with_their_reason() {
 }
 
 #[test]
-fn a_video_that_breaks_during_the_run_is_quarantined() {
+fn a_video_that_breaks_during_the_run_is_skipped() {
     let folder = TempDir::new().unwrap();
     let paths = countings(&folder, &[8, 8]);
     let whole = fs::read(&paths[0]).unwrap();
@@ -105,7 +105,7 @@ fn a_video_that_breaks_during_the_run_is_quarantined() {
         assert_eq!(set.held_out().unwrap().len(), 1);
         let batch = set.batch(0, 0, 8).unwrap();
         assert!(batch.names.iter().all(|name| name.contains("1.mkv")), "{:?}", batch.names);
-        let bad = library.quarantined();
+        let bad = library.skipped();
         assert!(bad.len() == 1 && bad[0].path.ends_with("0.mkv"), "{bad:?}");
     }
 }
@@ -147,7 +147,7 @@ fn at_once(root: &Path) -> InputOptions {
 }
 
 #[test]
-fn an_unreachable_folder_ends_the_run_without_quarantining_videos() {
+fn an_unreachable_folder_ends_the_run_without_skipping_videos() {
     let folder = TempDir::new().unwrap();
     let (root, away) = (folder.path().join("data"), folder.path().join("away"));
     fs::create_dir(&root).unwrap();
@@ -165,7 +165,7 @@ fn an_unreachable_folder_ends_the_run_without_quarantining_videos() {
     for set in [ClipSet::open(&library, source(), spec(3)).unwrap(), new] {
         let message = set.batch(0, 0, 2).unwrap_err().to_string();
         assert!(message.contains("cannot be reached") && message.contains("data"), "{message}");
-        assert!(library.quarantined().is_empty(), "{:?}", library.quarantined());
+        assert!(library.skipped().is_empty(), "{:?}", library.skipped());
         fs::rename(&away, &root).unwrap();
         assert!(set.batch(0, 0, 2).unwrap().clips == clips.clips, "the set does not go on as before");
         fs::rename(&root, &away).unwrap();
@@ -189,7 +189,7 @@ fn a_folder_of_frames_is_a_video_and_its_damaged_frame_is_named() {
     let library = library();
     let set = ClipSet::open(&library, videos(paths), spec(4)).unwrap();
     assert_eq!(set.first_clips(2).unwrap().len(), 1);
-    let bad = library.quarantined();
+    let bad = library.skipped();
     assert!(bad.len() == 1 && bad[0].path.ends_with("frames") && bad[0].reason.contains("4.png: "), "{bad:?}");
 }
 
@@ -204,5 +204,5 @@ fn a_missing_ffmpeg_is_an_error_that_blames_no_video() {
         ClipSet::open(&library, Source::Videos { ffmpeg, paths, input: at_once(folder.path()) }, spec(3)).unwrap();
     let message = set.batch(0, 0, 1).unwrap_err().to_string();
     assert!(message.contains("watched-ffmpeg"), "{message}");
-    assert!(library.quarantined().is_empty());
+    assert!(library.skipped().is_empty());
 }

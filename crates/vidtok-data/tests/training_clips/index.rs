@@ -134,12 +134,12 @@ impl Lying {
     fn clips(&self, lie: [&str; 2], cache_bytes: u64, frames: usize) -> ([Vec<i64>; 2], usize) {
         let (ffmpeg, probes) = counted(&self.folder);
         let run = |index: Option<PathBuf>| {
-            let library = Library::open(&LibraryOptions { index, cache_bytes, quarantine: None }).unwrap();
+            let library = Library::open(&LibraryOptions { index, cache_bytes, skipped: None }).unwrap();
             let input = InputOptions::default();
             let source = Source::Videos { ffmpeg: ffmpeg.clone(), paths: self.paths.clone(), input };
             let set = ClipSet::open(&library, source, spec(frames)).unwrap();
             let clips = set.batch(3, 0, 4).unwrap().clips;
-            assert!(library.quarantined().is_empty(), "{:?}", library.quarantined());
+            assert!(library.skipped().is_empty(), "{:?}", library.skipped());
             numbers(&clips)
         };
         let expected = run(None);

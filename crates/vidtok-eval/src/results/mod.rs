@@ -24,15 +24,16 @@ pub struct Evaluation {
     pub asked: usize,
     /// Videos that were measured with every codec: all numbers cover exactly these.
     pub measured: usize,
-    /// The videos that were left out.
-    pub unmeasured: Vec<Unmeasured>,
+    /// The videos that were skipped.
+    #[serde(rename = "unmeasured")]
+    pub skipped: Vec<SkippedVideo>,
     /// The results of each codec.
     pub codecs: Vec<CodecSummary>,
 }
 
-/// A video that was left out of all numbers of an evaluation.
+/// A video that was skipped: no number of the evaluation covers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unmeasured {
+pub struct SkippedVideo {
     /// The name of the video.
     pub video: String,
     /// The codec that failed on it; `None` if the video itself cannot be read.
@@ -144,18 +145,18 @@ impl Evaluation {
         codecs: &[Box<dyn Codec>],
         videos: &[String],
         parts: Vec<Vec<Part>>,
-        unmeasured: Vec<Unmeasured>,
+        skipped: Vec<SkippedVideo>,
     ) -> Result<Self, MetricError> {
         let summary = |(codec, parts)| CodecSummary::new(codec, &stamp.protocol, metrics, videos, parts);
         let codecs = codecs.iter().map(AsRef::as_ref).zip(parts).map(summary).collect::<Result<_, _>>()?;
         let measured = videos.len();
-        Ok(Self { stamp, asked: measured + unmeasured.len(), measured, unmeasured, codecs })
+        Ok(Self { stamp, asked: measured + skipped.len(), measured, skipped, codecs })
     }
 
     /// Whether all requested videos were measured.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.unmeasured.is_empty()
+        self.skipped.is_empty()
     }
 
     /// Checks that all results are finite.
@@ -185,10 +186,10 @@ impl Evaluation {
                 "only {measured} of {asked} videos were measured; the numbers do not include the others"
             ));
             let name = |codec: &Option<String>| codec.as_ref().map(|codec| format!("{codec}: ")).unwrap_or_default();
-            let line = |Unmeasured { video, codec, reason }: &Unmeasured| {
-                format!("not measured: {video}: {}{reason}", name(codec))
+            let line = |SkippedVideo { video, codec, reason }: &SkippedVideo| {
+                format!("skipped: {video}: {}{reason}", name(codec))
             };
-            remarks.extend(self.unmeasured.iter().map(line));
+            remarks.extend(self.skipped.iter().map(line));
         }
         let samples = self.codecs.iter().filter_map(|codec| codec.fvd_samples).min();
         match samples {
@@ -227,7 +228,7 @@ impl Evaluation {
         write("videos.csv", &table)
     }
 
-    /// One row per codec and video; the rows of videos that were left out have no values.
+    /// One row per codec and video; the rows of videos that were skipped have no values.
     fn table(&self) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
         let mut table = csv::Writer::from_writer(Vec::new());
         let metrics = &self.stamp.protocol.metrics;
@@ -241,7 +242,7 @@ impl Evaluation {
                 row.extend(metrics.iter().map(|kind| cell(video.metrics.get(kind.key()).copied().flatten())));
                 table.write_record(row)?;
             }
-            for Unmeasured { video, .. } in &self.unmeasured {
+            for SkippedVideo { video, .. } in &self.skipped {
                 let empty = std::iter::repeat_n("", 3 + metrics.len());
                 table.write_record([codec.name.as_str(), video].into_iter().chain(empty))?;
             }

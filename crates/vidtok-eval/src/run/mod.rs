@@ -20,7 +20,7 @@ use vidtok_metrics::{Fvd, MetricSet, RunningMetrics};
 
 use crate::error::EvalError;
 use crate::protocol::{Protocol, file_sha256};
-use crate::results::{Evaluation, Stamp, Unmeasured};
+use crate::results::{Evaluation, SkippedVideo, Stamp};
 use crate::run::chunks::{CHUNK, Chunks};
 use crate::run::part::{About, Part, file_state};
 use crate::run::player::{Player, player_path};
@@ -41,7 +41,7 @@ pub struct EvaluateOptions {
 /// Progress of an evaluation.
 #[derive(Debug)]
 pub enum EvaluationProgress<'a> {
-    /// A codec starts a video, or skips one that is already measured.
+    /// A codec starts a video, or finds that it is already measured.
     Video {
         /// The codec's name.
         codec: &'a str,
@@ -58,11 +58,11 @@ pub enum EvaluationProgress<'a> {
         notice: &'a Notice,
     },
     /// A video cannot be read, or a codec fails on it.
-    Unmeasured(&'a Unmeasured),
+    Skipped(&'a SkippedVideo),
 }
 
 /// Evaluates `codecs` on `videos`, whose names are shown relative to `root`. A video that cannot be read, or on which a
-/// codec fails, is left out for all codecs, so that all numbers cover the same videos.
+/// codec fails, is skipped for all codecs, so that all numbers cover the same videos.
 ///
 /// # Errors
 /// If a metric is not defined for frames of this size or is not finite, the machine runs out of a resource, the folder of
@@ -99,7 +99,7 @@ pub fn evaluate(
     let videos: Vec<&PathBuf> = videos.iter().filter(|path| !is_own(path)).collect();
     let mut measured = Vec::new();
     let mut parts: Vec<Vec<Part>> = codecs.iter().map(|_| Vec::new()).collect();
-    let mut unmeasured = Vec::new();
+    let mut skipped = Vec::new();
     for &path in &videos {
         let name = path_text(path.strip_prefix(root).unwrap_or(path)).into_owned();
         match run.video(codecs, path, &name, tell) {
@@ -110,23 +110,23 @@ pub fn evaluate(
             // The signal that stopped us may have stopped ffmpeg too.
             Err(_) if run.is_stopped() => return Err(EvalError::Stopped),
             Err(error) => {
-                let video = unmeasured_by(error, name)?;
-                tell(EvaluationProgress::Unmeasured(&video));
-                unmeasured.push(video);
+                let video = skipped_for(error, name)?;
+                tell(EvaluationProgress::Skipped(&video));
+                skipped.push(video);
             }
         }
     }
-    if let (true, Some(Unmeasured { reason, .. })) = (measured.is_empty(), unmeasured.first()) {
+    if let (true, Some(SkippedVideo { reason, .. })) = (measured.is_empty(), skipped.first()) {
         return Err(EvalError::NoVideos { videos: videos.len(), reason: reason.clone() });
     }
     let stamp = Stamp::new(protocol, reading, weights, measured.len());
-    let evaluation = Evaluation::new(stamp, &metrics, codecs, &measured, parts, unmeasured)?;
+    let evaluation = Evaluation::new(stamp, &metrics, codecs, &measured, parts, skipped)?;
     evaluation.check_finite()?;
     Ok(evaluation)
 }
 
-/// The video that is left out because of this error; the error itself if it would affect other videos too.
-fn unmeasured_by(error: EvalError, video: String) -> Result<Unmeasured, EvalError> {
+/// The video that is skipped because of this error; the error itself if it would affect other videos too.
+fn skipped_for(error: EvalError, video: String) -> Result<SkippedVideo, EvalError> {
     let (codec, reason) = match &error {
         EvalError::Video(source) if video_fault(source).is_some() => (None, one_line(&source.to_string())),
         // A failure of the files that a codec writes does not concern the video.
@@ -134,7 +134,7 @@ fn unmeasured_by(error: EvalError, video: String) -> Result<Unmeasured, EvalErro
         EvalError::Codec(CodecError { codec, source }) => (Some(codec.clone()), one_line(&source.to_string())),
         _ => return Err(error),
     };
-    Ok(Unmeasured { video, codec, reason })
+    Ok(SkippedVideo { video, codec, reason })
 }
 
 /// A file name for a codec or a video, whatever characters its own name has.

@@ -17,7 +17,7 @@ use crate::storage::entry::{SourceEntry, VideoEntry};
 /// Why a video was not tokenized.
 pub(super) enum VideoFailure {
     /// The video cannot be used, for this reason.
-    Unusable(String),
+    Skipped(String),
     /// The error does not concern this video in particular, so that it ends the work.
     Fatal(TokenizeError),
 }
@@ -26,12 +26,12 @@ impl<E: Into<TokenizeError>> From<E> for VideoFailure {
     fn from(error: E) -> Self {
         match error.into() {
             TokenizeError::Load(LoadError::Video(error)) => match video_fault(&error) {
-                Some(reason) => Self::Unusable(reason),
+                Some(reason) => Self::Skipped(reason),
                 None => Self::Fatal(error.into()),
             },
             // These concern one video; the next may be smaller or valid.
             TokenizeError::Model(error @ (vidtok::Error::NotFinite | vidtok::Error::Memory { .. })) => {
-                Self::Unusable(error.to_string())
+                Self::Skipped(error.to_string())
             }
             error => Self::Fatal(error),
         }
@@ -67,7 +67,7 @@ impl VideoEncoder<'_> {
         if resized[0] < h || resized[1] < w {
             let [height, width] = resized;
             let reason = format!("its frames of {width}x{height} are smaller than the crop of {w}x{h}");
-            return Err(VideoFailure::Unusable(reason));
+            return Err(VideoFailure::Skipped(reason));
         }
         let (t, window) = (frames as i64, self.dataset.window);
         let plan = budget::plan(self.tokenizer, Work::Encode, [t, h, w], window, buffers, self.options.max_memory)?;

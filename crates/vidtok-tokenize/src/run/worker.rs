@@ -124,7 +124,7 @@ impl<'a> Worker<'a> {
                 return Ok(false);
             }
             let tokenized = if listed_video.is_escaped {
-                Err(VideoFailure::Unusable(NOT_UTF8.to_owned()))
+                Err(VideoFailure::Skipped(NOT_UTF8.to_owned()))
             } else {
                 let Some(video) = ahead.next_video() else { return Err(LoadError::Stopped.into()) };
                 let bytes = file.map_or(0, |file| file.size);
@@ -139,7 +139,7 @@ impl<'a> Worker<'a> {
                 }
                 // The signal may have stopped ffmpeg too, so the error says nothing about the video.
                 Err(_) if self.options.is_stopped() => return Ok(false),
-                Err(VideoFailure::Unusable(reason)) => {
+                Err(VideoFailure::Skipped(reason)) => {
                     (self.observe)(TokenizeProgress::Skipped { path: &listed_video.path, reason: &reason });
                     let path = listed_video.path.clone();
                     part::skip(&parts, index, &SkippedVideo { shard: listed.index, path, reason, file })?;

@@ -37,12 +37,12 @@ pub(crate) struct StageClips {
     procedural_fallback: bool,
     /// A line for each folder that also holds other files.
     left_out: Vec<String>,
-    /// The numbers of quarantined videos and of notices that were already reported.
+    /// The numbers of skipped videos and of notices that were already reported.
     reported: [Cell<usize>; 2],
 }
 
 impl StageClips {
-    /// Opens the clips that `train` describes. Each process of the run writes its index and its list of quarantined videos
+    /// Opens the clips that `train` describes. Each process of the run writes its index and its list of skipped videos
     /// into `folder`.
     pub(crate) fn open(
         ffmpeg: &Ffmpeg,
@@ -141,20 +141,20 @@ impl StageClips {
         Ok(Loader::start(self.mixture.clone(), options)?)
     }
 
-    /// Warnings about videos since the last call: which were quarantined, and remarks on how others are read.
+    /// Warnings about videos since the last call: which were skipped, and remarks on how others are read.
     pub(crate) fn new_warnings(&self) -> Vec<String> {
-        let (quarantined, notices) = (self.library.quarantined(), self.library.notices());
+        let (skipped, notices) = (self.library.skipped(), self.library.notices());
         let [reported_videos, reported_notices] = &self.reported;
-        let quarantined = quarantined.iter().skip(reported_videos.replace(quarantined.len()));
+        let skipped = skipped.iter().skip(reported_videos.replace(skipped.len()));
         let notices = notices.iter().skip(reported_notices.replace(notices.len()));
-        let quarantined = quarantined.map(|video| format!("quarantined: {video}"));
-        quarantined.chain(notices.map(|(path, notice)| format!("{path}: {notice}"))).collect()
+        let skipped = skipped.map(|video| format!("skipped: {video}"));
+        skipped.chain(notices.map(|(path, notice)| format!("{path}: {notice}"))).collect()
     }
 
     /// Writes the first seconds of the first usable video beside their reconstruction.
     pub(crate) fn write_example(&self, tokenizer: &Tokenizer, ffmpeg: &Ffmpeg, video: &Path) -> Result<(), TrainError> {
-        let quarantined = self.library.quarantined();
-        let usable = |path: &&PathBuf| !quarantined.iter().any(|video| video.path == path_text(path));
+        let skipped = self.library.skipped();
+        let usable = |path: &&PathBuf| !skipped.iter().any(|video| video.path == path_text(path));
         let example = match (&self.config.folder, self.paths.iter().find(usable)) {
             (Some(folder), Some(path)) => Example::Video(path, self.config.input(folder)),
             _ => Example::Scene(FIRST_SCENE),
@@ -183,7 +183,7 @@ fn open_library(
     run: &Path,
     WorldRank { rank, .. }: WorldRank,
 ) -> Result<Arc<Library>, TrainError> {
-    let quarantine = match rank {
+    let skipped = match rank {
         0 => "quarantine.jsonl".to_owned(),
         rank => format!("quarantine-{rank}.jsonl"),
     };
@@ -191,7 +191,7 @@ fn open_library(
     let writable = |path: PathBuf| Some(path).filter(|path| rank == 0 || path.parent().is_some_and(Path::is_dir));
     let options = |index: PathBuf| LibraryOptions {
         index: writable(index),
-        quarantine: writable(run.join(&quarantine)),
+        skipped: writable(run.join(&skipped)),
         cache_bytes: config.cache_mib << 20,
     };
     if let Some(index) = &config.index {

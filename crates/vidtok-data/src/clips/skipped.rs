@@ -1,4 +1,4 @@
-//! Videos that are excluded because they cannot be used.
+//! Videos that are skipped because they cannot be used.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,24 +12,24 @@ use crate::error::LoadError;
 use crate::input::fault::video_fault;
 use crate::json_lines::JsonLines;
 
-/// A quarantined video, and why.
+/// A skipped video, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quarantined {
+pub struct SkippedVideo {
     /// The path of the video.
     pub path: String,
     /// The problem, on one line.
     pub reason: String,
 }
 
-impl fmt::Display for Quarantined {
+impl fmt::Display for SkippedVideo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.reason)
     }
 }
 
-/// The videos quarantined in a run, each once, optionally also appended to a file.
+/// The videos skipped in a run, each once, optionally also appended to a file.
 #[derive(Debug)]
-pub(crate) struct Quarantine {
+pub(crate) struct SkippedList {
     listed: Mutex<List>,
     file: Option<JsonLines>,
 }
@@ -37,14 +37,14 @@ pub(crate) struct Quarantine {
 #[derive(Debug, Default)]
 struct List {
     paths: HashSet<String>,
-    videos: Vec<Quarantined>,
+    videos: Vec<SkippedVideo>,
 }
 
-impl Quarantine {
+impl SkippedList {
     /// Starts with an empty list. Entries of earlier runs stay in the file but do not count: a video may have been
     /// repaired.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, LoadError> {
-        let file = path.map(|path| JsonLines::open(path, |_: Quarantined| ())).transpose()?;
+        let file = path.map(|path| JsonLines::open(path, |_: SkippedVideo| ())).transpose()?;
         Ok(Self { listed: Mutex::default(), file })
     }
 
@@ -53,13 +53,13 @@ impl Quarantine {
         if !list.paths.insert(path.to_owned()) {
             return Ok(());
         }
-        let video = Quarantined { path: path.to_owned(), reason: reason.to_owned() };
+        let video = SkippedVideo { path: path.to_owned(), reason: reason.to_owned() };
         let written = self.file.as_ref().map_or(Ok(()), |file| file.append(&video));
         list.videos.push(video);
         written
     }
 
-    pub(crate) fn videos(&self) -> Vec<Quarantined> {
+    pub(crate) fn videos(&self) -> Vec<SkippedVideo> {
         self.list().videos.clone()
     }
 
@@ -72,7 +72,7 @@ impl Quarantine {
 #[derive(Debug)]
 pub(crate) enum ClipError {
     /// The video cannot be used, for this reason.
-    BadVideo(String),
+    Skipped(String),
     /// The video's description was wrong and has been corrected: try again.
     Outdated,
     /// A problem that other videos would meet as well.
@@ -88,7 +88,7 @@ impl From<LoadError> for ClipError {
 impl From<VideoError> for ClipError {
     fn from(error: VideoError) -> Self {
         match video_fault(&error) {
-            Some(reason) => Self::BadVideo(reason),
+            Some(reason) => Self::Skipped(reason),
             None => Self::Other(error.into()),
         }
     }
@@ -107,9 +107,9 @@ mod tests {
     #[test]
     fn bad_videos_are_distinguished_from_failures_of_the_machine() {
         let missing = clip_error(io::Error::from_raw_os_error(2));
-        assert!(matches!(&missing, ClipError::BadVideo(reason) if reason.starts_with("No such file")), "{missing:?}");
+        assert!(matches!(&missing, ClipError::Skipped(reason) if reason.starts_with("No such file")), "{missing:?}");
         let damaged = VideoError::Decode { path: "a.mp4".into(), message: "no frame".into() }.into();
-        assert!(matches!(&damaged, ClipError::BadVideo(reason) if reason == "cannot decode: no frame"), "{damaged:?}");
+        assert!(matches!(&damaged, ClipError::Skipped(reason) if reason == "cannot decode: no frame"), "{damaged:?}");
         for code in [12, 23, 24, 28] {
             assert!(matches!(clip_error(io::Error::from_raw_os_error(code)), ClipError::Other(_)), "{code}");
         }
@@ -124,10 +124,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bad.jsonl");
         for run in 1..=2 {
-            let quarantine = Quarantine::open(Some(&path)).unwrap();
-            quarantine.add("a.mp4", "broken").unwrap();
-            quarantine.add("a.mp4", "still broken").unwrap();
-            assert_eq!(quarantine.videos(), [Quarantined { path: "a.mp4".into(), reason: "broken".into() }]);
+            let skipped = SkippedList::open(Some(&path)).unwrap();
+            skipped.add("a.mp4", "broken").unwrap();
+            skipped.add("a.mp4", "still broken").unwrap();
+            assert_eq!(skipped.videos(), [SkippedVideo { path: "a.mp4".into(), reason: "broken".into() }]);
             let line = "{\"path\":\"a.mp4\",\"reason\":\"broken\"}\n";
             assert_eq!(std::fs::read_to_string(&path).unwrap(), line.repeat(run));
         }

@@ -40,6 +40,8 @@ enum Command {
     },
     /// Fetch only the weights of metrics (LPIPS, I3D), into .deps/assets
     Assets,
+    /// Gather photographs and videos under free licences for training, into .deps/corpus
+    Corpus,
     /// Set up, build in release and train configs/quickstart.toml
     Train {
         /// Passed to `vidtok train`; a --config replaces the quickstart's. Paths are relative to the repository root.
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Setup { cuda } => setup::command(&workspace, cuda),
         Command::Assets => setup::assets(&workspace),
+        Command::Corpus => setup::corpus::command(&workspace),
         Command::Train { args } => train::command(&workspace, &args),
         Command::Test { args } => test::command(&workspace, &as_typed(args)),
         Command::Bench(options) => bench::command(&workspace, &options),

@@ -3,9 +3,11 @@
 //! Each part is laid out in a temporary folder and renamed when it is complete, so an interrupted run leaves nothing
 //! that looks finished, and a second run finds everything in place.
 
+mod apt;
 mod archive;
 mod assets;
 mod clips;
+pub(crate) mod corpus;
 mod ffmpeg;
 mod libtorch;
 mod package;

@@ -34,6 +34,11 @@ impl Package {
             .with_context(|| format!("{name} is not in packages.txt"))
     }
 
+    /// A wheel that is pinned elsewhere.
+    pub(crate) fn wheel(name: &'static str, version: &'static str, sha256: &'static str) -> Self {
+        Self { name, version, sha256, format: Format::Wheel }
+    }
+
     /// Downloads the file and writes each member that `place` maps to a path under `dest`.
     pub(crate) fn unpack(&self, store: &Store, dest: &Path, place: impl Fn(&str) -> Option<PathBuf>) -> Result<()> {
         let Self { name, version, format, .. } = self;
@@ -46,22 +51,33 @@ impl Package {
         unpacked.with_context(|| format!("cannot unpack {name} {version}"))
     }
 
-    /// The verified file. One that an earlier run downloaded is used again.
     fn fetch(&self, store: &Store) -> Result<PathBuf> {
         let Self { name, version, sha256, format } = self;
-        let downloads = store.downloads()?;
-        let whole = downloads.join(format!("{name}-{version}"));
-        if whole.is_file() && hash(&whole)? == *sha256 {
-            return Ok(whole);
-        }
         // Of "==2.11.0" a local version such as 2.11.0+cpu would be one too.
         let requirement = format!("{name}==={version} --hash=sha256:{sha256}\n");
-        let file = pip::download(&requirement, *format, &downloads.join("pip"))?;
-        let found = hash(&file)?;
-        ensure!(found == *sha256, "{} has sha256 {found}, expected {sha256}", file.display());
-        fs::rename(&file, &whole).with_context(|| format!("cannot make {}", whole.display()))?;
-        Ok(whole)
+        fetch(store, name, version, sha256, |dir| pip::download(&requirement, *format, dir))
     }
+}
+
+/// The verified file of a package, which `download` puts into the folder it gets. A file that an earlier run downloaded
+/// is used again.
+pub(crate) fn fetch(
+    store: &Store,
+    name: &str,
+    version: &str,
+    sha256: &str,
+    download: impl FnOnce(&Path) -> Result<PathBuf>,
+) -> Result<PathBuf> {
+    let downloads = store.downloads()?;
+    let whole = downloads.join(format!("{name}-{version}"));
+    if whole.is_file() && hash(&whole)? == sha256 {
+        return Ok(whole);
+    }
+    let file = download(&downloads.join("new"))?;
+    let found = hash(&file)?;
+    ensure!(found == sha256, "{} has sha256 {found}, expected {sha256}", file.display());
+    fs::rename(&file, &whole).with_context(|| format!("cannot make {}", whole.display()))?;
+    Ok(whole)
 }
 
 /// What a part made of the members `kept` of these packages is stamped with: other pins or members make it anew.

@@ -40,7 +40,7 @@ impl Store {
     }
 
     /// Makes sure that the folder `name` is what `stamp` says: if it is not, `fill` fills an empty folder that replaces
-    /// it.
+    /// it. The name can be a path: folders above are made.
     pub(crate) fn part(&self, name: &str, stamp: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let part = self.dir.join(name);
         if has_stamp(&part.join(STAMP), stamp) {
@@ -48,6 +48,7 @@ impl Store {
         }
         let staging = self.stage(fill)?;
         write_stamp(&staging.join(STAMP), stamp)?;
+        part.parent().map_or(Ok(()), fs::create_dir_all)?;
         remove_dir(&part)?;
         rename(&staging, &part)?;
         remove_dir(&self.downloads()?)?;
@@ -127,6 +128,8 @@ mod tests {
         store.part("part", "1", |_| bail!("must not be filled again"))?;
         store.part("part", "2", fill("two"))?;
         assert_eq!(fs::read_to_string(part.join("file"))?, "two");
+        let below = store.part("parts/below", "1", fill("one"))?;
+        assert_eq!(fs::read_to_string(below.join("file"))?, "one");
         Ok(())
     }
 

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::resample::Resample;
 use crate::causality::Causality;
+use crate::patch::{Patch, PatchTransform};
 
 /// The shape of an encoder and its decoder: the `[model]` table of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +26,40 @@ pub struct ArchConfig {
     pub temporal_down: Vec<usize>,
     /// Decoder levels that end by doubling the number of frames.
     pub temporal_up: Vec<usize>,
+    /// The blocks of pixels that the first level of the encoder reads, and that of the decoder writes, as one position.
+    #[serde(default, skip_serializing_if = "Patch::is_pixel")]
+    pub patch: Patch,
+    /// How levels resample.
+    #[serde(default, skip_serializing_if = "Resample::is_conv")]
+    pub resample: Resample,
+    /// Whether both networks have a middle: 3D residual blocks around attention.
+    #[serde(default = "ArchConfig::middle", skip_serializing_if = "is_true")]
+    pub middle: bool,
+    /// Whether a linear map of blocks stands beside each network, whose output is then added to it. The networks' last
+    /// convolutions start at zero, so that an untrained model is a linear codec. Not with [`Causality::V1_1`], whose
+    /// frames lag in a stream.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub linear: bool,
+    /// The decoder's widths and depth, if they differ from the encoder's; `spatial_up` and `temporal_up` then count its
+    /// levels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<DecoderConfig>,
+}
+
+/// Widths and depth of a decoder: the `[model.decoder]` table of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecoderConfig {
+    /// Base width. Level i has `ch * ch_mult[i]` channels.
+    pub ch: i64,
+    /// The width of each level as a multiple of `ch`.
+    pub ch_mult: Vec<i64>,
+    /// One less than the residual units in each level, as in [`ArchConfig::num_res_blocks`]; it may be 0.
+    pub num_res_blocks: i64,
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 // Far beyond any model, and small enough that no product of these limits overflows.
@@ -37,18 +73,40 @@ const MAX_LEVELS: usize = 16;
 #[non_exhaustive]
 pub enum ArchError {
     /// A width or a number of blocks is out of range.
-    #[error("model.{field} is {value}; it must be from 1 to {max}")]
+    #[error("model.{field} is {value}; it must be from {min} to {max}")]
     Range {
         /// The field.
         field: &'static str,
         /// Its value.
         value: i64,
+        /// The lower limit.
+        min: i64,
         /// The upper limit.
         max: i64,
     },
     /// The number of levels is out of range.
-    #[error("model.ch_mult has {0} numbers; it must have one for each level, from 1 to {MAX_LEVELS}")]
-    LevelCount(usize),
+    #[error("model.{field} has {found} numbers; it must have one for each level, from 1 to {MAX_LEVELS}")]
+    LevelCount {
+        /// The field.
+        field: &'static str,
+        /// Its length.
+        found: usize,
+    },
+    /// A block of pixels has a side that is not allowed.
+    #[error("model.{field} is {value}; it must be a power of two, at most {max}")]
+    Patch {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: i64,
+        /// The largest side.
+        max: i64,
+    },
+    /// A linear map cannot follow frames that lag.
+    #[error(
+        "model.linear needs model.causality \"v1.0\" or \"noncausal\", because the frames of \"v1.1\" lag in a stream"
+    )]
+    LinearLags,
     /// A list of levels names a missing level, or one level twice.
     #[error("model.{field} is {found:?}; it must list different levels from 0 to {last}")]
     Levels {
@@ -80,23 +138,17 @@ impl ArchConfig {
     /// If a number is out of range, a listed level does not exist, or the decoder does not undo the encoder's
     /// resampling.
     pub fn validate(&self) -> Result<(), ArchError> {
-        let widths = self.ch_mult.iter().map(|&value| ("ch_mult", value, MAX_MULTIPLE));
-        let numbers = [("ch", self.ch, MAX_WIDTH), ("num_res_blocks", self.num_res_blocks, MAX_BLOCKS)];
-        let mut all = numbers.into_iter().chain(widths);
-        if let Some((field, value, max)) = all.find(|(_, value, max)| !(1..=*max).contains(value)) {
-            return Err(ArchError::Range { field, value, max });
+        let (encoder, decoder) = (self.encoder_shape(), self.decoder_shape());
+        encoder.validate(["ch", "ch_mult", "num_res_blocks"], 1)?;
+        if self.decoder.is_some() {
+            decoder.validate(["decoder.ch", "decoder.ch_mult", "decoder.num_res_blocks"], 0)?;
         }
-        let levels = self.ch_mult.len();
-        if !(1..=MAX_LEVELS).contains(&levels) {
-            return Err(ArchError::LevelCount(levels));
-        }
-        let last = levels - 1;
         let pairs = [
             (("spatial_down", &self.spatial_down), ("spatial_up", &self.spatial_up)),
             (("temporal_down", &self.temporal_down), ("temporal_up", &self.temporal_up)),
         ];
         for (down, up) in pairs {
-            for (field, levels) in [down, up] {
+            for ((field, levels), last) in [(down, encoder.last_level()), (up, decoder.last_level())] {
                 let repeated = |(i, level): (usize, &usize)| levels[..i].contains(level);
                 if levels.iter().any(|&level| level > last) || levels.iter().enumerate().any(repeated) {
                     return Err(ArchError::Levels { field, found: levels.clone(), last });
@@ -111,19 +163,111 @@ impl ArchConfig {
                 });
             }
         }
+        if let Some((field, value, max)) = self.patch.wrong_side() {
+            return Err(ArchError::Patch { field, value, max });
+        }
+        if self.linear && self.causality == Causality::V1_1 {
+            return Err(ArchError::LinearLags);
+        }
         Ok(())
+    }
+
+    fn middle() -> bool {
+        true
     }
 
     /// The number of frames that one latent frame represents.
     #[must_use]
     pub fn temporal_factor(&self) -> i64 {
-        1 << self.temporal_down.len()
+        self.patch.time << self.temporal_down.len()
     }
 
     /// The number of rows, and of columns, that one latent position represents.
     #[must_use]
     pub fn spatial_factor(&self) -> i64 {
-        1 << self.spatial_down.len()
+        self.patch.space << self.spatial_down.len()
+    }
+
+    /// The block of pixels that one latent position represents.
+    pub(crate) fn block(&self) -> Patch {
+        Patch { time: self.temporal_factor(), space: self.spatial_factor(), transform: PatchTransform::Pixels }
+    }
+
+    /// Numbers of the largest activation at full resolution for each pixel of a frame, rounded up.
+    #[must_use]
+    pub fn numbers_per_pixel(&self) -> i64 {
+        let widest = self.encoder_shape().width(0).max(self.decoder_shape().width(0));
+        let pixels = self.patch.channels(1);
+        (widest + pixels - 1) / pixels
+    }
+
+    /// Widths and depth of the encoder.
+    pub(crate) fn encoder_shape(&self) -> NetworkShape<'_> {
+        NetworkShape { ch: self.ch, ch_mult: &self.ch_mult, num_res_blocks: self.num_res_blocks }
+    }
+
+    /// Widths and depth of the decoder.
+    pub(crate) fn decoder_shape(&self) -> NetworkShape<'_> {
+        match &self.decoder {
+            Some(DecoderConfig { ch, ch_mult, num_res_blocks }) => {
+                NetworkShape { ch: *ch, ch_mult, num_res_blocks: *num_res_blocks }
+            }
+            None => self.encoder_shape(),
+        }
+    }
+
+    /// The encoder's levels in the order of the forward pass.
+    pub(crate) fn encoder_levels(&self) -> impl Iterator<Item = LevelConfig> {
+        let shape = self.encoder_shape();
+        (0..=shape.last_level()).map(move |level| LevelConfig {
+            index: level,
+            input: if level == 0 { shape.ch } else { shape.width(level - 1) },
+            output: shape.width(level),
+            units: shape.num_res_blocks,
+            resamples_space: self.spatial_down.contains(&level),
+            resamples_time: self.temporal_down.contains(&level),
+            resample: self.resample,
+        })
+    }
+
+    /// The decoder's levels in the order of the forward pass, from the last to the first.
+    pub(crate) fn decoder_levels(&self) -> impl Iterator<Item = LevelConfig> {
+        let shape = self.decoder_shape();
+        let last = shape.last_level();
+        (0..=last).rev().map(move |level| LevelConfig {
+            index: level,
+            input: shape.width(last.min(level + 1)),
+            output: shape.width(level),
+            units: shape.num_res_blocks + 1,
+            resamples_space: self.spatial_up.contains(&level),
+            resamples_time: self.temporal_up.contains(&level),
+            resample: self.resample,
+        })
+    }
+}
+
+/// Widths and depth of one network.
+#[derive(Clone, Copy)]
+pub(crate) struct NetworkShape<'a> {
+    ch: i64,
+    ch_mult: &'a [i64],
+    pub(crate) num_res_blocks: i64,
+}
+
+impl NetworkShape<'_> {
+    /// Checks the numbers, which the configuration calls `names`; there must be at least `least_blocks` blocks.
+    fn validate(&self, names: [&'static str; 3], least_blocks: i64) -> Result<(), ArchError> {
+        let [ch, ch_mult, blocks] = names;
+        let widths = self.ch_mult.iter().map(|&value| (ch_mult, value, 1, MAX_MULTIPLE));
+        let numbers = [(ch, self.ch, 1, MAX_WIDTH), (blocks, self.num_res_blocks, least_blocks, MAX_BLOCKS)];
+        let mut all = numbers.into_iter().chain(widths);
+        if let Some((field, value, min, max)) = all.find(|(_, value, min, max)| !(*min..=*max).contains(value)) {
+            return Err(ArchError::Range { field, value, min, max });
+        }
+        match self.ch_mult.len() {
+            1..=MAX_LEVELS => Ok(()),
+            found => Err(ArchError::LevelCount { field: ch_mult, found }),
+        }
     }
 
     /// Channels of a level.
@@ -131,38 +275,23 @@ impl ArchConfig {
         self.ch * self.ch_mult[level]
     }
 
+    /// Channels of the first convolution's output.
+    pub(crate) fn base_width(&self) -> i64 {
+        self.ch
+    }
+
     /// Channels of the widest level.
     pub(crate) fn widest(&self) -> i64 {
         self.ch * self.ch_mult.iter().max().copied().unwrap_or(1)
     }
 
+    /// Channels of the last level.
+    pub(crate) fn last_width(&self) -> i64 {
+        self.width(self.last_level())
+    }
+
     pub(crate) fn last_level(&self) -> usize {
-        self.ch_mult.len() - 1
-    }
-
-    /// The encoder's levels in the order of the forward pass.
-    pub(crate) fn encoder_levels(&self) -> impl Iterator<Item = LevelConfig> {
-        (0..=self.last_level()).map(|level| LevelConfig {
-            index: level,
-            input: if level == 0 { self.ch } else { self.width(level - 1) },
-            output: self.width(level),
-            units: self.num_res_blocks,
-            resamples_space: self.spatial_down.contains(&level),
-            resamples_time: self.temporal_down.contains(&level),
-        })
-    }
-
-    /// The decoder's levels in the order of the forward pass, from the last to the first.
-    pub(crate) fn decoder_levels(&self) -> impl Iterator<Item = LevelConfig> {
-        let last = self.last_level();
-        (0..=last).rev().map(move |level| LevelConfig {
-            index: level,
-            input: self.width(last.min(level + 1)),
-            output: self.width(level),
-            units: self.num_res_blocks + 1,
-            resamples_space: self.spatial_up.contains(&level),
-            resamples_time: self.temporal_up.contains(&level),
-        })
+        self.ch_mult.len().saturating_sub(1)
     }
 }
 
@@ -180,6 +309,8 @@ pub(crate) struct LevelConfig {
     pub(crate) resamples_space: bool,
     /// Whether the level ends by resampling frames.
     pub(crate) resamples_time: bool,
+    /// How it resamples.
+    pub(crate) resample: Resample,
 }
 
 #[cfg(test)]
@@ -196,13 +327,21 @@ mod tests {
             spatial_up: vec![1],
             temporal_down: vec![],
             temporal_up: vec![],
+            patch: Patch::default(),
+            resample: Resample::default(),
+            middle: true,
+            linear: false,
+            decoder: None,
         }
     }
 
     #[test]
     fn invalid_shapes_are_rejected() {
         assert_eq!(config().validate(), Ok(()));
-        let broken: [fn(&mut ArchConfig); 8] = [
+        let decoder = DecoderConfig { ch: 4, ch_mult: vec![1, 1, 1], num_res_blocks: 0 };
+        let other_decoder = ArchConfig { decoder: Some(decoder), spatial_up: vec![2], ..config() };
+        assert_eq!(other_decoder.validate(), Ok(()), "spatial_up counts the decoder's levels");
+        let broken: [fn(&mut ArchConfig); 14] = [
             |c| c.ch = 0,
             |c| c.ch = i64::MAX,
             |c| c.ch_mult = vec![1; 64],
@@ -211,6 +350,12 @@ mod tests {
             |c| c.spatial_up = vec![2],
             |c| c.spatial_down = vec![0, 0],
             |c| c.temporal_up = vec![1],
+            |c| c.patch.space = 3,
+            |c| c.patch.time = 0,
+            |c| c.patch.time = 16,
+            |c| (c.linear, c.causality) = (true, Causality::V1_1),
+            |c| c.decoder = Some(DecoderConfig { ch: 8, ch_mult: vec![1, 1], num_res_blocks: -1 }),
+            |c| c.decoder = Some(DecoderConfig { ch: 8, ch_mult: vec![1], num_res_blocks: 0 }),
         ];
         for (i, break_config) in broken.into_iter().enumerate() {
             let mut config = config();

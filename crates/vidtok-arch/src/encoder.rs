@@ -3,36 +3,43 @@
 use std::collections::BTreeMap;
 
 use tch::Tensor;
-use vidtok_torch::{ParamPath, from_channels_last, to_channels_last};
+use vidtok_torch::{ConvInit, ParamPath, add, from_channels_last};
 
 use crate::blocks::head::Head;
 use crate::blocks::level::{Level, LevelPaths};
 use crate::blocks::middle::Middle;
+use crate::blocks::pixel_map::PixelMap;
 use crate::blocks::recomputable::Recomputable;
+use crate::blocks::resample::{Resampler, SpaceDown, TimeDown};
+use crate::blocks::shuffle::{ShuffleSpaceDown, ShuffleTimeDown};
 use crate::blocks::spatial_resample::SpatialDownsample;
 use crate::blocks::temporal_resample::TemporalDownsample;
 use crate::blocks::time_conv::TimeConv3d;
 use crate::config::{ArchConfig, LevelConfig};
 use crate::layer::{Layer, Run};
+use crate::linear::{COLORS, LinearEncoder};
 use crate::memory::MemoryModel;
 use crate::memory::activations::ActivationWalk;
 use crate::memory::footprint::{Footprint, FootprintWalk};
 use crate::network::{Network, no_frames};
+use crate::patch::Patch;
 use crate::stream::error::StreamError;
 use crate::stream::input::InputSpec;
 use crate::stream::restore::restore;
 use crate::stream::state::StreamState;
 
 /// A level of the encoder.
-type EncoderLevel = Level<SpatialDownsample, TemporalDownsample>;
+type EncoderLevel = Level<SpaceDown, TimeDown>;
 
 /// The encoder network.
 #[derive(Debug)]
 pub struct Encoder {
-    conv_in: TimeConv3d,
+    patch: Patch,
+    conv_in: PixelMap,
     levels: Vec<EncoderLevel>,
-    middle: Recomputable<Middle>,
+    middle: Option<Recomputable<Middle>>,
     head: Recomputable<Head>,
+    linear: Option<LinearEncoder>,
     /// The temporal and the spatial factor.
     unit: [i64; 2],
     /// Channels of the widest level.
@@ -46,21 +53,32 @@ impl Encoder {
         let causality = config.causality;
         let level = |level: LevelConfig| {
             let (paths, width) = (LevelPaths::new(path, "down", level.index), level.output);
-            let spatial =
-                level.resamples_space.then(|| SpatialDownsample::new(&paths.spatial.sub("downsample"), width));
-            let temporal = level
-                .resamples_time
-                .then(|| TemporalDownsample::new(&paths.temporal.sub("downsample"), width, causality));
+            let (space, time) = (paths.spatial.sub("downsample"), paths.temporal.sub("downsample"));
+            let spatial = level.resamples_space.then(|| {
+                let conv = || SpatialDownsample::new(&space, width);
+                Resampler::new(level.resample, conv, || ShuffleSpaceDown::new(&space, width))
+            });
+            let temporal = level.resamples_time.then(|| {
+                let conv = || TemporalDownsample::new(&time, width, causality);
+                Resampler::new(level.resample, conv, || ShuffleTimeDown::new(&time, width))
+            });
             Level::new(&paths, &level, causality, (spatial, temporal))
         };
-        let width = config.width(config.last_level());
+        let shape = config.encoder_shape();
+        let (patch, width) = (config.patch, shape.last_width());
+        let stem = [patch.channels(COLORS), shape.base_width()];
+        let head_init = if config.linear { ConvInit::Zero } else { ConvInit::Default };
         Self {
-            conv_in: TimeConv3d::new(&path.sub("conv_in"), 3, config.ch, causality),
+            patch,
+            conv_in: PixelMap::new(&path.sub("conv_in"), stem, (causality, patch)),
             levels: config.encoder_levels().map(level).collect(),
-            middle: Recomputable(Middle::new(&path.sub("mid"), width, causality)),
-            head: Recomputable(Head::new(path, width, output, causality)),
+            middle: config.middle.then(|| Recomputable(Middle::new(&path.sub("mid"), width, causality))),
+            head: Recomputable(Head::new(path, width, |path| {
+                PixelMap::Conv(TimeConv3d::with_init(path, [width, output], causality, head_init))
+            })),
+            linear: config.linear.then(|| LinearEncoder::new(&path.sub("linear"), config, output)),
             unit: [config.temporal_factor(), config.spatial_factor()],
-            widest: config.widest(),
+            widest: shape.widest(),
         }
     }
 
@@ -72,18 +90,26 @@ impl Encoder {
     /// steps in batch, size or strips. The state is then unchanged.
     pub fn forward(&self, video: &Tensor, state: &mut StreamState) -> Result<Tensor, StreamError> {
         state.start_step(self.input(), video)?;
-        let h = self.run(to_channels_last(video), state);
+        let h = self.run(self.patch.split(video), state);
         let channels = self.head.0.output_weight().size()[0];
-        Ok(h.map_or_else(|| no_frames(video, channels), |h| from_channels_last(&h)))
+        let Some(h) = h else { return Ok(no_frames(video, channels)) };
+        let h = from_channels_last(&h);
+        Ok(match &self.linear {
+            Some(linear) => add(linear.forward(video), &h),
+            None => h,
+        })
     }
 
-    /// Maps `[b, t, h, w, 3]` to the latent in the same layout.
+    /// Maps the patches of the video, channels-last, to the latent in the same layout.
     fn run(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
         let levels = self.levels.iter().map(|level| level as &dyn Run);
         let groups: Vec<&dyn Run> = [&self.conv_in as &dyn Run].into_iter().chain(levels).collect();
-        let h = state.over_strips(x, 0, &groups)?;
+        let h = state.over_strips(x, self.patch.space, 0, &groups)?;
         state.run_group(groups.len(), |state| {
-            let h = self.middle.forward(h, state)?;
+            let h = match &self.middle {
+                Some(middle) => middle.forward(h, state)?,
+                None => h,
+            };
             self.head.forward(h, state)
         })
     }
@@ -105,7 +131,15 @@ impl Encoder {
 
 impl Network for Encoder {
     fn input(&self) -> InputSpec<'_> {
-        InputSpec { network: "encoder", weight: self.conv_in.weight(), unit: self.unit, density: self.widest }
+        let weight = self.conv_in.weight();
+        InputSpec {
+            network: "encoder",
+            channels: COLORS,
+            weight,
+            unit: self.unit,
+            frames_in_patch: self.patch.time,
+            density: self.widest,
+        }
     }
 
     fn step(&self, x: &Tensor, state: &mut StreamState) -> Result<Tensor, StreamError> {
@@ -117,31 +151,39 @@ impl ArchConfig {
     /// The memory of an encoder's step on `[t, h, w]` frames of one clip, computed in strips of `strip_rows` rows.
     #[must_use]
     pub fn encoder_footprint(&self, [t, h, w]: [i64; 3], strip_rows: i64) -> Footprint {
+        let (shape, Patch { time, space, .. }) = (self.encoder_shape(), self.patch);
         let latent = (t / self.temporal_factor()) * (h / self.spatial_factor()) * (w / self.spatial_factor());
-        let joined = latent * self.width(self.last_level());
-        let mut walk = FootprintWalk::new(self, [t, h, w], 3);
-        walk.split(strip_rows);
+        let joined = latent * shape.last_width();
+        let size = [t / time, h / space, w / space];
+        let mut walk = FootprintWalk::new(self.causality, shape.num_res_blocks, size, self.patch.channels(COLORS));
+        walk.split(strip_rows / space);
         // The clip in the public layout and channels-last; finished strips.
-        walk.set_beside(2 * 3 * t * h * w + if walk.is_in_strips() { joined } else { 0 });
-        TimeConv3d::footprint(&mut walk, self.ch);
+        walk.set_beside(2 * COLORS * t * h * w + if walk.is_in_strips() { joined } else { 0 });
+        PixelMap::footprint(&mut walk, self.patch, shape.base_width());
         for level in self.encoder_levels() {
             EncoderLevel::footprint(&mut walk, &level);
         }
         walk.join();
-        Middle::footprint(&mut walk);
-        Head::footprint(&mut walk);
+        if self.middle {
+            Middle::footprint(&mut walk);
+        }
+        <Head as MemoryModel>::footprint(&mut walk);
         walk.finish()
     }
 
     /// Bytes that autograd saves of the encoder's forward pass on clips `[b, 3, t, h, w]` in float32, estimated.
     #[must_use]
     pub fn encoder_activation_bytes(&self, [b, t, h, w]: [i64; 4], recompute: bool) -> i64 {
-        let mut walk = ActivationWalk::new(self.causality, [b, t, h, w], 3);
-        TimeConv3d::activations(&mut walk, self.ch);
+        let Patch { time, space, .. } = self.patch;
+        let size = [b, t / time, h / space, w / space];
+        let mut walk = ActivationWalk::new(self.causality, size, self.patch.channels(COLORS));
+        PixelMap::activations(&mut walk, self.encoder_shape().base_width());
         for level in self.encoder_levels() {
             EncoderLevel::activations(&mut walk, &level);
         }
-        walk.checkpointed(Middle::activations);
+        if self.middle {
+            walk.checkpointed(Middle::activations);
+        }
         walk.checkpointed(Head::activations);
         walk.bytes(recompute)
     }

@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
-//! use vidtok_arch::{ArchConfig, Causality, Encoder, StreamState};
+//! use vidtok_arch::{ArchConfig, Causality, Encoder, Patch, Resample, StreamState};
 //! use vidtok_torch::ParamPath;
 //!
 //! let config = ArchConfig {
@@ -21,6 +21,11 @@
 //!     spatial_up: vec![1],
 //!     temporal_down: vec![0],
 //!     temporal_up: vec![1],
+//!     patch: Patch::default(),
+//!     resample: Resample::default(),
+//!     middle: true,
+//!     linear: false,
+//!     decoder: None,
 //! };
 //! config.validate()?;
 //! let root = ParamPath::fresh(Device::Cpu);
@@ -37,15 +42,21 @@ mod causality;
 mod config;
 mod decoder;
 mod encoder;
+mod klt;
 mod layer;
+mod linear;
 mod memory;
 mod network;
+mod patch;
 mod stream;
 
+pub use blocks::resample::Resample;
 pub use causality::Causality;
-pub use config::{ArchConfig, ArchError};
+pub use config::{ArchConfig, ArchError, DecoderConfig};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
+pub use klt::{Klt, KltFit};
 pub use memory::footprint::Footprint;
+pub use patch::{Patch, PatchTransform};
 pub use stream::error::StreamError;
 pub use stream::state::StreamState;

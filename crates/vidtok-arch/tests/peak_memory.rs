@@ -12,7 +12,7 @@
 use std::ops::RangeInclusive;
 
 use tch::{Device, Kind, Tensor};
-use vidtok_arch::{ArchConfig, Causality, Decoder, Encoder, StreamState};
+use vidtok_arch::{ArchConfig, Causality, Decoder, Encoder, Patch, Resample, StreamState};
 use vidtok_torch::{ParamPath, peak_memory, reset_peak_memory, reuse_freed_memory};
 
 const LATENT_CHANNELS: i64 = 8;
@@ -27,6 +27,11 @@ fn config(causality: Causality) -> ArchConfig {
         spatial_up: vec![1, 2],
         temporal_down: vec![1],
         temporal_up: vec![2],
+        patch: Patch::default(),
+        resample: Resample::default(),
+        middle: true,
+        linear: false,
+        decoder: None,
     }
 }
 

@@ -35,7 +35,7 @@
 //! let library = Library::open(&LibraryOptions { cache_bytes: 1 << 30, ..LibraryOptions::default() })?;
 //! let rule = ClipRule { frames: 5, sample_fps: None };
 //! let held_out = HeldOut { per_video: 1, max: 8 };
-//! let spec = ClipSpec { rule, size: [32, 32], shorter_side: 32, crop: Crop::Random, flip: true, held_out };
+//! let spec = ClipSpec { rule, size: [32, 32], shorter_side: 32, crop: Crop::Random, flip: true, held_out, filmed: false };
 //! let clips = Arc::new(ClipSet::open(&library, Source::Procedural { scenes: 2, seed: 0 }, spec)?);
 //! let options = LoaderOptions { batch: 4, rank: WorldRank::SINGLE, seed: 0, first_step: 0, workers: 2, prefetch: 2 };
 //! for batch in Loader::start(Arc::clone(&clips), options)?.take(3) {

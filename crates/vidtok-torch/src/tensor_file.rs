@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -78,13 +79,30 @@ const KINDS: [(Dtype, Kind); 10] = [
     (Dtype::BOOL, Kind::Bool),
 ];
 
-/// An open safetensors file.
+/// An open safetensors file, or one that is compiled into the program.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
-    map: Mmap,
+    bytes: FileBytes,
     header: Metadata,
     data_start: usize,
+}
+
+#[derive(Debug)]
+enum FileBytes {
+    Map(Mmap),
+    Static(&'static [u8]),
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Map(map) => map,
+            Self::Static(bytes) => bytes,
+        }
+    }
 }
 
 impl TensorFile {
@@ -94,7 +112,6 @@ impl TensorFile {
     /// If the file cannot be opened or is not a valid safetensors file.
     pub fn open(path: &Path) -> Result<Self, TensorFileError> {
         let io = |source| TensorFileError::Io { path: path.to_owned(), source };
-        let format = |source| TensorFileError::Format { path: path.to_owned(), source };
         let file = File::open(path).map_err(io)?;
         if file.metadata().map_err(io)?.is_dir() {
             return Err(io(io::ErrorKind::IsADirectory.into()));
@@ -102,9 +119,22 @@ impl TensorFile {
         // SAFETY: the map is private to this struct and only copied from. As with every mapped file, another process
         // that truncates the file meanwhile would end this one with SIGBUS; we replace files by renaming.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        let (header_length, header) = SafeTensors::read_metadata(&map).map_err(format)?;
+        Self::new(path, FileBytes::Map(map))
+    }
+
+    /// Reads the header of a file that is compiled into the program. Errors call it `path`.
+    ///
+    /// # Errors
+    /// If it is not a valid safetensors file.
+    pub fn built_in(path: &Path, bytes: &'static [u8]) -> Result<Self, TensorFileError> {
+        Self::new(path, FileBytes::Static(bytes))
+    }
+
+    fn new(path: &Path, bytes: FileBytes) -> Result<Self, TensorFileError> {
+        let format = |source| TensorFileError::Format { path: path.to_owned(), source };
+        let (header_length, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
         let data_start = header_length + size_of::<u64>();
-        Ok(Self { path: path.to_owned(), map, header, data_start })
+        Ok(Self { path: path.to_owned(), bytes, header, data_start })
     }
 
     /// The path of the file.
@@ -151,7 +181,7 @@ impl TensorFile {
         let wrong_shape = || TensorFileError::Shape { path: self.path.clone(), name: name.to_owned() };
         let shape: Result<Vec<i64>, _> = info.shape.iter().map(|&n| i64::try_from(n)).collect();
         let (start, end) = info.data_offsets;
-        let bytes = self.map.get(self.data_start + start..self.data_start + end).ok_or_else(wrong_shape)?;
+        let bytes = self.bytes.get(self.data_start + start..self.data_start + end).ok_or_else(wrong_shape)?;
         let shape = shape.map_err(|_| wrong_shape())?;
         // In C++, a bool with another byte than 0 or 1 is undefined behaviour.
         let stored = if kind.1 == Kind::Bool { Kind::Uint8 } else { kind.1 };

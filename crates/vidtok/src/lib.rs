@@ -46,6 +46,7 @@ mod coding;
 mod config;
 mod error;
 mod files;
+mod linear;
 mod memory;
 mod model;
 mod padding;
@@ -73,7 +74,9 @@ pub use tokenizer::Tokenizer;
 pub use training::{TrainingOptions, TrainingPass};
 
 // The types of other crates in this crate's signatures.
-pub use vidtok_arch::{ArchConfig, ArchError, Causality, StreamError};
+pub use vidtok_arch::{
+    ArchConfig, ArchError, Causality, DecoderConfig, Klt, KltFit, Patch, PatchTransform, Resample, StreamError,
+};
 pub use vidtok_core::{
     Codec, CodecError, FrameRate, FrameSink, FrameSource, FrameTimes, PixelAspect, ProcessGroup, Quantized, Quantizer,
     Reconstructed, Reconstructor, Regularized, SingleProcess, VideoError, VideoInfo, to_frames, to_model_range,

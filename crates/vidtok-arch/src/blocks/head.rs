@@ -1,33 +1,41 @@
-//! The end of both networks: norm, SiLU, 3x3x3 convolution.
+//! The end of both networks: norm, SiLU, and a convolution or a linear map.
 
 use tch::Tensor;
 use vidtok_torch::{LayerNorm, ParamPath};
 
+use crate::blocks::pixel_map::PixelMap;
 use crate::blocks::time_conv::{SameConv, TimeConv3d};
-use crate::causality::Causality;
 use crate::layer::{Layer, norm};
 use crate::memory::MemoryModel;
 use crate::memory::activations::ActivationWalk;
 use crate::memory::footprint::FootprintWalk;
+use crate::patch::Patch;
 use crate::stream::state::StreamState;
 
 /// `norm_out` and `conv_out` of the published names.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     norm_out: LayerNorm,
-    conv_out: TimeConv3d,
+    conv_out: PixelMap,
 }
 
 impl Head {
-    pub(crate) fn new(path: &ParamPath, input: i64, output: i64, causality: Causality) -> Self {
-        Self {
-            norm_out: norm(path, "norm_out", input),
-            conv_out: TimeConv3d::new(&path.sub("conv_out"), input, output, causality),
-        }
+    /// A head that reads `input` channels and ends with `conv_out`.
+    pub(crate) fn new(path: &ParamPath, input: i64, conv_out: impl FnOnce(&ParamPath) -> PixelMap) -> Self {
+        Self { norm_out: norm(path, "norm_out", input), conv_out: conv_out(&path.sub("conv_out")) }
     }
 
     pub(crate) fn output_weight(&self) -> &Tensor {
         self.conv_out.weight()
+    }
+
+    /// Follows a forward pass to patches without gradients.
+    pub(crate) fn footprint(walk: &mut FootprintWalk, patch: Patch) {
+        if patch.is_pixel() {
+            return <Self as MemoryModel>::footprint(walk);
+        }
+        // The input, the same normed, and the patches.
+        walk.hold(3 * walk.activation());
     }
 }
 

@@ -4,12 +4,12 @@ use tch::Tensor;
 use vidtok_torch::{Conv2d, ParamPath};
 
 use crate::blocks::recomputable::Recomputable;
+use crate::blocks::resample::ResamplerMemory;
 use crate::blocks::residual::Residual;
 use crate::blocks::time_conv::TimeConv1d;
 use crate::causality::Causality;
 use crate::config::LevelConfig;
 use crate::layer::Layer;
-use crate::memory::MemoryModel;
 use crate::memory::activations::ActivationWalk;
 use crate::memory::footprint::FootprintWalk;
 use crate::stream::state::StreamState;
@@ -99,17 +99,17 @@ impl<S: Layer, T: Layer> Layer for Level<S, T> {
     }
 }
 
-impl<S: MemoryModel, T: MemoryModel> Level<S, T> {
+impl<S: ResamplerMemory, T: ResamplerMemory> Level<S, T> {
     /// Follows a forward pass without gradients.
     pub(crate) fn footprint(walk: &mut FootprintWalk, config: &LevelConfig) {
         for _ in 0..config.units {
             Unit::footprint(walk, config.output);
         }
         if config.resamples_space {
-            S::footprint(walk);
+            S::footprint(walk, config.resample);
         }
         if config.resamples_time {
-            T::footprint(walk);
+            T::footprint(walk, config.resample);
         }
     }
 
@@ -119,10 +119,10 @@ impl<S: MemoryModel, T: MemoryModel> Level<S, T> {
             walk.checkpointed(|walk| Unit::activations(walk, config.output));
         }
         if config.resamples_space {
-            walk.checkpointed(S::activations);
+            walk.checkpointed(|walk| S::activations(walk, config.resample));
         }
         if config.resamples_time {
-            walk.checkpointed(T::activations);
+            walk.checkpointed(|walk| T::activations(walk, config.resample));
         }
     }
 }

@@ -76,9 +76,12 @@ pub(crate) struct TimeConv3d {
 
 impl TimeConv3d {
     pub(crate) fn new(path: &ParamPath, input: i64, output: i64, causality: Causality) -> Self {
+        Self::with_init(path, [input, output], causality, ConvInit::Default)
+    }
+
+    pub(crate) fn with_init(path: &ParamPath, [input, output]: [i64; 2], causality: Causality, init: ConvInit) -> Self {
         let config = causality.conv_config(KERNEL_FRAMES, 1);
-        let conv = Conv3d::new(&causality.conv_path(path), input, output, config, ConvInit::Default);
-        Self { conv, causality }
+        Self { conv: Conv3d::new(&causality.conv_path(path), input, output, config, init), causality }
     }
 
     pub(crate) fn weight(&self) -> &Tensor {

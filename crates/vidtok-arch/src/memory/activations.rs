@@ -76,8 +76,10 @@ impl ActivationWalk {
 
 #[cfg(test)]
 mod tests {
+    use crate::blocks::resample::Resample;
     use crate::causality::Causality;
     use crate::config::ArchConfig;
+    use crate::patch::Patch;
 
     fn config() -> ArchConfig {
         ArchConfig {
@@ -89,6 +91,11 @@ mod tests {
             spatial_up: vec![1],
             temporal_down: vec![0],
             temporal_up: vec![1],
+            patch: Patch::default(),
+            resample: Resample::default(),
+            middle: true,
+            linear: false,
+            decoder: None,
         }
     }
 

@@ -21,7 +21,7 @@ impl ArchConfig {
     /// the workspace of the Winograd kernels.
     #[must_use]
     pub fn convolution_numbers(&self, threads: i64) -> i64 {
-        let width = self.width(self.last_level());
+        let width = self.encoder_shape().widest().max(self.decoder_shape().widest());
         27 * width * width + winograd_workspace(width, threads)
     }
 }
@@ -45,16 +45,16 @@ pub(crate) struct FootprintWalk {
 }
 
 impl FootprintWalk {
-    /// Starts on whole frames of an activation `[1, t, h, w, channels]`.
-    pub(crate) fn new(config: &ArchConfig, [t, h, w]: [i64; 3], channels: i64) -> Self {
+    /// Starts on whole frames of an activation `[1, t, h, w, channels]`, in a network with `units` residual units a level.
+    pub(crate) fn new(causality: Causality, units: i64, [t, h, w]: [i64; 3], channels: i64) -> Self {
         Self {
-            causality: config.causality,
+            causality,
             channels,
             t,
             h,
             rows: h,
             w,
-            waiting_rows: 2 * config.num_res_blocks + 3,
+            waiting_rows: 2 * units + 3,
             beside: 0,
             footprint: Footprint::default(),
         }
@@ -154,8 +154,10 @@ mod tests {
     use vidtok_torch::ParamPath;
 
     use super::*;
+    use crate::blocks::resample::Resample;
     use crate::decoder::Decoder;
     use crate::encoder::Encoder;
+    use crate::patch::Patch;
     use crate::stream::state::StreamState;
 
     fn config(causality: Causality) -> ArchConfig {
@@ -168,6 +170,11 @@ mod tests {
             spatial_up: vec![1, 2],
             temporal_down: vec![1],
             temporal_up: vec![2],
+            patch: Patch::default(),
+            resample: Resample::default(),
+            middle: true,
+            linear: false,
+            decoder: None,
         }
     }
 

@@ -11,10 +11,14 @@ use crate::stream::error::StreamError;
 pub(crate) struct InputSpec<'a> {
     /// The network's name in errors.
     pub(crate) network: &'static str,
-    /// The weight of the first convolution, `[out, c, ...]`.
+    /// Channels.
+    pub(crate) channels: i64,
+    /// A weight of the network, which has the kind and the device of the inputs.
     pub(crate) weight: &'a Tensor,
     /// t must be a multiple of the first number, h and w of the second.
     pub(crate) unit: [i64; 2],
+    /// Frames of the input for each frame that the first layer over time sees.
+    pub(crate) frames_in_patch: i64,
     /// The most numbers that an activation holds for each position of the input.
     pub(crate) density: i64,
 }
@@ -22,7 +26,7 @@ pub(crate) struct InputSpec<'a> {
 impl InputSpec<'_> {
     /// Checks the input of a step, `[b, c, t, h, w]`.
     pub(crate) fn check(&self, x: &Tensor) -> Result<(), StreamError> {
-        let (c, kind, device) = (self.weight.size()[1], self.weight.kind(), self.weight.device());
+        let (c, kind, device) = (self.channels, self.weight.kind(), self.weight.device());
         let [f_t, f_s] = self.unit;
         let fits = |n: i64, unit: i64| n >= 1 && n % unit == 0;
         let has_shape = match x.size()[..] {

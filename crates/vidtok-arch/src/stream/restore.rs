@@ -31,9 +31,11 @@ pub(crate) fn restore(
     if let Some(rows) = strip_rows {
         state = state.in_strips(rows);
     }
-    // The number of frames that the first layer has seen, in any strip. Non-causal layers save none.
-    let first = tensors.iter().find(|(name, _)| name.starts_with("frames.0.") && name.ends_with(".0.seen"));
+    // The number of frames that the first layer over time has seen, in any strip. It is in the first group that saved
+    // any, and saw the frames of the input, or patches of them. Non-causal layers save none.
+    let first = tensors.iter().find(|(name, _)| name.starts_with("frames.") && name.ends_with(".0.seen"));
     let seen = first.map(|(name, tensor)| number(name, tensor)).transpose()?;
+    let seen = seen.map(|seen| seen.saturating_mul(network.input().frames_in_patch));
     if let Some(seen) = seen {
         rehearse(network, [seen.min(LONG), h, w], &mut state)?;
         state.set_batch_size(b);
@@ -72,7 +74,7 @@ fn rehearse(network: &dyn Network, [t, h, w]: [i64; 3], state: &mut StreamState)
         });
     }
     let options = (input.weight.kind(), input.weight.device());
-    let clips = Tensor::f_zeros([0, input.weight.size()[1], t, h, w], options);
+    let clips = Tensor::f_zeros([0, input.channels, t, h, w], options);
     let clips = clips.map_err(|error| StreamError::Input {
         network: input.network,
         expected: "a clip".to_owned(),
@@ -117,10 +119,12 @@ mod tests {
     use vidtok_torch::ParamPath;
 
     use super::*;
+    use crate::blocks::resample::Resample;
     use crate::causality::Causality;
     use crate::config::ArchConfig;
     use crate::decoder::Decoder;
     use crate::encoder::Encoder;
+    use crate::patch::Patch;
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -134,6 +138,11 @@ mod tests {
             spatial_up: vec![1, 2],
             temporal_down: vec![0, 1],
             temporal_up: vec![1, 2],
+            patch: Patch::default(),
+            resample: Resample::default(),
+            middle: true,
+            linear: false,
+            decoder: None,
         };
         let path = |name: &str| ParamPath::fresh(Device::Cpu).sub(name);
         (Encoder::new(&path("encoder"), &config, 4), Decoder::new(&path("decoder"), &config, 4))
@@ -145,7 +154,7 @@ mod tests {
         if let Some(rows) = rows {
             state = state.in_strips(rows);
         }
-        let channels = network.input().weight.size()[1];
+        let channels = network.input().channels;
         for length in lengths {
             let x = Tensor::rand([b, channels, *length, h, w], CPU);
             let _ = tch::no_grad(|| network.step(&x, &mut state)).unwrap();

@@ -18,10 +18,18 @@ const KERNEL_ROWS: i64 = 3;
 pub(crate) const SAME_ROWS: [i64; 2] = [1, 1];
 
 impl StreamState {
-    /// Runs `groups` of layers, of which the first has the index `first`, on all strips of `x` `[b, t, h, w, c]` and
-    /// joins the results. A group skips the strips for which the one before it has no output yet.
-    pub(crate) fn over_strips(&mut self, x: Tensor, first: usize, groups: &[&dyn Run]) -> Option<Tensor> {
-        match self.strip_rows().filter(|&rows| rows < x.size()[ROWS as usize]) {
+    /// Runs `groups` of layers, of which the first has the index `first`, on all strips of `x` `[b, t, h, w, c]` and joins the
+    /// results. A group skips the strips for which the one before it has no output yet. A row of `x` stands for
+    /// `input_rows` rows of the network's input.
+    pub(crate) fn over_strips(
+        &mut self,
+        x: Tensor,
+        input_rows: i64,
+        first: usize,
+        groups: &[&dyn Run],
+    ) -> Option<Tensor> {
+        let rows = self.strip_rows().map(|rows| (rows / input_rows).max(1));
+        match rows.filter(|&rows| rows < x.size()[ROWS as usize]) {
             Some(rows) => {
                 let mut outputs = Vec::new();
                 self.descend(x, rows, true, first, groups, &mut outputs);
@@ -83,6 +91,23 @@ impl StreamState {
         }
         let needed = (outputs - 1) * stride + KERNEL_ROWS;
         (outputs > 0).then(|| (all.narrow(ROWS, 0, needed), RowEdges::Neighbours))
+    }
+
+    /// `x` in pairs of rows, with the row that waited for its pair; `None` if there is no pair yet. The frame has an even
+    /// number of rows.
+    pub(crate) fn pair_rows(&mut self, x: Tensor) -> Option<Tensor> {
+        if self.edge() == StripPosition::Whole {
+            return Some(x);
+        }
+        let all = match self.row_slots().take(&x, ROWS).kept {
+            Some(kept) => Tensor::cat(&[kept, x], ROWS),
+            None => x,
+        };
+        let paired = all.size()[ROWS as usize] / 2 * 2;
+        if self.edge() == StripPosition::Strip {
+            self.row_slots().keep(&all, ROWS, paired, 0);
+        }
+        (paired > 0).then(|| all.narrow(ROWS, 0, paired))
     }
 
     /// Like [`extend_rows`](Self::extend_rows) with stride 1 for an `x` after its causal context. In strips, both
@@ -154,7 +179,7 @@ mod tests {
     fn sums(x: &Tensor, rows: i64, stride: i64, zeros: [i64; 2]) -> Tensor {
         let mut state = StreamState::whole_clip().in_strips(rows);
         state.restart();
-        state.over_strips(x.shallow_clone(), 0, &[&Sums(stride, zeros), &Sums(1, [1, 1])]).unwrap()
+        state.over_strips(x.shallow_clone(), 1, 0, &[&Sums(stride, zeros), &Sums(1, [1, 1])]).unwrap()
     }
 
     #[test]

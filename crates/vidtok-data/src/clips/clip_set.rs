@@ -18,6 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 use vidtok_core::to_model_range;
 
+use crate::clips::camera::Shot;
 use crate::clips::frame_cache::CacheBudget;
 use crate::clips::library::Library;
 use crate::clips::skipped::ClipError;
@@ -69,6 +70,9 @@ pub struct ClipSpec {
     pub flip: bool,
     /// The clips held out from training.
     pub held_out: HeldOut,
+    /// Whether training clips are filmed from the first frame of each video by a random moving camera, instead of being
+    /// cut from it.
+    pub filmed: bool,
 }
 
 impl ClipSpec {
@@ -76,6 +80,14 @@ impl ClipSpec {
     #[must_use]
     pub fn for_images(self) -> Self {
         Self { rule: ClipRule { frames: 1, sample_fps: None }, held_out: HeldOut::NONE, ..self }
+    }
+
+    /// The same specification for photographs, of which a random camera films clips as long as those of videos: with pan,
+    /// zoom, roll, perspective and pieces that float in front, and sometimes cuts, blur, flicker, noise and compression.
+    /// The photographs are resized to `shorter_side`, at least the height of the clips; none are held out.
+    #[must_use]
+    pub fn for_photographs(self, shorter_side: i64) -> Self {
+        Self { shorter_side: shorter_side.max(self.size[0]), held_out: HeldOut::NONE, filmed: true, ..self }
     }
 }
 
@@ -234,7 +246,17 @@ impl ClipSet {
     }
 
     fn random_region(&self, index: usize, facts: &VideoFacts, rng: &mut ChaCha8Rng) -> ClipRegion {
-        let ClipSpec { rule, size, crop, flip, .. } = self.spec;
+        let ClipSpec { rule, size, crop, flip, filmed, .. } = self.spec;
+        if filmed {
+            let shot = Shot::new(rng.random(), rule.frames, size);
+            return ClipRegion {
+                indices: vec![0],
+                offset: [0, 0],
+                size: facts.size,
+                mirrored: false,
+                shot: Some(shot),
+            };
+        }
         let video = facts.up_to(self.held_out.get(&index).map_or(facts.frames(), HeldOutTail::start));
         let start = rule.random_start(&video, rng);
         let indices = rule.pad(rule.indices(&video, start));
@@ -242,7 +264,7 @@ impl ClipSet {
             Crop::Center => center_offset(facts.size, size),
             Crop::Random => [0, 1].map(|axis| rng.random_range(0..=facts.size[axis] - size[axis])),
         };
-        ClipRegion { indices, offset, size, mirrored: flip && rng.random() }
+        ClipRegion { indices, offset, size, mirrored: flip && rng.random(), shot: None }
     }
 
     /// The centre crop of the chosen frames, as a batch of one; `None` if the video is skipped.
@@ -250,7 +272,7 @@ impl ClipSet {
         let size = self.spec.size;
         let region = |facts: &VideoFacts| {
             let offset = center_offset(facts.size, size);
-            ClipRegion { indices: choose(facts), offset, size, mirrored: false }
+            ClipRegion { indices: choose(facts), offset, size, mirrored: false, shot: None }
         };
         let mut clips = PartialBatch::default();
         // Such a clip is made once, so its video need not be cached.

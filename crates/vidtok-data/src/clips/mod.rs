@@ -1,5 +1,6 @@
 //! Random clips for training.
 
+pub(crate) mod camera;
 pub(crate) mod clip_set;
 pub(crate) mod frame_cache;
 pub(crate) mod index;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tch::Tensor;
 use vidtok_core::{FrameRate, FrameSource, VideoError, VideoInfo};
 
+use crate::clips::camera::{Photograph, Shot};
 use crate::clips::frame_cache::{CacheBudget, CachedFrames};
 use crate::clips::index::Index;
 use crate::clips::procedural::Scene;
@@ -85,6 +86,8 @@ pub(crate) struct ClipRegion {
     pub(crate) size: [i64; 2],
     /// Whether the clip is mirrored left to right.
     pub(crate) mirrored: bool,
+    /// How the clip is filmed from the region of the first frame, if it is.
+    pub(crate) shot: Option<Shot>,
 }
 
 impl VideoFacts {
@@ -205,6 +208,14 @@ impl Video {
         pixels: &mut Vec<u8>,
     ) -> Result<(), ClipError> {
         let mut append = || -> Result<(), ClipError> {
+            if let Some(shot) = &region.shot {
+                let still = ClipRegion { shot: None, ..region.clone() };
+                let mut photograph = Vec::new();
+                self.append_clip(facts, &still, (index, budget), stop, &mut photograph)?;
+                let [height, width] = region.size.map(|side| side as usize);
+                pixels.extend(shot.film(Photograph { pixels: &photograph, height, width }));
+                return Ok(());
+            }
             match self.cached(facts, budget, stop)? {
                 Some(cached) => append_region(pixels, &cached.frames, facts, region, region.indices.iter().copied()),
                 None => append_region(pixels, &self.frames_at(facts, &region.indices, stop)?, facts, region, 0..),

@@ -58,7 +58,7 @@ pub(crate) fn numbers(clips: &Tensor) -> Vec<i64> {
 pub(crate) fn spec(frames: usize) -> ClipSpec {
     let rule = ClipRule { frames, sample_fps: None };
     let held_out = HeldOut::NONE;
-    ClipSpec { rule, size: [16, 16], shorter_side: 24, crop: Crop::Random, flip: false, held_out }
+    ClipSpec { rule, size: [16, 16], shorter_side: 24, crop: Crop::Random, flip: false, held_out, filmed: false }
 }
 
 /// A library in memory whose cache holds everything.

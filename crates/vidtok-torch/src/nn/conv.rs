@@ -268,10 +268,21 @@ impl Pointwise {
     /// Creates or loads the layer. `axes` is the number of axes of the published kernel: 1, 2 or 3.
     #[must_use]
     pub fn new(path: &ParamPath, input: i64, output: i64, axes: usize) -> Self {
+        Self::with_init(path, [input, output], axes, ConvInit::Default)
+    }
+
+    /// Like [`new`](Self::new) with `[input, output]` channels and another initial weight.
+    #[must_use]
+    pub fn with_init(path: &ParamPath, [input, output]: [i64; 2], axes: usize, init: ConvInit) -> Self {
         let mut shape = vec![output, input];
         shape.resize(2 + axes, 1);
-        let (weight, bias) = ConvInit::Default.get(path, &shape);
+        let (weight, bias) = init.get(path, &shape);
         Self { weight, bias }
+    }
+
+    /// The weight, `[out, in, 1, ...]`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
     }
 
     /// Maps `[..., in]` to `[..., out]`.

@@ -31,6 +31,7 @@ pub(crate) fn check(train: &TrainConfig) -> Result<(), String> {
     within("validation.clips", validation.clips as u64, 0..=COUNT)?;
     within("checkpoints.every", checkpoints.every, 1..=STEPS)?;
     within("checkpoints.keep", checkpoints.keep as u64, 0..=COUNT)?;
+    within("linear_batches", train.linear_batches as u64, 1..=COUNT)?;
     above_zero("clip_norm", train.clip_norm, LARGE)?;
     above_zero("optimizer.lr", optimizer.lr, LARGE)?;
     above_zero("optimizer.eps", optimizer.eps, LARGE)?;
@@ -41,6 +42,7 @@ pub(crate) fn check(train: &TrainConfig) -> Result<(), String> {
             return Err(format!("{key} is {value}; it must be at least 0 and below 1"));
         }
     }
+    within("loss.mse", loss.mse, 0.0..=LARGE)?;
     if let Some(perceptual) = &loss.perceptual {
         within("loss.perceptual.weight", perceptual.weight, 0.0..=LARGE)?;
         within("loss.perceptual.frames", perceptual.frames.unwrap_or(1), 1..=FRAMES as i64)?;
@@ -54,6 +56,8 @@ pub(crate) fn check(train: &TrainConfig) -> Result<(), String> {
     within("data.size (height)", data.size[0], 1..=SIDE)?;
     within("data.size (width)", data.size[1], 1..=SIDE)?;
     within("data.shorter_side", data.shorter_side.unwrap_or(1), 1..=SIDE)?;
+    let images = data.images.as_ref();
+    within("data.images.shorter_side", images.and_then(|images| images.shorter_side).unwrap_or(1), 1..=SIDE)?;
     within("data.scenes", data.scenes as u64, 1..=COUNT)?;
     within("data.held_out", data.held_out as u64, 0..=COUNT)?;
     within("data.workers", data.workers, 1..=THREADS)?;

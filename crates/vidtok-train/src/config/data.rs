@@ -82,6 +82,10 @@ pub struct ImagesConfig {
     pub table: Option<PathBuf>,
     /// The fraction of batches that are images, above 0 and below 1.
     pub share: f64,
+    /// Films clips of the images by a random moving camera instead of taking them as clips of one frame; the images are
+    /// resized until their shorter side has this length. About twice the height of the clips is a good choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shorter_side: Option<i64>,
 }
 
 impl DataConfig {

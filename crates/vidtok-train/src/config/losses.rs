@@ -7,6 +7,9 @@ use vidtok_loss::{GanConfig, PerceptualConfig};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossConfig {
+    /// The weight of the mean squared error, which is not used with 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub mse: f64,
     /// LPIPS; not used without this table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perceptual: Option<PerceptualConfig>,
@@ -19,6 +22,10 @@ pub struct LossConfig {
 
 impl Default for LossConfig {
     fn default() -> Self {
-        Self { perceptual: None, learn_logvar: true, gan: None }
+        Self { mse: 0.0, perceptual: None, learn_logvar: true, gan: None }
     }
+}
+
+fn is_zero(weight: &f64) -> bool {
+    *weight == 0.0
 }

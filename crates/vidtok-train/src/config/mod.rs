@@ -43,6 +43,10 @@ pub struct TrainConfig {
     /// Whether to recompute activations within blocks in the backward pass, which takes less memory and more time.
     #[serde(default)]
     pub gradient_checkpointing: bool,
+    /// The number of batches to which the linear maps of a model with `model.linear` are fitted before the first step, if
+    /// training starts from random weights.
+    #[serde(default = "TrainConfig::linear_batches")]
+    pub linear_batches: usize,
     /// Whether to train only the decoder, which keeps the latent space fixed.
     #[serde(default)]
     pub freeze_encoder: bool,
@@ -151,6 +155,10 @@ impl Default for CheckpointConfig {
 impl TrainConfig {
     fn accumulate() -> u64 {
         1
+    }
+
+    fn linear_batches() -> usize {
+        16
     }
 
     fn clip_norm() -> f64 {

@@ -87,13 +87,18 @@ impl StageClips {
             crop: if config.random_crop { Crop::Random } else { Crop::Center },
             flip: config.random_flip,
             held_out,
+            filmed: false,
         };
         let training = Arc::new(ClipSet::open(&library, source, spec)?);
         let mixture = match &config.images {
             None => Mixture::from(Arc::clone(&training)),
             Some(images) => {
                 let paths = take(list(&images.folder, images.table.as_deref(), find_images)?);
-                let set = Arc::new(ClipSet::open(&library, videos(&images.folder, paths), spec.for_images())?);
+                let spec = match images.shorter_side {
+                    Some(side) => spec.for_photographs(side),
+                    None => spec.for_images(),
+                };
+                let set = Arc::new(ClipSet::open(&library, videos(&images.folder, paths), spec)?);
                 Mixture::new(vec![(Arc::clone(&training), 1.0 - images.share), (set, images.share)])?
             }
         };

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind};
-use vidtok::{Config, TokenizerBuilder, Weights};
+use vidtok::{Config, Tokenizer, TokenizerBuilder, Weights};
+use vidtok_core::WorldRank;
 use vidtok_data::{Batch, Ffmpeg, LoadError, Loader};
 
 use crate::config::TrainConfig;
@@ -82,7 +83,7 @@ impl<'a> StageRun<'a> {
         let tokenizer = options.tokenizer.clone().device(options.device).kind(Kind::Float);
         let mut losses = LossParts::of(&train.loss, lpips);
         losses.reconstruction.extend(options.losses.iter().cloned());
-        let opening = Opening { config, train, losses, device: options.device, tokenizer };
+        let opening = Opening { config, train, losses, device: options.device, tokenizer, clips: &clips, rank };
         let (mut trainer, records) = if options.leads() {
             let validator =
                 Validator::new(clips.validation_clips(train.validation.clips)?, validation, perceptual_weight);
@@ -233,6 +234,8 @@ struct Opening<'a> {
     losses: LossParts,
     device: Device,
     tokenizer: TokenizerBuilder,
+    clips: &'a StageClips,
+    rank: WorldRank,
 }
 
 impl Opening<'_> {
@@ -255,7 +258,10 @@ impl Opening<'_> {
             return Ok(trainer);
         }
         let weights = previous.as_ref().or(self.train.init_from.as_ref()).map(Weights::read).transpose()?;
-        let trainer = self.fresh(weights, observer)?;
+        let trainer = match weights {
+            Some(weights) => self.fresh(Some(weights), |_, _| Ok(()), observer)?,
+            None => self.fresh(None, |tokenizer, observer| self.fit_linear(tokenizer, observer), observer)?,
+        };
         // Saving now reveals a full or read-only disk before the first step.
         checkpoints.save(&trainer)?;
         checkpoints.check_room()?;
@@ -264,18 +270,38 @@ impl Opening<'_> {
 
     /// The trainer of any other process, which loads the leader's state when it joins the group.
     fn follower(&self, observer: &mut dyn Observer) -> Result<Trainer, TrainError> {
-        self.fresh(None, observer)
+        self.fresh(None, |_, _| Ok(()), observer)
+    }
+
+    /// Fits the linear maps of a new model to the first training batches.
+    fn fit_linear(&self, tokenizer: &Tokenizer, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        if !self.config.model.linear {
+            return Ok(());
+        }
+        observer.busy("fitting the linear maps");
+        let batches = self.clips.loader(self.train, 0, self.rank)?.take(self.train.linear_batches);
+        let clips = batches.map(|batch| Ok(batch?.clips)).collect::<Result<Vec<_>, TrainError>>()?;
+        Ok(tokenizer.fit_linear(&clips)?)
     }
 
     /// A trainer before the first step: with `weights`, and the losses' parameters among them if there are any, or with
-    /// random ones.
-    fn fresh(&self, weights: Option<Weights>, observer: &mut dyn Observer) -> Result<Trainer, TrainError> {
+    /// random ones that `prepare` may change.
+    fn fresh(
+        &self,
+        weights: Option<Weights>,
+        prepare: impl FnOnce(&Tokenizer, &mut dyn Observer) -> Result<(), TrainError>,
+        observer: &mut dyn Observer,
+    ) -> Result<Trainer, TrainError> {
         // The losses' initial parameters follow from the seed, wherever the tokenizer's weights come from.
         let seed = self.train.seed as i64;
         tch::manual_seed(seed);
         let losses = Losses::from_parts(self.losses.clone(), self.device);
         let tokenizer = match weights {
-            None => self.tokenizer.init(self.config.clone(), seed)?,
+            None => {
+                let tokenizer = self.tokenizer.init(self.config.clone(), seed)?;
+                prepare(&tokenizer, observer)?;
+                tokenizer
+            }
             Some(weights) => {
                 let saved = weights.losses();
                 if !losses.load(&saved) && !saved.is_empty() {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
 use vidtok_core::Loss;
-use vidtok_loss::{GanConfig, GanLoss, L1, Perceptual, ReconstructionLoss};
+use vidtok_loss::{GanConfig, GanLoss, L1, Mse, Perceptual, ReconstructionLoss};
 use vidtok_metrics::Lpips;
 use vidtok_torch::{ParamPath, ParameterError, Parameters};
 
@@ -28,6 +28,9 @@ impl LossParts {
     #[must_use]
     pub fn of(config: &LossConfig, lpips: Option<Rc<Lpips>>) -> Self {
         let mut reconstruction: Vec<(Rc<dyn Loss>, f64)> = vec![(Rc::new(L1), 1.0)];
+        if config.mse > 0.0 {
+            reconstruction.push((Rc::new(Mse), config.mse));
+        }
         if let (Some(perceptual), Some(lpips)) = (&config.perceptual, lpips) {
             reconstruction.push((Rc::new(Perceptual::new(lpips, perceptual.frames)), perceptual.weight));
         }

@@ -50,6 +50,9 @@ struct Distributed {
     discriminator_reducer: Option<GradientReducer>,
 }
 
+/// The prefixes of the linear maps beside the networks.
+const LINEAR_MAPS: [&str; 2] = ["encoder.linear.", "decoder.linear."];
+
 /// The role of a batch in its step.
 #[derive(Clone, Copy)]
 struct BatchRole {
@@ -67,10 +70,14 @@ struct Generated {
 
 impl Trainer {
     /// Trains the whole tokenizer, or only its decoder if the configuration freezes the encoder (and with it the
-    /// quantizer). The losses are those of `losses`; `config.loss` is not read.
+    /// quantizer). Linear maps beside the networks stay as they were [fitted](Tokenizer::fit_linear): steps that are right
+    /// for the networks would be far too large for them. The losses are those of `losses`; `config.loss` is not read.
     #[must_use]
     pub fn new(tokenizer: Tokenizer, losses: Losses, config: TrainConfig) -> Self {
         tokenizer.parameters().set_requires_grad("", true);
+        for map in LINEAR_MAPS {
+            tokenizer.parameters().set_requires_grad(map, false);
+        }
         if config.freeze_encoder {
             tokenizer.parameters().set_requires_grad("encoder.", false);
             tokenizer.parameters().set_requires_grad("regularization.", false);
@@ -342,10 +349,15 @@ mod tests {
 
     /// A trainer of the configuration `name`.
     fn trainer(name: &str, loss: LossConfig) -> Trainer {
+        trainer_of(name, &[], loss)
+    }
+
+    /// A trainer of the configuration `name` with overrides.
+    fn trainer_of(name: &str, overrides: &[String], loss: LossConfig) -> Trainer {
         // On a busy machine, so small a model would spend most of its time waiting for its threads.
         tch::set_num_threads(1);
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../configs/{name}.toml"));
-        let tokenizer = Tokenizer::init(Config::load(&path, &[]).unwrap(), 0, Device::Cpu).unwrap();
+        let tokenizer = Tokenizer::init(Config::load(&path, overrides).unwrap(), 0, Device::Cpu).unwrap();
         let config = TrainConfig { clip_norm: 1.0, max_skipped: 1, loss: loss.clone(), ..TrainConfig::example() };
         Trainer::new(tokenizer, Losses::new(&loss, None, Device::Cpu), config)
     }
@@ -515,6 +527,22 @@ mod tests {
             }
         }
         assert!(parameters(&trainer) != before, "the decoder learns");
+    }
+
+    #[test]
+    fn linear_maps_do_not_change_and_the_networks_beside_them_learn() {
+        let overrides = ["model.linear=true", "model.resample=shuffle"].map(str::to_owned);
+        let mut trainer = trainer_of(KL, &overrides, LossConfig { mse: 0.5, ..LossConfig::default() });
+        let before = parameters(&trainer);
+        for _ in 0..2 {
+            let report = trainer.step(&[batch(8)]).unwrap();
+            assert!(report.other_losses["mse"] > 0.0);
+        }
+        for ((name, after), before) in trainer.tokenizer.parameters().iter().zip(&before) {
+            // Layers before others that start at zero get gradients only later.
+            let is_map = name.contains(".linear.");
+            assert!(after.equal(before) == is_map || !(is_map || name.contains("conv_out")), "{name}");
+        }
     }
 
     #[test]

@@ -86,10 +86,11 @@ pub(crate) mod tests {
 
     pub(crate) const TINY: &str = include_str!("../../../../configs/tiny_kl.toml");
     const TINY_FSQ: &str = include_str!("../../../../configs/tiny_fsq.toml");
+    const LITE: &str = include_str!("../../../../configs/vidtok_lite_kl_causal_488_16chn.toml");
 
     #[test]
     fn a_configuration_is_unchanged_by_writing_and_reading_it() {
-        for text in [TINY, TINY_FSQ] {
+        for text in [TINY, TINY_FSQ, LITE] {
             let config = Config::parse(text).unwrap();
             assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
         }

@@ -69,13 +69,33 @@ impl Weights {
     /// If the file cannot be read or is damaged, or has a key both with and without these components.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let mut weights = Self::read_as_named(path)?;
+        Self::without_wrappers(Self::read_as_named(path)?)
+    }
+
+    /// Reads a one-file model that is compiled into the program. Errors call it `name`.
+    ///
+    /// # Errors
+    /// If it is damaged.
+    pub fn built_in(name: &str, bytes: &'static [u8]) -> Result<Self, Error> {
+        Self::from_tensor_file(&TensorFile::built_in(Path::new(name), bytes)?)
+    }
+
+    /// The configuration of a one-file model, without its weights; `None` if the file is another safetensors file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not a safetensors file, or holds an invalid configuration.
+    pub fn read_config(path: impl AsRef<Path>) -> Result<Option<Config>, Error> {
+        model_file::config(&TensorFile::open(path.as_ref())?)
+    }
+
+    /// Removes the components of wrappers from all keys.
+    fn without_wrappers(mut weights: Self) -> Result<Self, Error> {
         let mut tensors = BTreeMap::new();
         for (key, tensor) in std::mem::take(&mut weights.tensors) {
             let plain = unwrapped(&key);
             weights.unwrapped += usize::from(plain != key);
             if tensors.insert(plain.clone(), tensor).is_some() {
-                return Err(Error::TwiceNamed { path: path.to_owned(), key: plain });
+                return Err(Error::TwiceNamed { path: weights.path, key: plain });
             }
         }
         weights.tensors = tensors;
@@ -84,11 +104,7 @@ impl Weights {
 
     fn read_as_named(path: &Path) -> Result<Self, Error> {
         if path.extension() == Some(OsStr::new("safetensors")) {
-            let file = TensorFile::open(path)?;
-            let config = model_file::config(&file)?;
-            let text = |key| file.metadata(key).map(str::to_owned);
-            let (sha256, origin) = (text(model_file::SHA256), text(model_file::ORIGIN));
-            Ok(Self { path: path.to_owned(), tensors: file.tensors()?, unwrapped: 0, config, sha256, origin })
+            Self::from_tensor_file(&TensorFile::open(path)?)
         } else {
             let mut tensors = read_checkpoint(path).map_err(Box::new)?.tensors;
             // Copied, because tensors of a checkpoint may share memory, and trained parameters must not.
@@ -96,6 +112,14 @@ impl Weights {
             tensors.values_mut().for_each(|tensor| *tensor = tensor.copy());
             Ok(Self { path: path.to_owned(), tensors, unwrapped: 0, config: None, sha256: None, origin: None })
         }
+    }
+
+    fn from_tensor_file(file: &TensorFile) -> Result<Self, Error> {
+        let config = model_file::config(file)?;
+        let text = |key| file.metadata(key).map(str::to_owned);
+        let (sha256, origin) = (text(model_file::SHA256), text(model_file::ORIGIN));
+        let path = file.path().to_owned();
+        Ok(Self { path, tensors: file.tensors()?, unwrapped: 0, config, sha256, origin })
     }
 
     /// The file.

@@ -123,7 +123,7 @@ impl fmt::Display for MemoryPlan {
 
 /// Frames of a chunk that keep the machine busy without wasting memory.
 fn preferred_frames(model: &ArchConfig, h: i64, w: i64) -> i64 {
-    let frame = h * w * model.ch * model.ch_mult[0] * size_of::<f32>() as i64;
+    let frame = h * w * model.numbers_per_pixel() * size_of::<f32>() as i64;
     let frames = (ACTIVATION_BYTES / frame.max(1)).min(MAX_FRAMES);
     let factor = model.temporal_factor();
     (frames / factor * factor).max(factor)

@@ -16,6 +16,9 @@ use crate::workspace::Workspace;
 
 /// No file may be larger: the history keeps every version of it for good.
 const MAX_BYTES: u64 = 1 << 20;
+/// The pretrained models in this folder may be larger.
+const MODELS: &str = "models/";
+const MAX_MODEL_BYTES: u64 = 8 << 20;
 
 /// A broken rule and its place.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,8 +55,10 @@ fn check(root: &Path) -> Result<Vec<Violation>> {
     let mut violations = Vec::new();
     for path in &files {
         let bytes = fs::read(root.join(path)).with_context(|| format!("cannot read {path}"))?;
-        if bytes.len() as u64 > MAX_BYTES {
-            violations.push(Violation::new(path, 1, "is larger than 1 MiB"));
+        let is_model = path.starts_with(MODELS) && path.ends_with(".safetensors");
+        let most = if is_model { MAX_MODEL_BYTES } else { MAX_BYTES };
+        if bytes.len() as u64 > most {
+            violations.push(Violation::new(path, 1, format!("is larger than {} MiB", most >> 20)));
         }
         // The other rules are about text.
         let Ok(text) = String::from_utf8(bytes) else { continue };

@@ -7,6 +7,7 @@
 mod terminal;
 
 mod args;
+mod built_in;
 mod commands;
 mod io;
 mod process;

@@ -11,8 +11,7 @@ use vidtok_report::ReportError;
 use vidtok_torch::TensorFileError;
 
 /// The forms of a [`CodecSpec`](crate::CodecSpec).
-const FORMS: &str =
-    "a model file, identity, jpeg:QUALITY, h264:KILOBITSk, down:TIMExSPACE or torchscript:ENCODER,DECODER";
+const FORMS: &str = "a model file, identity, jpeg:QUALITY, h264:KILOBITSk, down:TIMExSPACE, klt:COEFFICIENTS or torchscript:ENCODER,DECODER";
 
 /// An evaluation failed.
 #[derive(Debug, thiserror::Error)]

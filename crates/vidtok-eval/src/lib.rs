@@ -15,6 +15,7 @@ pub use codecs::downsample::Downsample;
 pub use codecs::h264::H264;
 pub use codecs::identity::Identity;
 pub use codecs::jpeg::Jpeg;
+pub use codecs::klt::Klt;
 pub use codecs::torch_script::TorchScript;
 pub use error::EvalError;
 pub use protocol::Protocol;

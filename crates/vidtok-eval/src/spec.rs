@@ -6,6 +6,7 @@ use std::str::FromStr;
 use crate::codecs::downsample::Downsample;
 use crate::codecs::h264::H264;
 use crate::codecs::jpeg::Jpeg;
+use crate::codecs::klt::Klt;
 use crate::error::EvalError;
 
 /// A codec with its settings.
@@ -21,6 +22,8 @@ pub enum CodecSpec {
     H264(u32),
     /// [`Downsample`](crate::Downsample) by these factors in time and space.
     Downsample(i64, i64),
+    /// [`Klt`](crate::Klt) with this many coefficients of a block.
+    Klt(i64),
     /// [`TorchScript`](crate::TorchScript) with these files of encoder and decoder.
     TorchScript(PathBuf, PathBuf),
 }
@@ -38,6 +41,7 @@ impl FromStr for CodecSpec {
             "down" => setting
                 .split_once('x')
                 .and_then(|(time, space)| Some(Self::Downsample(time.parse().ok()?, space.parse().ok()?))),
+            "klt" => setting.parse().ok().map(Self::Klt),
             "torchscript" => {
                 setting.split_once(',').map(|(encoder, decoder)| Self::TorchScript(encoder.into(), decoder.into()))
             }
@@ -49,6 +53,7 @@ impl FromStr for CodecSpec {
             Self::Jpeg(quality) => Jpeg::check(quality)?,
             Self::H264(kilobits) => H264::check(kilobits)?,
             Self::Downsample(time, space) => Downsample::check(time, space)?,
+            Self::Klt(numbers) => Klt::check(numbers)?,
             Self::Model(_) | Self::Identity | Self::TorchScript(..) => (),
         }
         Ok(spec)
@@ -66,6 +71,7 @@ mod tests {
             ("jpeg:75", CodecSpec::Jpeg(75)),
             ("h264:500k", CodecSpec::H264(500)),
             ("down:2x4", CodecSpec::Downsample(2, 4)),
+            ("klt:16", CodecSpec::Klt(16)),
             ("torchscript:a.jit,b.jit", CodecSpec::TorchScript("a.jit".into(), "b.jit".into())),
         ] {
             assert_eq!(text.parse::<CodecSpec>().unwrap(), spec);
@@ -84,6 +90,8 @@ mod tests {
             ("h264:0k", "1k to 1000000k"),
             ("h264:1000001k", "1k to 1000000k"),
             ("down:0x2", "1 to 1024"),
+            ("klt:0", "1 to 16"),
+            ("klt:17", "1 to 16"),
             ("down:4x9223372036854775807", "1 to 1024"),
         ] {
             let error = text.parse::<CodecSpec>().unwrap_err().to_string();

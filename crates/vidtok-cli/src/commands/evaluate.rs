@@ -1,6 +1,7 @@
 //! `vidtok evaluate`: evaluates tokenizers and other codecs on a folder of videos, under a recorded protocol.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::ensure;
 use clap::Args;
@@ -9,11 +10,12 @@ use vidtok::Tokenizer;
 use vidtok_core::{Codec, FrameRate};
 use vidtok_data::{LeftOut, VideoList, find_videos, read_video_list};
 use vidtok_eval::{
-    CodecSpec, Downsample, EvaluateOptions, Evaluation, EvaluationProgress, H264, Identity, Jpeg, MetricKind, Protocol,
-    SkippedVideo, TorchScript, evaluate,
+    CodecSpec, Downsample, EvalError, EvaluateOptions, Evaluation, EvaluationProgress, H264, Identity, Jpeg, Klt,
+    MetricKind, Protocol, SkippedVideo, TorchScript, evaluate,
 };
 
-use crate::args::{ComputeArgs, RATES, ReadArgs, check_device, parse_rate, start_threads};
+use crate::args::{ComputeArgs, RATES, ReadArgs, check_device, open_model, parse_rate, start_threads};
+use crate::built_in;
 use crate::process::exit::Exit;
 use crate::process::signals::stop_promptly;
 use crate::terminal::notices::FirstNotices;
@@ -28,13 +30,13 @@ const PAGE: &str = "report.html";
 /// videos.
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {
-    /// One-file model
-    #[arg(long, value_name = "FILE")]
+    /// One-file model, or the name of a built-in one
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// Codec to compare with: a model file, identity, jpeg:QUALITY, h264:KILOBITSk, down:TIMExSPACE or
-    /// torchscript:ENCODER,DECODER; may be repeated
+    /// Codec to compare with: a model file, the name of a built-in model, identity, jpeg:QUALITY, h264:KILOBITSk, down:TIMExSPACE,
+    /// klt:COEFFICIENTS or torchscript:ENCODER,DECODER; may be repeated
     #[arg(long, value_name = "CODEC")]
-    compare: Vec<CodecSpec>,
+    compare: Vec<CodecChoice>,
     #[command(flatten)]
     compute: ComputeArgs,
     /// Folder of videos and of folders of frames (PNG, JPEG)
@@ -147,20 +149,46 @@ fn protocol(arguments: &EvaluateArgs) -> anyhow::Result<Protocol> {
 }
 
 fn codecs(arguments: &EvaluateArgs, device: Device) -> anyhow::Result<Vec<Box<dyn Codec>>> {
-    let model = arguments.model.clone().map(CodecSpec::Model);
-    let specs: Vec<CodecSpec> = model.into_iter().chain(arguments.compare.iter().cloned()).collect();
+    let model = arguments.model.clone().map(CodecChoice::Model);
+    let specs: Vec<CodecChoice> = model.into_iter().chain(arguments.compare.iter().cloned()).collect();
     ensure!(!specs.is_empty(), "nothing to evaluate: give --model FILE or --compare CODEC");
     specs.iter().map(|spec| open(spec, device, arguments.compute.dtype.kind())).collect()
 }
 
-fn open(spec: &CodecSpec, device: Device, kind: Kind) -> anyhow::Result<Box<dyn Codec>> {
-    Ok(match spec {
-        CodecSpec::Model(path) => Box::new(Tokenizer::open(path, device, kind)?),
-        CodecSpec::Identity => Box::new(Identity),
-        CodecSpec::Jpeg(quality) => Box::new(Jpeg::new(*quality)?),
-        CodecSpec::H264(kilobits) => Box::new(H264::new(*kilobits)?),
-        CodecSpec::Downsample(time, space) => Box::new(Downsample::new(*time, *space)?),
-        CodecSpec::TorchScript(encoder, decoder) => Box::new(TorchScript::open(encoder, decoder, device, kind)?),
+/// A codec by name: a model, or another codec.
+#[derive(Clone, Debug)]
+enum CodecChoice {
+    /// A file, or the name of a built-in model.
+    Model(PathBuf),
+    Other(CodecSpec),
+}
+
+impl FromStr for CodecChoice {
+    type Err = EvalError;
+
+    fn from_str(text: &str) -> Result<Self, EvalError> {
+        match built_in::find(text) {
+            Some(_) => Ok(Self::Model(text.into())),
+            None => text.parse().map(Self::Other),
+        }
+    }
+}
+
+fn open(codec: &CodecChoice, device: Device, kind: Kind) -> anyhow::Result<Box<dyn Codec>> {
+    Ok(match codec {
+        CodecChoice::Model(path) | CodecChoice::Other(CodecSpec::Model(path)) => {
+            let weights = open_model(Some(path))?;
+            let config = weights.config().cloned().ok_or_else(|| vidtok::Error::NotAModel { path: path.clone() })?;
+            Box::new(Tokenizer::with_weights(config, weights, device, kind)?)
+        }
+        CodecChoice::Other(CodecSpec::Identity) => Box::new(Identity),
+        CodecChoice::Other(CodecSpec::Jpeg(quality)) => Box::new(Jpeg::new(*quality)?),
+        CodecChoice::Other(CodecSpec::H264(kilobits)) => Box::new(H264::new(*kilobits)?),
+        CodecChoice::Other(CodecSpec::Downsample(time, space)) => Box::new(Downsample::new(*time, *space)?),
+        CodecChoice::Other(CodecSpec::Klt(numbers)) => Box::new(Klt::new(*numbers)?),
+        CodecChoice::Other(CodecSpec::TorchScript(encoder, decoder)) => {
+            Box::new(TorchScript::open(encoder, decoder, device, kind)?)
+        }
     })
 }
 

@@ -8,6 +8,7 @@ mod evaluate;
 mod info;
 mod init;
 mod metrics;
+mod models;
 mod reconstruct;
 mod tokenize;
 mod train;
@@ -27,6 +28,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Describe a model
     Info(info::InfoArgs),
+    /// List models: built in, on disk and published
+    Models(models::ModelsArgs),
     /// Create a one-file model with random weights
     Init(init::InitArgs),
     /// Convert a checkpoint to a one-file model
@@ -55,6 +58,7 @@ impl Command {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         match self {
             Self::Info(arguments) => info::run(arguments),
+            Self::Models(arguments) => models::run(arguments),
             Self::Init(arguments) => init::run(arguments),
             Self::Convert(arguments) => convert::run(arguments),
             Self::Encode(arguments) => encode::run(arguments),

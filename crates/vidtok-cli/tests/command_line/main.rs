@@ -9,6 +9,7 @@ use vidtok_torch::{TensorFile, write_tensors};
 
 #[path = "../bench/mod.rs"]
 mod bench;
+mod built_in;
 mod pixels;
 mod stops;
 mod videos;
@@ -186,7 +187,7 @@ fn invalid_configurations_are_refused_in_one_line() {
 
 #[test]
 fn wrong_usage_exits_with_status_two() {
-    for arguments in [&["encode"][..], &["encode", "--device", "gpu", "a", "b"], &["fly"], &["info"]] {
+    for arguments in [&["encode"][..], &["encode", "--device", "gpu", "a", "b"], &["fly"], &["info", "--ema"]] {
         vidtok(arguments).assert().code(2);
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod downsample;
 pub(crate) mod h264;
 pub(crate) mod identity;
 pub(crate) mod jpeg;
+pub(crate) mod klt;
 pub(crate) mod reconstructors;
 pub(crate) mod torch_script;
 

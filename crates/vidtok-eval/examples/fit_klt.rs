@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tch::Tensor;
@@ -31,9 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let source = Source::Videos { ffmpeg: Ffmpeg::locate()?, paths, input: InputOptions::default() };
         Ok(Arc::new(ClipSet::open(&library, source, spec)?))
     };
-    let root = |path: &Path| path.to_owned();
-    let filmed = open(find_images(&root(photographs))?.videos, spec.for_photographs(2 * SIDE))?;
-    let clips = Mixture::new(vec![(open(find_videos(&root(videos))?.videos, spec)?, 0.5), (filmed, 0.5)])?;
+    let filmed = open(find_images(photographs)?.videos, spec.for_photographs(2 * SIDE))?;
+    let clips = Mixture::new(vec![(open(find_videos(videos)?.videos, spec)?, 0.5), (filmed, 0.5)])?;
     let mut fit = KltFit::new(4, 8);
     for step in 0..CLIPS {
         fit.add(&clips.choose(0, step).batch(0, step, 1)?.clips);

@@ -23,7 +23,7 @@ pub struct DataConfig {
     /// The videos as paths relative to the folder, instead of a table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub videos: Vec<PathBuf>,
-    /// Images to mix in as clips of one frame.
+    /// Images to mix in, as clips of one frame or filmed by a camera.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<ImagesConfig>,
     /// The file of the index of videos. Without it, `.vidtok-index.jsonl` in their folder, or the run's folder if that is
@@ -70,7 +70,7 @@ pub struct DataConfig {
     pub workers: usize,
 }
 
-/// Images that are mixed in as clips of one frame.
+/// Images that are mixed in, as clips of one frame or filmed by a camera.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImagesConfig {

@@ -64,3 +64,19 @@ fn one_file_models(folder: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
     files.sort();
     Ok(files)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_published_model_has_a_configuration_and_is_listed() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = files.filter_map(|file| file.strip_suffix(".toml").map(str::to_owned));
+        let mut published: Vec<String> =
+            names.filter(|name| name.starts_with("vidtok_") && !name.starts_with("vidtok_lite_")).collect();
+        published.sort();
+        assert_eq!(PUBLISHED.lines().collect::<Vec<_>>(), published);
+    }
+}

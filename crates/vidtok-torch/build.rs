@@ -3,13 +3,14 @@
 use std::env;
 use std::path::PathBuf;
 
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     "status",
     "autocast",
     "generator",
     "memory",
     "recompute",
     "norm_silu",
+    "kernels/bfloat16",
     "kernels/norm_silu",
     "convolution",
     "convolution_check",

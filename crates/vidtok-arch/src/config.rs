@@ -40,13 +40,12 @@ pub struct ArchConfig {
     /// frames lag in a stream.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub linear: bool,
-    /// The decoder's widths and depth, if they differ from the encoder's; `spatial_up` and `temporal_up` then count its
-    /// levels.
+    /// The decoder's shape, if it differs from the encoder's; `spatial_up` and `temporal_up` then count its levels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoder: Option<DecoderConfig>,
 }
 
-/// Widths and depth of a decoder: the `[model.decoder]` table of a configuration.
+/// The shape of a decoder: the `[model.decoder]` table of a configuration. What it leaves out is as in [`ArchConfig`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecoderConfig {
@@ -56,6 +55,26 @@ pub struct DecoderConfig {
     pub ch_mult: Vec<i64>,
     /// One less than the residual units in each level, as in [`ArchConfig::num_res_blocks`]; it may be 0.
     pub num_res_blocks: i64,
+    /// The blocks of pixels that the last level writes as one position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<Patch>,
+    /// How levels resample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resample: Option<Resample>,
+    /// Whether there is a middle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub middle: Option<bool>,
+    /// Whether a linear map stands beside the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linear: Option<bool>,
+}
+
+impl DecoderConfig {
+    /// A decoder of these widths and this depth that is otherwise like its encoder.
+    #[must_use]
+    pub fn new(ch: i64, ch_mult: Vec<i64>, num_res_blocks: i64) -> Self {
+        Self { ch, ch_mult, num_res_blocks, patch: None, resample: None, middle: None, linear: None }
+    }
 }
 
 fn is_true(value: &bool) -> bool {
@@ -96,7 +115,7 @@ pub enum ArchError {
     #[error("model.{field} is {value}; it must be a power of two, at most {max}")]
     Patch {
         /// The field.
-        field: &'static str,
+        field: String,
         /// Its value.
         value: i64,
         /// The largest side.
@@ -118,16 +137,19 @@ pub enum ArchError {
         last: usize,
     },
     /// The decoder does not undo the encoder's resampling.
-    #[error("model.{down} halves {halvings} times but model.{up} doubles {doublings} times; give both as many levels")]
+    #[error(
+        "the patch and model.{down} divide by {divisor}, but the decoder's patch and model.{up} multiply by {multiplier}; \
+         both must be equal"
+    )]
     Unbalanced {
         /// The encoder's field.
         down: &'static str,
-        /// The number of halvings.
-        halvings: usize,
+        /// Pixels, or frames, of the input for each position of the latent.
+        divisor: i64,
         /// The decoder's field.
         up: &'static str,
-        /// The number of doublings.
-        doublings: usize,
+        /// Those of the output.
+        multiplier: i64,
     },
 }
 
@@ -154,19 +176,22 @@ impl ArchConfig {
                     return Err(ArchError::Levels { field, found: levels.clone(), last });
                 }
             }
-            if down.1.len() != up.1.len() {
-                return Err(ArchError::Unbalanced {
-                    down: down.0,
-                    halvings: down.1.len(),
-                    up: up.0,
-                    doublings: up.1.len(),
-                });
+        }
+        for (field, patch) in [("patch", encoder.patch), ("decoder.patch", decoder.patch)] {
+            if let Some((side, value, max)) = patch.wrong_side() {
+                return Err(ArchError::Patch { field: format!("{field}.{side}"), value, max });
             }
         }
-        if let Some((field, value, max)) = self.patch.wrong_side() {
-            return Err(ArchError::Patch { field, value, max });
+        let factors = [
+            (("spatial_down", self.spatial_factor()), ("spatial_up", decoder.patch.space << self.spatial_up.len())),
+            (("temporal_down", self.temporal_factor()), ("temporal_up", decoder.patch.time << self.temporal_up.len())),
+        ];
+        for ((down, divisor), (up, multiplier)) in factors {
+            if divisor != multiplier {
+                return Err(ArchError::Unbalanced { down, divisor, up, multiplier });
+            }
         }
-        if self.linear && self.causality == Causality::V1_1 {
+        if (encoder.linear || decoder.linear) && self.causality == Causality::V1_1 {
             return Err(ArchError::LinearLags);
         }
         Ok(())
@@ -196,23 +221,51 @@ impl ArchConfig {
     /// Numbers of the largest activation at full resolution for each pixel of a frame, rounded up.
     #[must_use]
     pub fn numbers_per_pixel(&self) -> i64 {
-        let widest = self.encoder_shape().width(0).max(self.decoder_shape().width(0));
-        let pixels = self.patch.channels(1);
-        (widest + pixels - 1) / pixels
+        let of = |shape: NetworkShape<'_>| {
+            let pixels = shape.patch.channels(1);
+            (shape.width(0) + pixels - 1) / pixels
+        };
+        of(self.encoder_shape()).max(of(self.decoder_shape()))
     }
 
-    /// Widths and depth of the encoder.
+    /// Whether the encoders of both configurations are the same.
+    #[must_use]
+    pub fn has_encoder_of(&self, other: &Self) -> bool {
+        let levels = |config: &Self| (config.causality, config.spatial_down.clone(), config.temporal_down.clone());
+        self.encoder_shape() == other.encoder_shape() && levels(self) == levels(other)
+    }
+
+    /// Whether a linear map stands beside the decoder.
+    #[must_use]
+    pub fn has_linear_decoder(&self) -> bool {
+        self.decoder_shape().linear
+    }
+
+    /// The encoder's shape.
     pub(crate) fn encoder_shape(&self) -> NetworkShape<'_> {
-        NetworkShape { ch: self.ch, ch_mult: &self.ch_mult, num_res_blocks: self.num_res_blocks }
+        NetworkShape {
+            ch: self.ch,
+            ch_mult: &self.ch_mult,
+            num_res_blocks: self.num_res_blocks,
+            patch: self.patch,
+            resample: self.resample,
+            middle: self.middle,
+            linear: self.linear,
+        }
     }
 
-    /// Widths and depth of the decoder.
+    /// The decoder's shape.
     pub(crate) fn decoder_shape(&self) -> NetworkShape<'_> {
-        match &self.decoder {
-            Some(DecoderConfig { ch, ch_mult, num_res_blocks }) => {
-                NetworkShape { ch: *ch, ch_mult, num_res_blocks: *num_res_blocks }
-            }
-            None => self.encoder_shape(),
+        let encoder = self.encoder_shape();
+        let Some(decoder) = &self.decoder else { return encoder };
+        NetworkShape {
+            ch: decoder.ch,
+            ch_mult: &decoder.ch_mult,
+            num_res_blocks: decoder.num_res_blocks,
+            patch: decoder.patch.unwrap_or(encoder.patch),
+            resample: decoder.resample.unwrap_or(encoder.resample),
+            middle: decoder.middle.unwrap_or(encoder.middle),
+            linear: decoder.linear.unwrap_or(encoder.linear),
         }
     }
 
@@ -226,7 +279,7 @@ impl ArchConfig {
             units: shape.num_res_blocks,
             resamples_space: self.spatial_down.contains(&level),
             resamples_time: self.temporal_down.contains(&level),
-            resample: self.resample,
+            resample: shape.resample,
         })
     }
 
@@ -241,17 +294,21 @@ impl ArchConfig {
             units: shape.num_res_blocks + 1,
             resamples_space: self.spatial_up.contains(&level),
             resamples_time: self.temporal_up.contains(&level),
-            resample: self.resample,
+            resample: shape.resample,
         })
     }
 }
 
-/// Widths and depth of one network.
-#[derive(Clone, Copy)]
+/// The shape of one network.
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct NetworkShape<'a> {
     ch: i64,
     ch_mult: &'a [i64],
     pub(crate) num_res_blocks: i64,
+    pub(crate) patch: Patch,
+    pub(crate) resample: Resample,
+    pub(crate) middle: bool,
+    pub(crate) linear: bool,
 }
 
 impl NetworkShape<'_> {
@@ -335,13 +392,24 @@ mod tests {
         }
     }
 
+    fn patch(time: i64, space: i64) -> Patch {
+        Patch { time, space, ..Patch::default() }
+    }
+
+    #[test]
+    fn a_decoder_may_write_larger_patches_than_its_encoder_reads() {
+        let decoder = DecoderConfig { patch: Some(patch(1, 2)), ..DecoderConfig::new(4, vec![1], 0) };
+        let config = ArchConfig { decoder: Some(decoder), spatial_up: vec![], ..config() };
+        assert_eq!(config.validate(), Ok(()));
+    }
+
     #[test]
     fn invalid_shapes_are_rejected() {
         assert_eq!(config().validate(), Ok(()));
-        let decoder = DecoderConfig { ch: 4, ch_mult: vec![1, 1, 1], num_res_blocks: 0 };
+        let decoder = DecoderConfig::new(4, vec![1, 1, 1], 0);
         let other_decoder = ArchConfig { decoder: Some(decoder), spatial_up: vec![2], ..config() };
         assert_eq!(other_decoder.validate(), Ok(()), "spatial_up counts the decoder's levels");
-        let broken: [fn(&mut ArchConfig); 14] = [
+        let broken: [fn(&mut ArchConfig); 16] = [
             |c| c.ch = 0,
             |c| c.ch = i64::MAX,
             |c| c.ch_mult = vec![1; 64],
@@ -354,8 +422,10 @@ mod tests {
             |c| c.patch.time = 0,
             |c| c.patch.time = 16,
             |c| (c.linear, c.causality) = (true, Causality::V1_1),
-            |c| c.decoder = Some(DecoderConfig { ch: 8, ch_mult: vec![1, 1], num_res_blocks: -1 }),
-            |c| c.decoder = Some(DecoderConfig { ch: 8, ch_mult: vec![1], num_res_blocks: 0 }),
+            |c| c.decoder = Some(DecoderConfig::new(8, vec![1, 1], -1)),
+            |c| c.decoder = Some(DecoderConfig::new(8, vec![1], 0)),
+            |c| c.decoder = Some(DecoderConfig { patch: Some(patch(1, 2)), ..DecoderConfig::new(8, vec![1, 1], 0) }),
+            |c| c.decoder = Some(DecoderConfig { patch: Some(patch(3, 1)), ..DecoderConfig::new(8, vec![1, 1], 0) }),
         ];
         for (i, break_config) in broken.into_iter().enumerate() {
             let mut config = config();

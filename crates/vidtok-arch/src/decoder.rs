@@ -67,18 +67,18 @@ impl Decoder {
             Level::new(&paths, &level, causality, (spatial, temporal))
         };
         let shape = config.decoder_shape();
-        let (patch, width) = (config.patch, shape.last_width());
-        let head_init = if config.linear { ConvInit::Zero } else { ConvInit::Default };
+        let (patch, width) = (shape.patch, shape.last_width());
+        let head_init = if shape.linear { ConvInit::Zero } else { ConvInit::Default };
         let head = [shape.width(0), patch.channels(COLORS)];
         Self {
             conv_in: TimeConv3d::new(&path.sub("conv_in"), input, width, causality),
-            middle: config.middle.then(|| Recomputable(Middle::new(&path.sub("mid"), width, causality))),
+            middle: shape.middle.then(|| Recomputable(Middle::new(&path.sub("mid"), width, causality))),
             levels: config.decoder_levels().map(level).collect(),
             head: Recomputable(Head::new(path, head[0], |path| {
                 PixelMap::with_init(path, head, (causality, patch), head_init)
             })),
             patch,
-            linear: config.linear.then(|| LinearDecoder::new(&path.sub("linear"), config, input)),
+            linear: shape.linear.then(|| LinearDecoder::new(&path.sub("linear"), config, input)),
             input,
             density: [config.temporal_factor(), config.spatial_factor(), config.spatial_factor()]
                 .into_iter()
@@ -167,7 +167,7 @@ impl ArchConfig {
         let width = shape.last_width();
         let video = COLORS * t * h * w;
         let mut walk = FootprintWalk::new(self.causality, shape.num_res_blocks, latent, width);
-        if self.middle {
+        if shape.middle {
             Middle::footprint(&mut walk);
         }
         walk.split(strip_rows / f_s);
@@ -177,10 +177,10 @@ impl ArchConfig {
         for level in self.decoder_levels() {
             DecoderLevel::footprint(&mut walk, &level);
         }
-        Head::footprint(&mut walk, self.patch);
+        Head::footprint(&mut walk, shape.patch);
         // The frames as strips, joined, and cropped; those of the linear map as blocks and joined.
         walk.set_beside(0);
-        walk.hold(if self.linear { 4 } else { 3 } * video);
+        walk.hold(if shape.linear { 4 } else { 3 } * video);
         walk.finish()
     }
 
@@ -190,8 +190,9 @@ impl ArchConfig {
     pub fn decoder_activation_bytes(&self, [b, t, h, w]: [i64; 4], recompute: bool) -> i64 {
         let (f_t, f_s) = (self.temporal_factor(), self.spatial_factor());
         let latent = [b, (t + f_t - 1) / f_t, (h / f_s).max(1), (w / f_s).max(1)];
-        let mut walk = ActivationWalk::new(self.causality, latent, self.decoder_shape().last_width());
-        if self.middle {
+        let shape = self.decoder_shape();
+        let mut walk = ActivationWalk::new(self.causality, latent, shape.last_width());
+        if shape.middle {
             walk.checkpointed(Middle::activations);
         }
         for level in self.decoder_levels() {

@@ -65,18 +65,18 @@ impl Encoder {
             Level::new(&paths, &level, causality, (spatial, temporal))
         };
         let shape = config.encoder_shape();
-        let (patch, width) = (config.patch, shape.last_width());
+        let (patch, width) = (shape.patch, shape.last_width());
         let stem = [patch.channels(COLORS), shape.base_width()];
-        let head_init = if config.linear { ConvInit::Zero } else { ConvInit::Default };
+        let head_init = if shape.linear { ConvInit::Zero } else { ConvInit::Default };
         Self {
             patch,
             conv_in: PixelMap::new(&path.sub("conv_in"), stem, (causality, patch)),
             levels: config.encoder_levels().map(level).collect(),
-            middle: config.middle.then(|| Recomputable(Middle::new(&path.sub("mid"), width, causality))),
+            middle: shape.middle.then(|| Recomputable(Middle::new(&path.sub("mid"), width, causality))),
             head: Recomputable(Head::new(path, width, |path| {
                 PixelMap::Conv(TimeConv3d::with_init(path, [width, output], causality, head_init))
             })),
-            linear: config.linear.then(|| LinearEncoder::new(&path.sub("linear"), config, output)),
+            linear: shape.linear.then(|| LinearEncoder::new(&path.sub("linear"), config, output)),
             unit: [config.temporal_factor(), config.spatial_factor()],
             widest: shape.widest(),
         }

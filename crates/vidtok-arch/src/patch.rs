@@ -46,7 +46,7 @@ impl Patch {
 
     /// The name of the first side that is not allowed, its value, and the largest one that is.
     pub(crate) fn wrong_side(&self) -> Option<(&'static str, i64, i64)> {
-        [("patch.time", self.time, MAX_TIME), ("patch.space", self.space, MAX_SPACE)]
+        [("time", self.time, MAX_TIME), ("space", self.space, MAX_SPACE)]
             .into_iter()
             .find(|&(_, side, max)| !(1..=max).contains(&side) || side & (side - 1) != 0)
     }

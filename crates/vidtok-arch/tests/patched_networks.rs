@@ -27,7 +27,7 @@ fn config(causality: Causality, resample: Resample, transform: PatchTransform) -
         resample,
         middle: false,
         linear: true,
-        decoder: Some(DecoderConfig { ch: 3, ch_mult: vec![1, 2], num_res_blocks: 0 }),
+        decoder: Some(DecoderConfig::new(3, vec![1, 2], 0)),
     }
 }
 
@@ -51,6 +51,16 @@ fn configs() -> Vec<ArchConfig> {
         }
     }
     all.push(config(Causality::V1_0, Resample::Shuffle, PatchTransform::Haar));
+    // A decoder that differs from its encoder in everything.
+    let decoder = DecoderConfig {
+        patch: Some(Patch { time: 4, space: 4, transform: PatchTransform::Haar }),
+        resample: Some(Resample::Shuffle),
+        middle: Some(true),
+        linear: Some(false),
+        ..DecoderConfig::new(3, vec![2], 0)
+    };
+    let like = config(Causality::V1_0, Resample::Conv, PatchTransform::Pixels);
+    all.push(ArchConfig { decoder: Some(decoder), spatial_up: vec![], temporal_up: vec![], ..like });
     all
 }
 

@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 /// Clips for the metrics: any shape, from [-1, 1] to float in [0, 1]. Values outside the range are clamped.
 pub fn to_unit_range(video: &Tensor) -> Tensor {
-    (video.to_kind(Kind::Float).clamp(-1.0, 1.0) + 1.0) / 2.0
+    video.to_kind(Kind::Float).clamp(-1.0, 1.0).g_add_scalar_(1.0).g_div_scalar_(2.0)
 }
 
 /// Resizes images `[n, 3, h, w]` (float or uint8) so that their shorter side becomes `side`, by antialiased bilinear

@@ -82,6 +82,14 @@ pub enum TrainError {
         /// The problem.
         message: String,
     },
+    /// The teacher does not fit the model in training.
+    #[error("the teacher {}: {message}", path.display())]
+    Teacher {
+        /// The teacher's file.
+        path: PathBuf,
+        /// The problem.
+        message: String,
+    },
     /// The disk has no room for the states to come.
     #[error(
         "{}: {} free, but the states of this run need up to {} more",

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind, Tensor};
 use vidtok::{BoxError, Config, CustomConfig, Init, ParamPath, Quantized, Quantizer, Tokenizer};
 use vidtok_core::{Loss, MetricError};
-use vidtok_train::{LogEntry, Observer, RunOptions, Start, StepReport, TrainingSummary, Validation, resume, train};
+use vidtok_train::{LogEntry, Observer, RunOptions, TrainingSummary, resume, train};
 
 const CONFIG: &str = r#"
 name = "rounding"
@@ -84,13 +84,7 @@ impl Loss for Brightness {
 /// An observer that shows nothing.
 struct Silent;
 
-impl Observer for Silent {
-    fn started(&mut self, _: &Start) {}
-    fn stepped(&mut self, _: &StepReport, _: f64) {}
-    fn validated(&mut self, _: &Validation) {}
-    fn busy(&mut self, _: &str) {}
-    fn warned(&mut self, _: &str) {}
-}
+impl Observer for Silent {}
 
 fn options() -> RunOptions {
     RunOptions {

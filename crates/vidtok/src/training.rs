@@ -1,7 +1,7 @@
 //! The forward pass of a training step.
 
 use tch::{Kind, Tensor};
-use vidtok_arch::{StreamError, StreamState};
+use vidtok_arch::{Decoder, StreamError, StreamState};
 use vidtok_core::{ProcessGroup, Regularized, SingleProcess};
 use vidtok_torch::autocast;
 
@@ -20,6 +20,8 @@ pub struct TrainingOptions<'a> {
     /// Gradient checkpointing (arXiv 1604.06174): only the inputs of blocks are stored, and the backward pass recomputes
     /// the rest. The gradients are the same.
     pub recompute: bool,
+    /// A model with the same encoder, whose decoder reconstructs the same latent, without gradients.
+    pub teacher: Option<&'a Tokenizer>,
     /// The number type of the networks under libtorch's autocast, bfloat16 or half. The quantizer computes in float32.
     pub autocast: Option<Kind>,
     /// The processes that share the batch; the clip is this process's part of it.
@@ -28,7 +30,7 @@ pub struct TrainingOptions<'a> {
 
 impl Default for TrainingOptions<'_> {
     fn default() -> Self {
-        Self { step: 0, freeze_encoder: false, recompute: false, autocast: None, group: &SingleProcess }
+        Self { step: 0, freeze_encoder: false, recompute: false, teacher: None, autocast: None, group: &SingleProcess }
     }
 }
 
@@ -37,6 +39,8 @@ impl Default for TrainingOptions<'_> {
 pub struct TrainingPass {
     /// The reconstructed clip, float32, of the same shape as the clip.
     pub reconstruction: Tensor,
+    /// The teacher's reconstruction of the same latent, if there is a teacher.
+    pub taught: Option<Tensor>,
     /// The latent, the quantizer's loss and the indices.
     pub regularized: Regularized,
 }
@@ -66,9 +70,14 @@ impl Tokenizer {
             Ok(model.quantizer.regularize(&encoded.to_kind(Kind::Float), options.step, options.group))
         };
         let regularized = if options.freeze_encoder { tch::no_grad(regularize) } else { regularize() }?;
-        let decoded = mixed(&|| model.decoder.forward(&regularized.latent, &mut options.state()))?;
-        let reconstruction = padding.crop(&decoded).to_kind(Kind::Float);
-        Ok(TrainingPass { reconstruction, regularized })
+        let decode = |decoder: &Decoder| -> Result<Tensor, Error> {
+            let decoded = mixed(&|| decoder.forward(&regularized.latent, &mut options.state()))?;
+            Ok(padding.crop(&decoded).to_kind(Kind::Float))
+        };
+        let teach = |teacher: &Tokenizer| tch::no_grad(|| decode(&teacher.model().decoder));
+        let taught = options.teacher.map(teach).transpose()?;
+        let reconstruction = decode(&model.decoder)?;
+        Ok(TrainingPass { reconstruction, taught, regularized })
     }
 }
 
@@ -109,7 +118,7 @@ mod tests {
         for (_, parameter) in tokenizer.parameters().iter() {
             parameter.shallow_clone().zero_grad();
         }
-        let TrainingPass { reconstruction, regularized } = tokenizer.forward_train(&clip(), &options).unwrap();
+        let TrainingPass { reconstruction, regularized, .. } = tokenizer.forward_train(&clip(), &options).unwrap();
         let loss = (&reconstruction - clip()).square().mean(Kind::Float) + regularized.loss * 1e-3;
         loss.backward();
         let gradients = tokenizer.parameters().iter().map(|(name, tensor)| (name.to_owned(), tensor.grad()));

@@ -38,7 +38,7 @@ fn a_fitted_model_is_the_best_linear_codec_before_its_first_step() {
     let clips = clips();
     // The share of what the best linear codec explains: all without rounding, most with it.
     for (quantizer, least_share) in
-        [("kind = \"kl\"\nz_channels = 16\nsample = false", 0.99), ("kind = \"fsq\"\nlevels = [8, 8, 8, 8, 8]", 0.6)]
+        [("kind = \"kl\"\nz_channels = 16\nsample = false", 0.99), ("kind = \"fsq\"\nlevels = [32, 8, 8, 4, 4]", 0.9)]
     {
         let text = LITE.replace("kind = \"kl\"\nz_channels = 16", quantizer);
         let config = Config::parse(&text).unwrap();

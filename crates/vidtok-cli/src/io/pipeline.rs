@@ -15,7 +15,7 @@ use crate::io::output::Output;
 use crate::process::signals;
 
 /// The length of either queue, in chunks.
-const QUEUE: usize = 2;
+const QUEUE: usize = 1;
 
 /// The chunks of a clip, `[b, 3, t, h, w]` in [-1, 1], read by another thread. An error is the last item.
 pub(crate) struct ReadAhead {

@@ -16,8 +16,8 @@ pub fn to_model_range(frames: &Tensor) -> Tensor {
 ///
 /// Values outside the range are clamped, the others rounded to the nearest.
 pub fn to_frames(video: &Tensor) -> Tensor {
-    let bytes = ((video.to_kind(Kind::Float).clamp(-1.0, 1.0) + 1.0) * 127.5).round().to_kind(Kind::Uint8);
-    bytes.permute([0, 2, 3, 4, 1]).flatten(0, 1).contiguous()
+    let bytes = video.to_kind(Kind::Float).clamp(-1.0, 1.0).g_add_scalar_(1.0).g_mul_scalar_(127.5).round_();
+    bytes.to_kind(Kind::Uint8).permute([0, 2, 3, 4, 1]).flatten(0, 1).contiguous()
 }
 
 #[cfg(test)]

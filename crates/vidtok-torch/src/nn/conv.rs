@@ -298,6 +298,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
+    use crate::autograd::autocast::autocast;
 
     fn random(shape: &[i64]) -> Tensor {
         Tensor::randn(shape, (Kind::Float, Device::Cpu))
@@ -376,6 +377,37 @@ mod tests {
             1,
         );
         assert_close(&conv.forward(&x).permute([0, 4, 1, 2, 3]), &expected);
+    }
+
+    #[test]
+    fn autocast_computes_convolutions_and_gradients_in_half_precision() {
+        tch::manual_seed(0);
+        let root = ParamPath::fresh(Device::Cpu);
+        let conv = Conv2d::new(&root.sub("2d"), 8, 6, Conv2d::SAME, ConvInit::Default);
+        let time = TemporalConvConfig { kernel: 3, stride: 1, padding: 0 };
+        let conv3d = Conv3d::new(&root.sub("3d"), 6, 4, time, ConvInit::Default);
+        let parameters = root.finish().unwrap();
+        parameters.set_requires_grad("", true);
+        let run = |x: &Tensor| conv3d.forward(&conv.forward(x));
+        let x = random(&[2, 4, 6, 5, 8]);
+        let exact = run(&x);
+        let names: Vec<&str> = parameters.names().collect();
+        let gradients = |y: &Tensor| {
+            let inputs: Vec<&Tensor> = names.iter().filter_map(|name| parameters.get(name)).collect();
+            Tensor::run_backward(&[y.to_kind(Kind::Float).square().sum(Kind::Float)], &inputs, false, false)
+        };
+        let expected = gradients(&exact);
+        // Also inputs in half precision, as other layers return them.
+        for x in [x.shallow_clone(), x.to_kind(Kind::BFloat16)] {
+            let y = autocast(Device::Cpu, Kind::BFloat16, || run(&x)).unwrap();
+            assert_eq!(y.kind(), Kind::BFloat16);
+            let error = |a: &Tensor, b: &Tensor| ((a - b).norm() / b.norm()).double_value(&[]);
+            assert!((1e-4..2e-2).contains(&error(&y.to_kind(Kind::Float), &exact)));
+            for (found, expected) in gradients(&y).iter().zip(&expected) {
+                assert_eq!(found.kind(), Kind::Float);
+                assert!(error(found, expected) < 2e-2);
+            }
+        }
     }
 
     #[test]

@@ -89,7 +89,18 @@ struct ConvConfig {
     if (copies_windows(x, weight)) {
       return at::mkldnn_convolution(x, weight, bias, padding, stride, ones, /*groups=*/1);
     }
-    return at::convolution(x, weight, bias, stride, padding, ones, /*transposed=*/false, zeros, /*groups=*/1);
+    const auto convolve = [&](const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+      return at::convolution(x, weight, bias, stride, padding, ones, /*transposed=*/false, zeros, /*groups=*/1);
+    };
+    const c10::DeviceType device = x.device().type();
+    if (!at::autocast::is_autocast_enabled(device)) {
+      return convolve(x, weight, bias);
+    }
+    // Autocast on the CPU casts the operands of conv1d, conv2d and conv3d, but not those of at::convolution.
+    const at::ScalarType kind = at::autocast::get_autocast_dtype(device);
+    const auto cast = [&](const at::Tensor& t) { return at::autocast::cached_cast(kind, t, device); };
+    const c10::impl::ExcludeDispatchKeyGuard cast_here{c10::autocast_dispatch_keyset};
+    return convolve(cast(x), cast(weight), cast(bias));
   }
 
   at::Tensor input_gradient(const at::Tensor& grad_y, const at::Tensor& x, const at::Tensor& weight) const {

@@ -17,7 +17,9 @@
 #include <memory>
 #include <mutex>
 #include <tuple>
+#include <vector>
 
+#include "kernels/bfloat16.h"
 #include "kernels/norm_silu.h"
 #include "plain.h"
 #include "status.h"
@@ -54,7 +56,7 @@ at::Tensor widened(const at::Tensor& x, const at::Tensor& weight) { return x.to(
 // Whether our kernel can compute everything in one pass. Other inputs take libtorch's operations.
 bool has_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   using vidtok::is_plain;
-  return is_plain(x) && is_plain(weight) && is_plain(bias) && weight.is_contiguous() && bias.is_contiguous();
+  return (is_plain(x) || is_plain(x, at::kBFloat16)) && is_plain(weight) && is_plain(bias) && weight.is_contiguous() && bias.is_contiguous();
 }
 
 // The kernel's view of the parameters, which must outlive it.
@@ -76,15 +78,54 @@ void for_parts(int64_t rows, int64_t at_once, const Body& body) {
   });
 }
 
+// Some values of a contiguous tensor in float32 or bfloat16, as float32: in place, or in a copy.
+class Values {
+ public:
+  static Values read(const at::Tensor& tensor, int64_t first, int64_t count) {
+    Values values(tensor, first, count);
+    if (values.narrow_ != nullptr) {
+      vidtok::widen(values.narrow_, count, values.wide_);
+    }
+    return values;
+  }
+
+  // The values are still to be computed. The tensor has them after `finish`.
+  static Values write(const at::Tensor& tensor, int64_t first, int64_t count) { return {tensor, first, count}; }
+
+  float* get() const { return wide_; }
+
+  void finish() const {
+    if (narrow_ != nullptr) {
+      vidtok::narrow(wide_, static_cast<int64_t>(copy_.size()), narrow_);
+    }
+  }
+
+ private:
+  Values(const at::Tensor& tensor, int64_t first, int64_t count) {
+    if (tensor.scalar_type() == at::kFloat) {
+      wide_ = static_cast<float*>(tensor.data_ptr()) + first;
+    } else {
+      narrow_ = static_cast<uint16_t*>(tensor.data_ptr()) + first;
+      copy_.resize(count);
+      wide_ = copy_.data();
+    }
+  }
+
+  std::vector<float> copy_;
+  float* wide_ = nullptr;
+  uint16_t* narrow_ = nullptr;
+};
+
 at::Tensor forward_by_kernel(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, double eps) {
   const at::Tensor x = input.contiguous();
   at::Tensor y = at::empty_like(x);
   const vidtok::Norm norm = ::norm(weight, bias, eps);
-  const float* from = x.const_data_ptr<float>();
-  float* to = y.mutable_data_ptr<float>();
   for_parts(x.numel() / norm.channels, rows_of_part(norm.channels), [&](int64_t, int64_t first, int64_t rows) {
     const int64_t offset = first * norm.channels;
-    vidtok::norm_silu_rows(norm, from + offset, rows, to + offset);
+    const int64_t count = rows * norm.channels;
+    const Values to = Values::write(y, offset, count);
+    vidtok::norm_silu_rows(norm, Values::read(x, offset, count).get(), rows, to.get());
+    to.finish();
   });
   return y;
 }
@@ -100,16 +141,17 @@ variable_list backward_by_kernel(const at::Tensor& input, const at::Tensor& weig
   const int64_t rows = x.numel() / channels;
   const int64_t at_once = rows_of_part(channels);
   // Each part sums separately; the sums are added in order.
-  at::Tensor sums = at::zeros({(rows + at_once - 1) / at_once, 2, channels}, x.options());
-  const float* from = x.const_data_ptr<float>();
-  const float* gradient = grad_y.const_data_ptr<float>();
-  float* to = grad_x.mutable_data_ptr<float>();
+  at::Tensor sums = at::zeros({(rows + at_once - 1) / at_once, 2, channels}, weight.options());
   float* sum = sums.mutable_data_ptr<float>();
-  for_parts(rows, at_once, [&](int64_t part, int64_t first, int64_t count) {
+  for_parts(rows, at_once, [&](int64_t part, int64_t first, int64_t some) {
     const int64_t offset = first * channels;
+    const int64_t count = some * channels;
     float* grad_weight = sum + part * 2 * channels;
-    vidtok::norm_silu_rows_backward(norm, from + offset, gradient + offset, count, to + offset,
-                                    grad_weight, grad_weight + channels);
+    const Values to = Values::write(grad_x, offset, count);
+    vidtok::norm_silu_rows_backward(norm, Values::read(x, offset, count).get(),
+                                    Values::read(grad_y, offset, count).get(), some, to.get(), grad_weight,
+                                    grad_weight + channels);
+    to.finish();
   });
   const at::Tensor total = sums.sum(0);
   return {grad_x, total[0], total[1]};
@@ -144,7 +186,7 @@ class NormSilu final : public Node {
     // The parameters' data may have been replaced since the forward pass.
     check(x, weight, bias);
     TORCH_CHECK(gradients[0].sizes() == x.sizes(), "norm: the input has changed since the forward pass");
-    if (has_kernel(x, weight, bias) && vidtok::is_plain(gradients[0])) {
+    if (has_kernel(x, weight, bias) && vidtok::is_plain(gradients[0], x.scalar_type())) {
       return backward_by_kernel(x, weight, bias, eps_, gradients[0]);
     }
     const at::Tensor wide = widened(x, weight);

@@ -42,6 +42,7 @@ pub(crate) fn check(train: &TrainConfig) -> Result<(), String> {
             return Err(format!("{key} is {value}; it must be at least 0 and below 1"));
         }
     }
+    within("teacher.weight", train.teacher.as_ref().map_or(1.0, |teacher| teacher.weight), 0.0..=LARGE)?;
     within("loss.mse", loss.mse, 0.0..=LARGE)?;
     if let Some(perceptual) = &loss.perceptual {
         within("loss.perceptual.weight", perceptual.weight, 0.0..=LARGE)?;

@@ -4,6 +4,7 @@ pub(crate) mod bounds;
 pub(crate) mod data;
 pub(crate) mod losses;
 pub(crate) mod stages;
+pub(crate) mod teacher;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use vidtok_optim::{AdamConfig, Schedule};
 
 use crate::config::data::DataConfig;
 use crate::config::losses::LossConfig;
+use crate::config::teacher::TeacherConfig;
 use crate::error::TrainError;
 
 /// The `[train]` table. Unknown keys are refused.
@@ -50,6 +52,9 @@ pub struct TrainConfig {
     /// Whether to train only the decoder, which keeps the latent space fixed.
     #[serde(default)]
     pub freeze_encoder: bool,
+    /// A larger model, on whose latents the decoder is trained; encoder and quantizer are the teacher's and stay fixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherConfig>,
     /// Decay of the moving averages of the weights; without it, no averages are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
@@ -219,6 +224,12 @@ impl TrainConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether only the decoder is trained.
+    #[must_use]
+    pub fn trains_decoder_only(&self) -> bool {
+        self.freeze_encoder || self.teacher.is_some()
     }
 
     /// The learning rate of a step.

@@ -121,24 +121,13 @@ mod tests {
     use super::*;
     use crate::config::TrainConfig;
     use crate::config::losses::LossConfig;
-    use crate::run::observer::Start;
-    use crate::run::validation::Validation;
     use crate::step::losses::{LossParts, Losses};
-    use crate::step::report::StepReport;
 
     /// Collects warnings.
     #[derive(Default)]
     struct Warnings(Vec<String>);
 
     impl Observer for Warnings {
-        fn started(&mut self, _: &Start) {}
-
-        fn stepped(&mut self, _: &StepReport, _: f64) {}
-
-        fn validated(&mut self, _: &Validation) {}
-
-        fn busy(&mut self, _: &str) {}
-
         fn warned(&mut self, message: &str) {
             self.0.push(message.to_owned());
         }

@@ -5,22 +5,22 @@ use std::path::PathBuf;
 use crate::run::validation::Validation;
 use crate::step::report::StepReport;
 
-/// Receives the events of a run.
+/// Receives the events of a run, and ignores those that it does not override.
 pub trait Observer {
     /// A stage starts or resumes.
-    fn started(&mut self, start: &Start);
+    fn started(&mut self, _start: &Start) {}
 
     /// A step was taken; `waiting` is the fraction of its time spent waiting for clips.
-    fn stepped(&mut self, report: &StepReport, waiting: f64);
+    fn stepped(&mut self, _report: &StepReport, _waiting: f64) {}
 
     /// The model was validated.
-    fn validated(&mut self, validation: &Validation);
+    fn validated(&mut self, _validation: &Validation) {}
 
     /// Work other than steps that takes a while.
-    fn busy(&mut self, what: &str);
+    fn busy(&mut self, _what: &str) {}
 
     /// A problem that does not end the run.
-    fn warned(&mut self, message: &str);
+    fn warned(&mut self, _message: &str) {}
 }
 
 /// The facts about a stage at its start.

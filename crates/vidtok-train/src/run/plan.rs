@@ -68,7 +68,7 @@ impl MemoryEstimate {
         let frames = (frames + factor - 1) / factor * factor;
         let clip = [train.batch_size as i64, frames, h, w];
         let recompute = train.gradient_checkpointing;
-        let encoder = match train.freeze_encoder {
+        let encoder = match train.trains_decoder_only() {
             true => 0,
             false => config.model.encoder_activation_bytes(clip, recompute),
         };
@@ -131,7 +131,7 @@ impl TrainingPlan {
                 observer.warned(&warning);
             }
             let discriminator = Losses::new(&train.loss, None, Device::Cpu).parameters().count("loss.discriminator.");
-            let trained = decoder + discriminator + if train.freeze_encoder { 0 } else { encoder };
+            let trained = decoder + discriminator + if train.trains_decoder_only() { 0 } else { encoder };
             plans.push(StagePlan {
                 name,
                 steps: train.steps,

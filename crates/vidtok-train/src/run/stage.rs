@@ -19,9 +19,9 @@ use crate::run::observer::{Observer, Start};
 use crate::run::options::RunOptions;
 use crate::run::records::Records;
 use crate::run::summary::StageSummary;
-use crate::run::validation::{Validation, Validator};
+use crate::run::validation::Validator;
 use crate::step::losses::{LossParts, Losses};
-use crate::step::report::StepReport;
+use crate::step::teacher::Teacher;
 use crate::step::trainer::Trainer;
 
 /// The end of a stage.
@@ -83,7 +83,9 @@ impl<'a> StageRun<'a> {
         let tokenizer = options.tokenizer.clone().device(options.device).kind(Kind::Float);
         let mut losses = LossParts::of(&train.loss, lpips);
         losses.reconstruction.extend(options.losses.iter().cloned());
-        let opening = Opening { config, train, losses, device: options.device, tokenizer, clips: &clips, rank };
+        let teacher = train.teacher.as_ref().map(|config| Teacher::open(config, &tokenizer)).transpose()?;
+        let opening =
+            Opening { config, train, losses, device: options.device, tokenizer, teacher, clips: &clips, rank };
         let (mut trainer, records) = if options.leads() {
             let validator =
                 Validator::new(clips.validation_clips(train.validation.clips)?, validation, perceptual_weight);
@@ -96,6 +98,9 @@ impl<'a> StageRun<'a> {
         };
         if let Some(group) = &options.group {
             trainer.join(group)?;
+        }
+        if let Some(teacher) = opening.teacher {
+            trainer.set_teacher(teacher)?;
         }
         let parameters = trainer.tokenizer().parameters().trained().map(|(_, tensor)| tensor.numel() as i64).sum();
         let saved = trainer.step_number();
@@ -215,17 +220,7 @@ impl<'a> StageRun<'a> {
 /// Ignores everything, in processes other than the leader.
 struct NoopObserver;
 
-impl Observer for NoopObserver {
-    fn started(&mut self, _: &Start) {}
-
-    fn stepped(&mut self, _: &StepReport, _: f64) {}
-
-    fn validated(&mut self, _: &Validation) {}
-
-    fn busy(&mut self, _: &str) {}
-
-    fn warned(&mut self, _: &str) {}
-}
+impl Observer for NoopObserver {}
 
 /// Creates the trainer of a stage.
 struct Opening<'a> {
@@ -234,6 +229,7 @@ struct Opening<'a> {
     losses: LossParts,
     device: Device,
     tokenizer: TokenizerBuilder,
+    teacher: Option<Teacher>,
     clips: &'a StageClips,
     rank: WorldRank,
 }
@@ -275,13 +271,15 @@ impl Opening<'_> {
 
     /// Fits the linear maps of a new model to the first training batches.
     fn fit_linear(&self, tokenizer: &Tokenizer, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        if !self.config.model.linear {
+        let model = &self.config.model;
+        if !model.linear && !model.has_linear_decoder() {
             return Ok(());
         }
         observer.busy("fitting the linear maps");
         let batches = self.clips.loader(self.train, 0, self.rank)?.take(self.train.linear_batches);
         let clips = batches.map(|batch| Ok(batch?.clips)).collect::<Result<Vec<_>, TrainError>>()?;
-        Ok(tokenizer.fit_linear(&clips)?)
+        // A teacher's encoder is fitted already.
+        Ok(if self.teacher.is_some() { tokenizer.fit_linear_decoder(&clips) } else { tokenizer.fit_linear(&clips) }?)
     }
 
     /// A trainer before the first step: with `weights`, and the losses' parameters among them if there are any, or with
@@ -299,6 +297,7 @@ impl Opening<'_> {
         let tokenizer = match weights {
             None => {
                 let tokenizer = self.tokenizer.init(self.config.clone(), seed)?;
+                self.copy_encoder_to(&tokenizer)?;
                 prepare(&tokenizer, observer)?;
                 tokenizer
             }
@@ -309,9 +308,16 @@ impl Opening<'_> {
                     observer
                         .warned(&format!("{path}: its losses differ from those of this run, which start from scratch"));
                 }
-                self.tokenizer.with_weights(self.config.clone(), weights)?
+                let tokenizer = self.tokenizer.with_weights(self.config.clone(), weights)?;
+                self.copy_encoder_to(&tokenizer)?;
+                tokenizer
             }
         };
         Ok(Trainer::new(tokenizer, losses, self.train.clone()))
+    }
+
+    /// Gives the model the encoder of the teacher, if there is one.
+    fn copy_encoder_to(&self, tokenizer: &Tokenizer) -> Result<(), TrainError> {
+        self.teacher.as_ref().map_or(Ok(()), |teacher| teacher.copy_encoder_to(tokenizer))
     }
 }

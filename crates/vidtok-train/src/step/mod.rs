@@ -4,4 +4,5 @@ pub(crate) mod counts;
 pub(crate) mod losses;
 pub(crate) mod report;
 pub(crate) mod state;
+pub(crate) mod teacher;
 pub(crate) mod trainer;

@@ -28,6 +28,7 @@ use crate::error::{TrainError, caught};
 use crate::step::counts::StepCounts;
 use crate::step::losses::Losses;
 use crate::step::report::{GanReport, StepReport, add_scalars, average};
+use crate::step::teacher::{LATENT_PARTS, Teacher};
 
 /// A model in training, with its losses, optimizers and averages.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub struct Trainer {
     pub(crate) generator_optimizer: Adam,
     pub(crate) discriminator_optimizer: Adam,
     pub(crate) ema: Option<Ema>,
+    teacher: Option<Teacher>,
     pub(crate) config: TrainConfig,
     pub(crate) counts: StepCounts,
     distributed: Option<Distributed>,
@@ -70,7 +72,7 @@ struct Generated {
 
 impl Trainer {
     /// Trains the whole tokenizer, or only its decoder if the configuration freezes the encoder (and with it the
-    /// quantizer). Linear maps beside the networks stay as they were [fitted](Tokenizer::fit_linear): steps that are right
+    /// quantizer) or has a teacher, which [`set_teacher`](Self::set_teacher) then brings. Linear maps beside the networks stay as they were [fitted](Tokenizer::fit_linear): steps that are right
     /// for the networks would be far too large for them. The losses are those of `losses`; `config.loss` is not read.
     #[must_use]
     pub fn new(tokenizer: Tokenizer, losses: Losses, config: TrainConfig) -> Self {
@@ -78,16 +80,35 @@ impl Trainer {
         for map in LINEAR_MAPS {
             tokenizer.parameters().set_requires_grad(map, false);
         }
-        if config.freeze_encoder {
-            tokenizer.parameters().set_requires_grad("encoder.", false);
-            tokenizer.parameters().set_requires_grad("regularization.", false);
+        if config.trains_decoder_only() {
+            LATENT_PARTS.iter().for_each(|part| tokenizer.parameters().set_requires_grad(part, false));
         }
         let generated = tokenizer.parameters().trained().chain(losses.generator_parameters());
         let generator_optimizer = Adam::new(config.optimizer.clone(), generated);
         let discriminator_optimizer = Adam::new(config.optimizer.clone(), losses.discriminator_parameters());
         let ema = config.ema_decay.map(|decay| Ema::new(decay, tokenizer.parameters()));
         let counts = StepCounts::default();
-        Self { tokenizer, losses, generator_optimizer, discriminator_optimizer, ema, config, counts, distributed: None }
+        Self {
+            tokenizer,
+            losses,
+            generator_optimizer,
+            discriminator_optimizer,
+            ema,
+            teacher: None,
+            config,
+            counts,
+            distributed: None,
+        }
+    }
+
+    /// Trains the decoder on the losses to the teacher's reconstruction too.
+    ///
+    /// # Errors
+    /// If the model does not have the teacher's encoder and quantizer.
+    pub fn set_teacher(&mut self, teacher: Teacher) -> Result<(), TrainError> {
+        teacher.check(&self.tokenizer)?;
+        self.teacher = Some(teacher);
+        Ok(())
     }
 
     /// Joins the processes of `group`, which must have the same model and configuration; all load the state of rank 0.
@@ -238,8 +259,9 @@ impl Trainer {
         let target = clips.to_device(self.tokenizer.device());
         let options = TrainingOptions {
             step: report.step,
-            freeze_encoder: self.config.freeze_encoder,
+            freeze_encoder: self.config.trains_decoder_only(),
             recompute: self.config.gradient_checkpointing,
+            teacher: self.teacher.as_ref().map(|teacher| &teacher.tokenizer),
             autocast: self.config.precision.autocast(),
             group,
         };
@@ -248,6 +270,13 @@ impl Trainer {
         let terms = self.losses.reconstruction.forward(&target, &reconstruction)?;
         let quantizer = pass.regularized.loss;
         let mut loss = &terms.nll + &quantizer * self.tokenizer.quantizer().loss_weight();
+        if let (Some(teacher), Some(taught)) = (&self.teacher, &pass.taught) {
+            let terms = self.losses.reconstruction.forward(taught, &reconstruction)?;
+            loss += &terms.nll * teacher.weight;
+            if let Some(number) = report.loss_named("teacher") {
+                add_scalars([number], [&terms.rec], weight);
+            }
+        }
         let mut gan_terms = None;
         if let Some(gan) = self.losses.gan.as_ref().filter(|_| report.gan.is_some()) {
             let Differentiated { value, gradient } = gan.generator_loss(&reconstruction, group);

@@ -14,6 +14,7 @@
 
 mod format;
 mod mutate;
+mod repository;
 mod scratch;
 mod target;
 mod targets;

@@ -5,22 +5,21 @@ use vidtok::checkpoint::read_checkpoint;
 use vidtok_torch::{TensorFile, write_tensors};
 
 use super::tensor_file::{bytes, bytes_of_all};
-use crate::{Format, Outcome, Target, scratch};
+use crate::{Format, Outcome, Target, repository, scratch};
 
 pub(super) const TARGET: Target = Target { name: "checkpoint", format: Format::Zip, seeds, read };
 
 /// Files that `torch.save` wrote.
-pub(super) const FILES: [&[u8]; 3] = [
-    include_bytes!("../../../crates/vidtok/src/files/checkpoint/testdata/types.pt"),
-    include_bytes!("../../../crates/vidtok/src/files/checkpoint/testdata/lightning.ckpt"),
-    include_bytes!("../../../crates/vidtok/src/files/checkpoint/testdata/lightning_protocol5.ckpt"),
-];
+pub(super) fn files() -> [Vec<u8>; 3] {
+    ["types.pt", "lightning.ckpt", "lightning_protocol5.ckpt"]
+        .map(|name| repository::bytes(&format!("crates/vidtok/src/files/checkpoint/testdata/{name}")))
+}
 
 /// The most bytes of tensors per byte of the file. Tensors may share memory, and strides of 0 repeat it.
 const TENSOR_BYTES_PER_BYTE: usize = 8;
 
 fn seeds() -> Vec<Vec<u8>> {
-    FILES.map(<[u8]>::to_vec).into()
+    files().into()
 }
 
 /// Checks that the tensors can be written as safetensors and read again.

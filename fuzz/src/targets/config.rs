@@ -6,18 +6,15 @@ use std::str::from_utf8;
 use vidtok::Config;
 use vidtok_train::{Stage, TrainConfig, read_recipe};
 
-use crate::{Format, Outcome, Target, scratch};
+use crate::{Format, Outcome, Target, repository, scratch};
 
 pub(super) const MODEL: Target =
     Target { name: "model_config", format: Format::Text, seeds: model_seeds, read: read_model };
 pub(super) const TRAINING: Target =
     Target { name: "training_config", format: Format::Text, seeds: training_seeds, read: read_training };
 
-const TINY: &str = include_str!("../../../configs/tiny_kl.toml");
-
 fn model_seeds() -> Vec<Vec<u8>> {
-    let published = include_str!("../../../configs/vidtok_fsq_causal_41616_262144_v1_1.toml");
-    [TINY, published].map(|text| text.as_bytes().to_vec()).into()
+    [repository::TINY_CONTINUOUS, "configs/vidtok_fsq_causal_41616_262144_v1_1.toml"].map(repository::bytes).into()
 }
 
 fn training_seeds() -> Vec<Vec<u8>> {
@@ -43,7 +40,7 @@ name = "two"
 freeze_encoder = true
 data.size = [128, 128]
 "#;
-    let quickstart = include_str!("../../../configs/quickstart.toml");
+    let quickstart = repository::text("configs/quickstart.toml");
     let recipe = quickstart.split_once("[train]").map(|(_, rest)| format!("[train]{rest}"));
     [all.to_owned()].into_iter().chain(recipe).map(String::into_bytes).collect()
 }
@@ -66,7 +63,10 @@ fn one_line<E: Display>(error: E) -> E {
 /// Checks that each stage that is read stays the same when it is written and read again.
 fn read_training(file: &[u8]) -> Outcome {
     scratch::with_file("recipe.toml", file, |path| {
-        let config = Config { train: Some(read_recipe(path).map_err(one_line)?), ..Config::parse(TINY)? };
+        let config = Config {
+            train: Some(read_recipe(path).map_err(one_line)?),
+            ..Config::parse(&repository::text(repository::TINY_CONTINUOUS))?
+        };
         for stage in Stage::all(&config).map_err(one_line)? {
             let table = toml::Table::try_from(&stage.config)?;
             let again = toml::Table::try_from(TrainConfig::from_table(table.clone())?)?;

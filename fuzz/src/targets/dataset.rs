@@ -5,20 +5,17 @@ use vidtok::Config;
 use vidtok_tokenize::{Dataset, Shard};
 
 use super::shard;
-use crate::{Format, Outcome, Target, scratch};
+use crate::{Format, Outcome, Target, repository, scratch};
 
 pub(super) const TARGET: Target = Target { name: "dataset", format: Format::Json, seeds, read };
 
-const DISCRETE: &str = include_str!("../../../configs/tiny_fsq.toml");
-const CONTINUOUS: &str = include_str!("../../../configs/tiny_kl.toml");
-
 fn seeds() -> Vec<Vec<u8>> {
     let latents = [
-        (DISCRETE, json!({ "kind": "indices", "codes": 512, "bits": 9 })),
-        (CONTINUOUS, json!({ "kind": "moments", "channels": 4, "dtype": "f16" })),
+        (repository::TINY_DISCRETE, json!({ "kind": "indices", "codes": 512, "bits": 9 })),
+        (repository::TINY_CONTINUOUS, json!({ "kind": "moments", "channels": 4, "dtype": "f16" })),
     ];
     let seed = latents.map(|(model, latent)| {
-        let model = Config::parse(model).map(|config| json!(Config { train: None, ..config }));
+        let model = Config::parse(&repository::text(model)).map(|config| json!(Config { train: None, ..config }));
         json!({
             "format": 1, "version": "0.1.0", "model": model.unwrap_or_default(), "weights_sha256": "0123456789abcdef",
             "compute": "float", "fps": 12.5, "shorter_side": 64, "crop": [48, 64], "padding": "copies", "window": null,

@@ -2,7 +2,7 @@
 
 use vidtok_pickle::{Pickle, Value};
 
-use super::checkpoint::FILES;
+use super::checkpoint::files;
 use crate::{Format, Outcome, Target, format};
 
 pub(super) const TARGET: Target = Target { name: "pickle", format: Format::Bytes, seeds, read };
@@ -11,7 +11,8 @@ pub(super) const TARGET: Target = Target { name: "pickle", format: Format::Bytes
 const SMALL: &[u8] = b"\x80\x04\x95\x1f\x00\x00\x00\x00\x00\x00\x00}\x94(\x8c\x01a\x94]\x94(K\x01G@\x04\x00\x00\x00\x00\x00\x00N\x86\x94eK\x03C\x01\x00\x94u.";
 
 fn seeds() -> Vec<Vec<u8>> {
-    let of_checkpoints = FILES.iter().filter_map(|file| format::zip_record(file, "/data.pkl"));
+    let files = files();
+    let of_checkpoints = files.iter().filter_map(|file| format::zip_record(file, "/data.pkl"));
     of_checkpoints.chain([SMALL.to_vec()]).collect()
 }
 

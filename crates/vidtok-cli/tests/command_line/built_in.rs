@@ -1,10 +1,25 @@
 //! The models that are compiled into the program.
 
+use tch::Kind;
 use vidtok_torch::{TensorFile, write_tensors};
 
-use crate::bench::{Bench, KL, random_video};
+use crate::bench::{Bench, KL, random_video, repository};
 
 const NAME: &str = "vidtok_lite_kl_causal_488_16chn";
+
+/// The names of the pretrained models of this repository.
+fn pretrained() -> Vec<String> {
+    let files = std::fs::read_dir(repository("models")).unwrap();
+    let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let names: Vec<String> = files.filter_map(|file| file.strip_suffix(".safetensors").map(str::to_owned)).collect();
+    assert!(names.iter().any(|name| name == NAME), "{names:?}");
+    names
+}
+
+/// The file of a pretrained model.
+fn weights(name: &str) -> String {
+    repository(&format!("models/{name}.safetensors"))
+}
 
 #[test]
 fn the_first_built_in_model_is_used_where_none_is_named() {
@@ -22,9 +37,57 @@ fn the_first_built_in_model_is_used_where_none_is_named() {
 }
 
 #[test]
-fn chunks_and_strips_of_the_built_in_model_equal_the_whole_clip() {
+fn chunks_and_strips_of_the_pretrained_models_equal_the_whole_clip() {
     let bench = Bench::new("v1.0", KL);
-    bench.vidtok(&["verify", "--max-frames", "17"]).assert().success();
+    for name in pretrained() {
+        bench.vidtok(&["verify", "--model", &weights(&name), "--max-frames", "17"]).assert().success();
+    }
+}
+
+#[test]
+fn both_shard_formats_hold_the_tokens_of_the_pretrained_models() {
+    let bench = Bench::new("v1.0", KL);
+    std::fs::create_dir(bench.path("videos")).unwrap();
+    // Whole chunks, which need no padding.
+    bench.video("videos/a.mp4", 12, [32, 48], "25");
+    for name in pretrained() {
+        let model = weights(&name);
+        bench.vidtok(&["reconstruct", "--model", &model, "videos/a.mp4", "expected.mp4"]).assert().success();
+        let expected = bench.frames("expected.mp4").to_kind(Kind::Float);
+        for format in ["safetensors", "webdataset"] {
+            let (tokens, restored) = (format!("tokens-{name}-{format}"), format!("restored-{name}-{format}"));
+            let dataset = ["--data", "videos", "--out", &tokens, "--format", format];
+            bench.vidtok(&[&["tokenize", "--model", &model], &dataset[..]].concat()).assert().success();
+            let back = ["detokenize", "--model", &model, "--data", &tokens, "--out", &restored];
+            bench.vidtok(&back).assert().success();
+            let frames = bench.frames(&format!("{restored}/a.mp4")).to_kind(Kind::Float);
+            // Latents are stored in half precision, and the videos are compressed.
+            let difference = (&frames - &expected).abs().mean(Kind::Float).double_value(&[]);
+            assert!(frames.size() == expected.size() && difference < 0.5, "{name} {format}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn training_that_starts_from_a_pretrained_model_resumes_exactly() {
+    let bench = Bench::new("v1.0", KL);
+    let recipe = "[train]\nsteps = 4\nbatch_size = 1\noptimizer.lr = 1e-4\nschedule.decay = \"constant\"\n\
+                  [train.loss]\nmse = 1.0\n[train.data]\nframes = 5\nsize = [32, 32]\nscenes = 1\n";
+    std::fs::write(bench.path("recipe.toml"), recipe).unwrap();
+    for name in pretrained() {
+        let (config, weights) = (repository(&format!("configs/{name}.toml")), weights(&name));
+        let train = |out: &str, steps: &str| {
+            let start = ["train", "--config", &config, "--recipe", "recipe.toml", "--init-from", &weights];
+            bench.vidtok(&[&start[..], &["--threads", "1", "--out", out, "--set", steps]].concat()).assert().success();
+        };
+        train("whole", "train.steps=4");
+        train("parts", "train.steps=2");
+        let parts = format!("parts/{name}");
+        let resume = ["train", "--resume", &parts, "--set", "train.steps=4", "--threads", "1"];
+        bench.vidtok(&resume).assert().success();
+        let model = |out: &str| std::fs::read(bench.path(&format!("{out}/{name}/model.safetensors"))).unwrap();
+        assert!(model("whole") == model("parts"), "{name}");
+    }
 }
 
 #[test]

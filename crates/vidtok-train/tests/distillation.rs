@@ -4,8 +4,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tch::Device;
 use vidtok::{Config, Tokenizer};
@@ -48,6 +48,13 @@ linear_batches = 2
 frames = 5
 size = [16, 16]
 "#;
+
+/// Lets one test run at a time: all draw from libtorch's one generator.
+fn alone() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    tch::set_num_threads(1);
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 struct Silent;
 
@@ -94,7 +101,7 @@ fn teacher_losses(summary: &TrainingSummary) -> Vec<f64> {
 
 #[test]
 fn a_decoder_learns_from_its_teacher_whose_encoder_it_keeps_and_training_resumes() {
-    tch::set_num_threads(1);
+    let _alone = alone();
     let runs = tempfile::tempdir().unwrap();
     let path = runs.path().join("teacher.safetensors");
     let teacher = teacher(&path, 3);
@@ -122,7 +129,7 @@ fn a_decoder_learns_from_its_teacher_whose_encoder_it_keeps_and_training_resumes
 
 #[test]
 fn the_loss_to_the_teacher_has_its_weight() {
-    tch::set_num_threads(1);
+    let _alone = alone();
     let runs = tempfile::tempdir().unwrap();
     let path = runs.path().join("teacher.safetensors");
     let _ = teacher(&path, 3);
@@ -142,7 +149,7 @@ fn the_loss_to_the_teacher_has_its_weight() {
 
 #[test]
 fn a_teacher_with_another_encoder_or_quantizer_is_refused_in_one_line() {
-    tch::set_num_threads(1);
+    let _alone = alone();
     let runs = tempfile::tempdir().unwrap();
     let path = runs.path().join("teacher.safetensors");
     let _ = teacher(&path, 3);

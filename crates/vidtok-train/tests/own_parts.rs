@@ -4,8 +4,8 @@
 
 use std::fs;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 use vidtok::{BoxError, Config, CustomConfig, Init, ParamPath, Quantized, Quantizer, Tokenizer};
@@ -81,6 +81,13 @@ impl Loss for Brightness {
     }
 }
 
+/// Lets one test run at a time: all draw from libtorch's one generator.
+fn alone() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    tch::set_num_threads(1);
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// An observer that shows nothing.
 struct Silent;
 
@@ -109,7 +116,7 @@ fn config(steps: u64) -> Config {
 
 #[test]
 fn a_run_trains_a_quantizer_of_the_programs_own_and_resumes_with_it() {
-    tch::set_num_threads(1);
+    let _alone = alone();
     let runs = tempfile::tempdir().unwrap();
     let whole = train(&config(4), &runs.path().join("whole"), &options(), &mut Silent).unwrap();
     let first = train(&config(2), &runs.path().join("parts"), &options(), &mut Silent).unwrap();
@@ -144,7 +151,7 @@ fn logged(summary: &TrainingSummary) -> Vec<f64> {
 
 #[test]
 fn a_run_trains_with_a_loss_of_the_programs_own_logs_it_and_resumes_with_it() {
-    tch::set_num_threads(1);
+    let _alone = alone();
     let runs = tempfile::tempdir().unwrap();
     let with = RunOptions { losses: vec![(Rc::new(Brightness), 0.5)], ..options() };
     let run = |name: &str, steps, options: &RunOptions| {

@@ -411,6 +411,23 @@ mod tests {
     }
 
     #[test]
+    fn autocast_sums_the_gradients_of_several_calls_in_float32() {
+        let root = ParamPath::fresh(Device::Cpu);
+        let conv = Conv2d::new(&root, 8, 8, Conv2d::SAME, ConvInit::Default);
+        let parameters = root.finish().unwrap();
+        parameters.set_requires_grad("", true);
+        let x = Tensor::ones([1, 1, 1, 1, 8], (Kind::Float, Device::Cpu));
+        let loss = autocast(Device::Cpu, Kind::BFloat16, || {
+            let small = conv.forward(&x).to_kind(Kind::Float) * 2f64.powi(-10);
+            (conv.forward(&x).to_kind(Kind::Float) + small).sum(Kind::Float)
+        });
+        // Both addends are bfloat16 numbers; their sum is not.
+        let bias = parameters.get("bias").unwrap();
+        let gradient = Tensor::run_backward(&[loss.unwrap()], &[bias], false, false).remove(0);
+        assert_eq!(Vec::<f32>::try_from(gradient).unwrap(), [1.0 + 2f32.powi(-10); 8]);
+    }
+
+    #[test]
     fn a_strip_of_rows_equals_those_rows_of_the_whole_frame() {
         tch::manual_seed(0);
         let x = random(&[2, 5, 8, 6, 3]);

@@ -96,9 +96,11 @@ struct ConvConfig {
     if (!at::autocast::is_autocast_enabled(device)) {
       return convolve(x, weight, bias);
     }
-    // Autocast on the CPU casts the operands of conv1d, conv2d and conv3d, but not those of at::convolution.
+    // Autocast on the CPU casts the operands of conv1d, conv2d and conv3d, but not those of at::convolution. Its cache
+    // of cast parameters is left alone: a layer that runs in pieces would sum their gradients in half precision, and
+    // threads share the cache, so the sums would depend on when another thread empties it.
     const at::ScalarType kind = at::autocast::get_autocast_dtype(device);
-    const auto cast = [&](const at::Tensor& t) { return at::autocast::cached_cast(kind, t, device); };
+    const auto cast = [&](const at::Tensor& t) { return t.scalar_type() == at::kDouble ? t : t.to(kind); };
     const c10::impl::ExcludeDispatchKeyGuard cast_here{c10::autocast_dispatch_keyset};
     return convolve(cast(x), cast(weight), cast(bias));
   }

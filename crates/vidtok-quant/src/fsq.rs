@@ -34,6 +34,15 @@ pub struct FsqConfig {
     /// Weight of the commitment loss.
     #[serde(default = "FsqConfig::commitment_weight")]
     pub commitment_weight: f64,
+    /// Batches at the start of training in which uniform noise as wide as the distance of two levels replaces the
+    /// rounding (arXiv 1611.01704). Its gradient is exact, and the encoder learns to use all levels; with rounding from
+    /// the start, a model with a fitted linear map hardly improves.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub noise_steps: u64,
+}
+
+fn is_zero(steps: &u64) -> bool {
+    *steps == 0
 }
 
 impl FsqConfig {
@@ -46,6 +55,7 @@ impl FsqConfig {
             annealing_factor: Self::annealing_factor(),
             annealing_steps: Self::annealing_steps(),
             commitment_weight: Self::commitment_weight(),
+            noise_steps: 0,
         }
     }
 
@@ -181,21 +191,28 @@ impl Quantizer for Fsq {
         Quantized { latent: latent.to_kind(encoded.kind()), indices: Some(indices), logvar: None }
     }
 
+    /// In the first [`FsqConfig::noise_steps`] batches the latent has noise from libtorch's generator and the indices are
+    /// those of the nearest code.
+    ///
     /// The loss is entropy_weight(step) * (per-sample entropy - codebook entropy) + commitment_weight *
     /// mean((z - sg(code))^2), where z is the encoder's output before the bound.
     fn regularize(&self, encoded: &Tensor, step: u64, group: &dyn ProcessGroup) -> Regularized {
         let z = channels_last(encoded).to_kind(Kind::Float);
         let bounded = self.bound(&z);
         let rounded = bounded.detach().round();
-        // Straight-through estimator: the rounded value with the gradient of the bound.
-        let straight = &bounded + (&rounded - &bounded).detach();
+        let error = if step < self.config.noise_steps {
+            bounded.rand_like() - 0.5
+        } else {
+            // Straight-through estimator: the rounded value with the gradient of the bound.
+            (&rounded - &bounded).detach()
+        };
         let half_width = self.half_width(encoded.device());
         let code = &rounded / &half_width;
         let commitment = (&z - code).square().mean(Kind::Float);
         let entropy = self.entropy_loss(&z.flatten(0, 3), group);
         let loss = entropy * self.config.entropy_weight_at(step) + commitment * self.config.commitment_weight;
         Regularized {
-            latent: channels_first(&(straight / half_width)).to_kind(encoded.kind()),
+            latent: channels_first(&((bounded + error) / half_width)).to_kind(encoded.kind()),
             loss,
             indices: Some(self.indices(&rounded)),
         }
@@ -273,6 +290,22 @@ mod tests {
         let z = z.detach().set_requires_grad(true);
         (channels_first(&(fsq.bound(&channels_last(&z)) / 4.0))).sum(Kind::Float).backward();
         assert!(through.allclose(&z.grad(), 1e-5, 1e-6, false));
+    }
+
+    #[test]
+    fn noise_of_one_level_replaces_the_rounding_in_the_first_batches() {
+        tch::manual_seed(0);
+        let fsq = Fsq::new(&FsqConfig { noise_steps: 5, ..FsqConfig::new([8, 8]) }).unwrap();
+        let z = Tensor::randn([1, 2, 8, 16, 16], CPU);
+        let bounded = channels_first(&fsq.bound(&channels_last(&z)));
+        let error = |step| (fsq.regularize(&z, step, &SingleProcess).latent * 4.0 - &bounded).abs();
+        let mean = error(4).mean(Kind::Float).double_value(&[]);
+        assert!(error(4).max().double_value(&[]) <= 0.5 + 1e-5);
+        // The mean of |u| for u uniform in [-1/2, 1/2].
+        assert!((mean - 0.25).abs() < 0.01, "{mean}");
+        assert!((error(5) - (bounded.round() - &bounded).abs()).abs().max().double_value(&[]) < 1e-5);
+        let parts = fsq.regularize(&z, 4, &SingleProcess);
+        assert_eq!(parts.indices, fsq.quantize(&z, None).indices);
     }
 
     #[test]

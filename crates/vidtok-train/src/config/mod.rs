@@ -87,7 +87,7 @@ pub enum Precision {
     /// float32.
     #[default]
     F32,
-    /// bfloat16 for convolutions and matrix products (autocast).
+    /// bfloat16 for convolutions and matrix products of the tokenizer and of LPIPS (autocast).
     Bf16,
 }
 

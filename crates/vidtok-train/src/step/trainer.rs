@@ -18,10 +18,10 @@ use tch::{Kind, Tensor};
 use vidtok::{Tokenizer, TrainingOptions};
 use vidtok_core::{Differentiated, ProcessGroup, SingleProcess};
 use vidtok_data::{Batch, to_unit_range};
-use vidtok_loss::GanLoss;
+use vidtok_loss::{GanLoss, ReconstructionTerms};
 use vidtok_metrics::{FrameMetric, Psnr};
 use vidtok_optim::{Adam, Ema};
-use vidtok_torch::{C10dProcessGroup, GradientReducer, ProcessGroupError, with_gradient};
+use vidtok_torch::{C10dProcessGroup, GradientReducer, ProcessGroupError, autocast, with_gradient};
 
 use crate::config::TrainConfig;
 use crate::error::{TrainError, caught};
@@ -267,11 +267,11 @@ impl Trainer {
         };
         let pass = self.tokenizer.forward_train(&target, &options)?;
         let reconstruction = pass.reconstruction;
-        let terms = self.losses.reconstruction.forward(&target, &reconstruction)?;
+        let terms = self.reconstruction_terms(&target, &reconstruction)?;
         let quantizer = pass.regularized.loss;
         let mut loss = &terms.nll + &quantizer * self.tokenizer.quantizer().loss_weight();
         if let (Some(teacher), Some(taught)) = (&self.teacher, &pass.taught) {
-            let terms = self.losses.reconstruction.forward(taught, &reconstruction)?;
+            let terms = self.reconstruction_terms(taught, &reconstruction)?;
             loss += &terms.nll * teacher.weight;
             if let Some(number) = report.loss_named("teacher") {
                 add_scalars([number], [&terms.rec], weight);
@@ -304,6 +304,19 @@ impl Trainer {
             }
         }
         Ok(Generated { target, reconstruction })
+    }
+
+    /// The reconstruction losses in the run's precision. Only those with a network, like LPIPS, differ from float32.
+    fn reconstruction_terms(
+        &self,
+        target: &Tensor,
+        reconstruction: &Tensor,
+    ) -> Result<ReconstructionTerms, TrainError> {
+        let terms = || self.losses.reconstruction.forward(target, reconstruction);
+        Ok(match self.config.precision.autocast() {
+            Some(kind) => autocast(self.tokenizer.device(), kind, terms).map_err(vidtok::Error::MixedPrecision)?,
+            None => terms(),
+        }?)
     }
 
     /// Computes the discriminator's gradients on the same batches.

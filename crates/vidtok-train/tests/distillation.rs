@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod runs;
 
+use std::path::Path;
+
+use runs::{Silent, alone, options, steps};
 use tch::Device;
 use vidtok::{Config, Tokenizer};
-use vidtok_train::{LogEntry, Observer, RunOptions, TrainingSummary, resume, train};
+use vidtok_train::{TrainingSummary, resume, train};
 
 const ENCODER: &str = r#"
 name = "distilled"
@@ -49,27 +49,6 @@ frames = 5
 size = [16, 16]
 "#;
 
-/// Lets one test run at a time: all draw from libtorch's one generator.
-fn alone() -> MutexGuard<'static, ()> {
-    static RUNNING: Mutex<()> = Mutex::new(());
-    tch::set_num_threads(1);
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-struct Silent;
-
-impl Observer for Silent {}
-
-fn options() -> RunOptions {
-    RunOptions {
-        device: Device::Cpu,
-        stop: Arc::new(AtomicBool::new(false)),
-        group: None,
-        tokenizer: Tokenizer::builder(),
-        losses: Vec::new(),
-    }
-}
-
 /// Writes a model with this seed and returns it.
 fn teacher(path: &Path, seed: i64) -> Tokenizer {
     let teacher = Tokenizer::init(Config::parse(ENCODER).unwrap(), seed, Device::Cpu).unwrap();
@@ -90,23 +69,17 @@ fn model(summary: &TrainingSummary) -> Tokenizer {
 
 /// The loss to the teacher's reconstruction in each step.
 fn teacher_losses(summary: &TrainingSummary) -> Vec<f64> {
-    let log = fs::read_to_string(summary.stages[0].model.with_file_name("log.jsonl")).unwrap();
-    let entries = log.lines().map(|line| serde_json::from_str(line).unwrap());
-    let steps = entries.filter_map(|entry| match entry {
-        LogEntry::Step { report, .. } => Some(report),
-        LogEntry::Validation(_) => None,
-    });
-    steps.filter_map(|report| report.other_losses.get("teacher").copied()).collect()
+    steps(summary).iter().filter_map(|report| report.other_losses.get("teacher").copied()).collect()
 }
 
 #[test]
 fn a_decoder_learns_from_its_teacher_whose_encoder_it_keeps_and_training_resumes() {
     let _alone = alone();
-    let runs = tempfile::tempdir().unwrap();
-    let path = runs.path().join("teacher.safetensors");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("teacher.safetensors");
     let teacher = teacher(&path, 3);
     let run = |name: &str, steps: &str| {
-        train(&student(&path, &[steps]), &runs.path().join(name), &options(), &mut Silent).unwrap()
+        train(&student(&path, &[steps]), &folder.path().join(name), &options(), &mut Silent).unwrap()
     };
     let whole = run("whole", "train.steps=60");
     let losses = teacher_losses(&whole);
@@ -130,18 +103,13 @@ fn a_decoder_learns_from_its_teacher_whose_encoder_it_keeps_and_training_resumes
 #[test]
 fn the_loss_to_the_teacher_has_its_weight() {
     let _alone = alone();
-    let runs = tempfile::tempdir().unwrap();
-    let path = runs.path().join("teacher.safetensors");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("teacher.safetensors");
     let _ = teacher(&path, 3);
     let weights = [0.0, 0.5, 1.0].map(|weight| {
         let config = student(&path, &[&format!("train.teacher.weight={weight:?}"), "train.steps=1"]);
-        let summary = train(&config, &runs.path().join(format!("{weight}")), &options(), &mut Silent).unwrap();
-        let log = fs::read_to_string(summary.stages[0].model.with_file_name("log.jsonl")).unwrap();
-        let step = log.lines().map(|line| serde_json::from_str(line).unwrap()).find_map(|entry| match entry {
-            LogEntry::Step { report, .. } => Some(report),
-            LogEntry::Validation(_) => None,
-        });
-        step.unwrap().loss
+        let summary = train(&config, &folder.path().join(format!("{weight}")), &options(), &mut Silent).unwrap();
+        steps(&summary)[0].loss
     });
     let [none, half, whole] = weights;
     assert!(none < half && ((whole - none) / (half - none) - 2.0).abs() < 1e-3, "{weights:?}");
@@ -150,12 +118,12 @@ fn the_loss_to_the_teacher_has_its_weight() {
 #[test]
 fn a_teacher_with_another_encoder_or_quantizer_is_refused_in_one_line() {
     let _alone = alone();
-    let runs = tempfile::tempdir().unwrap();
-    let path = runs.path().join("teacher.safetensors");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("teacher.safetensors");
     let _ = teacher(&path, 3);
     for other in ["model.ch=16", "quantizer.z_channels=8", "model.causality=\"noncausal\""] {
         let config = student(&path, &[other]);
-        let error = train(&config, &runs.path().join("run"), &options(), &mut Silent).unwrap_err().to_string();
+        let error = train(&config, &folder.path().join("run"), &options(), &mut Silent).unwrap_err().to_string();
         assert!(error.contains("teacher.safetensors: its encoder or quantizer"), "{error}");
         assert_eq!(error.lines().count(), 1);
     }

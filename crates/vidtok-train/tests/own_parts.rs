@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
-use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod runs;
 
-use tch::{Device, Kind, Tensor};
+use std::rc::Rc;
+
+use runs::{Silent, alone, steps};
+use tch::{Kind, Tensor};
 use vidtok::{BoxError, Config, CustomConfig, Init, ParamPath, Quantized, Quantizer, Tokenizer};
 use vidtok_core::{Loss, MetricError};
-use vidtok_train::{LogEntry, Observer, RunOptions, TrainingSummary, resume, train};
+use vidtok_train::{RunOptions, TrainingSummary, resume, train};
 
 const CONFIG: &str = r#"
 name = "rounding"
@@ -81,26 +81,8 @@ impl Loss for Brightness {
     }
 }
 
-/// Lets one test run at a time: all draw from libtorch's one generator.
-fn alone() -> MutexGuard<'static, ()> {
-    static RUNNING: Mutex<()> = Mutex::new(());
-    tch::set_num_threads(1);
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An observer that shows nothing.
-struct Silent;
-
-impl Observer for Silent {}
-
 fn options() -> RunOptions {
-    RunOptions {
-        device: Device::Cpu,
-        stop: Arc::new(AtomicBool::new(false)),
-        group: None,
-        tokenizer: Tokenizer::builder().quantizer(Rounding::make),
-        losses: Vec::new(),
-    }
+    RunOptions { tokenizer: Tokenizer::builder().quantizer(Rounding::make), ..runs::options() }
 }
 
 /// The quantizer's learned step in the model of a run.
@@ -117,9 +99,9 @@ fn config(steps: u64) -> Config {
 #[test]
 fn a_run_trains_a_quantizer_of_the_programs_own_and_resumes_with_it() {
     let _alone = alone();
-    let runs = tempfile::tempdir().unwrap();
-    let whole = train(&config(4), &runs.path().join("whole"), &options(), &mut Silent).unwrap();
-    let first = train(&config(2), &runs.path().join("parts"), &options(), &mut Silent).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let whole = train(&config(4), &folder.path().join("whole"), &options(), &mut Silent).unwrap();
+    let first = train(&config(2), &folder.path().join("parts"), &options(), &mut Silent).unwrap();
     let after_two = learned(&first);
     assert_ne!(after_two, 0.5);
     let rest = resume(&first.folder, &["train.steps=4".to_owned()], &options(), &mut Silent).unwrap();
@@ -139,23 +121,16 @@ fn weights(summary: &TrainingSummary) -> String {
 
 /// The values of the loss "brightness" in the log of a run.
 fn logged(summary: &TrainingSummary) -> Vec<f64> {
-    let log = summary.stages[0].model.with_file_name("log.jsonl");
-    let entries = fs::read_to_string(log).unwrap();
-    let entries = entries.lines().map(|line| serde_json::from_str(line).unwrap());
-    let steps = entries.filter_map(|entry| match entry {
-        LogEntry::Step { report, .. } => Some(report),
-        LogEntry::Validation(_) => None,
-    });
-    steps.filter_map(|report| report.other_losses.get("brightness").copied()).collect()
+    steps(summary).iter().filter_map(|report| report.other_losses.get("brightness").copied()).collect()
 }
 
 #[test]
 fn a_run_trains_with_a_loss_of_the_programs_own_logs_it_and_resumes_with_it() {
     let _alone = alone();
-    let runs = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let with = RunOptions { losses: vec![(Rc::new(Brightness), 0.5)], ..options() };
     let run = |name: &str, steps, options: &RunOptions| {
-        train(&config(steps), &runs.path().join(name), options, &mut Silent).unwrap()
+        train(&config(steps), &folder.path().join(name), options, &mut Silent).unwrap()
     };
     let (without, whole) = (run("without", 4, &options()), run("whole", 4, &with));
     assert!(logged(&without).is_empty() && weights(&without) != weights(&whole));

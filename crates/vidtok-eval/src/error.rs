@@ -34,7 +34,7 @@ pub enum EvalError {
         found: String,
     },
     /// Two codecs have the same name.
-    #[error("two codecs have the name {name:?}; rename one of them (NAME=...)")]
+    #[error("two codecs have the name {name:?}; name one of them differently (NAME=MODEL)")]
     SameName {
         /// The name.
         name: String,

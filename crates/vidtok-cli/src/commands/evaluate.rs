@@ -34,7 +34,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Codec to compare with: a model file, the name of a built-in model, identity, jpeg:QUALITY, h264:KILOBITSk, down:TIMExSPACE,
-    /// klt:COEFFICIENTS or torchscript:ENCODER,DECODER; may be repeated
+    /// klt:COEFFICIENTS or torchscript:ENCODER,DECODER; NAME=MODEL gives a model another name in the results; may be repeated
     #[arg(long, value_name = "CODEC")]
     compare: Vec<CodecChoice>,
     #[command(flatten)]
@@ -149,7 +149,7 @@ fn protocol(arguments: &EvaluateArgs) -> anyhow::Result<Protocol> {
 }
 
 fn codecs(arguments: &EvaluateArgs, device: Device) -> anyhow::Result<Vec<Box<dyn Codec>>> {
-    let model = arguments.model.clone().map(CodecChoice::Model);
+    let model = arguments.model.clone().map(|path| CodecChoice::Model { name: None, path });
     let specs: Vec<CodecChoice> = model.into_iter().chain(arguments.compare.iter().cloned()).collect();
     ensure!(!specs.is_empty(), "nothing to evaluate: give --model FILE or --compare CODEC");
     specs.iter().map(|spec| open(spec, device, arguments.compute.dtype.kind())).collect()
@@ -158,8 +158,11 @@ fn codecs(arguments: &EvaluateArgs, device: Device) -> anyhow::Result<Vec<Box<dy
 /// A codec by name: a model, or another codec.
 #[derive(Clone, Debug)]
 enum CodecChoice {
-    /// A file, or the name of a built-in model.
-    Model(PathBuf),
+    /// A file, or the name of a built-in model, with another name for the results.
+    Model {
+        name: Option<String>,
+        path: PathBuf,
+    },
     Other(CodecSpec),
 }
 
@@ -167,8 +170,13 @@ impl FromStr for CodecChoice {
     type Err = EvalError;
 
     fn from_str(text: &str) -> Result<Self, EvalError> {
+        if let Some((name, model)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) {
+            if built_in::find(model).is_some() || Path::new(model).is_file() {
+                return Ok(Self::Model { name: Some(name.to_owned()), path: model.into() });
+            }
+        }
         match built_in::find(text) {
-            Some(_) => Ok(Self::Model(text.into())),
+            Some(_) => Ok(Self::Model { name: None, path: text.into() }),
             None => text.parse().map(Self::Other),
         }
     }
@@ -176,11 +184,8 @@ impl FromStr for CodecChoice {
 
 fn open(codec: &CodecChoice, device: Device, kind: Kind) -> anyhow::Result<Box<dyn Codec>> {
     Ok(match codec {
-        CodecChoice::Model(path) | CodecChoice::Other(CodecSpec::Model(path)) => {
-            let weights = open_model(Some(path))?;
-            let config = weights.config().cloned().ok_or_else(|| vidtok::Error::NotAModel { path: path.clone() })?;
-            Box::new(Tokenizer::with_weights(config, weights, device, kind)?)
-        }
+        CodecChoice::Model { name, path } => model(name.as_deref(), path, device, kind)?,
+        CodecChoice::Other(CodecSpec::Model(path)) => model(None, path, device, kind)?,
         CodecChoice::Other(CodecSpec::Identity) => Box::new(Identity),
         CodecChoice::Other(CodecSpec::Jpeg(quality)) => Box::new(Jpeg::new(*quality)?),
         CodecChoice::Other(CodecSpec::H264(kilobits)) => Box::new(H264::new(*kilobits)?),
@@ -190,6 +195,16 @@ fn open(codec: &CodecChoice, device: Device, kind: Kind) -> anyhow::Result<Box<d
             Box::new(TorchScript::open(encoder, decoder, device, kind)?)
         }
     })
+}
+
+/// A model, under its own name or another one.
+fn model(name: Option<&str>, path: &Path, device: Device, kind: Kind) -> anyhow::Result<Box<dyn Codec>> {
+    let weights = open_model(Some(path))?;
+    let mut config = weights.config().cloned().ok_or_else(|| vidtok::Error::NotAModel { path: path.to_owned() })?;
+    if let Some(name) = name {
+        name.clone_into(&mut config.name);
+    }
+    Ok(Box::new(Tokenizer::with_weights(config, weights, device, kind)?))
 }
 
 fn print(evaluation: &Evaluation, out: &Path) {

@@ -308,6 +308,22 @@ fn an_evaluation_compares_a_model_with_baselines_and_reports_unreadable_videos()
     }
 }
 
+#[test]
+fn two_models_of_one_name_are_compared_once_one_of_them_is_named_differently() {
+    let bench = Bench::new("v1.0", FSQ);
+    fs::create_dir(bench.path("data")).unwrap();
+    bench.video("data/x.mp4", 5, [32, 48], "30");
+    let both = |other| {
+        let fixed = ["evaluate", "--data", "data", "--height", "32", "--width", "32", "--metrics", "psnr"];
+        [&fixed[..], &["--no-players", "--model", "model.safetensors", "--compare", other]].concat()
+    };
+    bench.refuses(&both("model.safetensors"), &["two codecs have the name \"tiny_fsq\"", "NAME=MODEL"]);
+    let printed = bench.vidtok(&both("before=model.safetensors")).assert().success();
+    let printed = String::from_utf8(printed.get_output().stdout.clone()).unwrap();
+    let psnr = |name| printed.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+    assert!(psnr("before").is_some() && psnr("before") == psnr("tiny_fsq"), "{printed}");
+}
+
 /// Sets a parameter of the decoder to NaN.
 fn put_nan_into_decoder(bench: &Bench) {
     let path = bench.path("model.safetensors");

@@ -6,22 +6,12 @@ mod runs;
 
 use std::path::Path;
 
-use runs::{Silent, alone, options, steps};
+use runs::{MODEL, Silent, alone, options, steps};
 use tch::Device;
 use vidtok::{Config, Tokenizer};
 use vidtok_train::{TrainingSummary, resume, train};
 
-const ENCODER: &str = r#"
-name = "distilled"
-[model]
-causality = "v1.0"
-ch = 8
-ch_mult = [1, 1]
-num_res_blocks = 1
-spatial_down = [0]
-spatial_up = [1]
-temporal_down = [0]
-temporal_up = [1]
+const QUANTIZER: &str = r#"
 [quantizer]
 kind = "kl"
 z_channels = 4
@@ -51,16 +41,17 @@ size = [16, 16]
 
 /// Writes a model with this seed and returns it.
 fn teacher(path: &Path, seed: i64) -> Tokenizer {
-    let teacher = Tokenizer::init(Config::parse(ENCODER).unwrap(), seed, Device::Cpu).unwrap();
+    let config = Config::parse(&format!("name = \"distilled\"\n{MODEL}{QUANTIZER}")).unwrap();
+    let teacher = Tokenizer::init(config, seed, Device::Cpu).unwrap();
     teacher.save(path, "test").unwrap();
     teacher
 }
 
 fn student(teacher: &Path, overrides: &[&str]) -> Config {
-    let text = ENCODER.replace("spatial_up = [1]", "spatial_up = []").replace("temporal_up = [1]", "temporal_up = []");
+    let text = MODEL.replace("spatial_up = [1]", "spatial_up = []").replace("temporal_up = [1]", "temporal_up = []");
     let mut all = vec![format!("train.teacher.model={:?}", teacher.display().to_string())];
     all.extend(overrides.iter().map(|text| (*text).to_owned()));
-    Config::parse(&format!("{text}{STUDENT}")).unwrap().with_overrides(&all).unwrap()
+    Config::parse(&format!("name = \"distilled\"\n{text}{QUANTIZER}{STUDENT}")).unwrap().with_overrides(&all).unwrap()
 }
 
 fn model(summary: &TrainingSummary) -> Tokenizer {

@@ -6,23 +6,13 @@ mod runs;
 
 use std::rc::Rc;
 
-use runs::{Silent, alone, steps};
+use runs::{MODEL, Silent, alone, steps};
 use tch::{Kind, Tensor};
 use vidtok::{BoxError, Config, CustomConfig, Init, ParamPath, Quantized, Quantizer, Tokenizer};
 use vidtok_core::{Loss, MetricError};
 use vidtok_train::{RunOptions, TrainingSummary, resume, train};
 
-const CONFIG: &str = r#"
-name = "rounding"
-[model]
-causality = "v1.0"
-ch = 8
-ch_mult = [1, 1]
-num_res_blocks = 1
-spatial_down = [0]
-spatial_up = [1]
-temporal_down = [0]
-temporal_up = [1]
+const QUANTIZER_AND_TRAINING: &str = r#"
 [quantizer]
 kind = "custom"
 name = "rounding"
@@ -93,7 +83,8 @@ fn learned(summary: &TrainingSummary) -> f64 {
 }
 
 fn config(steps: u64) -> Config {
-    Config::parse(&CONFIG.replace("steps = 2", &format!("steps = {steps}"))).unwrap()
+    let rest = QUANTIZER_AND_TRAINING.replace("steps = 2", &format!("steps = {steps}"));
+    Config::parse(&format!("name = \"rounding\"\n{MODEL}{rest}")).unwrap()
 }
 
 #[test]

@@ -10,6 +10,19 @@ use tch::Device;
 use vidtok::Tokenizer;
 use vidtok_train::{LogEntry, Observer, RunOptions, StepReport, TrainingSummary};
 
+/// A small network, which halves time and space once.
+pub(crate) const MODEL: &str = r#"
+[model]
+causality = "v1.0"
+ch = 8
+ch_mult = [1, 1]
+num_res_blocks = 1
+spatial_down = [0]
+spatial_up = [1]
+temporal_down = [0]
+temporal_up = [1]
+"#;
+
 /// Lets one test run at a time: all draw from libtorch's one generator.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static RUNNING: Mutex<()> = Mutex::new(());

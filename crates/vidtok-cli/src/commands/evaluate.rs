@@ -170,10 +170,9 @@ impl FromStr for CodecChoice {
     type Err = EvalError;
 
     fn from_str(text: &str) -> Result<Self, EvalError> {
-        if let Some((name, model)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) {
-            if built_in::find(model).is_some() || Path::new(model).is_file() {
-                return Ok(Self::Model { name: Some(name.to_owned()), path: model.into() });
-            }
+        let is_model = |text: &str| built_in::find(text).is_some() || Path::new(text).is_file();
+        if let Some((name, model)) = text.split_once('=').filter(|(name, model)| !name.is_empty() && is_model(model)) {
+            return Ok(Self::Model { name: Some(name.to_owned()), path: model.into() });
         }
         match built_in::find(text) {
             Some(_) => Ok(Self::Model { name: None, path: text.into() }),

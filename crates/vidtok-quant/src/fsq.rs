@@ -35,8 +35,7 @@ pub struct FsqConfig {
     #[serde(default = "FsqConfig::commitment_weight")]
     pub commitment_weight: f64,
     /// Batches at the start of training in which uniform noise as wide as the distance of two levels replaces the
-    /// rounding (arXiv 1611.01704). Its gradient is exact, and the encoder learns to use all levels; with rounding from
-    /// the start, a model with a fitted linear map hardly improves.
+    /// rounding (arXiv 1611.01704). The gradient through noise is exact; the one through rounding is an estimate.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub noise_steps: u64,
 }

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 16] = [
     "status",
     "autocast",
     "generator",
@@ -12,6 +12,8 @@ const SOURCES: [&str; 14] = [
     "norm_silu",
     "kernels/bfloat16",
     "kernels/norm_silu",
+    "unit_distance",
+    "kernels/unit_distance",
     "convolution",
     "convolution_check",
     "kernels/convolution",

@@ -1,5 +1,5 @@
-//! What a training loop needs beside losses: [`Adam`] and AdamW, [`Ema`] averages of the weights, and the [`Schedule`] of
-//! the learning rate. All of their state can be saved and restored.
+//! What a training loop needs beside losses: [`Adam`] and AdamW, [`Muon`] for kernels, [`Ema`] averages of the weights, and
+//! the [`Schedule`] of the learning rate. All of their state can be saved and restored.
 //!
 //! ```
 //! use tch::{Device, Kind};
@@ -29,8 +29,13 @@
 
 mod adam;
 mod ema;
+mod gradients;
+mod muon;
+mod optimizer;
 mod schedule;
 
 pub use adam::{Adam, AdamConfig};
 pub use ema::Ema;
+pub use muon::{Muon, MuonConfig};
+pub use optimizer::Optimizer;
 pub use schedule::{Decay, Schedule};

@@ -44,6 +44,7 @@ pub use nn::layout::{add, from_channels_last, to_channels_last};
 pub use nn::norm::LayerNorm;
 pub use nn::parameter::Parameter;
 pub use nn::params::{ParamPath, ParameterError, Parameters};
+pub use nn::unit_distance::unit_distance;
 pub use runtime::flops::flops_executed;
 pub use runtime::generator::with_seed;
 pub use runtime::memory::{free_device_memory, peak_memory, reset_peak_memory, reuse_freed_memory};

@@ -125,6 +125,12 @@ unsafe extern "C" {
         eps: c_double,
         out: *mut *mut C_tensor,
     ) -> Status;
+    pub(crate) fn vidtok_unit_distance(
+        x: *const C_tensor,
+        y: *const C_tensor,
+        weight: *const C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> Status;
 }
 
 /// Turns a status from C++ into a result.

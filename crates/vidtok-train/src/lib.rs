@@ -64,4 +64,4 @@ pub use step::losses::{LossParts, Losses};
 pub use step::report::{GanReport, StepReport};
 pub use step::teacher::Teacher;
 pub use step::trainer::Trainer;
-pub use vidtok_optim::{Adam, AdamConfig, Decay, Ema, Schedule};
+pub use vidtok_optim::{Adam, AdamConfig, Decay, Ema, Muon, MuonConfig, Optimizer, Schedule};

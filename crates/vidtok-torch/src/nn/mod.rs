@@ -9,4 +9,5 @@ pub(crate) mod layout;
 pub(crate) mod norm;
 pub(crate) mod parameter;
 pub(crate) mod params;
+pub(crate) mod unit_distance;
 pub(crate) mod upsample_conv;

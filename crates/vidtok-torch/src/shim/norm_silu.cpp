@@ -1,5 +1,4 @@
 // Layer normalisation and SiLU as one operation of which autograd saves only the input.
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/native_layer_norm.h>
@@ -7,34 +6,29 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/silu_backward.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
 
-#include <algorithm>
 #include <array>
 #include <memory>
 #include <mutex>
 #include <tuple>
-#include <vector>
 
-#include "kernels/bfloat16.h"
 #include "kernels/norm_silu.h"
 #include "plain.h"
+#include "rows.h"
 #include "status.h"
 
 namespace {
 
+using vidtok::for_parts;
+using vidtok::PlainScope;
+using vidtok::rows_of_part;
+using vidtok::Values;
 using torch::autograd::Node;
 using torch::autograd::SavedVariable;
 using torch::autograd::variable_list;
-
-// Gradients are recorded by the node below, and types are chosen here, so autocast is off.
-struct PlainScope {
-  at::NoGradGuard no_gradients;
-  c10::impl::ExcludeDispatchKeyGuard no_autocast{c10::autocast_dispatch_keyset};
-};
 
 // Checks what the kernel and the backward pass rely on.
 void check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -63,58 +57,6 @@ bool has_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Tensor&
 vidtok::Norm norm(const at::Tensor& weight, const at::Tensor& bias, double eps) {
   return {weight.const_data_ptr<float>(), bias.const_data_ptr<float>(), weight.numel(), static_cast<float>(eps)};
 }
-
-// Rows of a part. Independent of the number of threads, so that sums over parts are too.
-int64_t rows_of_part(int64_t channels) { return std::max<int64_t>(1, (1 << 14) / channels); }
-
-// Calls body(part, first row, rows) for each part of `at_once` rows, in parallel.
-template <typename Body>
-void for_parts(int64_t rows, int64_t at_once, const Body& body) {
-  at::parallel_for(0, (rows + at_once - 1) / at_once, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t part = begin; part < end; ++part) {
-      const int64_t first = part * at_once;
-      body(part, first, std::min(at_once, rows - first));
-    }
-  });
-}
-
-// Some values of a contiguous tensor in float32 or bfloat16, as float32: in place, or in a copy.
-class Values {
- public:
-  static Values read(const at::Tensor& tensor, int64_t first, int64_t count) {
-    Values values(tensor, first, count);
-    if (values.narrow_ != nullptr) {
-      vidtok::widen(values.narrow_, count, values.wide_);
-    }
-    return values;
-  }
-
-  // The values are still to be computed. The tensor has them after `finish`.
-  static Values write(const at::Tensor& tensor, int64_t first, int64_t count) { return {tensor, first, count}; }
-
-  float* get() const { return wide_; }
-
-  void finish() const {
-    if (narrow_ != nullptr) {
-      vidtok::narrow(wide_, static_cast<int64_t>(copy_.size()), narrow_);
-    }
-  }
-
- private:
-  Values(const at::Tensor& tensor, int64_t first, int64_t count) {
-    if (tensor.scalar_type() == at::kFloat) {
-      wide_ = static_cast<float*>(tensor.data_ptr()) + first;
-    } else {
-      narrow_ = static_cast<uint16_t*>(tensor.data_ptr()) + first;
-      copy_.resize(count);
-      wide_ = copy_.data();
-    }
-  }
-
-  std::vector<float> copy_;
-  float* wide_ = nullptr;
-  uint16_t* narrow_ = nullptr;
-};
 
 at::Tensor forward_by_kernel(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, double eps) {
   const at::Tensor x = input.contiguous();

@@ -37,7 +37,8 @@ pub(crate) fn check(train: &TrainConfig) -> Result<(), String> {
     above_zero("optimizer.eps", optimizer.eps, LARGE)?;
     within("optimizer.weight_decay", optimizer.weight_decay, 0.0..=LARGE)?;
     let decays = [("optimizer.beta1", optimizer.beta1), ("optimizer.beta2", optimizer.beta2)];
-    for (key, value) in decays.into_iter().chain(train.ema_decay.map(|decay| ("ema_decay", decay))) {
+    let momentum = train.muon.as_ref().map(|muon| ("muon.momentum", muon.momentum));
+    for (key, value) in decays.into_iter().chain(momentum).chain(train.ema_decay.map(|decay| ("ema_decay", decay))) {
         if !(0.0..1.0).contains(&value) {
             return Err(format!("{key} is {value}; it must be at least 0 and below 1"));
         }
@@ -106,6 +107,7 @@ mod tests {
             ("optimizer.weight_decay", "-1.0", "from 0 to 1000000000"),
             ("optimizer.beta1", "nan", "at least 0 and below 1"),
             ("optimizer.beta2", "1.0", "at least 0 and below 1"),
+            ("muon.momentum", "1.0", "at least 0 and below 1"),
             ("ema_decay", "1.0", "at least 0 and below 1"),
             ("ema_decay", "-0.1", "at least 0 and below 1"),
             ("loss.perceptual.weight", "inf", "from 0 to 1000000000"),

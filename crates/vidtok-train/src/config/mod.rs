@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 use vidtok::Config;
 use vidtok_core::one_line;
-use vidtok_optim::{AdamConfig, Schedule};
+use vidtok_optim::{AdamConfig, MuonConfig, Schedule};
 
 use crate::config::data::DataConfig;
 use crate::config::losses::LossConfig;
@@ -64,6 +64,9 @@ pub struct TrainConfig {
     /// The optimizer of the generator and of the discriminator.
     #[serde(default)]
     pub optimizer: AdamConfig,
+    /// Muon in place of Adam for the kernels of the generator's hidden layers, with the same learning rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muon: Option<MuonConfig>,
     /// The schedule of the learning rate.
     #[serde(default)]
     pub schedule: Schedule,

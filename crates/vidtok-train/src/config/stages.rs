@@ -23,6 +23,8 @@ pub struct Stage {
     pub name: Option<String>,
     /// The `[train]` table with the changes of the stage.
     pub config: TrainConfig,
+    /// The steps of all stages before, on which the quantizer's own schedules go on.
+    pub earlier_steps: u64,
 }
 
 impl Stage {
@@ -33,7 +35,7 @@ impl Stage {
     pub fn all(config: &Config) -> Result<Vec<Self>, TrainError> {
         let mut base = config.train.clone().ok_or_else(|| wrong("the configuration has no such table".to_owned()))?;
         let Some(stages) = base.remove(STAGES) else {
-            return Ok(vec![Self { name: None, config: TrainConfig::from_table(base)? }]);
+            return Ok(vec![Self { name: None, config: TrainConfig::from_table(base)?, earlier_steps: 0 }]);
         };
         let Value::Array(stages) = stages else {
             return Err(wrong("stages must be a list of tables, [[train.stages]]".to_owned()));
@@ -56,7 +58,8 @@ impl Stage {
                 TrainError::Config { message } => wrong(format!("stage {name}: {message}")),
                 other => other,
             })?;
-            all.push(Self { name: Some(name), config });
+            let earlier_steps = all.iter().map(|stage| stage.config.steps).sum();
+            all.push(Self { name: Some(name), config, earlier_steps });
         }
         if all.is_empty() { Err(wrong("stages must not be empty".to_owned())) } else { Ok(all) }
     }
@@ -140,6 +143,7 @@ mod tests {
         expected.freeze_encoder = true;
         expected.data.size = [32, 32];
         assert_eq!(all[1].config, expected);
+        assert_eq!([&all[0], &all[1]].map(|stage| stage.earlier_steps), [0, 9]);
     }
 
     #[test]

@@ -28,7 +28,11 @@ pub(crate) fn changed(
     let new = config.with_overrides(overrides)?;
     let (old_stages, new_stages) = (Stage::all(config)?, Stage::all(&new)?);
     let without_steps = |config: &Config, stages: &[Stage]| {
-        let stage = |stage: &Stage| Stage { config: TrainConfig { steps: 0, ..stage.config.clone() }, ..stage.clone() };
+        let stage = |stage: &Stage| Stage {
+            config: TrainConfig { steps: 0, ..stage.config.clone() },
+            earlier_steps: 0,
+            ..stage.clone()
+        };
         (Config { train: None, ..config.clone() }, stages.iter().map(stage).collect::<Vec<_>>())
     };
     if without_steps(config, &old_stages) != without_steps(&new, &new_stages) {

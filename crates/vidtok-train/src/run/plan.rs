@@ -114,7 +114,7 @@ impl TrainingPlan {
         let tokenizer = Tokenizer::shapes(config.clone())?;
         let [encoder, decoder] = ["encoder.", "decoder."].map(|prefix| tokenizer.parameters().count(prefix));
         let mut plans = Vec::new();
-        for Stage { name, config: train } in stages {
+        for Stage { name, config: train, .. } in stages {
             observer.busy("reading a batch");
             let scratch = tempfile::tempdir().map_err(|error| TrainError::io(runs, error))?;
             let clips = StageClips::open(&ffmpeg, &train, scratch.path(), WorldRank::SINGLE)?;

@@ -96,6 +96,7 @@ impl<'a> StageRun<'a> {
         } else {
             (opening.follower(observer)?, None)
         };
+        trainer.set_earlier_steps(stage.earlier_steps);
         if let Some(group) = &options.group {
             trainer.join(group)?;
         }

@@ -2,7 +2,9 @@
 
 pub(crate) mod counts;
 pub(crate) mod losses;
+pub(crate) mod optimizers;
 pub(crate) mod report;
+pub(crate) mod seed;
 pub(crate) mod state;
 pub(crate) mod teacher;
 pub(crate) mod trainer;

@@ -20,27 +20,30 @@ use vidtok_core::{Differentiated, ProcessGroup, SingleProcess};
 use vidtok_data::{Batch, to_unit_range};
 use vidtok_loss::{GanLoss, ReconstructionTerms};
 use vidtok_metrics::{FrameMetric, Psnr};
-use vidtok_optim::{Adam, Ema};
+use vidtok_optim::{Adam, Ema, Optimizer};
 use vidtok_torch::{C10dProcessGroup, GradientReducer, ProcessGroupError, autocast, with_gradient};
 
 use crate::config::TrainConfig;
 use crate::error::{TrainError, caught};
 use crate::step::counts::StepCounts;
 use crate::step::losses::Losses;
+use crate::step::optimizers::{generator_optimizer, select_trained};
 use crate::step::report::{GanReport, StepReport, add_scalars, average};
-use crate::step::teacher::{LATENT_PARTS, Teacher};
+use crate::step::seed::step_seed;
+use crate::step::teacher::Teacher;
 
 /// A model in training, with its losses, optimizers and averages.
 #[derive(Debug)]
 pub struct Trainer {
     pub(crate) tokenizer: Tokenizer,
     pub(crate) losses: Losses,
-    pub(crate) generator_optimizer: Adam,
+    pub(crate) generator_optimizer: Optimizer,
     pub(crate) discriminator_optimizer: Adam,
     pub(crate) ema: Option<Ema>,
     teacher: Option<Teacher>,
     pub(crate) config: TrainConfig,
     pub(crate) counts: StepCounts,
+    earlier_steps: u64,
     distributed: Option<Distributed>,
 }
 
@@ -51,9 +54,6 @@ struct Distributed {
     generator_reducer: GradientReducer,
     discriminator_reducer: Option<GradientReducer>,
 }
-
-/// The prefixes of the linear maps beside the networks.
-const LINEAR_MAPS: [&str; 2] = ["encoder.linear.", "decoder.linear."];
 
 /// The role of a batch in its step.
 #[derive(Clone, Copy)]
@@ -72,19 +72,13 @@ struct Generated {
 
 impl Trainer {
     /// Trains the whole tokenizer, or only its decoder if the configuration freezes the encoder (and with it the
-    /// quantizer) or has a teacher, which [`set_teacher`](Self::set_teacher) then brings. Linear maps beside the networks stay as they were [fitted](Tokenizer::fit_linear): steps that are right
-    /// for the networks would be far too large for them. The losses are those of `losses`; `config.loss` is not read.
+    /// quantizer) or has a teacher, which [`set_teacher`](Self::set_teacher) then brings. Linear maps beside the networks
+    /// stay as they were [fitted](Tokenizer::fit_linear). The losses are those of `losses`; `config.loss` is not read.
     #[must_use]
     pub fn new(tokenizer: Tokenizer, losses: Losses, config: TrainConfig) -> Self {
-        tokenizer.parameters().set_requires_grad("", true);
-        for map in LINEAR_MAPS {
-            tokenizer.parameters().set_requires_grad(map, false);
-        }
-        if config.trains_decoder_only() {
-            LATENT_PARTS.iter().for_each(|part| tokenizer.parameters().set_requires_grad(part, false));
-        }
+        select_trained(tokenizer.parameters(), &config);
         let generated = tokenizer.parameters().trained().chain(losses.generator_parameters());
-        let generator_optimizer = Adam::new(config.optimizer.clone(), generated);
+        let generator_optimizer = generator_optimizer(&config, generated);
         let discriminator_optimizer = Adam::new(config.optimizer.clone(), losses.discriminator_parameters());
         let ema = config.ema_decay.map(|decay| Ema::new(decay, tokenizer.parameters()));
         let counts = StepCounts::default();
@@ -97,6 +91,7 @@ impl Trainer {
             teacher: None,
             config,
             counts,
+            earlier_steps: 0,
             distributed: None,
         }
     }
@@ -109,6 +104,12 @@ impl Trainer {
         teacher.check(&self.tokenizer)?;
         self.teacher = Some(teacher);
         Ok(())
+    }
+
+    /// Sets the steps that the model took in earlier stages: the quantizer's own schedules, such as noise in place of
+    /// rounding, go on from there.
+    pub fn set_earlier_steps(&mut self, steps: u64) {
+        self.earlier_steps = steps;
     }
 
     /// Joins the processes of `group`, which must have the same model and configuration; all load the state of rank 0.
@@ -258,7 +259,7 @@ impl Trainer {
     ) -> Result<Generated, TrainError> {
         let target = clips.to_device(self.tokenizer.device());
         let options = TrainingOptions {
-            step: report.step,
+            step: self.earlier_steps + report.step,
             freeze_encoder: self.config.trains_decoder_only(),
             recompute: self.config.gradient_checkpointing,
             teacher: self.teacher.as_ref().map(|teacher| &teacher.tokenizer),
@@ -361,19 +362,8 @@ impl Trainer {
     }
 }
 
-/// The seed of libtorch's generator for a step, mixed with splitmix64. For one seed, all steps have different seeds.
-fn step_seed(seed: u64, step: u64) -> i64 {
-    let mix = |x: u64| {
-        let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        x ^ (x >> 31)
-    };
-    mix(mix(seed).wrapping_add(step)) as i64
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::Path;
 
     use tch::Device;
@@ -386,11 +376,11 @@ mod tests {
     use crate::step::losses::LossParts;
     use crate::step::state::SavedNumbers;
 
-    const KL: &str = "tiny_kl";
+    pub(crate) const KL: &str = "tiny_kl";
     const FSQ: &str = "tiny_fsq";
 
     /// A trainer of the configuration `name`.
-    fn trainer(name: &str, loss: LossConfig) -> Trainer {
+    pub(crate) fn trainer(name: &str, loss: LossConfig) -> Trainer {
         trainer_of(name, &[], loss)
     }
 
@@ -405,7 +395,7 @@ mod tests {
     }
 
     /// Two smooth clips.
-    fn batch(side: i64) -> Batch {
+    pub(crate) fn batch(side: i64) -> Batch {
         let ramp = Tensor::linspace(-1.0, 1.0, side, (Kind::Float, Device::Cpu));
         let image = ramp.view([1, 1, 1, 1, side]) * ramp.view([1, 1, 1, side, 1]);
         let clips = Tensor::cat(&[&image, &(-&image)], 0).expand([2, 3, 5, side, side], false).contiguous();
@@ -413,14 +403,14 @@ mod tests {
     }
 
     /// Everything that a step can change, except the counts of steps.
-    fn full_state(trainer: &Trainer) -> (Vec<Tensor>, SavedNumbers) {
+    pub(crate) fn full_state(trainer: &Trainer) -> (Vec<Tensor>, SavedNumbers) {
         let tensors = trainer.tensors().values().map(|tensor| tensor.detach().copy()).collect();
         let mut numbers = trainer.numbers();
         numbers.counts = StepCounts::default();
         (tensors, numbers)
     }
 
-    fn parameters(trainer: &Trainer) -> Vec<Tensor> {
+    pub(crate) fn parameters(trainer: &Trainer) -> Vec<Tensor> {
         trainer.tokenizer.parameters().iter().map(|(_, parameter)| parameter.detach().copy()).collect()
     }
 
@@ -588,9 +578,17 @@ mod tests {
     }
 
     #[test]
-    fn seeds_of_different_runs_and_steps_differ() {
-        let seeds: std::collections::BTreeSet<i64> =
-            (0..100).flat_map(|seed| (0..100).map(move |step| step_seed(seed, step))).collect();
-        assert_eq!(seeds.len(), 10_000);
+    fn the_quantizers_schedule_goes_on_where_earlier_stages_ended() {
+        let losses = |noise_steps: u64, earlier: u64| -> Vec<f64> {
+            let overrides = [format!("quantizer.noise_steps={noise_steps}")];
+            let mut trainer = trainer_of(FSQ, &overrides, LossConfig::default());
+            vidtok_golden::fill(trainer.tokenizer.parameters().iter());
+            trainer.set_earlier_steps(earlier);
+            (0..2).map(|_| trainer.step(&[batch(8)]).unwrap().rec).collect()
+        };
+        let rounded = losses(0, 5);
+        assert_eq!(losses(5, 5), rounded);
+        let last_is_noisy = losses(6, 5);
+        assert!(last_is_noisy[0] != rounded[0]);
     }
 }

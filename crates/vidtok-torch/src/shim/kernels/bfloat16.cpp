@@ -2,12 +2,7 @@
 
 #include <cstring>
 
-#if defined(__x86_64__) && defined(__linux__)
-// Compiles a function once for each of these instruction sets; the loader takes the best that the machine has.
-#define VIDTOK_FOR_EACH_SET __attribute__((target_clones("arch=skylake-avx512", "avx2", "default")))
-#else
-#define VIDTOK_FOR_EACH_SET
-#endif
+#include "each_set.h"
 
 namespace vidtok {
 

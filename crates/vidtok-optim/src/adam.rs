@@ -6,8 +6,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::gradients;
-
 /// Configuration of [`Adam`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -65,17 +63,6 @@ impl Adam {
 
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &Tensor> {
         self.parameters.values().map(|moments| &moments.parameter)
-    }
-
-    /// Sets the gradients to zero in place, since they may lie in the buckets of a gradient reducer.
-    pub fn zero_grad(&mut self) {
-        gradients::set_to_zero(self.parameters());
-    }
-
-    /// Scales the gradients so that their joint Euclidean norm is at most `limit`, and returns the norm before scaling.
-    #[must_use]
-    pub fn clip_grad_norm(&self, limit: f64) -> f64 {
-        gradients::clip_norm(self.parameters(), limit)
     }
 
     /// Takes one step along the gradients with learning rate `lr`. Parameters without a gradient stay as they are.
@@ -154,7 +141,7 @@ mod tests {
         let mut adam = Adam::new(AdamConfig { lr: 0.1, ..AdamConfig::default() }, [("x", &x)]);
         let (mut expected, mut m, mut v) = ([1.0_f64, -2.0], [0.0_f64; 2], [0.0_f64; 2]);
         for step in 1..=5 {
-            adam.zero_grad();
+            x.shallow_clone().zero_grad();
             (x.square() * 0.5).sum(Kind::Double).backward();
             adam.step(0.1);
             for i in 0..2 {
@@ -192,7 +179,7 @@ mod tests {
                     adam.set_updates(updates);
                     adam.restore(|name| saved.get(name).map(Tensor::shallow_clone)).unwrap();
                 }
-                adam.zero_grad();
+                x.shallow_clone().zero_grad();
                 x.square().sum(Kind::Double).backward();
                 adam.step(0.1);
             }

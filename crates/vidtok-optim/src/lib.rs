@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use tch::{Device, Kind};
-//! use vidtok_optim::{Adam, AdamConfig, Ema, Schedule};
+//! use vidtok_optim::{Adam, AdamConfig, Ema, Optimizer, Schedule};
 //! use vidtok_torch::{Init, ParamPath};
 //!
 //! let root = ParamPath::fresh(Device::Cpu);
@@ -12,13 +12,13 @@
 //! parameters.set_requires_grad("", true);
 //!
 //! let (schedule, steps, lr) = (Schedule { warmup_steps: 10, ..Schedule::default() }, 200, 0.1);
-//! let mut adam = Adam::new(AdamConfig::default(), parameters.trained());
+//! let mut optimizer = Optimizer::new(Adam::new(AdamConfig::default(), parameters.trained()), None);
 //! let mut ema = Ema::new(0.9, &parameters);
 //! for step in 0..steps {
-//!     adam.zero_grad();
+//!     optimizer.zero_grad();
 //!     x.square().sum(Kind::Float).backward();
-//!     let _norm = adam.clip_grad_norm(1.0);
-//!     adam.step(lr * schedule.factor(step, steps));
+//!     let _norm = optimizer.clip_grad_norm(1.0);
+//!     optimizer.step(lr * schedule.factor(step, steps));
 //!     ema.update(&parameters);
 //! }
 //! assert!(x.norm().double_value(&[]) < 0.1);
@@ -29,7 +29,6 @@
 
 mod adam;
 mod ema;
-mod gradients;
 mod muon;
 mod optimizer;
 mod schedule;

@@ -1,12 +1,11 @@
-//! Adam, with Muon for some of the parameters.
+//! Adam, alone or with Muon for some of the parameters.
 
 use tch::Tensor;
 
 use crate::adam::Adam;
-use crate::gradients;
 use crate::muon::Muon;
 
-/// [`Adam`] and [`Muon`] side by side, for different parameters of one model.
+/// [`Adam`], alone or beside [`Muon`] for other parameters of the same model.
 #[derive(Debug)]
 pub struct Optimizer {
     adam: Adam,
@@ -14,7 +13,7 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// Combines optimizers that have no parameter in common.
+    /// Combines optimizers, which must have no parameter in common.
     #[must_use]
     pub fn new(adam: Adam, muon: Option<Muon>) -> Self {
         Self { adam, muon }
@@ -26,13 +25,34 @@ impl Optimizer {
 
     /// Sets the gradients to zero in place, since they may lie in the buckets of a gradient reducer.
     pub fn zero_grad(&mut self) {
-        gradients::set_to_zero(self.parameters());
+        tch::no_grad(|| {
+            for parameter in self.parameters() {
+                let mut gradient = parameter.grad();
+                if gradient.defined() {
+                    let _ = gradient.zero_();
+                }
+            }
+        });
     }
 
     /// Scales the gradients so that their joint Euclidean norm is at most `limit`, and returns the norm before scaling.
     #[must_use]
     pub fn clip_grad_norm(&self, limit: f64) -> f64 {
-        gradients::clip_norm(self.parameters(), limit)
+        tch::no_grad(|| {
+            let gradients: Vec<Tensor> = self.parameters().map(Tensor::grad).filter(Tensor::defined).collect();
+            if gradients.is_empty() {
+                return 0.0;
+            }
+            let norms: Vec<Tensor> = gradients.iter().map(Tensor::norm).collect();
+            let norm = Tensor::stack(&norms, 0).norm().double_value(&[]);
+            if norm > limit {
+                let scale = limit / (norm + 1e-6);
+                for mut gradient in gradients {
+                    let _ = gradient.g_mul_scalar_(scale);
+                }
+            }
+            norm
+        })
     }
 
     /// Takes one step along the gradients with learning rate `lr`. Parameters without a gradient stay as they are.
@@ -76,6 +96,20 @@ mod tests {
     use super::*;
     use crate::adam::AdamConfig;
     use crate::muon::MuonConfig;
+
+    #[test]
+    fn clipping_keeps_the_direction_and_caps_the_joint_norm() {
+        let [a, b] = [(); 2].map(|()| Tensor::from_slice(&[1.0_f64]).set_requires_grad(true));
+        let mut optimizer = Optimizer::new(Adam::new(AdamConfig::default(), [("a", &a), ("b", &b)]), None);
+        ((&a * 3.0).sum(Kind::Double) + (&b * 4.0).sum(Kind::Double)).backward();
+        assert!((optimizer.clip_grad_norm(10.0) - 5.0).abs() < 1e-9);
+        assert!((a.grad().double_value(&[0]) - 3.0).abs() < 1e-9);
+        assert!((optimizer.clip_grad_norm(1.0) - 5.0).abs() < 1e-9);
+        assert!((a.grad().double_value(&[0]) - 0.6).abs() < 1e-5);
+        assert!((b.grad().double_value(&[0]) - 0.8).abs() < 1e-5);
+        optimizer.zero_grad();
+        assert_eq!(optimizer.clip_grad_norm(1.0), 0.0);
+    }
 
     #[test]
     fn gradients_are_clipped_jointly_and_both_optimizers_step() {

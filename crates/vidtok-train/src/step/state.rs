@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use vidtok::{Tokenizer, Weights, ema_key, sha256};
 use vidtok_loss::LeCam;
+use vidtok_optim::Optimizer;
 use vidtok_torch::{C10dProcessGroup, TensorFile, TensorFileError, write_tensors};
 
 use crate::config::TrainConfig;
@@ -39,9 +40,10 @@ pub(crate) struct SavedNumbers {
 impl Trainer {
     /// All tensors of the state by their names in the file.
     pub(crate) fn tensors(&self) -> BTreeMap<String, &Tensor> {
-        let prefixed = |prefix: &'static str| move |(name, tensor)| (format!("{prefix}.{name}"), tensor);
-        let generator = self.generator_optimizer.state().map(prefixed(GENERATOR));
-        let moments = generator.chain(self.discriminator_optimizer.state().map(prefixed(DISCRIMINATOR)));
+        let optimizers = [(GENERATOR, &self.generator_optimizer), (DISCRIMINATOR, &self.discriminator_optimizer)];
+        let moments = optimizers.into_iter().flat_map(|(prefix, optimizer)| {
+            optimizer.state().map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor))
+        });
         let averages = self.ema.iter().flat_map(|ema| ema.averages());
         let own = self.tokenizer.parameters().iter().chain(self.losses.parameters().iter());
         own.map(|(name, tensor)| (name.to_owned(), tensor))
@@ -128,13 +130,13 @@ impl Trainer {
         let losses = Losses::loaded(losses, of_losses, tokenizer.device()).map_err(|error| wrong(error.to_string()))?;
         let mut trainer = Self::new(tokenizer, losses, config);
         let missing = |name: String| wrong(format!("expected a tensor {name} of the right shape, found none"));
-        let saved_moments = |prefix: &'static str| {
-            let tensors = &tensors;
-            move |name: &str| tensors.get(&format!("{prefix}.{name}")).map(Tensor::shallow_clone)
+        let restore = |optimizer: &mut Optimizer, prefix: &str| {
+            optimizer
+                .restore(|name| tensors.get(&format!("{prefix}.{name}")).map(Tensor::shallow_clone))
+                .map_err(|name| missing(format!("{prefix}.{name}")))
         };
-        let unrestored = |prefix: &'static str| move |name: String| missing(format!("{prefix}.{name}"));
-        trainer.generator_optimizer.restore(saved_moments(GENERATOR)).map_err(unrestored(GENERATOR))?;
-        trainer.discriminator_optimizer.restore(saved_moments(DISCRIMINATOR)).map_err(unrestored(DISCRIMINATOR))?;
+        restore(&mut trainer.generator_optimizer, GENERATOR)?;
+        restore(&mut trainer.discriminator_optimizer, DISCRIMINATOR)?;
         if let Some(ema) = &mut trainer.ema {
             let average = |name: &str| tensors.get(&ema_key(name)).map(Tensor::shallow_clone);
             ema.restore(average).map_err(|name| missing(ema_key(&name)))?;

@@ -38,7 +38,7 @@ pub struct Trainer {
     pub(crate) tokenizer: Tokenizer,
     pub(crate) losses: Losses,
     pub(crate) generator_optimizer: Optimizer,
-    pub(crate) discriminator_optimizer: Adam,
+    pub(crate) discriminator_optimizer: Optimizer,
     pub(crate) ema: Option<Ema>,
     teacher: Option<Teacher>,
     pub(crate) config: TrainConfig,
@@ -79,7 +79,8 @@ impl Trainer {
         select_trained(tokenizer.parameters(), &config);
         let generated = tokenizer.parameters().trained().chain(losses.generator_parameters());
         let generator_optimizer = generator_optimizer(&config, generated);
-        let discriminator_optimizer = Adam::new(config.optimizer.clone(), losses.discriminator_parameters());
+        let discriminator_optimizer =
+            Optimizer::new(Adam::new(config.optimizer.clone(), losses.discriminator_parameters()), None);
         let ema = config.ema_decay.map(|decay| Ema::new(decay, tokenizer.parameters()));
         let counts = StepCounts::default();
         Self {

@@ -9,8 +9,8 @@ use crate::shim;
 /// The mean over pixels of the sum over channels of weight * (x / |x| - y / |y|)^2, for vectors `x` and `y`
 /// `[n, h, w, c]` and a weight `[c]`: float32 `[n]`.
 ///
-/// Computed in the kind of the weight, with and without autocast. Vectors of zeros stay zero, and their gradient is finite.
-/// Autograd saves only `x` and `y`. There are gradients with respect to them, not to the weight, and no second
+/// Computed in the kind of the weight, with and without autocast. Vectors of zeros stay zero, and their gradient is
+/// finite. Autograd saves only `x` and `y`. There are gradients with respect to them, not to the weight, and no second
 /// derivatives.
 ///
 /// # Panics

@@ -38,10 +38,10 @@ pub(crate) fn mean_entropy(z: &Tensor, log_factors: impl Fn(&Tensor) -> Vec<Tens
     if differentiates { with_gradient(&mean, z, &(Tensor::cat(&gradients, 0) / positions as f64)) } else { mean }
 }
 
-/// The entropy of the codes' usage in nats: that of the joint probabilities of `log_factors`, each `[n, L]`, averaged over
-/// positions and over the processes of `group`.
-pub(crate) fn entropy_of_mean(log_factors: &[Tensor], group: &dyn ProcessGroup) -> Tensor {
-    let [low, high] = halves(log_factors).map(|half| half.exp());
+/// The entropy of the codes' usage in nats: that of the joint probabilities, averaged over positions and over the processes
+/// of `group`. `factors` are each channel's probabilities, `[n, L]`.
+pub(crate) fn entropy_of_mean(factors: &[Tensor], group: &dyn ProcessGroup) -> Tensor {
+    let [low, high] = halves(factors, 1.0, |factor, joint| factor * joint);
     let mean = group.mean(&(high.tr().matmul(&low) / low.size()[0] as f64));
     -(&mean * mean.clamp_min(FLOOR).log()).sum(Kind::Float)
 }
@@ -54,7 +54,7 @@ fn entropies(log_factors: &[Tensor]) -> Tensor {
 
 /// The sum of p (log floor - log p) over the joint probabilities p below the floor, for each position: `[n]`.
 fn below_floor(log_factors: &[Tensor]) -> Tensor {
-    let [log_b, log_a] = halves(log_factors);
+    let [log_b, log_a] = halves(log_factors, 0.0, |factor, joint| factor + joint);
     let (log_b, _) = log_b.sort(-1, false);
     let limit = log_a.neg() + FLOOR.ln();
     // The number of sorted b_j below the limit of each a_i.
@@ -65,13 +65,13 @@ fn below_floor(log_factors: &[Tensor]) -> Tensor {
     (log_a.exp() * (limit * mass - mass_of_logs)).sum_dim_intlist(-1, false, Kind::Float)
 }
 
-/// The joint log-probabilities of the first and of the second half of the channels, each `[n, L_1 * L_2 * ...]`. The
-/// first channel varies fastest.
-fn halves(log_factors: &[Tensor]) -> [Tensor; 2] {
-    let (low, high) = log_factors.split_at(log_factors.len() / 2);
+/// The joint values of the first and of the second half of the channels, each `[n, L_1 * L_2 * ...]`: probabilities
+/// multiply from 1, their logarithms add up from 0. The first channel varies fastest.
+fn halves(factors: &[Tensor], neutral: f64, join: impl Fn(Tensor, Tensor) -> Tensor) -> [Tensor; 2] {
+    let (low, high) = factors.split_at(factors.len() / 2);
     [low, high].map(|half| {
-        let one = log_factors[0].narrow(1, 0, 1).zeros_like();
-        half.iter().fold(one, |joint, factor| (factor.unsqueeze(2) + joint.unsqueeze(1)).flatten(1, 2))
+        let one = factors[0].narrow(1, 0, 1).full_like(neutral);
+        half.iter().fold(one, |joint, factor| join(factor.unsqueeze(2), joint.unsqueeze(1)).flatten(1, 2))
     })
 }
 
@@ -127,7 +127,7 @@ mod tests {
             let largest = theirs.abs().max().double_value(&[]);
             close(&ours, &theirs, 1e-3 * largest);
 
-            let mean = entropy_of_mean(&log_factors(&z), &SingleProcess);
+            let mean = entropy_of_mean(&log_factors(&z).iter().map(Tensor::exp).collect::<Vec<_>>(), &SingleProcess);
             close(&mean.detach(), &direct(&joint(&z).mean_dim(0, false, Kind::Float)).detach(), 2e-5);
         }
     }

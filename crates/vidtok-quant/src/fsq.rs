@@ -34,14 +34,18 @@ pub struct FsqConfig {
     /// Weight of the commitment loss.
     #[serde(default = "FsqConfig::commitment_weight")]
     pub commitment_weight: f64,
+    /// Weight of the usage loss, which spreads the batch over the whole codebook. It is not part of the published loss,
+    /// whose entropies depend on little more than the signs of the latent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub usage_weight: f64,
     /// Batches at the start of training in which uniform noise as wide as the distance of two levels replaces the
     /// rounding (arXiv 1611.01704). The gradient through noise is exact; the one through rounding is an estimate.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub noise_steps: u64,
 }
 
-fn is_zero(steps: &u64) -> bool {
-    *steps == 0
+fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl FsqConfig {
@@ -54,6 +58,7 @@ impl FsqConfig {
             annealing_factor: Self::annealing_factor(),
             annealing_steps: Self::annealing_steps(),
             commitment_weight: Self::commitment_weight(),
+            usage_weight: 0.0,
             noise_steps: 0,
         }
     }
@@ -102,6 +107,7 @@ impl Fsq {
             ("entropy_weight", config.entropy_weight),
             ("annealing_factor", config.annealing_factor),
             ("commitment_weight", config.commitment_weight),
+            ("usage_weight", config.usage_weight),
         ];
         if let Some((field, value)) = weights.into_iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
             return Err(QuantizerError::Weight { field, value });
@@ -159,10 +165,27 @@ impl Fsq {
         self.config.levels.iter().enumerate().map(factor).collect()
     }
 
+    /// The probability of each level of each channel, `[n, L]`, if uniform noise as wide as the distance of two levels is
+    /// added to `bounded` `[n, z]` before the rounding: shared linearly between the two nearest levels.
+    fn dithered_factors(&self, bounded: &Tensor) -> Vec<Tensor> {
+        let factor = |(channel, &level): (usize, &i64)| {
+            let levels = Tensor::arange(level, (Kind::Float, bounded.device())) - (level / 2) as f64;
+            let distance = (bounded.narrow(1, channel as i64, 1) - levels).abs();
+            (1.0_f64 - distance).relu()
+        };
+        self.config.levels.iter().enumerate().map(factor).collect()
+    }
+
     /// The mean entropy of the assignments of `z` `[n, z]` minus the entropy of the codes' usage over all processes, in
     /// nats. The loss is low if assignments are sharp and all codes are used.
     fn entropy_loss(&self, z: &Tensor, group: &dyn ProcessGroup) -> Tensor {
-        mean_entropy(z, |part| self.log_factors(part)) - entropy_of_mean(&self.log_factors(z), group)
+        let factors: Vec<Tensor> = self.log_factors(z).iter().map(Tensor::exp).collect();
+        mean_entropy(z, |part| self.log_factors(part)) - entropy_of_mean(&factors, group)
+    }
+
+    /// What the codes' usage lacks of the largest entropy, ln(codes), in nats.
+    fn usage_loss(&self, bounded: &Tensor, group: &dyn ProcessGroup) -> Tensor {
+        (self.codebook_size as f64).ln() - entropy_of_mean(&self.dithered_factors(bounded), group)
     }
 }
 
@@ -194,7 +217,8 @@ impl Quantizer for Fsq {
     /// those of the nearest code.
     ///
     /// The loss is entropy_weight(step) * (per-sample entropy - codebook entropy) + commitment_weight *
-    /// mean((z - sg(code))^2), where z is the encoder's output before the bound.
+    /// mean((z - sg(code))^2) + usage_weight * (ln(codes) - usage entropy), where z is the encoder's output before the
+    /// bound. Terms of weight 0 are not computed.
     fn regularize(&self, encoded: &Tensor, step: u64, group: &dyn ProcessGroup) -> Regularized {
         let z = channels_last(encoded).to_kind(Kind::Float);
         let bounded = self.bound(&z);
@@ -207,9 +231,15 @@ impl Quantizer for Fsq {
         };
         let half_width = self.half_width(encoded.device());
         let code = &rounded / &half_width;
-        let commitment = (&z - code).square().mean(Kind::Float);
-        let entropy = self.entropy_loss(&z.flatten(0, 3), group);
-        let loss = entropy * self.config.entropy_weight_at(step) + commitment * self.config.commitment_weight;
+        let terms: [(f64, &dyn Fn() -> Tensor); 3] = [
+            (self.config.entropy_weight_at(step), &|| self.entropy_loss(&z.flatten(0, 3), group)),
+            (self.config.commitment_weight, &|| (&z - &code).square().mean(Kind::Float)),
+            (self.config.usage_weight, &|| self.usage_loss(&bounded.flatten(0, 3), group)),
+        ];
+        let loss = terms
+            .into_iter()
+            .filter(|(weight, _)| *weight > 0.0)
+            .fold(z.new_zeros([], (Kind::Float, z.device())), |loss, (weight, term)| loss + term() * weight);
         Regularized {
             latent: channels_first(&((bounded + error) / half_width)).to_kind(encoded.kind()),
             loss,
@@ -328,6 +358,44 @@ mod tests {
         let loss = fsq.regularize(&encoded, step, &SingleProcess).loss;
         let difference = (loss - expected).double_value(&[]);
         assert!(difference.abs() < 1e-4, "{difference}");
+    }
+
+    fn usage_loss(levels: &[i64], z: &Tensor) -> f64 {
+        let weights = FsqConfig { entropy_weight: 0.0, commitment_weight: 0.0, ..FsqConfig::new(levels) };
+        let fsq = Fsq::new(&FsqConfig { usage_weight: 2.0, ..weights }).unwrap();
+        fsq.regularize(z, 0, &SingleProcess).loss.double_value(&[]) / 2.0
+    }
+
+    #[test]
+    fn the_usage_loss_is_zero_for_even_use_and_the_log_of_the_codes_for_one_code() {
+        let levels = [3, 4];
+        let fsq = fsq(&levels);
+        let all = Tensor::arange(12, (Kind::Int, Device::Cpu)).view([1, 12, 1, 1]);
+        // Where the bound maps to the levels themselves; the outermost lie at infinity but for the bound's margin.
+        let levels_of_all = channels_last(&fsq.indices_to_codes(&all).unwrap()) * fsq.half_width(Device::Cpu);
+        let half = fsq.per_level(Device::Cpu, |level| (level - 1) as f64 * (1.0 + EPS) / 2.0);
+        let offset = fsq.per_level(Device::Cpu, |level| if level % 2 == 0 { 0.5 } else { 0.0 });
+        let z = channels_first(&(((levels_of_all + &offset) / &half).atanh() - (&offset / &half).atanh()));
+        assert!(usage_loss(&levels, &z).abs() < 1e-3);
+        let one = z.narrow(2, 5, 1).repeat([1, 1, 12, 1, 1]);
+        assert!((usage_loss(&levels, &one) - 12.0_f64.ln()).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_usage_loss_is_that_of_codes_rounded_after_noise() {
+        tch::manual_seed(0);
+        let levels = [4, 5, 3];
+        let fsq = fsq(&levels);
+        let z = Tensor::randn([1, 3, 1, 8, 8], CPU) * 0.8;
+        let bounded = fsq.bound(&channels_last(&z).repeat([4000, 1, 1, 1, 1]));
+        let noisy = (&bounded + bounded.rand_like() - 0.5).round();
+        let half = Tensor::from_slice(&[2.0_f32, 2.0, 1.0]);
+        let upper = Tensor::from_slice(&levels.map(|level| (level - 1) as f32)) - &half;
+        let noisy = noisy.maximum(&half.neg()).minimum(&upper);
+        let usage = fsq.indices(&noisy).flatten(0, -1).bincount::<Tensor>(None, 60) / (4000.0 * 64.0);
+        let entropy = -(&usage * usage.clamp_min(1e-9).log()).sum(Kind::Float).double_value(&[]);
+        let expected = 60.0_f64.ln() - entropy;
+        assert!((usage_loss(&levels, &z) - expected).abs() < 2e-3, "{expected}");
     }
 
     #[test]

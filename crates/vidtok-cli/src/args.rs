@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use tch::{Device, Kind};
 use vidtok::{Config, MemoryPlan, Tokenizer, Weights, Window, Work, default_budget, resident_bytes};
 use vidtok_core::{FrameRate, ParseFrameRateError};
-use vidtok_data::{Hdr, InputOptions, ReadOptions, WriteOptions};
+use vidtok_data::{Hdr, InputOptions, Preparation, ReadOptions, WriteOptions};
 
 use crate::built_in;
 use crate::terminal::progress;
@@ -178,6 +178,47 @@ impl Default for FrameArgs {
     fn default() -> Self {
         let (frame_rate, read) = (InputOptions::FRAME_RATE, ReadArgs::default());
         Self { height: None, width: None, fps: None, frame_rate, overlap: 0, read }
+    }
+}
+
+/// Which frames of a folder's videos are taken, and how they are resized and cropped.
+#[derive(Debug, Args)]
+pub(crate) struct VideoArgs {
+    /// Sample videos at about this many frames per second; by default all frames are kept
+    #[arg(long, value_parser = parse_rate)]
+    fps: Option<FrameRate>,
+    /// Frames per second of folders of frames
+    #[arg(long, value_name = "RATE", default_value_t = InputOptions::FRAME_RATE, value_parser = parse_rate)]
+    frame_rate: FrameRate,
+    /// Resize the shorter side to this; by default the size is kept
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(i64).range(1..=16384))]
+    size: Option<i64>,
+    /// Centre-crop to this height and width; one number for both
+    #[arg(long, value_name = "H,W", value_parser = parse_crop)]
+    crop: Option<[i64; 2]>,
+    #[command(flatten)]
+    read: ReadArgs,
+}
+
+impl VideoArgs {
+    pub(crate) fn preparation(&self) -> Preparation {
+        Preparation {
+            sample_fps: self.fps.map(FrameRate::as_f64),
+            shorter_side: self.size,
+            crop: self.crop,
+            max_frames: None,
+            input: InputOptions { frame_rate: self.frame_rate, read: self.read.options(), ..InputOptions::default() },
+        }
+    }
+}
+
+/// Parses "256,320" or "256".
+fn parse_crop(text: &str) -> Result<[i64; 2], String> {
+    let (height, width) = text.split_once(',').unwrap_or((text, text));
+    let side = |text: &str| text.trim().parse().ok().filter(|side| (1..=16384).contains(side));
+    match (side(height), side(width)) {
+        (Some(height), Some(width)) => Ok([height, width]),
+        _ => Err("expected a height and a width from 1 to 16384, such as 256,320".to_owned()),
     }
 }
 

@@ -124,6 +124,7 @@ fn restore(
             Tokens::Moments { mean, .. } => (Some(mean), None),
         };
         let file = EncodedFile {
+            normalization: None,
             latent,
             logvar: None,
             indices,

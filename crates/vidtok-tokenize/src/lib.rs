@@ -57,5 +57,5 @@ pub use shard::reader::{Shard, Tokens, shards};
 pub use storage::entry::{SourceEntry, VideoEntry};
 pub use storage::latent::{Latent, NumberType, ShardFormat, TensorLayout};
 pub use storage::packing::{Packer, bits_per_index, packed_bytes, unpack};
-pub use summary::manifest::{CodesSummary, LatentSummary, Manifest, ShardSummary};
+pub use summary::manifest::{CodesSummary, Manifest, ShardSummary};
 pub use summary::statistics::{LatentSums, Totals};

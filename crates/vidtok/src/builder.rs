@@ -204,6 +204,9 @@ impl TokenizerBuilder {
             }
             (built_in, _) => built_in.build()?,
         };
+        if let Some(statistics) = &config.latent_statistics {
+            statistics.validate(quantizer.latent_channels())?;
+        }
         let model = Model::build(config, quantizer, root, placement).map_err(|source| match path() {
             Some(path) => Error::Parameters { path, source: Box::new(source) },
             None => Error::Network(Box::new(source)),

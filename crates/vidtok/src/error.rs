@@ -116,6 +116,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The model states no statistics of its latent.
+    #[error("{name}: states no statistics of its latent (`vidtok stats` measures and adds them)")]
+    NoLatentStatistics {
+        /// The model's name.
+        name: String,
+    },
     /// The file has no moving average of a parameter.
     #[error("{}: no EMA weights (model_ema.*) for {key}", path.display())]
     NoEma {

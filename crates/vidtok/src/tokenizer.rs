@@ -42,13 +42,7 @@ impl Tokenizer {
     /// # Errors
     /// If a number of the configuration is too large for TOML.
     pub fn metadata(&self, origin: &str) -> Result<Vec<(&'static str, String)>, Error> {
-        let config = Config { train: None, ..self.config().clone() };
-        Ok(vec![
-            (model_file::CONFIG, config.to_toml()?),
-            (model_file::VERSION, env!("CARGO_PKG_VERSION").to_owned()),
-            (model_file::ORIGIN, origin.to_owned()),
-            (model_file::SHA256, weights::sha256(self.parameters().iter())),
-        ])
+        model_file::metadata(self.config(), origin, weights::sha256(self.parameters().iter()))
     }
 
     /// Checks that all weights are finite.

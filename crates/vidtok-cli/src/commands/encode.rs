@@ -28,6 +28,9 @@ pub(crate) struct EncodeArgs {
     /// Sample the continuous latent with this seed; by default it is the mean
     #[arg(long)]
     seed: Option<u64>,
+    /// Normalise the latent of a continuous model by its statistics (`vidtok stats`); `vidtok decode` undoes it
+    #[arg(long)]
+    normalized: bool,
     /// Video file, folder of frames (PNG, JPEG), image, or .safetensors with a tensor "video" [b, 3, t, h, w] in [-1,
     /// 1];
     /// - for standard input
@@ -42,6 +45,9 @@ pub(crate) fn run(arguments: &EncodeArgs) -> anyhow::Result<()> {
         check_tensor_output(&arguments.output)?;
     }
     let tokenizer = arguments.model.load(&arguments.compute)?;
+    if arguments.normalized {
+        tokenizer.normalization()?;
+    }
     with_input(&arguments.input, |input| encode(arguments, &tokenizer, input))
 }
 
@@ -65,5 +71,8 @@ fn encode(arguments: &EncodeArgs, tokenizer: &Tokenizer, input: &Input) -> anyho
     let frame_times = timeline.as_ref().and_then(Timeline::times).cloned();
     let frame_rate = timeline.as_ref().map(Timeline::frame_rate);
     let encoded = Encoded { frame_rate, frame_times, pixel_aspect, ..encoded };
-    write_file(&arguments.output, |path| Ok(encoded.save(path, tokenizer)?))
+    write_file(&arguments.output, |path| match arguments.normalized {
+        true => Ok(encoded.save_normalized(path, tokenizer)?),
+        false => Ok(encoded.save(path, tokenizer)?),
+    })
 }

@@ -40,6 +40,11 @@ fn print_model(tokenizer: &Tokenizer) {
         None => println!("latent       continuous (KL), {z} channels"),
         Some(codes) => println!("latent       discrete (FSQ), {} codes, {z} channels", grouped(codes)),
     }
+    if let Some(statistics) = &config.latent_statistics {
+        let list = |values: &[f64]| values.iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(" ");
+        println!("  mean       {}", list(&statistics.mean));
+        println!("  std        {}", list(&statistics.std));
+    }
     println!("parameters   {}", grouped(tokenizer.parameters().count("")));
     println!("  encoder    {}", grouped(tokenizer.parameters().count("encoder.")));
     println!("  decoder    {}", grouped(tokenizer.parameters().count("decoder.")));

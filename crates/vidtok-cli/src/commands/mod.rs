@@ -10,6 +10,7 @@ mod init;
 mod metrics;
 mod models;
 mod reconstruct;
+mod stats;
 mod tokenize;
 mod train;
 mod verify;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Metrics(metrics::MetricsArgs),
     /// Check that chunks and strips give the same result as the whole clip
     Verify(verify::VerifyArgs),
+    /// Measure the mean and standard deviation of a model's latent, and store them in the model
+    Stats(stats::StatsArgs),
     /// Train a model
     Train(train::TrainArgs),
     /// Tokenize a folder of videos into a sharded dataset
@@ -67,6 +70,7 @@ impl Command {
             Self::Evaluate(arguments) => evaluate::run(arguments),
             Self::Metrics(arguments) => metrics::run(arguments),
             Self::Verify(arguments) => verify::run(arguments),
+            Self::Stats(arguments) => stats::run(arguments),
             Self::Train(arguments) => train::run(arguments),
             Self::Tokenize(arguments) => tokenize::run(arguments),
             Self::Detokenize(arguments) => detokenize::run(arguments),

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
-use vidtok_core::FrameRate;
-use vidtok_data::{InputOptions, Preparation};
+use vidtok::Tokenizer;
 use vidtok_tokenize::{
     Manifest, Meter, NumberType, ShardFormat, TokenizeOptions, TokenizeProgress, TokenizeSummary, tokenize,
 };
 
-use crate::args::{ComputeArgs, ModelArgs, PROCESSES, ReadArgs, parse_bytes, parse_rate};
+use crate::args::{ComputeArgs, ModelArgs, PROCESSES, VideoArgs, parse_bytes};
 use crate::process::launcher;
 use crate::process::rank::launched;
 use crate::process::signals::stop_promptly;
@@ -35,20 +34,8 @@ pub(crate) struct TokenizeArgs {
     /// Folder for the dataset; videos that are finished there are not tokenized again
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Sample videos at about this many frames per second; by default all frames are kept
-    #[arg(long, value_parser = parse_rate)]
-    fps: Option<FrameRate>,
-    /// Frames per second of folders of frames
-    #[arg(long, value_name = "RATE", default_value_t = InputOptions::FRAME_RATE, value_parser = parse_rate)]
-    frame_rate: FrameRate,
-    /// Resize the shorter side to this; by default the size is kept
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(i64).range(1..=16384))]
-    size: Option<i64>,
-    /// Centre-crop to this height and width; one number for both
-    #[arg(long, value_name = "H,W", value_parser = parse_crop)]
-    crop: Option<[i64; 2]>,
     #[command(flatten)]
-    read: ReadArgs,
+    videos: VideoArgs,
     /// File format of the shards
     #[arg(long, value_enum, default_value_t = Format::Safetensors)]
     format: Format,
@@ -84,16 +71,6 @@ enum Latents {
     Bf16,
 }
 
-/// Parses "256,320" or "256".
-fn parse_crop(text: &str) -> Result<[i64; 2], String> {
-    let (height, width) = text.split_once(',').unwrap_or((text, text));
-    let side = |text: &str| text.trim().parse().ok().filter(|side| (1..=16384).contains(side));
-    match (side(height), side(width)) {
-        (Some(height), Some(width)) => Ok([height, width]),
-        _ => Err("expected a height and a width from 1 to 16384, such as 256,320".to_owned()),
-    }
-}
-
 pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
     let launch = launched()?;
     if let Some(processes) = arguments.nproc {
@@ -103,21 +80,10 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
     let (rank, world_size) = launch.map_or((0, 1), |launch| (launch.rank, launch.world_size));
     let stop = stop_promptly("finished videos are kept; run the same command to continue")?;
     let tokenizer = arguments.model.load(&arguments.compute)?;
-    let sample_fps = arguments.fps.map(FrameRate::as_f64);
     let options = TokenizeOptions {
         data: arguments.data.clone(),
         out: arguments.out.clone(),
-        preparation: Preparation {
-            sample_fps,
-            shorter_side: arguments.size,
-            crop: arguments.crop,
-            max_frames: None,
-            input: InputOptions {
-                frame_rate: arguments.frame_rate,
-                read: arguments.read.options(),
-                ..InputOptions::default()
-            },
-        },
+        preparation: arguments.videos.preparation(),
         format: match arguments.format {
             Format::Safetensors => ShardFormat::Safetensors,
             Format::Webdataset => ShardFormat::Webdataset,
@@ -134,10 +100,7 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
         world_size,
         stop,
     };
-    let mut display =
-        TokenizeDisplay { bar: ProgressBar::hidden(), reported: Instant::now(), notices: FirstNotices::default() };
-    let summary = tokenize(&tokenizer, &options, &mut |event| display.show(&event))?;
-    display.bar.finish_and_clear();
+    let summary = tokenize_visibly(&tokenizer, &options)?;
     print(&summary);
     ensure!(summary.manifest.is_some() || !summary.stopped, "stopped");
     ensure!(
@@ -146,6 +109,15 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
         arguments.data.display()
     );
     Ok(())
+}
+
+/// Tokenizes with a progress bar.
+pub(super) fn tokenize_visibly(tokenizer: &Tokenizer, options: &TokenizeOptions) -> anyhow::Result<TokenizeSummary> {
+    let mut display =
+        TokenizeDisplay { bar: ProgressBar::hidden(), reported: Instant::now(), notices: FirstNotices::default() };
+    let summary = tokenize(tokenizer, options, &mut |event| display.show(&event))?;
+    display.bar.finish_and_clear();
+    Ok(summary)
 }
 
 /// Shows progress in a bar, or prints it at intervals if there is no terminal.

@@ -11,6 +11,7 @@ use vidtok_torch::{TensorFile, write_tensors};
 mod bench;
 mod built_in;
 mod pixels;
+mod statistics;
 mod stops;
 mod videos;
 

@@ -89,7 +89,7 @@ impl Dataset {
         Ok(Self {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            model: Config { train: None, ..config.clone() },
+            model: Config { train: None, latent_statistics: None, ..config.clone() },
             weights_sha256: tokenizer.weights_sha256().to_owned(),
             compute: format!("{:?}", tokenizer.kind()).to_lowercase(),
             fps: sample_fps,

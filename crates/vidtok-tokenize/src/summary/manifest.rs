@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use vidtok::LatentStatistics;
 use vidtok_core::{Quantizer, write_atomically};
 
 use crate::dataset::folder::Folder;
@@ -28,22 +29,13 @@ pub struct Manifest {
     pub source_bits_per_pixel: f64,
     /// Bytes of the stored tensors per byte of the video files.
     pub bytes_per_source_byte: f64,
-    /// Mean and standard deviation of the decoder's input.
-    pub latent: LatentSummary,
+    /// The statistics of the decoder's input over all positions: of the stored means, or of the codes' latents.
+    pub latent: LatentStatistics,
     /// The use of the codebook; `None` for moments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codes: Option<CodesSummary>,
     /// All shards in order. A shard without a readable video has no file.
     pub shards: Vec<ShardSummary>,
-}
-
-/// Mean and standard deviation of each channel over all positions, of the stored means or of the codes' latents.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LatentSummary {
-    /// The mean of each channel.
-    pub mean: Vec<f64>,
-    /// The standard deviation of each channel.
-    pub std: Vec<f64>,
 }
 
 /// The use of the codebook.
@@ -125,7 +117,7 @@ impl Manifest {
             bits_per_pixel: ratio(8.0 * totals.token_bytes as f64, totals.pixels as f64),
             source_bits_per_pixel: ratio(8.0 * totals.source_bytes as f64, totals.source_pixels as f64),
             bytes_per_source_byte: ratio(totals.token_bytes as f64, totals.source_bytes as f64),
-            latent: LatentSummary { mean, std },
+            latent: LatentStatistics { mean, std },
             codes,
             totals,
             shards,

@@ -7,6 +7,7 @@ use vidtok_core::{FrameRate, FrameTimes, PixelAspect, Quantized};
 
 use crate::error::Error;
 use crate::files::encoded::EncodedFile;
+use crate::latent_statistics::LatentStatistics;
 use crate::padding::Padding;
 use crate::stream::Window;
 use crate::stream::steps::{StepBuffer, StepSize};
@@ -57,11 +58,34 @@ impl Encoded {
     /// # Errors
     /// If the latent or its padding is not of this tokenizer, or the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>, tokenizer: &Tokenizer) -> Result<(), Error> {
-        let copy = |tensor: &Option<Tensor>| tensor.as_ref().map(Tensor::shallow_clone);
+        self.file(tokenizer).write(path, tokenizer.decoded_size(self)?)
+    }
+
+    /// As [`save`](Self::save), with the latent and the log-variance normalised by the model's statistics
+    /// ([`Config::latent_statistics`](crate::Config::latent_statistics)), which the file states too.
+    ///
+    /// # Errors
+    /// If the model is discrete or states no statistics, or as for [`save`](Self::save).
+    pub fn save_normalized(&self, path: impl AsRef<Path>, tokenizer: &Tokenizer) -> Result<(), Error> {
+        let statistics = tokenizer.normalization()?;
+        let file = self.file(tokenizer);
         let file = EncodedFile {
+            latent: file.latent.map(|latent| statistics.normalize(&latent)),
+            logvar: file.logvar.map(|logvar| statistics.normalize_logvar(&logvar)),
+            normalization: Some(statistics.clone()),
+            ..file
+        };
+        file.write(path, tokenizer.decoded_size(self)?)
+    }
+
+    /// The content of the clip's file.
+    fn file(&self, tokenizer: &Tokenizer) -> EncodedFile {
+        let copy = |tensor: &Option<Tensor>| tensor.as_ref().map(Tensor::shallow_clone);
+        EncodedFile {
             latent: self.indices.is_none().then(|| self.latent.shallow_clone()),
             logvar: copy(&self.logvar),
             indices: copy(&self.indices),
+            normalization: None,
             padding: Some(self.padding),
             window: self.window,
             model: Some(tokenizer.config().name.clone()),
@@ -69,8 +93,7 @@ impl Encoded {
             frame_rate: self.frame_rate,
             frame_times: self.frame_times.clone(),
             pixel_aspect: self.pixel_aspect,
-        };
-        file.write(path, tokenizer.decoded_size(self)?)
+        }
     }
 
     /// Reads an [`EncodedFile`] for decoding with `tokenizer`. Whether the file was written with the same weights is not
@@ -84,6 +107,19 @@ impl Encoded {
 }
 
 impl Tokenizer {
+    /// The statistics by which [`Encoded::save_normalized`] normalises the latent.
+    ///
+    /// # Errors
+    /// If the model is discrete, or states no statistics.
+    pub fn normalization(&self) -> Result<&LatentStatistics, Error> {
+        if let Some(codes) = self.quantizer().codebook_size() {
+            let (expected, found) = ("a continuous model".to_owned(), format!("a discrete one of {codes} codes"));
+            return Err(Error::Shape { what: "a normalised latent", expected, found });
+        }
+        let statistics = self.config().latent_statistics.as_ref();
+        statistics.ok_or_else(|| Error::NoLatentStatistics { name: self.config().name.clone() })
+    }
+
     /// Makes a file's content ready for [`decode`](Self::decode). A file that does not state its padding is taken as a
     /// clip of natural size.
     ///
@@ -96,7 +132,10 @@ impl Tokenizer {
         };
         let latent = match (self.quantizer().codebook_size(), &file.latent, &file.indices) {
             (Some(codes), _, Some(indices)) => self.indices_to_codes(indices, codes)?,
-            (None, Some(latent), _) => latent.to_device(self.device()).to_kind(self.kind()),
+            (None, Some(latent), _) => {
+                self.model().check_latent(latent)?;
+                file.denormalize(latent, LatentStatistics::denormalize)?.to_device(self.device()).to_kind(self.kind())
+            }
             (Some(_), Some(latent), None) => {
                 return wrong("the indices of a discrete model", format!("a latent {}", shape(latent)));
             }
@@ -108,11 +147,11 @@ impl Tokenizer {
         let padding = file.padding.unwrap_or_else(|| Padding::natural(&self.config().model));
         self.model().check_latent(&latent)?;
         self.model().check_padding(&latent, padding)?;
-        let on_device = |tensor: &Option<Tensor>| tensor.as_ref().map(|tensor| tensor.to_device(self.device()));
+        let logvar = file.logvar.as_ref().map(|logvar| file.denormalize(logvar, LatentStatistics::denormalize_logvar));
         Ok(Encoded {
             latent,
-            logvar: on_device(&file.logvar),
-            indices: on_device(&file.indices),
+            logvar: logvar.transpose()?.map(|logvar| logvar.to_device(self.device())),
+            indices: file.indices.as_ref().map(|indices| indices.to_device(self.device())),
             padding,
             window: file.window,
             frame_rate: file.frame_rate,

@@ -9,6 +9,7 @@ use vidtok_arch::ArchConfig;
 use vidtok_quant::QuantizerConfig;
 
 use crate::error::Error;
+use crate::latent_statistics::LatentStatistics;
 
 /// A model without its weights: networks, quantizer, and how it is trained. Unknown keys are errors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct Config {
     pub model: ArchConfig,
     /// The quantizer.
     pub quantizer: QuantizerConfig,
+    /// The mean and standard deviation of the latent, once they have been measured (`vidtok stats`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latent_statistics: Option<LatentStatistics>,
     /// How the model is trained, for `vidtok-train`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<toml::Table>,

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use vidtok_core::{FrameRate, FrameTimes, PixelAspect};
 use vidtok_torch::{TensorFile, write_tensors};
 
 use crate::error::Error;
+use crate::latent_statistics::LatentStatistics;
 use crate::padding::Padding;
 use crate::stream::Window;
 
@@ -20,6 +21,8 @@ pub struct EncodedFile {
     pub logvar: Option<Tensor>,
     /// The indices of a discrete model, int32 `[b, t, h, w]`.
     pub indices: Option<Tensor>,
+    /// The statistics by which `latent` and `logvar` are normalised; `None` if they are as the decoder takes them.
+    pub normalization: Option<LatentStatistics>,
     /// The padding that was added to the clip before it was encoded; `None` if the file does not state it.
     pub padding: Option<Padding>,
     /// The window in which a non-causal model took the clip; `None` for the whole clip. Files of causal models may state one
@@ -47,6 +50,8 @@ const FRAMES: &str = "vidtok.frames";
 const SIZE: &str = "vidtok.size";
 const PADDING: &str = "vidtok.padding";
 const WINDOW: &str = "vidtok.window";
+const LATENT_MEAN: &str = "vidtok.latent_mean";
+const LATENT_STD: &str = "vidtok.latent_std";
 
 impl EncodedFile {
     /// Writes the file atomically; `[t, h, w]` is the size of the clip, for readers without the model.
@@ -65,6 +70,10 @@ impl EncodedFile {
             Window { frames, overlap: 0 } => frames.to_string(),
             Window { frames, overlap } => format!("{frames} overlap={overlap}"),
         });
+        let numbers = |of: fn(&LatentStatistics) -> &[f64]| {
+            let numbers = of(self.normalization.as_ref()?).iter().map(f64::to_string);
+            Some(numbers.collect::<Vec<_>>().join(" "))
+        };
         let texts = [
             (MODEL, self.model.clone()),
             (WEIGHTS, self.weights_sha256.clone()),
@@ -76,6 +85,8 @@ impl EncodedFile {
             (SIZE, Some(format!("{w}x{h}"))),
             (PADDING, padding),
             (WINDOW, window),
+            (LATENT_MEAN, numbers(|statistics| &statistics.mean)),
+            (LATENT_STD, numbers(|statistics| &statistics.std)),
         ];
         write_tensors(
             path.as_ref(),
@@ -83,6 +94,17 @@ impl EncodedFile {
             texts.into_iter().filter_map(|(key, text)| text.map(|text| (key, text))),
         )?;
         Ok(())
+    }
+
+    /// A tensor `[b, z, t, h, w]` of the file without its normalisation, which `inverse` undoes.
+    pub(crate) fn denormalize(
+        &self,
+        tensor: &Tensor,
+        inverse: fn(&LatentStatistics, &Tensor) -> Tensor,
+    ) -> Result<Tensor, Error> {
+        let Some(statistics) = &self.normalization else { return Ok(tensor.shallow_clone()) };
+        statistics.validate(tensor.size().get(1).copied().unwrap_or(0))?;
+        Ok(inverse(statistics, &tensor.to_kind(Kind::Float)))
     }
 
     /// Reads a file.
@@ -105,10 +127,16 @@ impl EncodedFile {
         let frame_rate = text(FPS).map(|stated| stated.1.parse().map_err(|_| invalid(stated)));
         let frame_times = text(FRAME_TIMES).map(|stated| stated.1.parse().map_err(|_| invalid(stated)));
         let pixel_aspect = text(PIXEL_ASPECT).map(|stated| stated.1.parse().map_err(|_| invalid(stated)));
+        let numbers = |key| text(key).map(|stated| parse_numbers(stated.1).ok_or_else(|| invalid(stated))).transpose();
+        let normalization = match (numbers(LATENT_MEAN)?, numbers(LATENT_STD)?) {
+            (None, None) => None,
+            (mean, std) => Some(LatentStatistics { mean: mean.unwrap_or_default(), std: std.unwrap_or_default() }),
+        };
         Ok(Self {
             latent,
             logvar: tensor("logvar")?,
             indices,
+            normalization,
             padding: padding.transpose()?,
             window: window.transpose()?,
             model: file.metadata(MODEL).map(str::to_owned),
@@ -132,6 +160,11 @@ fn parse_padding(text: &str) -> Option<Padding> {
 fn parse_window(text: &str) -> Option<Window> {
     let (frames, overlap) = text.split_once(" overlap=").unwrap_or((text, "0"));
     Some(Window { frames: count(frames)?, overlap: count(overlap)? })
+}
+
+/// Numbers with one space between each two.
+fn parse_numbers(text: &str) -> Option<Vec<f64>> {
+    text.split(' ').map(|number| number.parse().ok()).collect()
 }
 
 fn count(text: &str) -> Option<i64> {

@@ -5,10 +5,21 @@ use vidtok_torch::TensorFile;
 use crate::config::Config;
 use crate::error::Error;
 
-pub(crate) const CONFIG: &str = "vidtok.config";
-pub(crate) const VERSION: &str = "vidtok.version";
+const CONFIG: &str = "vidtok.config";
+const VERSION: &str = "vidtok.version";
 pub(crate) const ORIGIN: &str = "vidtok.origin";
 pub(crate) const SHA256: &str = "vidtok.weights_sha256";
+
+/// The metadata of a one-file model, as pairs of key and text.
+pub(crate) fn metadata(config: &Config, origin: &str, sha256: String) -> Result<Vec<(&'static str, String)>, Error> {
+    let config = Config { train: None, ..config.clone() };
+    Ok(vec![
+        (CONFIG, config.to_toml()?),
+        (VERSION, env!("CARGO_PKG_VERSION").to_owned()),
+        (ORIGIN, origin.to_owned()),
+        (SHA256, sha256),
+    ])
+}
 
 /// The configuration in a file's metadata, if there is one.
 pub(crate) fn config(file: &TensorFile) -> Result<Option<Config>, Error> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 use vidtok_arch::Causality;
-use vidtok_torch::TensorFile;
+use vidtok_torch::{TensorFile, write_tensors};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -195,6 +195,19 @@ impl Weights {
     pub fn losses(&self) -> BTreeMap<String, Tensor> {
         let losses = self.tensors.iter().filter(|(key, _)| key.starts_with(LOSS_PREFIX));
         losses.map(|(key, tensor)| (key.clone(), tensor.shallow_clone())).collect()
+    }
+
+    /// Writes a one-file model of these weights in their number type, without those of training, atomically.
+    ///
+    /// # Errors
+    /// If a number of the configuration is too large for TOML, or the file cannot be written.
+    pub fn save_model(self, path: impl AsRef<Path>, config: &Config) -> Result<(), Error> {
+        let origin = self.origin.clone().unwrap_or_default();
+        let (tensors, stated) = self.into_model();
+        let named = || tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        let metadata = model_file::metadata(config, &origin, stated.unwrap_or_else(|| sha256(named())))?;
+        write_tensors(path.as_ref(), named(), metadata)?;
+        Ok(())
     }
 
     /// The tensors of the tokenizer without those of training, and their hash if the file states it.

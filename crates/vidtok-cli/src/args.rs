@@ -17,8 +17,8 @@ use crate::terminal::progress;
 /// The model to use.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// One-file model (written by `vidtok convert`, `init` or `train`), or the name of a built-in one (`vidtok models`
-    /// lists them); by default the first built-in one
+    /// One-file model (written by `vidtok convert`, `init` or `train`), folder of the Python library diffusers, or the name
+    /// of a built-in model (`vidtok models` lists them); by default the first built-in one
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<PathBuf>,
     /// Configuration, such as configs/vidtok_kl_causal_488_4chn.toml

@@ -116,6 +116,22 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A folder is no model of the Python library diffusers, or one that this crate cannot compute.
+    #[error("{}: {problem}", path.display())]
+    Diffusers {
+        /// The folder's `config.json`.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The Python library diffusers cannot compute the model.
+    #[error("{name}: cannot be written for diffusers: {problem}")]
+    NotForDiffusers {
+        /// The model's name.
+        name: String,
+        /// Why not.
+        problem: String,
+    },
     /// The model states no statistics of its latent.
     #[error("{name}: states no statistics of its latent (`vidtok stats` measures and adds them)")]
     NoLatentStatistics {

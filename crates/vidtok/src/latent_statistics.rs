@@ -59,6 +59,15 @@ impl LatentStatistics {
         logvar + self.log_variances(logvar)
     }
 
+    /// The standard deviation over all channels together.
+    #[must_use]
+    pub fn std_of_all(&self) -> f64 {
+        let channels = self.mean.len() as f64;
+        let mean = self.mean.iter().sum::<f64>() / channels;
+        let squares = self.mean.iter().zip(&self.std).map(|(of_channel, std)| std * std + (of_channel - mean).powi(2));
+        (squares.sum::<f64>() / channels).sqrt()
+    }
+
     fn log_variances(&self, like: &Tensor) -> Tensor {
         let logs: Vec<f64> = self.std.iter().map(|std| 2.0 * std.ln()).collect();
         per_channel(&logs, like)

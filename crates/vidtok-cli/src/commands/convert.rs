@@ -1,9 +1,9 @@
-//! `vidtok convert`: converts a checkpoint to a one-file model.
+//! `vidtok convert`: converts a checkpoint to a one-file model or to a folder of diffusers.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tch::Device;
 use vidtok::{Config, Tokenizer, Weights};
 
@@ -26,14 +26,27 @@ pub(crate) struct ConvertArgs {
     /// Number type of the stored weights
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     dtype: Dtype,
-    /// Checkpoint: .ckpt, .pt or .safetensors
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Target::Model)]
+    to: Target,
+    /// Checkpoint (.ckpt, .pt), one-file model (.safetensors), or folder of diffusers
     input: PathBuf,
-    /// One-file model to write (.safetensors)
+    /// One-file model (.safetensors), or the folder for --to diffusers
     output: PathBuf,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// A one-file model
+    Model,
+    /// A folder of the Python library diffusers, for AutoencoderVidTok.from_pretrained
+    Diffusers,
+}
+
 pub(crate) fn run(arguments: &ConvertArgs) -> anyhow::Result<()> {
-    check_tensor_output(&arguments.output)?;
+    if arguments.to == Target::Model {
+        check_tensor_output(&arguments.output)?;
+    }
     let (config, weights) = match &arguments.config {
         Some(path) => {
             let config = Config::load(path, &arguments.overrides)?;
@@ -55,6 +68,9 @@ pub(crate) fn run(arguments: &ConvertArgs) -> anyhow::Result<()> {
     let name = arguments.input.file_name().unwrap_or_default().to_string_lossy();
     let averaged = if arguments.ema { ", EMA weights" } else { "" };
     let origin = format!("converted from {name}{averaged}");
-    progress::during("writing the model", || tokenizer.save(&arguments.output, &origin))?;
+    progress::during("writing the model", || match arguments.to {
+        Target::Model => tokenizer.save(&arguments.output, &origin),
+        Target::Diffusers => tokenizer.save_diffusers(&arguments.output),
+    })?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use vidtok_torch::{TensorFile, write_tensors};
 use crate::config::Config;
 use crate::error::Error;
 use crate::files::checkpoint::read_checkpoint;
-use crate::files::model_file;
+use crate::files::{diffusers, model_file};
 
 /// Prefixes of keys that belong to training and not to the tokenizer.
 const TRAINING_PREFIXES: [&str; 3] = [LOSS_PREFIX, EMA_PREFIX, "optimizer."];
@@ -60,7 +60,8 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Reads a `.safetensors` file or a PyTorch checkpoint (`.ckpt`, `.pt`, `.pth`). Nothing in a checkpoint is executed.
+    /// Reads a `.safetensors` file, a PyTorch checkpoint (`.ckpt`, `.pt`, `.pth`), or a folder of the Python library
+    /// diffusers. Nothing in a checkpoint is executed.
     ///
     /// The components `module.` and `_orig_mod.`, which DataParallel and torch.compile add to keys, are removed
     /// ([`unwrapped`](Self::unwrapped)).
@@ -69,7 +70,12 @@ impl Weights {
     /// If the file cannot be read or is damaged, or has a key both with and without these components.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        Self::without_wrappers(Self::read_as_named(path)?)
+        if !path.is_dir() {
+            return Self::without_wrappers(Self::read_as_named(path)?);
+        }
+        let (config, weights) = diffusers::read(path)?;
+        let origin = Some("a folder of diffusers".to_owned());
+        Ok(Self { config: Some(config), origin, ..Self::read_as_named(&weights)? })
     }
 
     /// Reads a one-file model that is compiled into the program. Errors call it `name`.
@@ -80,12 +86,16 @@ impl Weights {
         Self::from_tensor_file(&TensorFile::built_in(Path::new(name), bytes)?)
     }
 
-    /// The configuration of a one-file model, without its weights; `None` if the file is another safetensors file.
+    /// The configuration of a one-file model or of a folder of diffusers, without its weights; `None` if the file is
+    /// another safetensors file.
     ///
     /// # Errors
     /// If the file cannot be read, is not a safetensors file, or holds an invalid configuration.
     pub fn read_config(path: impl AsRef<Path>) -> Result<Option<Config>, Error> {
-        model_file::config(&TensorFile::open(path.as_ref())?)
+        match path.as_ref() {
+            folder if folder.is_dir() => Ok(Some(diffusers::read(folder)?.0)),
+            file => model_file::config(&TensorFile::open(file)?),
+        }
     }
 
     /// Removes the components of wrappers from all keys.

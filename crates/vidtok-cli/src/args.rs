@@ -11,14 +11,15 @@ use vidtok::{Config, MemoryPlan, Tokenizer, Weights, Window, Work, default_budge
 use vidtok_core::{FrameRate, ParseFrameRateError};
 use vidtok_data::{Hdr, InputOptions, Preparation, ReadOptions, WriteOptions};
 
-use crate::built_in;
+use crate::model_source::open_model;
 use crate::terminal::progress;
 
 /// The model to use.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// One-file model (written by `vidtok convert`, `init` or `train`), folder of the Python library diffusers, or the name
-    /// of a built-in model (`vidtok models` lists them); by default the first built-in one
+    /// One-file model (written by `vidtok convert`, `init` or `train`), folder of the Python library diffusers, name of a
+    /// built-in or published model (`vidtok models` lists them), or hf:OWNER/NAME[:FILE][@REVISION] on the Hugging Face hub;
+    /// by default the first built-in one
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<PathBuf>,
     /// Configuration, such as configs/vidtok_kl_causal_488_4chn.toml
@@ -300,9 +301,9 @@ impl ModelArgs {
         let device = compute.device;
         start_threads(compute.threads);
         check_device(device)?;
+        let (config, weights) = self.read()?;
+        let weights = weights.context("no weights: add --weights FILE to --config, or give --model FILE")?;
         progress::during("loading the model", || {
-            let (config, weights) = self.read()?;
-            let weights = weights.context("no weights: add --weights FILE to --config, or give --model FILE")?;
             Ok(Tokenizer::with_weights(config, weights, device, compute.dtype.kind())?)
         })
     }
@@ -310,30 +311,13 @@ impl ModelArgs {
     /// The configuration with its overrides, and the weights if there are any.
     pub(crate) fn read(&self) -> anyhow::Result<(Config, Option<Weights>)> {
         let Some(path) = &self.config else {
-            let weights = open_model(self.model.as_deref())?;
-            let path = || weights.path().to_owned();
-            let config = weights.config().cloned().ok_or_else(|| vidtok::Error::NotAModel { path: path() })?;
+            let (config, weights) = open_model(self.model.as_deref())?;
             return Ok((config.with_overrides(&self.overrides)?, Some(weights)));
         };
         let config = Config::load(path, &self.overrides)?;
         let weights = self.weights.as_ref().map(|path| read_weights(path, self.ema, &config)).transpose()?;
         Ok((config, weights))
     }
-}
-
-/// The weights of a one-file model or of the built-in model of this name; of the default model without a name.
-pub(crate) fn open_model(model: Option<&Path>) -> anyhow::Result<Weights> {
-    let built_in = match model {
-        None => {
-            built_in::all().into_iter().next().context("no model is built in: give --model FILE or --config TOML")?
-        }
-        Some(path) if path.exists() => return Ok(Weights::read(path)?),
-        Some(path) => match path.to_str().and_then(built_in::find) {
-            Some(built_in) => built_in,
-            None => return Ok(Weights::read(path)?),
-        },
-    };
-    Ok(built_in.weights()?)
 }
 
 /// Reads the weights of a file, or its averaged weights if `ema`, and reports prefixes that were removed from their

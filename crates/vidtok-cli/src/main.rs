@@ -10,6 +10,7 @@ mod args;
 mod built_in;
 mod commands;
 mod io;
+mod model_source;
 mod process;
 
 use std::backtrace::{Backtrace, BacktraceStatus};

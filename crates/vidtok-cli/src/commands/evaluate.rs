@@ -14,8 +14,8 @@ use vidtok_eval::{
     MetricKind, Protocol, SkippedVideo, TorchScript, evaluate,
 };
 
-use crate::args::{ComputeArgs, RATES, ReadArgs, check_device, open_model, parse_rate, start_threads};
-use crate::built_in;
+use crate::args::{ComputeArgs, RATES, ReadArgs, check_device, parse_rate, start_threads};
+use crate::model_source::{is_model_name, open_model};
 use crate::process::exit::Exit;
 use crate::process::signals::stop_promptly;
 use crate::terminal::notices::FirstNotices;
@@ -170,13 +170,14 @@ impl FromStr for CodecChoice {
     type Err = EvalError;
 
     fn from_str(text: &str) -> Result<Self, EvalError> {
-        let is_model = |text: &str| built_in::find(text).is_some() || Path::new(text).is_file();
+        let is_model = |text: &str| is_model_name(text) || Path::new(text).exists();
         if let Some((name, model)) = text.split_once('=').filter(|(name, model)| !name.is_empty() && is_model(model)) {
             return Ok(Self::Model { name: Some(name.to_owned()), path: model.into() });
         }
-        match built_in::find(text) {
-            Some(_) => Ok(Self::Model { name: None, path: text.into() }),
-            None => text.parse().map(Self::Other),
+        // The other codecs are no names of files.
+        match is_model_name(text) || Path::new(text).is_dir() {
+            true => Ok(Self::Model { name: None, path: text.into() }),
+            false => text.parse().map(Self::Other),
         }
     }
 }
@@ -198,8 +199,7 @@ fn open(codec: &CodecChoice, device: Device, kind: Kind) -> anyhow::Result<Box<d
 
 /// A model, under its own name or another one.
 fn model(name: Option<&str>, path: &Path, device: Device, kind: Kind) -> anyhow::Result<Box<dyn Codec>> {
-    let weights = open_model(Some(path))?;
-    let mut config = weights.config().cloned().ok_or_else(|| vidtok::Error::NotAModel { path: path.to_owned() })?;
+    let (mut config, weights) = open_model(Some(path))?;
     if let Some(name) = name {
         name.clone_into(&mut config.name);
     }

@@ -6,19 +6,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use vidtok::Weights;
+use vidtok_configs::REPOSITORY;
 use vidtok_core::Bytes;
 
 use crate::built_in;
 
-/// The repository of the published checkpoints on the Hugging Face hub.
-const HUB: &str = "microsoft/VidTok";
-/// The published models; `vidtok convert` makes one-file models of their checkpoints.
-const PUBLISHED: &str = include_str!("published.txt");
-
 /// Arguments of `vidtok models`.
 #[derive(Debug, Args)]
 pub(crate) struct ModelsArgs {
-    /// Folder to search for one-file models
+    /// Folder to search for models
     #[arg(default_value = ".")]
     folder: PathBuf,
 }
@@ -33,7 +29,7 @@ pub(crate) fn run(arguments: &ModelsArgs) -> anyhow::Result<()> {
     if built_in.is_empty() {
         println!("  none; this program was built without the feature `builtin`");
     }
-    println!("\none-file models in {} (--model FILE):", arguments.folder.display());
+    println!("\nmodels in {} (--model PATH):", arguments.folder.display());
     let files = one_file_models(&arguments.folder)?;
     for (path, name) in &files {
         println!("  {}  {name}", path.display());
@@ -41,19 +37,21 @@ pub(crate) fn run(arguments: &ModelsArgs) -> anyhow::Result<()> {
     if files.is_empty() {
         println!("  none");
     }
-    println!(
-        "\npublished checkpoints, at {HUB} on the Hugging Face hub (vidtok convert --config configs/NAME.toml NAME.ckpt OUT):"
-    );
-    PUBLISHED.lines().for_each(|name| println!("  {name}"));
+    println!("\npublished, at {REPOSITORY} on the Hugging Face hub (--model NAME downloads it):");
+    vidtok_configs::ALL.iter().for_each(|model| println!("  {}", model.name));
     Ok(())
 }
 
-/// The one-file models in a folder with their models' names, sorted by path.
+/// The one-file models and the folders of diffusers in a folder, with their models' names, sorted by path.
 fn one_file_models(folder: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(|error| anyhow::anyhow!("{}: {error}", folder.display()))? {
         let path = entry?.path();
-        if path.extension() != Some(OsStr::new("safetensors")) || !path.is_file() {
+        let is_candidate = match path.is_dir() {
+            true => path.join("config.json").exists(),
+            false => path.extension() == Some(OsStr::new("safetensors")),
+        };
+        if !is_candidate {
             continue;
         }
         // Other safetensors files are latents, states and weights.
@@ -63,20 +61,4 @@ fn one_file_models(folder: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
     }
     files.sort();
     Ok(files)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_published_model_has_a_configuration_and_is_listed() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let names = files.filter_map(|file| file.strip_suffix(".toml").map(str::to_owned));
-        let mut published: Vec<String> =
-            names.filter(|name| name.starts_with("vidtok_") && !name.starts_with("vidtok_lite_")).collect();
-        published.sort();
-        assert_eq!(PUBLISHED.lines().collect::<Vec<_>>(), published);
-    }
 }

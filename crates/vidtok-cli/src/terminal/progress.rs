@@ -19,6 +19,16 @@ pub(crate) fn bar(length: u64, unit: &str) -> ProgressBar {
     bar
 }
 
+/// A bar over the bytes of the file `name`.
+pub(crate) fn bytes(length: u64, name: &str) -> ProgressBar {
+    let template = "{elapsed_precise} [{bar:30}] {bytes}/{total_bytes} ({bytes_per_sec}, ETA {eta}) {msg}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(length).with_style(style.progress_chars("=> "));
+    set_message(&bar, name);
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
 /// A spinner labelled with the work that is in progress.
 pub(crate) fn spinner(what: &str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(what.to_owned());

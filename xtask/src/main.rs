@@ -13,6 +13,7 @@ mod setup;
 mod test;
 mod tidy;
 mod train;
+mod wheel;
 mod workspace;
 
 use std::ffi::OsString;
@@ -68,6 +69,18 @@ enum Command {
         /// A Python with the packages of benches/agreement/requirements.txt
         #[arg(long)]
         python: OsString,
+        /// Exchange models with Hugging Face's diffusers instead, which that Python has
+        #[arg(long)]
+        diffusers: bool,
+    },
+    /// Set up and build the Python package `vidtok` as a wheel, in target/wheels
+    Wheel {
+        /// The Python whose virtual environments build it and test it
+        #[arg(long, default_value = "python3")]
+        python: OsString,
+        /// Install it with torch in a fresh environment and run its tests
+        #[arg(long)]
+        check: bool,
     },
     /// Set up and fuzz a file reader, guided by coverage, until it is stopped or finds a failure
     Fuzz(fuzz::Options),
@@ -96,7 +109,8 @@ fn main() -> ExitCode {
         Command::Test { args } => test::command(&workspace, &as_typed(args)),
         Command::Bench(options) => bench::command(&workspace, &options),
         Command::Peer { args } => scripts::peer(&workspace, &args),
-        Command::Agree { python } => scripts::agree(&workspace, &python),
+        Command::Agree { python, diffusers } => scripts::agree(&workspace, &python, diffusers),
+        Command::Wheel { python, check } => wheel::command(&workspace, &python, check),
         Command::Fuzz(options) => fuzz::command(&workspace, &options),
         Command::Outside => outside::command(&workspace),
         Command::Api { check } => api::command(&workspace, check),

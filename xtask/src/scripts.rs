@@ -14,9 +14,11 @@ pub(crate) fn peer(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode>
     script(workspace, "python3".as_ref(), "benches/peer/compare.py", args)
 }
 
-/// Compares our metrics with Python packages: `benches/agreement/compare.py`, run by the Python that has them.
-pub(crate) fn agree(workspace: &Workspace, python: &OsStr) -> Result<ExitCode> {
-    script(workspace, python, "benches/agreement/compare.py", &[])
+/// Compares our metrics with Python packages, or our models with those of diffusers: a script of `benches/agreement`, run by
+/// the Python that has them.
+pub(crate) fn agree(workspace: &Workspace, python: &OsStr, diffusers: bool) -> Result<ExitCode> {
+    let name = if diffusers { "hugging_face.py" } else { "compare.py" };
+    script(workspace, python, &format!("benches/agreement/{name}"), &[])
 }
 
 fn script(workspace: &Workspace, python: &OsStr, path: &str, args: &[OsString]) -> Result<ExitCode> {

@@ -7,7 +7,6 @@
 mod terminal;
 
 mod args;
-mod built_in;
 mod commands;
 mod io;
 mod model_source;

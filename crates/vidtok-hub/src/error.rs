@@ -9,6 +9,12 @@ use hf_hub::api::sync::ApiError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
+    /// No model is named, and none is compiled into the program.
+    #[error("no model is built in: name one")]
+    NoBuiltIn,
+    /// A model's file cannot be read.
+    #[error(transparent)]
+    Model(#[from] vidtok::Error),
     /// A name is not of the right form.
     #[error("{0:?}: expected hf:OWNER/NAME, hf:OWNER/NAME:FILE, or one of them with @REVISION")]
     Name(String),

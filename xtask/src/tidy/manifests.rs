@@ -10,7 +10,7 @@ use super::Violation;
 use crate::workspace::Workspace;
 
 /// Each crate with those right below it. What these stand on is below it too.
-const LAYERS: [(&str, &[&str]); 23] = [
+const LAYERS: [(&str, &[&str]); 24] = [
     ("vidtok-pickle", &[]),
     ("vidtok-libtorch", &[]),
     ("vidtok-core", &["vidtok-libtorch"]),
@@ -26,13 +26,11 @@ const LAYERS: [(&str, &[&str]); 23] = [
     ("vidtok-eval", &["vidtok", "vidtok-metrics", "vidtok-report"]),
     ("vidtok-train", &["vidtok", "vidtok-optim", "vidtok-loss", "vidtok-report"]),
     ("vidtok-tokenize", &["vidtok", "vidtok-metrics", "vidtok-data"]),
-    ("vidtok-hub", &[]),
     ("vidtok-configs", &[]),
     ("vidtok-models", &[]),
-    (
-        "vidtok-cli",
-        &["vidtok-eval", "vidtok-train", "vidtok-tokenize", "vidtok-hub", "vidtok-configs", "vidtok-models"],
-    ),
+    ("vidtok-hub", &["vidtok", "vidtok-configs", "vidtok-models"]),
+    ("vidtok-py", &["vidtok-tokenize", "vidtok-hub"]),
+    ("vidtok-cli", &["vidtok-eval", "vidtok-train", "vidtok-tokenize", "vidtok-hub"]),
     ("vidtok-benches", &["vidtok-train"]),
     ("vidtok-fuzz", &["vidtok-train", "vidtok-tokenize"]),
     ("vidtok-golden", &["vidtok-torch"]),

@@ -15,7 +15,7 @@ use vidtok_eval::{
 };
 
 use crate::args::{ComputeArgs, RATES, ReadArgs, check_device, parse_rate, start_threads};
-use crate::model_source::{is_model_name, open_model};
+use crate::model_source::open_model;
 use crate::process::exit::Exit;
 use crate::process::signals::stop_promptly;
 use crate::terminal::notices::FirstNotices;
@@ -170,12 +170,12 @@ impl FromStr for CodecChoice {
     type Err = EvalError;
 
     fn from_str(text: &str) -> Result<Self, EvalError> {
-        let is_model = |text: &str| is_model_name(text) || Path::new(text).exists();
+        let is_model = |text: &str| vidtok_hub::is_name(text) || Path::new(text).exists();
         if let Some((name, model)) = text.split_once('=').filter(|(name, model)| !name.is_empty() && is_model(model)) {
             return Ok(Self::Model { name: Some(name.to_owned()), path: model.into() });
         }
         // The other codecs are no names of files.
-        match is_model_name(text) || Path::new(text).is_dir() {
+        match vidtok_hub::is_name(text) || Path::new(text).is_dir() {
             true => Ok(Self::Model { name: None, path: text.into() }),
             false => text.parse().map(Self::Other),
         }

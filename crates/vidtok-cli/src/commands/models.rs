@@ -9,7 +9,7 @@ use vidtok::Weights;
 use vidtok_configs::REPOSITORY;
 use vidtok_core::Bytes;
 
-use crate::built_in;
+use vidtok_hub::built_in;
 
 /// Arguments of `vidtok models`.
 #[derive(Debug, Args)]

@@ -45,6 +45,7 @@ pub(crate) fn check(train: &TrainConfig) -> Result<(), String> {
     }
     within("teacher.weight", train.teacher.as_ref().map_or(1.0, |teacher| teacher.weight), 0.0..=LARGE)?;
     within("loss.mse", loss.mse, 0.0..=LARGE)?;
+    within("loss.quantizer", loss.quantizer, 0.0..=LARGE)?;
     if let Some(perceptual) = &loss.perceptual {
         within("loss.perceptual.weight", perceptual.weight, 0.0..=LARGE)?;
         within("loss.perceptual.frames", perceptual.frames.unwrap_or(1), 1..=FRAMES as i64)?;

@@ -271,7 +271,8 @@ impl Trainer {
         let reconstruction = pass.reconstruction;
         let terms = self.reconstruction_terms(&target, &reconstruction)?;
         let quantizer = pass.regularized.loss;
-        let mut loss = &terms.nll + &quantizer * self.tokenizer.quantizer().loss_weight();
+        let quantizer_weight = self.tokenizer.quantizer().loss_weight() * self.config.loss.quantizer;
+        let mut loss = &terms.nll + &quantizer * quantizer_weight;
         if let (Some(teacher), Some(taught)) = (&self.teacher, &pass.taught) {
             let terms = self.reconstruction_terms(taught, &reconstruction)?;
             loss += &terms.nll * teacher.weight;

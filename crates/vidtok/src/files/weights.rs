@@ -86,6 +86,12 @@ impl Weights {
         Self::from_tensor_file(&TensorFile::built_in(Path::new(name), bytes)?)
     }
 
+    /// Tensors in memory; errors call them `name`. `sha256` is that of the weights, if it is known.
+    #[must_use]
+    pub fn from_tensors(name: impl Into<PathBuf>, tensors: BTreeMap<String, Tensor>, sha256: Option<String>) -> Self {
+        Self { path: name.into(), tensors, unwrapped: 0, config: None, sha256, origin: None }
+    }
+
     /// The configuration of a one-file model or of a folder of diffusers, without its weights; `None` if the file is
     /// another safetensors file.
     ///

@@ -60,7 +60,7 @@ def compare(name, frames, folder):
     """The largest difference of the latents (or the fraction of other indices) and of the reconstructions."""
     converted, saved = folder / "converted", folder / "saved"
     vidtok("convert", "--to", "diffusers", init(name, folder), converted)
-    model = AutoencoderVidTok.from_pretrained(converted).eval()
+    model = AutoencoderVidTok.from_pretrained(converted, low_cpu_mem_usage=False).eval()
     video = torch.rand(1, 3, frames, SIZE, SIZE) * 2 - 1
     latent, indices, reconstruction = theirs(model, video)
     encoded, decoded = ours(folder, converted, video)

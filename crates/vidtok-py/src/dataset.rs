@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::PyAny;
+use vidtok_data::VideoList;
 use vidtok_tokenize::{Dataset, Shard, Tokens, shards};
 
 use crate::dlpack::give;
@@ -16,6 +17,14 @@ pub(crate) fn open_dataset(folder: PathBuf) -> PyResult<(Vec<PathBuf>, String)> 
     let dataset = Dataset::open(&folder).map_err(Raise::raise)?;
     let settings = serde_json::to_string(&dataset).map_err(|error| DatasetError::new_err(error.to_string()))?;
     Ok((shards(&folder, &dataset).map_err(Raise::raise)?, settings))
+}
+
+/// The videos of a folder, relative to it, in the order in which they are tokenized.
+#[pyfunction]
+pub(crate) fn list_videos(folder: PathBuf) -> PyResult<Vec<PathBuf>> {
+    let VideoList { root, videos, .. } =
+        vidtok_data::list_videos(&folder).map_err(|error| DatasetError::new_err(error.to_string()))?;
+    Ok(videos.iter().map(|video| video.strip_prefix(&root).unwrap_or(video).to_owned()).collect())
 }
 
 /// A file of a dataset.

@@ -26,6 +26,7 @@ fn _vidtok(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<training::Graph>()?;
     module.add_class::<dataset::TokenShard>()?;
     module.add_function(wrap_pyfunction!(dataset::open_dataset, module)?)?;
+    module.add_function(wrap_pyfunction!(dataset::list_videos, module)?)?;
     module.add_function(wrap_pyfunction!(metrics::frame_metric, module)?)?;
     module.add_function(wrap_pyfunction!(worker::shut_down, module)?)?;
     let py = module.py();

@@ -9,7 +9,9 @@ use pyo3::types::PyAny;
 use tch::{Device, Kind, Tensor};
 use vidtok::{Config, EncodeOptions, Encoded, EncodedFile, TrainingOptions, Weights, Window};
 use vidtok_data::Preparation;
-use vidtok_tokenize::{NumberType, ShardFormat, TokenizeOptions, tokenize};
+use vidtok_tokenize::{
+    NumberType, ShardFormat, TokenizeOptions, finish_dataset, plan_shards, tokenize, tokenize_shard,
+};
 
 use crate::chunks::{decode, encode, encode_video};
 use crate::dlpack::{give, take};
@@ -311,42 +313,75 @@ impl Tokenizer {
     }
 
     /// Tokenizes a folder of videos into a dataset, and returns the numbers of finished videos and frames.
-    #[pyo3(signature = (data, out, fps, shorter_side, crop, shard_videos, webdataset, max_memory, decoders, rank, world_size))]
-    #[allow(clippy::too_many_arguments)] // Python's keyword arguments
     fn tokenize(
         &self,
         py: Python<'_>,
-        data: PathBuf,
-        out: PathBuf,
-        fps: Option<f64>,
-        shorter_side: Option<i64>,
-        crop: Option<(i64, i64)>,
-        shard_videos: usize,
-        webdataset: bool,
-        max_memory: u64,
-        decoders: usize,
+        folders: Folders,
+        settings: Settings,
         rank: usize,
         world_size: usize,
     ) -> PyResult<(u64, u64)> {
-        let crop = crop.map(|(height, width)| [height, width]);
-        let options = move |stop: &Stop| TokenizeOptions {
-            data,
-            out,
-            preparation: Preparation { sample_fps: fps, shorter_side, crop, ..Preparation::default() },
-            format: if webdataset { ShardFormat::Webdataset } else { ShardFormat::Safetensors },
-            latents: NumberType::F16,
-            shard_videos,
-            max_memory,
-            decoders,
-            retry: false,
-            rank,
-            world_size,
-            stop: stop.flag(),
-        };
-        let summary =
-            self.pool.call(py, move |tokenizer, stop| Ok(tokenize(tokenizer, &options(stop), &mut |_| ())))?;
+        let summary = self.pool.call(py, move |tokenizer, stop| {
+            let options = TokenizeOptions { rank, world_size, ..tokenize_options(folders, settings, stop) };
+            Ok(tokenize(tokenizer, &options, &mut |_| ()))
+        })?;
         let summary = summary.map_err(Raise::raise)?;
         Ok((summary.meter.videos, summary.meter.frames))
+    }
+
+    /// Lists the work on videos that are elsewhere, and returns the unfinished shards with their videos.
+    fn plan_shards(
+        &self,
+        py: Python<'_>,
+        folders: Folders,
+        settings: Settings,
+        videos: Vec<PathBuf>,
+    ) -> PyResult<Vec<(usize, Vec<String>)>> {
+        let planned = self.pool.call(py, move |tokenizer, stop| {
+            Ok(plan_shards(tokenizer, &tokenize_options(folders, settings, stop), videos))
+        })?;
+        Ok(planned.map_err(Raise::raise)?.into_iter().map(|shard| (shard.index, shard.videos)).collect())
+    }
+
+    /// Tokenizes a planned shard.
+    fn tokenize_shard(&self, py: Python<'_>, folders: Folders, settings: Settings, shard: usize) -> PyResult<()> {
+        let done = self.pool.call(py, move |tokenizer, stop| {
+            Ok(tokenize_shard(tokenizer, &tokenize_options(folders, settings, stop), shard, &mut |_| ()))
+        })?;
+        done.map_err(Raise::raise)
+    }
+
+    /// Writes the manifest of a planned dataset.
+    fn finish_dataset(&self, py: Python<'_>, folders: Folders, settings: Settings) -> PyResult<()> {
+        let finished = self.pool.call(py, move |tokenizer, stop| {
+            Ok(finish_dataset(tokenizer, &tokenize_options(folders, settings, stop)).map(drop))
+        })?;
+        finished.map_err(Raise::raise)
+    }
+}
+
+/// The folder of videos and that of the dataset.
+type Folders = (PathBuf, PathBuf);
+/// Frames per second, shorter side, crop (height and width), videos of a shard, whether shards are for WebDataset, memory in
+/// bytes, decoders.
+type Settings = (Option<f64>, Option<i64>, Option<Pair>, usize, bool, u64, usize);
+
+fn tokenize_options((data, out): Folders, settings: Settings, stop: &Stop) -> TokenizeOptions {
+    let (sample_fps, shorter_side, crop, shard_videos, webdataset, max_memory, decoders) = settings;
+    let crop = crop.map(|(height, width)| [height, width]);
+    TokenizeOptions {
+        data,
+        out,
+        preparation: Preparation { sample_fps, shorter_side, crop, ..Preparation::default() },
+        format: if webdataset { ShardFormat::Webdataset } else { ShardFormat::Safetensors },
+        latents: NumberType::F16,
+        shard_videos,
+        max_memory,
+        decoders,
+        retry: false,
+        rank: 0,
+        world_size: 1,
+        stop: stop.flag(),
     }
 }
 

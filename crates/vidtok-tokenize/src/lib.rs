@@ -50,6 +50,7 @@ mod summary;
 pub use dataset::settings::Dataset;
 pub use detokenize::{DetokenizeOptions, detokenize};
 pub use error::TokenizeError;
+pub use run::apart::{PlannedShard, finish_dataset, plan_shards, tokenize_shard};
 pub use run::options::TokenizeOptions;
 pub use run::progress::{Meter, TokenizeProgress, TokenizeSummary};
 pub use run::tokenize;

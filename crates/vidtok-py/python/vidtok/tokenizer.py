@@ -213,10 +213,15 @@ class Tokenizer:
 
         Raises `DatasetError` if the folder holds a dataset of other settings, or a file cannot be written.
         """
-        if format not in ("safetensors", "webdataset"):
-            raise ValueError(f"format: expected safetensors or webdataset, found {format!r}")
-        sizes = (fps, shorter_side, crop, shard_videos, format == "webdataset")
-        return self._native.tokenize(fspath(data), fspath(out), *sizes, max_memory, decoders, rank, world_size)
+        settings = tokenize_settings(fps, shorter_side, crop, shard_videos, format, max_memory, decoders)
+        return self._native.tokenize((fspath(data), fspath(out)), settings, rank, world_size)
 
     def __repr__(self):
         return f"Tokenizer({self.name!r}, compression={self.compression}, latent_channels={self.latent_channels})"
+
+
+def tokenize_settings(fps, shorter_side, crop, shard_videos, format, max_memory, decoders):
+    """The settings of a token dataset as the native library takes them."""
+    if format not in ("safetensors", "webdataset"):
+        raise ValueError(f"format: expected safetensors or webdataset, found {format!r}")
+    return fps, shorter_side, crop, shard_videos, format == "webdataset", max_memory, decoders

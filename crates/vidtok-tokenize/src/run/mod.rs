@@ -4,6 +4,7 @@
 //! each into a part file of its own, and then assembles the parts. A shard is finished when its statistics exist;
 //! everything before that can be repeated with the same result.
 
+pub(crate) mod apart;
 mod finish;
 mod keys;
 pub(crate) mod options;

@@ -61,6 +61,12 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Tokenizes the listed shards in order, which nobody else has claimed.
+    pub(super) fn run_listed(mut self, list: WorkList, mut ahead: DecodeAhead) -> Result<(), TokenizeError> {
+        self.pass(&list, &mut ahead)?;
+        if self.options.is_stopped() { Err(TokenizeError::Stopped) } else { Ok(()) }
+    }
+
     /// The summary; writes the manifest if all shards are finished. The caller must hold the folder's lock.
     fn summary(&self, list: &WorkList) -> Result<TokenizeSummary, TokenizeError> {
         let all: Vec<usize> = list.shards.iter().map(|shard| shard.index).collect();

@@ -1,7 +1,7 @@
 """Encoding videos on a Ray cluster.
 
 `Encode` is a callable for `ray.data.Dataset.map_batches`, whose results go wherever Ray Data writes. `tokenize` makes a token
-dataset, with the files of `vidtok tokenize` to the byte. Videos and datasets may lie on any file system of pyarrow or fsspec.
+dataset, with the files that `vidtok tokenize` writes with as many threads as Ray gives a worker (`num_cpus`), to the byte. Videos and datasets may lie on any file system of pyarrow or fsspec.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Encode:
 
     >>> paths = ray.data.from_items([{"path": "bucket/a.mp4"}, {"path": "bucket/b.mp4"}])
     >>> encoded = paths.map_batches(
-    ...     vidtok.ray.Encode, fn_constructor_kwargs={"filesystem": s3}, batch_size=4, concurrency=2, num_gpus=1
+    ...     vidtok.ray.Encode, fn_constructor_kwargs={"filesystem": s3}, batch_size=4, num_gpus=1,
+    ...     compute=ray.data.ActorPoolStrategy(size=2)
     ... )
     >>> encoded.write_parquet("latents")
 
@@ -126,12 +127,13 @@ def tokenize(
             model=model, device=device, dtype=dtype, settings=settings, plan=texts, source=source, data=data, target=target, out=out
         )
         if shards:
-            rows = ray.data.from_items([{"shard": shard, "videos": videos} for shard, videos in shards])
-            done = rows.repartition(len(shards)).map_batches(
+            # A block for each shard, made here: workers may take all of the cluster.
+            rows = [{"shard": shard, "videos": videos} for shard, videos in shards]
+            done = ray.data.from_items(rows, override_num_blocks=len(shards)).map_batches(
                 _TokenizeShards,
                 fn_constructor_kwargs=kwargs,
                 batch_size=1,
-                concurrency=concurrency,
+                compute=ray.data.ActorPoolStrategy(size=concurrency),
                 num_cpus=num_cpus,
                 num_gpus=num_gpus,
             )

@@ -39,7 +39,7 @@ pub(crate) fn command(workspace: &Workspace, python: &OsStr, check: bool) -> Res
     ensure!(run(&mut maturin)?.success(), "maturin failed");
     let wheel = wheel_files(&wheels)?.pop().context("maturin made no wheel")?;
     let bytes = fs::metadata(&wheel)?.len();
-    println!("{}  {:.1} MiB", wheel.display(), bytes as f64 / f64::from(1 << 20));
+    eprintln!("{}  {:.1} MiB", wheel.display(), bytes as f64 / f64::from(1 << 20));
     ensure!(bytes <= LARGEST, "the wheel is larger than {} MiB", LARGEST >> 20);
     if check {
         test(workspace, python, &wheel)?;

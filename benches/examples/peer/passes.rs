@@ -100,6 +100,7 @@ fn input_latent(arguments: &Arguments, tokenizer: &Tokenizer) -> EncodedFile {
         }
     };
     EncodedFile {
+        normalization: None,
         latent,
         indices,
         logvar: None,

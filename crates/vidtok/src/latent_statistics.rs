@@ -36,25 +36,21 @@ impl LatentStatistics {
     }
 
     /// `(latent - mean) / std` of a latent `[b, z, t, h, w]`, in its number type.
-    #[must_use]
     pub fn normalize(&self, latent: &Tensor) -> Tensor {
         (latent - per_channel(&self.mean, latent)) / per_channel(&self.std, latent)
     }
 
     /// `latent * std + mean`, the inverse of [`normalize`](Self::normalize).
-    #[must_use]
     pub fn denormalize(&self, latent: &Tensor) -> Tensor {
         latent * per_channel(&self.std, latent) + per_channel(&self.mean, latent)
     }
 
     /// The log-variance `[b, z, t, h, w]` of a normalised latent.
-    #[must_use]
     pub fn normalize_logvar(&self, logvar: &Tensor) -> Tensor {
         logvar - self.log_variances(logvar)
     }
 
     /// The inverse of [`normalize_logvar`](Self::normalize_logvar).
-    #[must_use]
     pub fn denormalize_logvar(&self, logvar: &Tensor) -> Tensor {
         logvar + self.log_variances(logvar)
     }

@@ -13,8 +13,8 @@ use anyhow::{Context, Result};
 use crate::workspace::{Workspace, exit_code, run};
 
 const FOLDER: &str = "docs/api";
-/// Not for other projects.
-const INTERNAL: &str = "vidtok-golden";
+/// Not for other projects in Rust.
+const INTERNAL: [&str; 2] = ["vidtok-golden", "vidtok-py"];
 /// The sections of an item's page with implementations by hand. The others repeat the declaration or list what the
 /// compiler derives.
 const OF_TYPES: &str = "implementations";
@@ -57,7 +57,7 @@ fn libraries(workspace: &Workspace) -> Result<Vec<String>> {
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<PathBuf>>>()?;
     let libraries = paths.iter().filter(|path| path.join("src/lib.rs").is_file());
     let names = libraries.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
-    let mut names: Vec<_> = names.filter(|name| name != INTERNAL).collect();
+    let mut names: Vec<_> = names.filter(|name| !INTERNAL.contains(&name.as_str())).collect();
     names.sort();
     Ok(names)
 }

@@ -1,6 +1,6 @@
 //! The native part of the Python package `vidtok`. Its Python part, in `python/vidtok`, is what users see.
 //!
-//! Tensors cross as DLPack capsules ([`dlpack`]), and computations run in threads of their own ([`worker`]).
+//! Tensors cross as DLPack capsules (`dlpack`), and computations run in threads of their own (`worker`).
 
 mod chunks;
 mod dataset;

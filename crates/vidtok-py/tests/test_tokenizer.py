@@ -97,6 +97,7 @@ class TokenizerTest(unittest.TestCase):
             (vidtok.InputError, lambda: self.tokenizer.decode(torch.zeros(1, 2, 4, 4, dtype=torch.int32))),
             (vidtok.ModelError, lambda: vidtok.Tokenizer.from_pretrained(self.folder / "missing.safetensors")),
             (vidtok.ModelError, lambda: vidtok.Tokenizer.from_pretrained("hf:owner")),
+            (vidtok.ModelError, lambda: vidtok.Tokenizer.from_pretrained("folder/missing.safetensors")),
             (vidtok.VideoError, lambda: self.tokenizer.encode_video(self.folder / "missing.mp4")),
             (vidtok.DatasetError, lambda: vidtok.TokenDataset(self.folder)),
         ]:

@@ -118,3 +118,21 @@ fn clips_of_discrete_models_and_statistics_of_other_channels_are_refused() {
     fs::write(bench.path("wrong.toml"), text).unwrap();
     bench.refuses(&["init", "--config", "wrong.toml", "wrong.safetensors"], &["expected 3 finite means"]);
 }
+
+#[test]
+fn encoded_clips_with_invalid_statistics_are_refused_in_one_line() {
+    let bench = Bench::new("v1.0", KL);
+    let latent = Tensor::zeros([1, 4, 2, 4, 4], (Kind::Float, tch::Device::Cpu));
+    let [mean, std] = ["vidtok.latent_mean", "vidtok.latent_std"];
+    for (metadata, word) in [
+        (vec![(mean, "0 0 0 0")], "states only one of"),
+        (vec![(mean, "0 0 0 0"), (std, "1 1 1")], "expected 4 finite means"),
+        (vec![(mean, "0 0 0 0"), (std, "1 1 1 0")], "expected 4 finite means"),
+        (vec![(mean, "0 NaN 0 0"), (std, "1 1 1 1")], "expected 4 finite means"),
+        (vec![(mean, "much"), (std, "1 1 1 1")], "the metadata vidtok.latent_mean is invalid"),
+    ] {
+        let metadata = metadata.into_iter().map(|(key, text)| (key, text.to_owned()));
+        write_tensors(&bench.path("z.safetensors"), [("latent", &latent)], metadata).unwrap();
+        bench.refuses(&["decode", "--model", "model.safetensors", "z.safetensors", "y.safetensors"], &[word]);
+    }
+}

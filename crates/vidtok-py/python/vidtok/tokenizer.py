@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from os import PathLike, fspath
 from typing import NamedTuple, Optional, Union
 
@@ -12,6 +14,8 @@ from .encoded import Encoded, Padding, Window
 from .streams import StreamDecoder, StreamEncoder
 
 Path = Union[str, PathLike]
+# OWNER/NAME, but no file.
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?<!\.safetensors)(?<!\.ckpt)(?<!\.pth)(?<!\.pt)")
 
 
 class LatentStatistics(NamedTuple):
@@ -47,6 +51,8 @@ class Tokenizer:
         Raises `ModelError` if it cannot be found, downloaded or read.
         """
         name = None if model is None else fspath(model)
+        if isinstance(model, str) and _REPOSITORY.fullmatch(model) and not os.path.exists(model):
+            name = f"hf:{model}"
         return cls(_vidtok.Tokenizer(name, str(device), str(dtype).removeprefix("torch.")))
 
     @property

@@ -130,7 +130,8 @@ impl EncodedFile {
         let numbers = |key| text(key).map(|stated| parse_numbers(stated.1).ok_or_else(|| invalid(stated))).transpose();
         let normalization = match (numbers(LATENT_MEAN)?, numbers(LATENT_STD)?) {
             (None, None) => None,
-            (mean, std) => Some(LatentStatistics { mean: mean.unwrap_or_default(), std: std.unwrap_or_default() }),
+            (Some(mean), Some(std)) => Some(LatentStatistics { mean, std }),
+            _ => return Err(wrong(&format!("the metadata states only one of {LATENT_MEAN} and {LATENT_STD}"))),
         };
         Ok(Self {
             latent,

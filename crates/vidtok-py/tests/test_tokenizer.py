@@ -128,7 +128,9 @@ class TokenizerTest(unittest.TestCase):
 
     def test_ctrl_c_interrupts_within_a_second(self):
         program = (
-            "import torch, vidtok, time\n"
+            "import signal, torch, vidtok\n"
+            # A shell starts background jobs with the signal ignored.
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "tokenizer = vidtok.Tokenizer.from_pretrained()\n"
             "print('ready', flush=True)\n"
             "try:\n"

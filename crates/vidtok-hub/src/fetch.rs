@@ -102,7 +102,9 @@ impl Fetch<'_> {
         if bytes(&part) > size {
             fs::remove_file(&part).map_err(HubError::file(&part))?;
         }
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             let downloaded = repo.download_with_progress(name, Borrowed(progress));
             let received = bytes(&blob).max(bytes(&part));
             match downloaded {
@@ -122,7 +124,6 @@ impl Fetch<'_> {
                 return Err(HubError::Interrupted { model: self.model.to_string(), received, size });
             }
         }
-        Err(self.offline())
     }
 
     /// The downloaded file, if its SHA-256 is the one that the hub states. The hub calls large files by it; small ones have

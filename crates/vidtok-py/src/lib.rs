@@ -8,6 +8,7 @@ mod dlpack;
 mod encoded;
 mod error;
 mod metrics;
+mod progress;
 mod stream;
 mod tokenizer;
 mod training;

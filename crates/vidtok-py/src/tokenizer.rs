@@ -17,9 +17,10 @@ use crate::chunks::{decode, encode, encode_video};
 use crate::dlpack::{give, take};
 use crate::encoded::{Clip, padding};
 use crate::error::{Raise, unknown};
+use crate::progress::Report;
 use crate::stream::{Decoder, Encoder};
 use crate::training::{Forward, Outputs};
-use crate::worker::{Pool, Stop};
+use crate::worker::{Pool, Stop, in_thread};
 
 /// Windows and other pairs of numbers, as tuples.
 type Pair = (i64, i64);
@@ -63,11 +64,12 @@ pub(crate) fn window(pair: Option<Pair>) -> Option<Window> {
 impl Tokenizer {
     /// Opens a model by its name or path.
     #[new]
-    #[pyo3(signature = (model, device, dtype))]
-    fn open(py: Python<'_>, model: Option<PathBuf>, device: &str, dtype: &str) -> PyResult<Self> {
+    #[pyo3(signature = (model, device, dtype, progress))]
+    fn open(py: Python<'_>, model: Option<PathBuf>, device: &str, dtype: &str, progress: Py<PyAny>) -> PyResult<Self> {
         let (device, kind) = (self::device(device)?, kind(dtype)?);
-        let opened = py.detach(move || {
-            let (config, weights) = vidtok_hub::open(model.as_deref(), &mut ()).map_err(Raise::raise)?;
+        let opened = in_thread(py, move |stop| {
+            let mut report = Report::new(progress, stop);
+            let (config, weights) = vidtok_hub::open(model.as_deref(), &mut report).map_err(Raise::raise)?;
             let path = weights.path().to_owned();
             let tokenizer = vidtok::Tokenizer::with_weights(config, weights, device, kind).map_err(Raise::raise)?;
             let named = tokenizer.parameters().iter();
@@ -75,7 +77,7 @@ impl Tokenizer {
             let quantizer = tokenizer.quantizer();
             let numbers = (quantizer.latent_channels(), quantizer.codebook_size());
             Ok::<_, PyErr>((tokenizer.config().clone(), path, parameters, tokenizer.weights_sha256(), numbers))
-        });
+        })?;
         let (config, path, parameters, sha256, (channels, codes)) = opened?;
         let copies = |parameters: &[(String, Tensor)]| -> BTreeMap<String, Tensor> {
             parameters.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
@@ -320,10 +322,12 @@ impl Tokenizer {
         settings: Settings,
         rank: usize,
         world_size: usize,
+        progress: Py<PyAny>,
     ) -> PyResult<(u64, u64)> {
         let summary = self.pool.call(py, move |tokenizer, stop| {
             let options = TokenizeOptions { rank, world_size, ..tokenize_options(folders, settings, stop) };
-            Ok(tokenize(tokenizer, &options, &mut |_| ()))
+            let report = Report::new(progress, stop);
+            Ok(tokenize(tokenizer, &options, &mut |event| report.tell(&event)))
         })?;
         let summary = summary.map_err(Raise::raise)?;
         Ok((summary.meter.videos, summary.meter.frames))

@@ -139,6 +139,18 @@ impl Worker {
     }
 }
 
+/// What `work` returns, computed by a thread of its own. After Ctrl-C it goes on alone, until Python ends.
+pub(crate) fn in_thread<T: Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce(&Stop) -> T + Send + 'static,
+) -> PyResult<T> {
+    let (sender, answer) = channel();
+    let stop = Stop::default();
+    let of_work = stop.clone();
+    thread::Builder::new().name("vidtok".to_owned()).spawn(move || sender.send(caught(|| work(&of_work))))?;
+    wait(py, answer).inspect_err(|_| stop.0.store(true, Ordering::Relaxed))
+}
+
 /// As [`caught`], for computations that [`shut_down`] waits for.
 pub(crate) fn computing<T>(work: impl FnOnce() -> T) -> Answer<T> {
     RUNNING.fetch_add(1, Ordering::AcqRel);

@@ -14,6 +14,16 @@ from torch.utils.data import DataLoader
 VIDEOS = 6
 
 
+class Told:
+    """Records what the native library tells of its progress."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        return lambda *arguments: self.calls.append((name, *arguments))
+
+
 class DatasetTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -42,6 +52,23 @@ class DatasetTest(unittest.TestCase):
         self.assertEqual(self.tokenizer.tokenize(self.folder / "videos", self.tokens, shard_videos=2), (0, 0))
         with self.assertRaises(vidtok.DatasetError):
             self.tokenizer.tokenize(self.folder / "videos", self.tokens, shard_videos=2, shorter_side=8)
+
+    def test_progress_is_told_and_skipped_videos_are_logged(self):
+        with tempfile.TemporaryDirectory() as folder:
+            videos, tokens = Path(folder) / "videos", Path(folder) / "tokens"
+            videos.mkdir()
+            (videos / "0.mp4").write_bytes((self.folder / "videos/0.mp4").read_bytes())
+            (videos / "broken.mp4").write_bytes(b"no video")
+            told = Told()
+            settings = vidtok.tokenizer.tokenize_settings(None, None, None, 2, "safetensors", 4 << 30, 1)
+            self.tokenizer._native.tokenize((str(videos), str(tokens)), settings, 0, 1, told)
+            self.assertEqual(told.calls[0], ("start", 2, 0, "videos"))
+            self.assertEqual([call for call in told.calls if call[0] == "advance" and call[1] > 0], [("advance", 1)] * 2)
+
+            with self.assertLogs("vidtok", "WARNING") as logs:
+                counts = self.tokenizer.tokenize(videos, Path(folder) / "again", progress=False)
+            self.assertEqual(counts[0], 1)
+            self.assertRegex(logs.output[0], "skipped: broken.mp4")
 
     def test_stretches_are_those_of_the_whole_video(self):
         dataset = vidtok.TokenDataset(self.tokens)

@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional, Union
 import torch
 
 from ._native import _vidtok, give, give_float, take
+from ._progress import Progress
 from .encoded import Encoded, Padding, Window
 from .streams import StreamDecoder, StreamEncoder
 
@@ -42,18 +43,21 @@ class Tokenizer:
         *,
         device: Union[str, torch.device] = "cpu",
         dtype: torch.dtype = torch.float32,
+        progress: bool = True,
     ) -> Tokenizer:
         """Opens a model.
 
         `model` is a one-file model, a folder of diffusers, the name of a built-in or published model, or
         `hf:OWNER/NAME[:FILE][@REVISION]` (or just `OWNER/NAME`) on the Hugging Face hub; by default the small built-in one.
+        A bar shows the progress of a download.
 
         Raises `ModelError` if it cannot be found, downloaded or read.
         """
         name = None if model is None else fspath(model)
         if isinstance(model, str) and _REPOSITORY.fullmatch(model) and not os.path.exists(model):
             name = f"hf:{model}"
-        return cls(_vidtok.Tokenizer(name, str(device), str(dtype).removeprefix("torch.")))
+        bar = Progress(progress, unit="B", unit_scale=True)
+        return cls(_vidtok.Tokenizer(name, str(device), str(dtype).removeprefix("torch."), bar))
 
     @property
     def name(self) -> str:
@@ -212,15 +216,21 @@ class Tokenizer:
         decoders: int = 2,
         rank: int = 0,
         world_size: int = 1,
+        progress: bool = True,
     ) -> tuple[int, int]:
         """Tokenizes a folder of videos, or those that a CSV lists, into a dataset; see `vidtok tokenize`.
 
-        Returns how many videos and frames this call has tokenized. After an interruption, the same call continues.
+        Returns how many videos and frames this call has tokenized. After an interruption, the same call continues. A bar shows
+        the progress, and the logger `vidtok` warns of videos that are skipped.
 
         Raises `DatasetError` if the folder holds a dataset of other settings, or a file cannot be written.
         """
         settings = tokenize_settings(fps, shorter_side, crop, shard_videos, format, max_memory, decoders)
-        return self._native.tokenize((fspath(data), fspath(out)), settings, rank, world_size)
+        bar = Progress(progress, unit="video")
+        try:
+            return self._native.tokenize((fspath(data), fspath(out)), settings, rank, world_size, bar)
+        finally:
+            bar.finish()
 
     def __repr__(self):
         return f"Tokenizer({self.name!r}, compression={self.compression}, latent_channels={self.latent_channels})"

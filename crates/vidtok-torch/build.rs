@@ -3,9 +3,10 @@
 use std::env;
 use std::path::PathBuf;
 
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 18] = [
     "status",
     "autocast",
+    "cuda",
     "generator",
     "memory",
     "recompute",
@@ -19,6 +20,7 @@ const SOURCES: [&str; 16] = [
     "kernels/convolution",
     "winograd",
     "kernels/winograd",
+    "nccl",
     "process_group",
 ];
 
@@ -61,17 +63,10 @@ fn main() {
         .flag_if_supported("-fno-trapping-math")
         // Only inlined functions pass vectors to each other.
         .flag_if_supported("-Wno-psabi");
-    // NCCL needs NVIDIA's headers, which `cargo xtask setup --cuda` puts there.
-    let cuda = root.join("cuda-include");
-    let nccl = cuda.join("nccl.h");
-    // Another libtorch may replace this one. Missing files are not named: cargo would see them as changed each time.
-    for file in [lib.join("libc10.so"), nccl.clone()] {
-        if file.is_file() {
-            println!("cargo::rerun-if-changed={}", file.display());
-        }
-    }
-    if nccl.is_file() {
-        build.define("USE_C10D_NCCL", None).include(&cuda).include(cuda.join("cccl"));
+    // Another libtorch may replace this one. A missing file is not named: cargo would see it as changed each time.
+    let core = lib.join("libc10.so");
+    if core.is_file() {
+        println!("cargo::rerun-if-changed={}", core.display());
     }
     // libtorch's parallel loops are templates, parallel only if compiled with OpenMP; libtorch's own is GNU's.
     if build.get_compiler().is_like_gnu() {

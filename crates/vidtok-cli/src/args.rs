@@ -4,12 +4,13 @@ use std::io::{self, IsTerminal};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use tch::{Device, Kind};
 use vidtok::{Config, MemoryPlan, Tokenizer, Weights, Window, Work, default_budget, resident_bytes};
-use vidtok_core::{FrameRate, ParseFrameRateError};
+use vidtok_core::{FrameRate, Launch, ParseFrameRateError};
 use vidtok_data::{Hdr, InputOptions, Preparation, ReadOptions, WriteOptions};
+use vidtok_torch::{cuda_devices, use_cuda, use_tf32};
 
 use crate::model_source::open_model;
 use crate::terminal::progress;
@@ -251,6 +252,8 @@ pub(crate) fn parse_rate(text: &str) -> Result<FrameRate, String> {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Dtype {
     F32,
+    /// float32 whose convolutions and matrix products round their factors to a mantissa of 10 bits; GPUs only
+    Tf32,
     Bf16,
     F16,
 }
@@ -258,7 +261,7 @@ pub(crate) enum Dtype {
 impl Dtype {
     pub(crate) fn kind(self) -> Kind {
         match self {
-            Self::F32 => Kind::Float,
+            Self::F32 | Self::Tf32 => Kind::Float,
             Self::Bf16 => Kind::BFloat16,
             Self::F16 => Kind::Half,
         }
@@ -276,6 +279,22 @@ pub(crate) fn parse_device(text: &str) -> Result<Device, String> {
     index.map(Device::Cuda).ok_or_else(|| format!("expected cpu, cuda or cuda:N with N from 0 to {}", DEVICES.end()))
 }
 
+/// Starts the CPU threads and, for a GPU, CUDA. Returns the device of this process: of several processes that were
+/// started on a machine, each takes a GPU of its own, unless it sees only one.
+pub(crate) fn start(threads: Option<i32>, device: Device, launch: Option<&Launch>) -> anyhow::Result<Device> {
+    start_threads(threads);
+    let Device::Cuda(mut index) = device else { return Ok(device) };
+    if let Some(launch) = launch
+        && cuda_devices().context("--device cuda")? > 1
+    {
+        index = launch.local_rank;
+    }
+    use_cuda(index).context("--device cuda")?;
+    // float32 means the same on every device.
+    use_tf32(false);
+    Ok(Device::Cuda(index))
+}
+
 /// Sets the number of CPU threads and starts them.
 pub(crate) fn start_threads(threads: Option<i32>) {
     if let Some(threads) = threads {
@@ -284,23 +303,28 @@ pub(crate) fn start_threads(threads: Option<i32>) {
     vidtok_data::start_thread_pool();
 }
 
-/// Checks that the device exists.
-pub(crate) fn check_device(device: Device) -> anyhow::Result<()> {
-    if let Device::Cuda(index) = device {
-        let count = tch::Cuda::device_count();
-        if i64::try_from(index).is_ok_and(|index| index >= count) {
-            bail!("--device: CUDA device {index} does not exist; libtorch finds {count}");
+impl ComputeArgs {
+    /// Starts what these arguments ask for, see [`start`].
+    pub(crate) fn start(&self, launch: Option<&Launch>) -> anyhow::Result<Device> {
+        let device = start(self.threads, self.device, launch)?;
+        let is_tf32 = matches!(self.dtype, Dtype::Tf32);
+        ensure!(!is_tf32 || device != Device::Cpu, "--dtype tf32: a CPU computes in f32 or bf16");
+        if is_tf32 {
+            use_tf32(true);
         }
+        Ok(device)
     }
-    Ok(())
 }
 
 impl ModelArgs {
     /// The model with its weights.
     pub(crate) fn load(&self, compute: &ComputeArgs) -> anyhow::Result<Tokenizer> {
-        let device = compute.device;
-        start_threads(compute.threads);
-        check_device(device)?;
+        self.load_in(None, compute)
+    }
+
+    /// As [`load`](Self::load), in one of several processes.
+    pub(crate) fn load_in(&self, launch: Option<&Launch>, compute: &ComputeArgs) -> anyhow::Result<Tokenizer> {
+        let device = compute.start(launch)?;
         let (config, weights) = self.read()?;
         let weights = weights.context("no weights: add --weights FILE to --config, or give --model FILE")?;
         progress::during("loading the model", || {

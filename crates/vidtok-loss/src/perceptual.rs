@@ -68,7 +68,8 @@ impl Perceptual {
         let size = reconstruction.size();
         let count = size[0];
         // Chunks of about the same size: converting the layout of the weights costs the same for one frame as for many.
-        let chunks = (count + Lpips::chunk(size[2], size[3]) - 1) / Lpips::chunk(size[2], size[3]);
+        let most = self.lpips.chunk(size[2], size[3]);
+        let chunks = (count + most - 1) / most;
         let chunk = (count + chunks - 1) / chunks.max(1);
         let mut sum = Tensor::zeros([], (Kind::Float, reconstruction.device()));
         let mut gradients = Vec::new();

@@ -7,6 +7,7 @@ use vidtok::Error;
 use vidtok_data::LoadError;
 use vidtok_hub::HubError;
 use vidtok_tokenize::TokenizeError;
+use vidtok_torch::CudaError;
 
 create_exception!(vidtok, VidTokError, PyException, "The base of all errors of vidtok.");
 create_exception!(vidtok, ModelError, VidTokError, "A model cannot be found, read, downloaded or written.");
@@ -34,6 +35,12 @@ impl Raise for Error {
             Error::Memory { .. } => MemoryLimitError::new_err(text),
             _ => ModelError::new_err(text),
         }
+    }
+}
+
+impl Raise for CudaError {
+    fn raise(self) -> PyErr {
+        InputError::new_err(self.to_string())
     }
 }
 

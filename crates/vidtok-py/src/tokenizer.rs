@@ -12,6 +12,7 @@ use vidtok_data::Preparation;
 use vidtok_tokenize::{
     NumberType, ShardFormat, TokenizeOptions, finish_dataset, plan_shards, tokenize, tokenize_shard,
 };
+use vidtok_torch::cuda_devices;
 
 use crate::chunks::{decode, encode, encode_video};
 use crate::dlpack::{give, take};
@@ -45,7 +46,7 @@ fn kind(name: &str) -> PyResult<Kind> {
     }
 }
 
-/// The device of a name.
+/// The device of a name, if it is there.
 fn device(name: &str) -> PyResult<Device> {
     let index = match name.split_once(':') {
         None if name == "cpu" => return Ok(Device::Cpu),
@@ -53,7 +54,13 @@ fn device(name: &str) -> PyResult<Device> {
         Some(("cuda", index)) => index.parse().ok(),
         _ => None,
     };
-    index.map(Device::Cuda).ok_or_else(|| unknown("device", "cpu, cuda or cuda:N", name))
+    let index = index.ok_or_else(|| unknown("device", "cpu, cuda or cuda:N", name))?;
+    // torch has loaded CUDA; whether float32 is TF32 is for its user to say.
+    let count = cuda_devices().map_err(Raise::raise)?;
+    if index >= count {
+        return Err(unknown("device", &format!("one of {count} CUDA devices"), name));
+    }
+    Ok(Device::Cuda(index))
 }
 
 pub(crate) fn window(pair: Option<Pair>) -> Option<Window> {

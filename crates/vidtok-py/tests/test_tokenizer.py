@@ -110,6 +110,11 @@ class TokenizerTest(unittest.TestCase):
         with self.assertRaises(ValueError):
             vidtok.Tokenizer.from_pretrained(dtype=torch.float64)
 
+    @unittest.skipIf(torch.cuda.is_available(), "there is a GPU")
+    def test_a_missing_gpu_is_named(self):
+        with self.assertRaisesRegex(vidtok.InputError, "driver|GPU|CUDA"):
+            vidtok.Tokenizer.from_pretrained(device="cuda")
+
     def test_two_threads_encode_at_once(self):
         video = clip(9)
         expected = self.tokenizer.encode(video).latent

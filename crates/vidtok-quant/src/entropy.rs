@@ -7,7 +7,7 @@
 //! below the floor are those with the smallest b_j for each i, and their sums are prefix sums over the sorted b_j.
 //! Memory and time grow with the size of the halves (512 for 262,144 codes), and the value is exact.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use vidtok_core::ProcessGroup;
 use vidtok_torch::with_gradient;
 
@@ -15,6 +15,8 @@ use vidtok_torch::with_gradient;
 const FLOOR: f64 = 1e-5;
 /// Positions that are processed at a time.
 const CHUNK: i64 = 1024;
+/// The same on GPUs, where each part takes dozens of small kernels.
+const CHUNK_ON_GPU: i64 = 1 << 16;
 
 /// The entropy of a position's assignment in nats, averaged over positions.
 ///
@@ -25,8 +27,9 @@ pub(crate) fn mean_entropy(z: &Tensor, log_factors: impl Fn(&Tensor) -> Vec<Tens
     let differentiates = z.requires_grad();
     let mut sum = Tensor::zeros([], (Kind::Float, z.device()));
     let mut gradients = Vec::new();
-    for start in (0..positions).step_by(CHUNK as usize) {
-        let part = z.detach().narrow(0, start, CHUNK.min(positions - start));
+    let chunk = if z.device() == Device::Cpu { CHUNK } else { CHUNK_ON_GPU };
+    for start in (0..positions).step_by(chunk as usize) {
+        let part = z.detach().narrow(0, start, chunk.min(positions - start));
         let part = part.set_requires_grad(differentiates);
         let entropy = tch::with_grad(|| entropies(&log_factors(&part)).sum(Kind::Float));
         if differentiates {

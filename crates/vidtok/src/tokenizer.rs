@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 use vidtok_core::Quantizer;
-use vidtok_torch::{Parameters, write_tensors};
+use vidtok_torch::{Parameters, uses_tf32, write_tensors};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -92,6 +92,16 @@ impl Tokenizer {
     #[must_use]
     pub fn device(&self) -> Device {
         self.model.device
+    }
+
+    /// The precision of the networks as arguments and stamps call it: "f32", "tf32" (float32 on a GPU while
+    /// [`vidtok_torch::use_tf32`] is set), "bf16" or "f16".
+    #[must_use]
+    pub fn precision(&self) -> &'static str {
+        match (self.device(), self.kind()) {
+            (Device::Cuda(_), Kind::Float) if uses_tf32() => "tf32",
+            (_, kind) => kind_name(kind),
+        }
     }
 
     /// The number type that the networks compute in.

@@ -24,8 +24,8 @@ const CUDA: &str = "libtorch-cuda";
 const CPU_WHEELS: [&str; 3] = ["nvidia-cuda-runtime", "nvidia-cuda-cupti", "torch"];
 const CPU_LIBRARIES: [&str; 5] = ["libc10.so", "libtorch_cpu.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13"];
 
-/// What libtorch_cuda.so needs besides, and its headers.
-const CUDA_WHEELS: [&str; 15] = [
+/// What libtorch_cuda.so needs besides.
+const CUDA_WHEELS: [&str; 13] = [
     "nvidia-cublas",
     "nvidia-cuda-nvrtc",
     "nvidia-cudnn-cu13",
@@ -39,12 +39,7 @@ const CUDA_WHEELS: [&str; 15] = [
     "nvidia-nvjitlink",
     "nvidia-nvshmem-cu13",
     "nvidia-nvtx",
-    "nvidia-cuda-crt",
-    "nvidia-cuda-cccl",
 ];
-
-/// The folder of NVIDIA's headers in a CUDA build, apart from torch's.
-const CUDA_HEADERS: &str = "cuda-include";
 
 /// Makes `.deps/libtorch` a libtorch of the right version, and says which.
 ///
@@ -57,7 +52,7 @@ pub(crate) fn install(workspace: &Workspace, store: &Store, cuda: bool) -> Resul
         check(&own).context("LIBTORCH")?;
         point(workspace, &link, &fs::canonicalize(own)?)?;
     } else if cuda || earlier.as_deref() == Some(Path::new(CUDA)) {
-        let stamp = package::stamp(CPU_WHEELS.iter().chain(&CUDA_WHEELS), &["all libraries", CUDA_HEADERS])?;
+        let stamp = package::stamp(CPU_WHEELS.iter().chain(&CUDA_WHEELS), &["all libraries"])?;
         store.part(CUDA, &stamp, |dir| cut_cuda(store, dir))?;
         point(workspace, &link, Path::new(CUDA))?;
     } else if earlier.as_deref() == Some(Path::new(CPU)) || check(&link).is_err() {
@@ -135,7 +130,7 @@ fn cut_cpu(store: &Store, dir: &Path) -> Result<()> {
 /// Lays out a CUDA build: all libraries in one folder, where they find each other ($ORIGIN is in their run paths).
 fn cut_cuda(store: &Store, dir: &Path) -> Result<()> {
     for name in CPU_WHEELS.iter().chain(&CUDA_WHEELS) {
-        fetch(name)?.unpack(store, dir, |member| place(member).or_else(|| place_cuda_header(member)))?;
+        fetch(name)?.unpack(store, dir, place)?;
     }
     finish(dir)
 }
@@ -158,12 +153,6 @@ fn place(member: &str) -> Option<PathBuf> {
     library.then(|| Path::new("lib").join(name))
 }
 
-/// Maps NVIDIA's headers to one folder, whichever wheel they come in.
-fn place_cuda_header(member: &str) -> Option<PathBuf> {
-    let (package, header) = member.strip_prefix("nvidia/")?.split_once("/include/")?;
-    (!package.contains('/')).then(|| Path::new(CUDA_HEADERS).join(header))
-}
-
 /// Writes the file with which torch-sys checks the version.
 fn finish(dir: &Path) -> Result<()> {
     fs::write(dir.join("build-version"), format!("{VERSION}\n")).context("cannot write build-version")
@@ -180,13 +169,6 @@ mod tests {
         assert_eq!(to("nvidia/cudnn/lib/libcudnn.so.9").as_deref(), Some("lib/libcudnn.so.9"));
         assert_eq!(to("nvidia/cu13/lib/libcudart_static.a"), None);
         assert_eq!(to("torch/lib/libshm/err.h"), None);
-        let header = |member| place_cuda_header(member).map(|path| path.display().to_string());
-        assert_eq!(header("nvidia/nccl/include/nccl.h").as_deref(), Some("cuda-include/nccl.h"));
-        assert_eq!(
-            header("nvidia/cu13/include/cccl/cuda/std/array").as_deref(),
-            Some("cuda-include/cccl/cuda/std/array")
-        );
-        assert_eq!(header("nvidia/cu13/lib/libcudart_static.a"), None);
         assert_eq!(to("torch/lib/libtorch_python.so"), None);
     }
 

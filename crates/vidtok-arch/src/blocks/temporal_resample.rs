@@ -1,7 +1,7 @@
 //! Halving and doubling the number of frames, as a learned blend of a plain resampling and a convolution:
 //! a * plain + (1 - a) * conv, with a = sigmoid(mix_factor).
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use vidtok_torch::{CausalContext, Conv3d, ConvInit, Init, ParamPath, Parameter};
 
 use crate::blocks::interpolate::{self, interpolate};
@@ -30,7 +30,8 @@ struct Blend {
 impl Blend {
     fn new(conv: &Conv3d, mix_factor: &Tensor) -> Self {
         let alpha = mix_factor.sigmoid();
-        Self { conv: conv.scaled(&(1.0 - &alpha)), alpha }
+        // In half precision, 1 - a has few digits, while all frames need weights whose sum is 1.
+        Self { conv: conv.scaled(&(1.0 - alpha.to_kind(Kind::Float))), alpha }
     }
 
     /// a * plain + `convolved`.

@@ -14,7 +14,7 @@ use vidtok_eval::{
     MetricKind, Protocol, SkippedVideo, TorchScript, evaluate,
 };
 
-use crate::args::{ComputeArgs, RATES, ReadArgs, check_device, parse_rate, start_threads};
+use crate::args::{ComputeArgs, RATES, ReadArgs, parse_rate};
 use crate::model_source::open_model;
 use crate::process::exit::Exit;
 use crate::process::signals::stop_promptly;
@@ -87,9 +87,7 @@ fn parse_fps(text: &str) -> Result<f64, String> {
 
 pub(crate) fn run(arguments: &EvaluateArgs) -> anyhow::Result<()> {
     let stop = stop_promptly("finished measurements are kept; run the same command to continue")?;
-    let device = arguments.compute.device;
-    start_threads(arguments.compute.threads);
-    check_device(device)?;
+    let device = arguments.compute.start(None)?;
     let protocol = protocol(arguments)?;
     let VideoList { root, videos, left_out } = match &arguments.meta {
         Some(table) => {

@@ -77,9 +77,9 @@ pub(crate) fn run(arguments: &TokenizeArgs) -> anyhow::Result<()> {
         ensure!(launch.is_none(), "--nproc: this process was itself started by a launcher (RANK is set)");
         return launcher::start(processes as usize);
     }
-    let (rank, world_size) = launch.map_or((0, 1), |launch| (launch.rank, launch.world_size));
+    let (rank, world_size) = launch.as_ref().map_or((0, 1), |launch| (launch.rank, launch.world_size));
     let stop = stop_promptly("finished videos are kept; run the same command to continue")?;
-    let tokenizer = arguments.model.load(&arguments.compute)?;
+    let tokenizer = arguments.model.load_in(launch.as_ref(), &arguments.compute)?;
     let options = TokenizeOptions {
         data: arguments.data.clone(),
         out: arguments.out.clone(),

@@ -10,7 +10,7 @@ use vidtok_core::ProcessGroup;
 use vidtok_torch::C10dProcessGroup;
 use vidtok_train::{Observer, RunOptions, Scores, StageSummary, Start, StepReport, TrainingPlan, Validation};
 
-use crate::args::{PROCESSES, THREADS, check_device, parse_device, start_threads};
+use crate::args::{PROCESSES, THREADS, parse_device, start};
 use crate::process::launcher;
 use crate::process::rank::launched;
 use crate::process::signals::{stop_gracefully, stopped_exit};
@@ -66,13 +66,7 @@ pub(crate) fn run(arguments: &TrainArgs) -> anyhow::Result<()> {
         }
         return launcher::start(processes as usize);
     }
-    // Each process of a machine uses its own GPU, unless only one is visible to it.
-    let device = match (&launch, arguments.device) {
-        (Some(launch), tch::Device::Cuda(_)) if tch::Cuda::device_count() > 1 => tch::Device::Cuda(launch.local_rank),
-        (_, device) => device,
-    };
-    start_threads(arguments.threads);
-    check_device(device)?;
+    let device = start(arguments.threads, arguments.device, launch.as_ref())?;
     if arguments.dry_run {
         return dry_run(arguments);
     }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use tch::Tensor;
+use tch::{Device, Tensor};
 use vidtok_core::{FrameSink, temporary_beside};
 use vidtok_data::{Destination, Ffmpeg, Notice, Timeline, VideoWriter, WriteOptions, to_frames};
 use vidtok_torch::write_tensors;
@@ -58,7 +58,8 @@ impl Output {
     /// Appends frames `[b, 3, t, h, w]` in [-1, 1].
     pub(crate) fn write(&mut self, frames: &Tensor) -> anyhow::Result<()> {
         match &mut self.sink {
-            Sink::Tensor(parts) => parts.push(frames.shallow_clone()),
+            // Only a part of a long clip fits a GPU.
+            Sink::Tensor(parts) => parts.push(frames.to_device(Device::Cpu)),
             Sink::Video(sink, timeline) => {
                 let size = frames.size();
                 if size[0] != 1 {

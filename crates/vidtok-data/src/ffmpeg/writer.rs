@@ -238,11 +238,13 @@ impl FrameSink for VideoWriter {
             let message = format!("expected uint8 [t, {height}, {width}, 3], got {:?} {shape:?}", frames.kind());
             return Err(encode_error(&self.path, message));
         }
+        // One copy from a GPU for all frames: each waits until the GPU has nothing left to do.
+        let frames = frames.to_device(Device::Cpu);
         // Copies one frame at a time, to keep the buffer small.
         let [stored_height, stored_width] = self.stored;
         let mut pixels = vec![0; frame_bytes(stored_width, stored_height)];
         for index in 0..shape[0] {
-            let frame = extend(frames.get(index), self.stored).to_device(Device::Cpu).contiguous();
+            let frame = extend(frames.get(index), self.stored).contiguous();
             frame.copy_data_u8(&mut pixels, frame.numel());
             match &self.times {
                 Some(times) => {

@@ -17,6 +17,7 @@ use tch::{Device, Tensor};
 use vidtok_core::{Codec, CodecError, Reconstructed, VideoError, one_line};
 use vidtok_data::{Ffmpeg, Notice, Preparation, PreparedVideo, Reading, path_text, to_unit_range, video_fault};
 use vidtok_metrics::{Fvd, MetricSet, RunningMetrics};
+use vidtok_torch::{synchronize, with_ieee_float32};
 
 use crate::error::EvalError;
 use crate::protocol::{Protocol, file_sha256};
@@ -285,7 +286,8 @@ impl Run<'_> {
             let mut chunks = Chunks::default();
             while let Some(frames) = video.next(CHUNK)? {
                 let count = frames.size()[2] as usize;
-                let output = measurement.timed(|| self.code(codec, || stream.push(&frames.to_device(self.device))))?;
+                let output = measurement
+                    .timed(self.device, || self.code(codec, || stream.push(&frames.to_device(self.device))))?;
                 for chunk in output.into_iter().flat_map(|output| chunks.push(output)) {
                     measurement.add(chunk, CHUNK)?;
                 }
@@ -310,7 +312,7 @@ impl Run<'_> {
                 }
                 let clips = Tensor::cat(&windows, 0).to_device(self.device);
                 let code = || codec.start([length as i64, h, w], rate).push(&clips);
-                let output = measurement.timed(|| self.code(codec, code))?;
+                let output = measurement.timed(self.device, || self.code(codec, code))?;
                 measurement.add(complete(codec, &clips, output)?, count)?;
                 tell(EvaluationProgress::Frames(count));
             }
@@ -345,9 +347,12 @@ struct Measurement {
 }
 
 impl Measurement {
-    fn timed<T>(&mut self, code: impl FnOnce() -> T) -> T {
+    /// A GPU works on while the program does, so the clock is read when it has nothing left to do.
+    fn timed<T>(&mut self, device: Device, code: impl FnOnce() -> T) -> T {
+        synchronize(device);
         let start = Instant::now();
         let output = code();
+        synchronize(device);
         self.about.seconds += start.elapsed().as_secs_f64();
         output
     }
@@ -356,7 +361,7 @@ impl Measurement {
     fn add(&mut self, output: Reconstructed, count: usize) -> Result<(), EvalError> {
         let Reconstructed { input, reconstruction, indices, bits } = output;
         let size = input.size();
-        self.metrics.update(&to_unit_range(&input), &to_unit_range(&reconstruction))?;
+        with_ieee_float32(|| self.metrics.update(&to_unit_range(&input), &to_unit_range(&reconstruction)))?;
         if let Some(indices) = &indices {
             self.metrics.update_codes(indices);
         }

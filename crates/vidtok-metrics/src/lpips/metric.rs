@@ -38,7 +38,7 @@ impl FrameMetric for LpipsMetric {
     fn frames(&self, target: &Tensor, reconstruction: &Tensor) -> Result<Tensor, MetricError> {
         check_pair(self.name(), target, reconstruction, self.lpips.net().least_side())?;
         let size = target.size();
-        let distances = self.distances(&images(target), &images(reconstruction), Lpips::chunk(size[3], size[4]))?;
+        let distances = self.distances(&images(target), &images(reconstruction), self.lpips.chunk(size[3], size[4]))?;
         Ok(distances.view([size[0], size[2]]))
     }
 }

@@ -22,6 +22,8 @@ const SCALE: [f32; 3] = [0.458, 0.448, 0.450];
 /// Pixels whose activations are held at once. Larger tensors are not faster: the work per image is large, and the system
 /// allocates fresh memory for them at every call, which takes longer than filling it.
 const CHUNK_PIXELS: i64 = 1 << 16;
+/// The same on GPUs, which a single image does not occupy.
+const CHUNK_PIXELS_ON_GPU: i64 = 1 << 22;
 
 /// The distance, with its frozen parameters.
 ///
@@ -87,8 +89,9 @@ impl Lpips {
 
     /// The number of images of a size to compute at once, at least 1. Forward and backward hold about 2 KiB per pixel.
     #[must_use]
-    pub fn chunk(height: i64, width: i64) -> i64 {
-        (CHUNK_PIXELS / (height * width).max(1)).max(1)
+    pub fn chunk(&self, height: i64, width: i64) -> i64 {
+        let pixels = if self.shift.device() == Device::Cpu { CHUNK_PIXELS } else { CHUNK_PIXELS_ON_GPU };
+        (pixels / (height * width).max(1)).max(1)
     }
 
     /// The features of images `[n, 3, h, w]` in [-1, 1].

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tch::Device;
 use vidtok::{Config, Tokenizer, Window};
 use vidtok_core::write_atomically;
 use vidtok_data::{Ffmpeg, InputOptions, Preparation, Reading};
@@ -91,7 +92,10 @@ impl Dataset {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             model: Config { train: None, latent_statistics: None, ..config.clone() },
             weights_sha256: tokenizer.weights_sha256().to_owned(),
-            compute: format!("{:?}", tokenizer.kind()).to_lowercase(),
+            compute: match tokenizer.device() {
+                Device::Cuda(_) => format!("{} on cuda", tokenizer.precision()),
+                _ => format!("{:?}", tokenizer.kind()).to_lowercase(),
+            },
             fps: sample_fps,
             frame_rate: (frame_rate != InputOptions::FRAME_RATE).then(|| frame_rate.to_string()),
             shorter_side,

@@ -1,8 +1,8 @@
 //! The OpenMP runtimes of this process.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
+
+use crate::runtime::loaded::loaded_libraries;
 
 /// The OpenMP runtimes that are loaded into this process, sorted (`proc_pid_maps(5)`). Empty on systems without
 /// `/proc/self/maps`.
@@ -11,21 +11,7 @@ use std::path::PathBuf;
 /// starts one thread per core, the threads compete, and such programs have crashed.
 #[must_use]
 pub fn openmp_runtimes() -> Vec<PathBuf> {
-    runtimes(&fs::read_to_string("/proc/self/maps").unwrap_or_default())
-}
-
-/// The runtimes among mapped files. A file that is mapped under two names counts once.
-fn runtimes(maps: &str) -> Vec<PathBuf> {
-    let files = maps.lines().filter_map(|line| {
-        // Addresses, permissions, offset, device, inode, and a path that may contain spaces.
-        let (device, rest) = line.splitn(4, ' ').nth(3)?.split_once(' ')?;
-        let (inode, path) = rest.split_once(' ')?;
-        let path = PathBuf::from(path.trim_start());
-        is_runtime(path.file_name()?.to_str()?).then_some(((device, inode), path))
-    });
-    let mut paths: Vec<PathBuf> = files.collect::<BTreeMap<_, _>>().into_values().collect();
-    paths.sort();
-    paths
+    loaded_libraries(is_runtime)
 }
 
 /// Whether a file name is that of GNU's, LLVM's or Intel's runtime. Python packages add a hash:
@@ -39,6 +25,7 @@ fn is_runtime(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::loaded::among;
 
     #[test]
     fn each_mapped_runtime_is_listed_once() {
@@ -52,8 +39,8 @@ mod tests {
             7500-7600 rw-p 00000000 00:00 0                          [heap]\n\
             7600-7700 rw-p 00000000 00:00 0\n";
         let expected = ["/opt/intel/libiomp5.so", "/opt/my torch/libgomp-a34b3233.so.1", "/usr/lib/libgomp.so.1.0.0"];
-        assert_eq!(runtimes(maps), expected.map(PathBuf::from));
-        assert!(runtimes("").is_empty());
+        assert_eq!(among(maps, is_runtime), expected.map(PathBuf::from));
+        assert!(among("", is_runtime).is_empty());
     }
 
     #[cfg(target_os = "linux")]

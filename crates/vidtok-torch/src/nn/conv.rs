@@ -230,14 +230,15 @@ impl Conv3d {
         self.config
     }
 
-    /// A layer whose output is `factor` times this one's. Gradients reach `factor` and this layer's parameters.
+    /// A layer whose output is `factor` times this one's, with parameters of the same kind. Gradients reach `factor`, which may
+    /// have another kind, and this layer's parameters.
     ///
     /// # Panics
     /// If `factor` has more than one element.
     #[must_use]
     pub fn scaled(&self, factor: &Tensor) -> Self {
         assert!(factor.numel() == 1, "Conv3d: the factor is {:?}; expected one element", factor.size());
-        let scale = |parameter: &Parameter| Parameter::from(&**parameter * factor);
+        let scale = |parameter: &Parameter| Parameter::from((&**parameter * factor).to_kind(parameter.kind()));
         Self { weight: scale(&self.weight), bias: scale(&self.bias), config: self.config }
     }
 

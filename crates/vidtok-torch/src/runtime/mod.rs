@@ -1,6 +1,8 @@
-//! The process's libtorch: memory, operation counts and error messages.
+//! The process's libtorch: its CUDA half, memory, operation counts and error messages.
 
+pub(crate) mod cuda;
 pub(crate) mod flops;
 pub(crate) mod generator;
+pub(crate) mod loaded;
 pub(crate) mod memory;
 pub(crate) mod panic_message;

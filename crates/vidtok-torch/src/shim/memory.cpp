@@ -4,6 +4,7 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "status.h"
@@ -11,7 +12,6 @@
 #ifdef __linux__
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
@@ -181,9 +181,14 @@ uint64_t vidtok_reset_peak_memory() {
 #endif
 }
 
-// The free memory of a CUDA device in bytes.
+// The free memory of a CUDA device in bytes, with the blocks that libtorch keeps for further tensors.
 char* vidtok_cuda_free_memory(int8_t index, uint64_t* bytes) {
-  return vidtok::guarded(
-      [&] { *bytes = c10::getDeviceAllocator(c10::DeviceType::CUDA)->getMemoryInfo(index).first; });
+  return vidtok::guarded([&] {
+    auto* allocator = c10::getDeviceAllocator(c10::DeviceType::CUDA);
+    const auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    const auto stats = allocator->getDeviceStats(index);
+    const int64_t kept = stats.reserved_bytes[all].current - stats.allocated_bytes[all].current;
+    *bytes = allocator->getMemoryInfo(index).first + std::max<int64_t>(kept, 0);
+  });
 }
 }

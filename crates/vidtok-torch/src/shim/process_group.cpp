@@ -5,9 +5,6 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#ifdef USE_C10D_NCCL
-#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
-#endif
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
@@ -19,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "nccl.h"
 #include "status.h"
 
 namespace {
@@ -119,23 +117,18 @@ char* vidtok_process_group_connect(const vidtok::Rendezvous* at, int rank, int s
     group->setBackend(c10::DeviceType::CPU, type, cpu);
     group->setDefaultBackend(type);
     if (cuda) {
-#ifdef USE_C10D_NCCL
-      auto nccl = c10d::ProcessGroupNCCL::Options::create();
-      nccl->timeout = timeout;
+      const auto of_nccl = c10::make_intrusive<c10d::PrefixStore>("nccl", store);
       group->setBackend(c10::DeviceType::CUDA, c10d::ProcessGroup::BackendType::NCCL,
-                        c10::make_intrusive<c10d::ProcessGroupNCCL>(
-                            c10::make_intrusive<c10d::PrefixStore>("nccl", store), rank, size, nccl));
+                        vidtok::nccl_backend(of_nccl, rank, size, timeout));
       group->setDefaultBackend(c10d::ProcessGroup::BackendType::NCCL);
-#else
-      TORCH_CHECK(false, "this program was built without NCCL, which several CUDA processes need; build it after "
-                         "`cargo xtask setup --cuda`");
-#endif
     }
     *out = new vidtok::ProcessGroup{group};
   });
 }
 
 void vidtok_process_group_release(vidtok::ProcessGroup* group) {
+  // NCCL ends its work and its threads only if it is told to.
+  vidtok_message_release(vidtok::guarded([&] { group->group->shutdown(); }));
   vidtok_message_release(vidtok::guarded([&] { delete group; }));
 }
 

@@ -2,9 +2,8 @@
 
 use vidtok_core::{Codec, CodecError, FrameRate, Reconstructed, Reconstructor};
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
-use crate::model::kind_name;
 use crate::stream::reconstructor::StreamReconstructor;
 use crate::stream::{PUBLISHED_WINDOW, Window};
 use crate::tokenizer::Tokenizer;
@@ -15,7 +14,10 @@ impl Codec for Tokenizer {
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {
-        vec![("weights_sha256", self.weights_sha256()), ("dtype", kind_name(self.kind()).to_owned())]
+        let settings = [("weights_sha256", self.weights_sha256()), ("dtype", self.precision().to_owned())];
+        // A GPU rounds otherwise than a CPU.
+        let device = matches!(self.device(), Device::Cuda(_)).then(|| ("device", "cuda".to_owned()));
+        settings.into_iter().chain(device).collect()
     }
 
     fn window(&self) -> usize {

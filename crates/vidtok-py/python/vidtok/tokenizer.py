@@ -57,7 +57,10 @@ class Tokenizer:
         if isinstance(model, str) and _REPOSITORY.fullmatch(model) and not os.path.exists(model):
             name = f"hf:{model}"
         bar = Progress(progress, unit="B", unit_scale=True)
-        return cls(_vidtok.Tokenizer(name, str(device), str(dtype).removeprefix("torch."), bar))
+        try:
+            return cls(_vidtok.Tokenizer(name, str(device), str(dtype).removeprefix("torch."), bar))
+        finally:
+            bar.finish()
 
     @property
     def name(self) -> str:

@@ -127,7 +127,7 @@ char* vidtok_process_group_connect(const vidtok::Rendezvous* at, int rank, int s
 }
 
 void vidtok_process_group_release(vidtok::ProcessGroup* group) {
-  // NCCL ends its work and its threads only if it is told to.
+  // Without it, NCCL warns at the end of the program, and its threads may still use the group.
   vidtok_message_release(vidtok::guarded([&] { group->group->shutdown(); }));
   vidtok_message_release(vidtok::guarded([&] { delete group; }));
 }

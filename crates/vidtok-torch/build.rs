@@ -1,9 +1,9 @@
 //! Compiles `src/shim` against the libtorch that torch-sys links to.
 
-use std::env;
 use std::path::PathBuf;
+use std::{env, fs};
 
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 24] = [
     "status",
     "autocast",
     "cuda",
@@ -11,6 +11,7 @@ const SOURCES: [&str; 18] = [
     "memory",
     "recompute",
     "norm_silu",
+    "biased_sum",
     "kernels/bfloat16",
     "kernels/norm_silu",
     "unit_distance",
@@ -20,9 +21,17 @@ const SOURCES: [&str; 18] = [
     "kernels/convolution",
     "winograd",
     "kernels/winograd",
+    "gpu/biased_sum",
+    "gpu/kernels_on_cpu",
+    "gpu/norm_silu",
+    "gpu/program",
+    "gpu/rows",
     "nccl",
     "process_group",
 ];
+
+/// Headers of kernels for GPUs, which are compiled at run time.
+const GPU_KERNELS: [&str; 4] = ["simt.h", "rows.h", "norm_silu.h", "biased_sum.h"];
 
 /// The variable that compiles the shim with sanitizers: `address` finds accesses out of bounds and undefined behaviour
 /// (docs/STYLE.md).
@@ -44,6 +53,7 @@ fn main() {
     // As torch-sys does: headers are beside the libraries, unless this variable names another folder.
     let root = env::var_os("LIBTORCH_INCLUDE").map_or_else(|| lib.join(".."), PathBuf::from);
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
+    let texts = write_kernel_texts();
     let mut build = cc::Build::new();
     build
         .cpp(true)
@@ -54,6 +64,7 @@ fn main() {
         .include(root.join("include"))
         .include(root.join("include/torch/csrc/api/include"))
         .include("src/shim/gloo_stub")
+        .include(texts)
         .define("USE_DISTRIBUTED", None)
         .define("USE_C10D", None)
         .define("USE_C10D_GLOO", None)
@@ -89,4 +100,21 @@ fn main() {
         Ok(other) => println!("cargo::error={SANITIZE}={other:?}: expected address"),
     }
     build.files(SOURCES.map(|name| format!("src/shim/{name}.cpp"))).compile("vidtok_shim");
+}
+
+/// Writes the texts of the kernels as a header, and returns its folder.
+fn write_kernel_texts() -> PathBuf {
+    let folder = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let texts = GPU_KERNELS.map(|name| {
+        let path = format!("src/shim/gpu/kernels/{name}");
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        format!("  {{\"{name}\", R\"kernel({text})kernel\"}},\n")
+    });
+    let header = format!(
+        "struct KernelSource {{\n  const char* name;\n  const char* text;\n}};\n\nconstexpr KernelSource kKernelSources[] = {{\n{}}};\n",
+        texts.concat()
+    );
+    let path = folder.join("gpu_kernel_sources.h");
+    fs::write(&path, header).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    folder
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use vidtok_torch::{CausalContext, ParamPath, TemporalConvConfig};
+use vidtok_torch::{CausalContext, LayerNorm, ParamPath, TemporalConvConfig};
 
 use crate::stream::state::StreamState;
 
@@ -91,6 +91,26 @@ impl Causality {
             return Tensor::cat(&[&x, &zeros(&x, Self::context_frames(kernel, stride))], 1);
         }
         self.causal_context(&x, kernel, stride, state).join(x)
+    }
+
+    /// silu(norm(x)) joined with its [`causal_context`](Self::causal_context), where a kernel writes it behind the context at
+    /// once, see [`LayerNorm::forward_silu_after`].
+    pub(crate) fn extend_normed(
+        self,
+        norm: &LayerNorm,
+        x: &Tensor,
+        kernel: i64,
+        stride: i64,
+        state: &mut StreamState,
+    ) -> Option<Tensor> {
+        if self == Self::NonCausal {
+            return None;
+        }
+        let needed = Self::context_frames(kernel, stride);
+        let whole = norm.forward_silu_after(needed, x)?;
+        let h = whole.narrow(1, needed, x.size()[1]);
+        self.causal_context(&h, kernel, stride, state).write(whole.narrow(1, 0, needed));
+        Some(whole)
     }
 
     /// Whether frames are upsampled by repeating each.

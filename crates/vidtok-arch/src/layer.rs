@@ -18,10 +18,20 @@ pub(crate) trait Layer: Clone + Debug + Send + 'static {
 
     /// Like [`forward`](Self::forward) on silu(norm(x)).
     fn forward_normed(&self, norm: &LayerNorm, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
-        let h = norm.forward_silu(&x);
-        drop(x);
-        self.forward(h, state)
+        forward_after_norm(self, norm, x, state)
     }
+}
+
+/// The norm and the layer as two operations.
+pub(crate) fn forward_after_norm<L: Layer>(
+    layer: &L,
+    norm: &LayerNorm,
+    x: Tensor,
+    state: &mut StreamState,
+) -> Option<Tensor> {
+    let h = norm.forward_silu(&x);
+    drop(x);
+    layer.forward(h, state)
 }
 
 /// The object-safe part of [`Layer`], for groups of layers that run in sequence.

@@ -40,7 +40,7 @@ pub use nn::causal_context::CausalContext;
 pub use nn::conv::{Conv1d, Conv2d, Conv3d, ConvInit, Pointwise, RowEdges, SpatialConvConfig, TemporalConvConfig};
 pub use nn::conv_call::winograd_workspace;
 pub use nn::init::Init;
-pub use nn::layout::{add, from_channels_last, to_channels_last};
+pub use nn::layout::{add, add_biased, from_channels_last, to_channels_last};
 pub use nn::norm::LayerNorm;
 pub use nn::parameter::Parameter;
 pub use nn::params::{ParamPath, ParameterError, Parameters};

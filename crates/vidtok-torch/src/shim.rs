@@ -8,7 +8,7 @@
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_double, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 
 use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
@@ -123,9 +123,53 @@ unsafe extern "C" {
     pub(crate) fn vidtok_gradient_reducer_release(reducer: *mut GradientReducer);
     pub(crate) fn vidtok_norm_silu(
         x: *const C_tensor,
+        input_bias: *const C_tensor,
         weight: *const C_tensor,
         bias: *const C_tensor,
         eps: c_double,
+        out: *mut *mut C_tensor,
+    ) -> Status;
+    pub(crate) fn vidtok_norm_silu_after(
+        x: *const C_tensor,
+        input_bias: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        eps: c_double,
+        frames: i64,
+        out: *mut *mut C_tensor,
+    ) -> Status;
+    pub(crate) fn vidtok_biased_sum(
+        x: *const C_tensor,
+        bias: *const C_tensor,
+        residual: *const C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> Status;
+    #[cfg(test)]
+    pub(crate) fn vidtok_gpu_norm_silu_on_cpu(
+        x: *const C_tensor,
+        input_bias: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        eps: c_double,
+        ahead: i64,
+        out: *mut *mut C_tensor,
+    ) -> Status;
+    #[cfg(test)]
+    pub(crate) fn vidtok_gpu_norm_silu_backward_on_cpu(
+        x: *const C_tensor,
+        grad_y: *const C_tensor,
+        input_bias: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        eps: c_double,
+        out: *mut *mut C_tensor,
+        sums: *mut *mut C_tensor,
+    ) -> Status;
+    #[cfg(test)]
+    pub(crate) fn vidtok_gpu_biased_sum_on_cpu(
+        x: *const C_tensor,
+        bias: *const C_tensor,
+        residual: *const C_tensor,
         out: *mut *mut C_tensor,
     ) -> Status;
     pub(crate) fn vidtok_unit_distance(
@@ -148,6 +192,11 @@ pub(crate) fn check(status: Status) -> Result<(), TchError> {
         text
     };
     Err(TchError::Torch(text))
+}
+
+/// The address of a tensor that may be missing: null then.
+pub(crate) fn pointer(tensor: Option<&Tensor>) -> *const C_tensor {
+    tensor.map_or(null(), |tensor| tensor.as_ptr())
 }
 
 /// Returns the new tensor that `call` writes.

@@ -80,7 +80,7 @@ fn boundary_failure(change: impl FnOnce(&mut [Tensor; 4], &mut [i64; 3], &mut [i
     let (mut stride, mut padding) = ([1; 3], [0, 1, 1]);
     change(&mut tensors, &mut stride, &mut padding);
     let [x, context, weight, bias] = tensors;
-    failure(|| convolution(&x, &CausalContext::Frames(context), &weight, &bias, stride, padding))
+    failure(|| convolution(&x, &CausalContext::Frames(context), &weight, Some(&bias), stride, padding))
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn the_boundary_rejects_operands_of_a_convolution_that_do_not_fit() {
                 &x,
                 &CausalContext::Zeros(count),
                 &random(&[64, 64, 3, 3, 3]),
-                &random(&[64]),
+                Some(&random(&[64])),
                 [1; 3],
                 [0, 1, 1],
             )
@@ -252,7 +252,7 @@ fn tensors_whose_memory_does_not_hold_their_values_are_handled() {
     tch::manual_seed(0);
     let (x, weight, bias) = (channels_last(&[1, 64, 32, 32]), random(&[64, 64, 3, 3]), random(&[64]));
     let of = |x: &Tensor, weight: &Tensor, bias: &Tensor| {
-        tch::no_grad(|| convolution(x, &CausalContext::NONE, weight, bias, [1; 2], [1; 2]))
+        tch::no_grad(|| convolution(x, &CausalContext::NONE, weight, Some(bias), [1; 2], [1; 2]))
     };
     let assert_close = |a: Tensor, b: Tensor| assert!((a - b).abs().max().double_value(&[]) < 1e-3);
     // Views that libtorch negates on reading.
@@ -281,7 +281,7 @@ fn replacing_the_data_of_a_weight_before_backward_is_an_error() {
     tch::manual_seed(0);
     let x = channels_last(&[1, 64, 16, 16]);
     let mut weight = random(&[64, 64, 3, 3]).set_requires_grad(true);
-    let y = convolution(&x, &CausalContext::NONE, &weight, &random(&[64]), [1; 2], [1; 2]);
+    let y = convolution(&x, &CausalContext::NONE, &weight, Some(&random(&[64])), [1; 2], [1; 2]);
     weight.set_data(&random(&[16, 16, 3, 3]));
     assert!(y.sum(Kind::Float).f_backward().is_err());
 

@@ -1,7 +1,7 @@
 //! The residual block over any kind of convolution: x + conv2(silu(norm2(conv1(silu(norm1(x)))))).
 
 use tch::Tensor;
-use vidtok_torch::{Conv2d, ConvInit, LayerNorm, ParamPath, Pointwise, add};
+use vidtok_torch::{Conv2d, ConvInit, LayerNorm, ParamPath, Parameter, Pointwise, add_biased};
 
 use crate::blocks::time_conv::{SameConv, TimeConv1d, TimeConv3d};
 use crate::causality::Causality;
@@ -15,22 +15,29 @@ use crate::stream::state::StreamState;
 pub(crate) struct Residual<C> {
     norm1: LayerNorm,
     conv1: C,
+    /// Adds the bias of `conv1` if that has deferred it.
     norm2: LayerNorm,
     conv2: C,
+    /// The bias of `conv2` if that has deferred it.
+    bias2: Option<Parameter>,
     shortcut: Option<Pointwise>,
+}
+
+impl<C: SameConv> Residual<C> {
+    fn new([norm1, norm2]: [LayerNorm; 2], [conv1, conv2]: [C; 2], shortcut: Option<Pointwise>) -> Self {
+        let (conv1, bias1) = conv1.defer_bias();
+        let (conv2, bias2) = conv2.defer_bias();
+        Self { norm1, conv1, norm2: norm2.after_bias(bias1), conv2, bias2, shortcut }
+    }
 }
 
 impl Residual<Conv2d> {
     /// 3x3 convolutions of each frame.
     pub(crate) fn spatial(path: &ParamPath, input: i64, output: i64) -> Self {
         let conv = |name, input| Conv2d::new(&path.sub(name), input, output, Conv2d::SAME, ConvInit::Default);
-        Self {
-            norm1: norm(path, "norm1", input),
-            conv1: conv("conv1", input),
-            norm2: norm(path, "norm2", output),
-            conv2: conv("conv2", output),
-            shortcut: (input != output).then(|| Pointwise::new(&path.sub("nin_shortcut"), input, output, 2)),
-        }
+        let shortcut = (input != output).then(|| Pointwise::new(&path.sub("nin_shortcut"), input, output, 2));
+        let norms = [norm(path, "norm1", input), norm(path, "norm2", output)];
+        Self::new(norms, [conv("conv1", input), conv("conv2", output)], shortcut)
     }
 }
 
@@ -38,13 +45,8 @@ impl Residual<TimeConv1d> {
     /// Convolutions of each pixel over three frames. The block starts as the identity.
     pub(crate) fn temporal(path: &ParamPath, channels: i64, causality: Causality) -> Self {
         let conv = |name, init| TimeConv1d::new(&path.sub(name), channels, causality, init);
-        Self {
-            norm1: norm(path, "norm1", channels),
-            conv1: conv("conv1", ConvInit::Default),
-            norm2: norm(path, "norm2", channels),
-            conv2: conv("conv2", ConvInit::Zero),
-            shortcut: None,
-        }
+        let norms = ["norm1", "norm2"].map(|name| norm(path, name, channels));
+        Self::new(norms, [conv("conv1", ConvInit::Default), conv("conv2", ConvInit::Zero)], None)
     }
 }
 
@@ -52,13 +54,7 @@ impl Residual<TimeConv3d> {
     /// 3x3x3 convolutions.
     pub(crate) fn spatiotemporal(path: &ParamPath, channels: i64, causality: Causality) -> Self {
         let conv = |name| TimeConv3d::new(&path.sub(name), channels, channels, causality);
-        Self {
-            norm1: norm(path, "norm1", channels),
-            conv1: conv("conv1"),
-            norm2: norm(path, "norm2", channels),
-            conv2: conv("conv2"),
-            shortcut: None,
-        }
+        Self::new(["norm1", "norm2"].map(|name| norm(path, name, channels)), [conv("conv1"), conv("conv2")], None)
     }
 }
 
@@ -70,8 +66,8 @@ impl<C: SameConv> Layer for Residual<C> {
         let h = self.conv2.forward_normed(&self.norm2, h, state)?;
         let residual = residual?;
         Some(match &self.shortcut {
-            Some(shortcut) => add(h, &shortcut.forward(&residual)),
-            None => add(h, &residual),
+            Some(shortcut) => add_biased(h, self.bias2.as_ref(), &shortcut.forward(&residual)),
+            None => add_biased(h, self.bias2.as_ref(), &residual),
         })
     }
 }

@@ -2,10 +2,10 @@
 //! [`Causality`].
 
 use tch::Tensor;
-use vidtok_torch::{Conv1d, Conv2d, Conv3d, ConvInit, LayerNorm, ParamPath};
+use vidtok_torch::{Conv1d, Conv2d, Conv3d, ConvInit, LayerNorm, ParamPath, Parameter};
 
 use crate::causality::Causality;
-use crate::layer::Layer;
+use crate::layer::{Layer, forward_after_norm};
 use crate::memory::activations::ActivationWalk;
 use crate::memory::footprint::FootprintWalk;
 use crate::stream::state::StreamState;
@@ -18,10 +18,17 @@ pub(crate) const KERNEL_FRAMES: i64 = 3;
 pub(crate) trait SameConv: Layer {
     /// Frames that a causal network keeps before the next chunk.
     const CONTEXT_FRAMES: i64;
+
+    /// Takes out the bias where what follows adds it faster, see [`Conv2d::defer_bias`].
+    fn defer_bias(self) -> (Self, Option<Parameter>);
 }
 
 impl SameConv for Conv2d {
     const CONTEXT_FRAMES: i64 = 0;
+
+    fn defer_bias(self) -> (Self, Option<Parameter>) {
+        Conv2d::defer_bias(self)
+    }
 }
 
 impl Layer for Conv2d {
@@ -36,9 +43,7 @@ impl Layer for Conv2d {
         if state.has_whole_frames() {
             return Some(Conv2d::forward_normed(self, norm, x));
         }
-        let h = norm.forward_silu(&x);
-        drop(x);
-        Layer::forward(self, h, state)
+        forward_after_norm(self, norm, x, state)
     }
 }
 
@@ -58,12 +63,25 @@ impl TimeConv1d {
 
 impl SameConv for TimeConv1d {
     const CONTEXT_FRAMES: i64 = Causality::context_frames(KERNEL_FRAMES, 1);
+
+    fn defer_bias(self) -> (Self, Option<Parameter>) {
+        let (conv, bias) = self.conv.defer_bias();
+        (Self { conv, ..self }, bias)
+    }
 }
 
 impl Layer for TimeConv1d {
     fn forward(&self, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
         let context = self.causality.causal_context(&x, KERNEL_FRAMES, 1, state);
         Some(self.conv.forward_after(&context, &x))
+    }
+
+    fn forward_normed(&self, norm: &LayerNorm, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
+        if let Some(whole) = self.causality.extend_normed(norm, &x, KERNEL_FRAMES, 1, state) {
+            drop(x);
+            return Some(self.conv.forward(&whole));
+        }
+        forward_after_norm(self, norm, x, state)
     }
 }
 
@@ -107,6 +125,11 @@ impl TimeConv3d {
 
 impl SameConv for TimeConv3d {
     const CONTEXT_FRAMES: i64 = Causality::context_frames(KERNEL_FRAMES, 1);
+
+    fn defer_bias(self) -> (Self, Option<Parameter>) {
+        let (conv, bias) = self.conv.defer_bias();
+        (Self { conv, ..self }, bias)
+    }
 }
 
 impl Layer for TimeConv3d {
@@ -116,5 +139,15 @@ impl Layer for TimeConv3d {
         let context = self.causality.causal_context(&x, KERNEL_FRAMES, 1, state);
         let (context, x, edges) = state.extend_rows_after(context, x, SAME_ROWS)?;
         Some(self.conv.forward_after(&context, &x, edges))
+    }
+
+    fn forward_normed(&self, norm: &LayerNorm, x: Tensor, state: &mut StreamState) -> Option<Tensor> {
+        if state.has_whole_frames()
+            && let Some(whole) = self.causality.extend_normed(norm, &x, KERNEL_FRAMES, 1, state)
+        {
+            drop(x);
+            return Some(self.conv.forward(&whole));
+        }
+        forward_after_norm(self, norm, x, state)
     }
 }

@@ -31,6 +31,17 @@ impl CausalContext {
         }
     }
 
+    /// Copies the context to `to` `[b, n, h, w, c]`, a view of as many frames.
+    pub fn write(&self, mut to: Tensor) {
+        let _ = match self {
+            Self::Zeros(_) => to.zero_(),
+            Self::Frames(frames) => {
+                to.copy_(frames);
+                to
+            }
+        };
+    }
+
     /// Checks that the context fits `x` `[b, t, h, w, c]`: they may differ in the number of frames only.
     ///
     /// # Panics

@@ -82,7 +82,7 @@ impl RowEdges {
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     weight: Parameter,
-    bias: Parameter,
+    bias: Option<Parameter>,
     config: SpatialConvConfig,
 }
 
@@ -94,15 +94,23 @@ impl Conv2d {
     #[must_use]
     pub fn new(path: &ParamPath, input: i64, output: i64, config: SpatialConvConfig, init: ConvInit) -> Self {
         let (weight, bias) = init.get(path, &[output, input, config.kernel, config.kernel]);
-        Self { weight, bias, config }
+        Self { weight, bias: Some(bias), config }
     }
 
     pub(crate) fn weight(&self) -> &Tensor {
         &self.weight
     }
 
-    pub(crate) fn bias(&self) -> &Tensor {
-        &self.bias
+    pub(crate) fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_deref()
+    }
+
+    /// Takes out the bias if the operation on the layer's output is to add it: [`LayerNorm::after_bias`] or
+    /// [`add_biased`](crate::add_biased). That is faster on GPUs; elsewhere the bias stays.
+    #[must_use]
+    pub fn defer_bias(mut self) -> (Self, Option<Parameter>) {
+        let bias = defer(&mut self.bias);
+        (self, bias)
     }
 
     /// Maps `[b, t, h, w, in]` to `[b, t, h', w', out]`.
@@ -115,7 +123,7 @@ impl Conv2d {
         let SpatialConvConfig { stride, padding, .. } = self.config;
         let padding = [edges.padding(padding), padding];
         check_input("Conv2d", x, &self.weight);
-        from_images(&convolution(&images(x), &CausalContext::NONE, &self.weight, &self.bias, [stride; 2], padding), x)
+        from_images(&convolution(&images(x), &CausalContext::NONE, &self.weight, self.bias(), [stride; 2], padding), x)
     }
 
     /// Applies the layer to silu(norm(x)), see [`LayerNorm::forward_silu`]. Where our fused kernel runs (on the CPU,
@@ -123,15 +131,21 @@ impl Conv2d {
     pub fn forward_normed(&self, norm: &LayerNorm, x: Tensor) -> Tensor {
         let SpatialConvConfig { stride, padding, .. } = self.config;
         check_input("Conv2d", &x, &self.weight);
-        let fused =
-            (stride == 1).then(|| normed_convolution(norm, &images(&x), &self.weight, &self.bias, [padding; 2]));
-        if let Some(y) = fused.flatten() {
+        let fused = self.bias().filter(|_| stride == 1);
+        let fused = fused.and_then(|bias| normed_convolution(norm, &images(&x), &self.weight, bias, [padding; 2]));
+        if let Some(y) = fused {
             return from_images(&y, &x);
         }
         let h = norm.forward_silu(&x);
         drop(x);
         self.forward(&h)
     }
+}
+
+/// Takes the bias out of a layer whose output goes to an operation that adds it in its own pass over memory. Only on GPUs:
+/// there libtorch adds a bias after the convolution, in a pass of its own.
+fn defer(bias: &mut Option<Parameter>) -> Option<Parameter> {
+    bias.take_if(|bias| bias.device().is_cuda())
 }
 
 /// Checks that `x` is `[b, t, h, w, in]` for a layer with this weight `[out, in, ...]`.
@@ -167,7 +181,7 @@ fn from_images(images: &Tensor, x: &Tensor) -> Tensor {
 #[derive(Clone, Debug)]
 pub struct Conv1d {
     weight: Parameter,
-    bias: Parameter,
+    bias: Option<Parameter>,
     config: TemporalConvConfig,
 }
 
@@ -176,7 +190,15 @@ impl Conv1d {
     #[must_use]
     pub fn new(path: &ParamPath, input: i64, output: i64, config: TemporalConvConfig, init: ConvInit) -> Self {
         let (weight, bias) = init.get(path, &[output, input, config.kernel]);
-        Self { weight, bias, config }
+        Self { weight, bias: Some(bias), config }
+    }
+
+    /// Takes out the bias if the operation on the layer's output is to add it: [`LayerNorm::after_bias`] or
+    /// [`add_biased`](crate::add_biased). That is faster on GPUs; elsewhere the bias stays.
+    #[must_use]
+    pub fn defer_bias(mut self) -> (Self, Option<Parameter>) {
+        let bias = defer(&mut self.bias);
+        (self, bias)
     }
 
     /// Maps `[b, t, h, w, in]` to `[b, t', h, w, out]`.
@@ -193,7 +215,7 @@ impl Conv1d {
         // An image of t rows and h * w columns.
         let image = |x: &Tensor| x.reshape([size[0], x.size()[1], size[2] * size[3], size[4]]).permute([0, 3, 1, 2]);
         let weight = self.weight.unsqueeze(-1);
-        let y = convolution(&image(x), &context.map(image), &weight, &self.bias, [stride, 1], [padding, 0]);
+        let y = convolution(&image(x), &context.map(image), &weight, self.bias.as_deref(), [stride, 1], [padding, 0]);
         let y = y.permute([0, 2, 3, 1]).contiguous();
         let out = y.size();
         y.view([size[0], out[1], size[2], size[3], out[3]])
@@ -205,7 +227,7 @@ impl Conv1d {
 #[derive(Clone, Debug)]
 pub struct Conv3d {
     weight: Parameter,
-    bias: Parameter,
+    bias: Option<Parameter>,
     config: TemporalConvConfig,
 }
 
@@ -214,7 +236,7 @@ impl Conv3d {
     #[must_use]
     pub fn new(path: &ParamPath, input: i64, output: i64, config: TemporalConvConfig, init: ConvInit) -> Self {
         let (weight, bias) = init.get(path, &[output, input, config.kernel, 3, 3]);
-        Self { weight, bias, config }
+        Self { weight, bias: Some(bias), config }
     }
 
     /// The weight, `[out, in, k_t, 3, 3]`.
@@ -222,12 +244,20 @@ impl Conv3d {
         &self.weight
     }
 
-    pub(crate) fn bias(&self) -> &Tensor {
-        &self.bias
+    pub(crate) fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_deref()
     }
 
     pub(crate) fn conv_config(&self) -> TemporalConvConfig {
         self.config
+    }
+
+    /// Takes out the bias if the operation on the layer's output is to add it: [`LayerNorm::after_bias`] or
+    /// [`add_biased`](crate::add_biased). That is faster on GPUs; elsewhere the bias stays.
+    #[must_use]
+    pub fn defer_bias(mut self) -> (Self, Option<Parameter>) {
+        let bias = defer(&mut self.bias);
+        (self, bias)
     }
 
     /// A layer whose output is `factor` times this one's, with parameters of the same kind. Gradients reach `factor`, which may
@@ -239,7 +269,7 @@ impl Conv3d {
     pub fn scaled(&self, factor: &Tensor) -> Self {
         assert!(factor.numel() == 1, "Conv3d: the factor is {:?}; expected one element", factor.size());
         let scale = |parameter: &Parameter| Parameter::from((&**parameter * factor).to_kind(parameter.kind()));
-        Self { weight: scale(&self.weight), bias: scale(&self.bias), config: self.config }
+        Self { weight: scale(&self.weight), bias: self.bias.as_ref().map(scale), config: self.config }
     }
 
     /// Maps `[b, t, h, w, in]` to `[b, t', h, w, out]`.
@@ -253,7 +283,7 @@ impl Conv3d {
         let padding = [padding, edges.padding(1), 1];
         check_input("Conv3d", x, &self.weight);
         context.check(x);
-        let y = convolution(&clips(x), &context.map(clips), &self.weight, &self.bias, [stride, 1, 1], padding);
+        let y = convolution(&clips(x), &context.map(clips), &self.weight, self.bias(), [stride, 1, 1], padding);
         y.permute([0, 2, 3, 4, 1]).contiguous()
     }
 }
@@ -347,7 +377,7 @@ mod tests {
             let conv = Conv2d::new(&ParamPath::fresh(Device::Cpu), 4, 5, config, ConvInit::Default);
             let frame = x.select(1, 2).permute([0, 3, 1, 2]).contiguous();
             let expected =
-                frame.conv2d(&conv.weight, Some(&*conv.bias), [config.stride; 2], [config.padding; 2], [1; 2], 1);
+                frame.conv2d(&conv.weight, conv.bias.as_deref(), [config.stride; 2], [config.padding; 2], [1; 2], 1);
             assert_close(&conv.forward(&x).select(1, 2).permute([0, 3, 1, 2]), &expected);
         }
     }
@@ -359,7 +389,7 @@ mod tests {
         let config = TemporalConvConfig { kernel: 3, stride: 2, padding: 1 };
         let conv = Conv1d::new(&ParamPath::fresh(Device::Cpu), 5, 7, config, ConvInit::Default);
         let pixel = x.select(2, 1).select(2, 3).permute([0, 2, 1]).contiguous();
-        let expected = pixel.conv1d(&conv.weight, Some(&*conv.bias), 2, 1, 1, 1);
+        let expected = pixel.conv1d(&conv.weight, conv.bias.as_deref(), 2, 1, 1, 1);
         assert_close(&conv.forward(&x).select(2, 1).select(2, 3).permute([0, 2, 1]), &expected);
     }
 
@@ -371,7 +401,7 @@ mod tests {
         let conv = Conv3d::new(&ParamPath::fresh(Device::Cpu), 3, 8, config, ConvInit::Default);
         let expected = x.permute([0, 4, 1, 2, 3]).contiguous().conv3d(
             &conv.weight,
-            Some(&*conv.bias),
+            conv.bias.as_deref(),
             [2, 1, 1],
             [0, 1, 1],
             [1; 3],

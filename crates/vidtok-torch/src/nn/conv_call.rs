@@ -9,17 +9,17 @@ use crate::nn::norm::{EPS, LayerNorm};
 use crate::shim;
 
 /// Convolves `x` `[n, in, ...]`, after its causal context along the first of two or three axes, with `weight`
-/// `[out, in, ...]` and adds `bias` `[out]`. There are no second derivatives.
+/// `[out, in, ...]` and adds `bias` `[out]`, if there is one. There are no second derivatives.
 pub(crate) fn convolution<const N: usize>(
     x: &Tensor,
     context: &CausalContext,
     weight: &Tensor,
-    bias: &Tensor,
+    bias: Option<&Tensor>,
     stride: [i64; N],
     padding: [i64; N],
 ) -> Tensor {
     let (frames, zeros) = context.parts();
-    let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
+    let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), shim::pointer(bias));
     let (stride, padding) = (stride.as_ptr(), padding.as_ptr());
     // SAFETY: tensors and arrays live during the call.
     shim::tensor(|out| unsafe { shim::vidtok_convolution(x, frames, zeros, weight, bias, stride, padding, N, out) })
@@ -65,7 +65,7 @@ pub(crate) fn normed_convolution(
     bias: &Tensor,
     padding: [i64; 2],
 ) -> Option<Tensor> {
-    let (norm_weight, norm_bias) = norm.parameters();
+    let (norm_weight, norm_bias) = norm.parameters()?;
     let (norm_weight, norm_bias) = (norm_weight.as_ptr(), norm_bias.as_ptr());
     let (x, weight, bias) = (x.as_ptr(), weight.as_ptr(), bias.as_ptr());
     let padding = padding.as_ptr();
@@ -122,7 +122,7 @@ mod tests {
         expected.push(y);
 
         let [x, weight, bias] = [x, weight, bias].map(|t| t.detach().to_kind(Kind::Float).set_requires_grad(true));
-        let y = convolution(&x, &CausalContext::NONE, &weight, &bias, stride, padding);
+        let y = convolution(&x, &CausalContext::NONE, &weight, Some(&bias), stride, padding);
         let loss = (&y * cotangent.to_kind(Kind::Float)).sum(Kind::Float);
         let mut found = Tensor::run_backward(&[loss], &[&x, &weight, &bias], false, false);
         found.push(y);
@@ -184,7 +184,7 @@ mod tests {
             let weight = Tensor::randn([channels, channels, 3, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
             let bias = Tensor::zeros([channels], (Kind::Float, Device::Cpu));
             let results = || {
-                let y = convolution(&x, &CausalContext::NONE, &weight, &bias, [1; 2], [1; 2]);
+                let y = convolution(&x, &CausalContext::NONE, &weight, Some(&bias), [1; 2], [1; 2]);
                 let gradient = Tensor::run_backward(&[y.square().sum(Kind::Float)], &[&weight], false, false);
                 (y, gradient)
             };

@@ -1,6 +1,11 @@
 //! Conversion between the public layout `[b, c, t, h, w]` and channels-last `[b, t, h, w, c]`, and sums.
 
+#![allow(unsafe_code)] // Calls of the shim.
+
 use tch::Tensor;
+
+use crate::nn::parameter::Parameter;
+use crate::shim;
 
 /// Turns `[b, c, t, h, w]` into contiguous `[b, t, h, w, c]`. Copies only if the memory of `x` is not channels-last.
 pub fn to_channels_last(x: &Tensor) -> Tensor {
@@ -16,4 +21,15 @@ pub fn from_channels_last(x: &Tensor) -> Tensor {
 /// would copy a view on an in-place addition.)
 pub fn add(mut x: Tensor, y: &Tensor) -> Tensor {
     if x.requires_grad() || y.requires_grad() { x + y } else { x.g_add_(y) }
+}
+
+/// `x + bias + y` over the last axis of `x`, where the bias may be missing, see
+/// [`Conv2d::defer_bias`](crate::Conv2d::defer_bias). Reuses the memory of `x` like [`add`].
+///
+/// # Panics
+/// If the shapes or devices differ.
+pub fn add_biased(x: Tensor, bias: Option<&Parameter>, y: &Tensor) -> Tensor {
+    let Some(bias) = bias else { return add(x, y) };
+    // SAFETY: the tensors live during the call.
+    shim::tensor(|out| unsafe { shim::vidtok_biased_sum(x.as_ptr(), bias.as_ptr(), y.as_ptr(), out) })
 }

@@ -4,6 +4,8 @@ pub(crate) mod attention;
 pub(crate) mod causal_context;
 pub(crate) mod conv;
 pub(crate) mod conv_call;
+#[cfg(test)]
+mod gpu_kernels;
 pub(crate) mod init;
 pub(crate) mod layout;
 pub(crate) mod norm;

@@ -17,6 +17,8 @@ pub(crate) const EPS: f64 = 1e-6;
 pub struct LayerNorm {
     weight: Parameter,
     bias: Parameter,
+    /// What is added to the input first.
+    input_bias: Option<Parameter>,
 }
 
 impl LayerNorm {
@@ -26,23 +28,31 @@ impl LayerNorm {
         Self {
             weight: path.get("weight", &[channels], Init::Constant(1.0)).into(),
             bias: path.get("bias", &[channels], Init::Constant(0.0)).into(),
+            input_bias: None,
         }
+    }
+
+    /// The layer for inputs to which `bias` `[channels]` is still to be added, see [`Conv2d::defer_bias`](crate::Conv2d::defer_bias).
+    #[must_use]
+    pub fn after_bias(self, bias: Option<Parameter>) -> Self {
+        Self { input_bias: bias, ..self }
     }
 
     /// A layer with these parameters, unchecked.
     #[cfg(test)]
     pub(crate) fn of(weight: Tensor, bias: Tensor) -> Self {
-        Self { weight: weight.into(), bias: bias.into() }
+        Self { weight: weight.into(), bias: bias.into(), input_bias: None }
     }
 
-    /// Weight and bias.
-    pub(crate) fn parameters(&self) -> (&Tensor, &Tensor) {
-        (&self.weight, &self.bias)
+    /// Weight and bias, which say all of a layer whose inputs are complete.
+    pub(crate) fn parameters(&self) -> Option<(&Tensor, &Tensor)> {
+        self.input_bias.is_none().then_some((&self.weight, &self.bias))
     }
 
     /// Normalises `[..., c]` over c.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.layer_norm(self.weight.size(), Some(&*self.weight), Some(&*self.bias), EPS, false)
+        let biased = self.input_bias.as_ref().map(|bias| x + &**bias);
+        biased.as_ref().unwrap_or(x).layer_norm(self.weight.size(), Some(&*self.weight), Some(&*self.bias), EPS, false)
     }
 
     /// Normalises `[..., c]` and applies SiLU, y * sigmoid(y). Autograd saves only `x`. There are no second
@@ -54,8 +64,20 @@ impl LayerNorm {
     /// If the last axis of `x` does not have the layer's channels, or if `x` holds integers or is on another device.
     pub fn forward_silu(&self, x: &Tensor) -> Tensor {
         let (weight, bias) = (self.weight.as_ptr(), self.bias.as_ptr());
+        let input_bias = shim::pointer(self.input_bias.as_deref());
         // SAFETY: the tensors live during the call.
-        shim::tensor(|out| unsafe { shim::vidtok_norm_silu(x.as_ptr(), weight, bias, EPS, out) })
+        shim::tensor(|out| unsafe { shim::vidtok_norm_silu(x.as_ptr(), input_bias, weight, bias, EPS, out) })
+    }
+
+    /// Like [`forward_silu`](Self::forward_silu), into `[b, frames + t, h, w, c]`, whose first frames are left for the
+    /// caller to write. Returns `None` where no kernel of ours writes there: on CPUs, or if autograd records the call.
+    pub fn forward_silu_after(&self, frames: i64, x: &Tensor) -> Option<Tensor> {
+        let (weight, bias) = (self.weight.as_ptr(), self.bias.as_ptr());
+        let input_bias = shim::pointer(self.input_bias.as_deref());
+        // SAFETY: the tensors live during the call.
+        shim::maybe_tensor(|out| unsafe {
+            shim::vidtok_norm_silu_after(x.as_ptr(), input_bias, weight, bias, EPS, frames, out)
+        })
     }
 }
 
@@ -82,7 +104,7 @@ mod tests {
     /// A layer with random parameters that require gradients.
     fn trained(channels: i64) -> LayerNorm {
         let trained = |offset: f64| Parameter::from((random(&[channels]) + offset).set_requires_grad(true));
-        LayerNorm { weight: trained(1.0), bias: trained(0.0) }
+        LayerNorm { weight: trained(1.0), bias: trained(0.0), input_bias: None }
     }
 
     fn plain(norm: &LayerNorm, x: &Tensor) -> Tensor {
@@ -129,7 +151,7 @@ mod tests {
             let found = [y.shallow_clone()].into_iter().chain(gradients(&norm, &x, y, &cotangent));
 
             let wide = |x: &Tensor| x.detach().to_kind(Kind::Double).set_requires_grad(true);
-            let norm = LayerNorm { weight: wide(&norm.weight).into(), bias: wide(&norm.bias).into() };
+            let norm = LayerNorm::of(wide(&norm.weight), wide(&norm.bias));
             let x = wide(&x);
             let y = plain(&norm, &x);
             let expected = [y.shallow_clone()].into_iter().chain(gradients(&norm, &x, y, &wide(&cotangent)));
@@ -141,11 +163,28 @@ mod tests {
     }
 
     #[test]
+    fn a_deferred_bias_equals_one_that_the_convolution_adds() {
+        tch::manual_seed(0);
+        let norm = trained(16);
+        let [x, bias] = [random(&[5, 16]), random(&[16])].map(|t| t.set_requires_grad(true));
+        let later = norm.clone().after_bias(Some(bias.shallow_clone().into()));
+        let cotangent = random(&[5, 16]);
+        let of = |y: Tensor| {
+            let inputs = [&x, &bias, &*norm.weight, &*norm.bias];
+            Tensor::run_backward(&[(&y * &cotangent).sum(Kind::Float)], &inputs, false, false).into_iter().chain([y])
+        };
+        for (found, expected) in of(later.forward_silu(&x)).zip(of(norm.forward_silu(&(&x + &bias)))) {
+            assert!(difference(&found, &expected) < 1e-6);
+        }
+    }
+
+    #[test]
     fn extreme_inputs_stay_finite_and_non_finite_inputs_become_nan() {
         let channels = 16;
         let norm = LayerNorm {
             weight: Tensor::full([channels], 1e3, (Kind::Float, Device::Cpu)).into(),
             bias: Tensor::zeros([channels], (Kind::Float, Device::Cpu)).into(),
+            input_bias: None,
         };
         let x = Tensor::linspace(-1e4, 1e4, channels, (Kind::Float, Device::Cpu));
         assert!(difference(&norm.forward_silu(&x), &plain(&norm, &x)) < 1e-6);

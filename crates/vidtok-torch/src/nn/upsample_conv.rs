@@ -49,15 +49,13 @@ impl Conv2d {
         let padding = edges.padding(1);
         let (h, w) = (size[2] + 2 * padding - 2, size[3]);
         let frames = x.reshape([size[0] * size[1], size[2], w, size[4]]).permute([0, 3, 1, 2]);
-        if let Some(y) = upsampled_convolution(
-            &frames,
-            &CausalContext::NONE,
-            self.weight(),
-            self.bias(),
-            KernelAlignment::Centered,
-            [padding, 1],
-        ) {
-            return y.permute([0, 2, 3, 1]).contiguous().view([size[0], size[1], 2 * h, 2 * w, self.bias().size()[0]]);
+        let output = [size[0], size[1], 2 * h, 2 * w, self.weight().size()[0]];
+        let by_kernel = |bias| {
+            let (context, alignment) = (CausalContext::NONE, KernelAlignment::Centered);
+            upsampled_convolution(&frames, &context, self.weight(), bias, alignment, [padding, 1])
+        };
+        if let Some(y) = self.bias().and_then(by_kernel) {
+            return y.permute([0, 2, 3, 1]).contiguous().view(output);
         }
         let rows = FoldedTaps::CENTERED.fold(self.weight(), 2);
         // Each folded kernel also has an output before the first or after the last, which is cut off.
@@ -76,7 +74,7 @@ impl Conv2d {
             });
             Tensor::stack(&columns, 3)
         });
-        Tensor::stack(&rows, 2).view([size[0], size[1], 2 * h, 2 * w, self.bias().size()[0]])
+        Tensor::stack(&rows, 2).view(output)
     }
 }
 
@@ -97,7 +95,8 @@ impl Conv3d {
         };
         let padding = [i64::from(is_centered), edges.padding(1), 1];
         let (x, context) = (clips(x), context.map(clips));
-        if let Some(y) = upsampled_convolution(&x, &context, self.weight(), self.bias(), alignment, padding) {
+        let by_kernel = |bias| upsampled_convolution(&x, &context, self.weight(), bias, alignment, padding);
+        if let Some(y) = self.bias().and_then(by_kernel) {
             return y.permute([0, 2, 3, 4, 1]).contiguous();
         }
         let kernels = taps.fold(self.weight(), 2);
@@ -154,7 +153,11 @@ mod tests {
             let x = random(&[2, 3, side[0], side[1], 3]).set_requires_grad(true);
             let upsampled = x.repeat_interleave_self_int(2, 2, None).repeat_interleave_self_int(2, 3, None);
             let expected = conv.forward(&upsampled);
-            assert_equal(&conv.forward_upsampled(&x, RowEdges::Zeros), &expected, &[&x, conv.weight(), conv.bias()]);
+            assert_equal(
+                &conv.forward_upsampled(&x, RowEdges::Zeros),
+                &expected,
+                &[&x, conv.weight(), conv.bias().unwrap()],
+            );
         }
     }
 
@@ -168,7 +171,7 @@ mod tests {
             let upsampled = x.repeat_interleave_self_int(2, 1, None);
             let expected = conv.forward(&upsampled);
             let found = conv.forward_upsampled(&CausalContext::NONE, &x, RowEdges::Zeros);
-            assert_equal(&found, &expected, &[&x, conv.weight(), conv.bias()]);
+            assert_equal(&found, &expected, &[&x, conv.weight(), conv.bias().unwrap()]);
         }
     }
 

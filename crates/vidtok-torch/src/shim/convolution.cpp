@@ -79,6 +79,11 @@ struct ConvConfig {
     if (auto convolved = vidtok::winograd(x, {}, weight, bias, stride, padding, vidtok::Upsampled::kNone)) {
       return *std::move(convolved);
     }
+    return plain(x, weight, bias);
+  }
+
+  // By libtorch. The bias may be undefined.
+  vidtok::Convolved plain(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) const {
     const at::Tensor y = by_libtorch(x, weight, bias);
     return {y, y.numel() * (weight.numel() / weight.size(0))};
   }
@@ -100,7 +105,7 @@ struct ConvConfig {
     // of cast parameters is left alone: a layer that runs in pieces would sum their gradients in half precision, and
     // threads share the cache, so the sums would depend on when another thread empties it.
     const at::ScalarType kind = at::autocast::get_autocast_dtype(device);
-    const auto cast = [&](const at::Tensor& t) { return t.scalar_type() == at::kDouble ? t : t.to(kind); };
+    const auto cast = [&](const at::Tensor& t) { return !t.defined() || t.scalar_type() == at::kDouble ? t : t.to(kind); };
     const c10::impl::ExcludeDispatchKeyGuard cast_here{c10::autocast_dispatch_keyset};
     return convolve(cast(x), cast(weight), cast(bias));
   }
@@ -246,14 +251,18 @@ extern "C" int64_t vidtok_winograd_workspace(int64_t channels, int64_t threads) 
   return vidtok::winograd_workspace(channels, threads);
 }
 
-// Convolves x [n, in, ...] with weight [out, in, ...] and adds bias [out]. `stride` and `padding` have `axes` numbers.
-// x follows `context_frames`, or `zeros` frames of zeros if that is null.
+// Convolves x [n, in, ...] with weight [out, in, ...] and adds bias [out], which may be null. `stride` and `padding` have
+// `axes` numbers. x follows `context_frames`, or `zeros` frames of zeros if that is null.
 extern "C" char* vidtok_convolution(const at::Tensor* x, const at::Tensor* context_frames, int64_t zeros,
                                     const at::Tensor* weight, const at::Tensor* bias, const int64_t* stride,
                                     const int64_t* padding, size_t axes, at::Tensor** out) {
   return vidtok::guarded([&] {
     const ConvConfig config{{stride, axes}, {padding, axes}};
     const vidtok::CausalContext context{zeros, context_frames};
+    if (bias == nullptr) {
+      vidtok::check_operands(*x, context, *weight, weight->sizes().slice(2), config.stride, config.padding);
+      return finish(config.plain(join(*x, context), *weight, {}), out);
+    }
     vidtok::check_convolution(*x, context, *weight, *bias, weight->sizes().slice(2), config.stride, config.padding);
     if (!needs_gradients(*x, *weight, *bias, context)) {
       const auto none = vidtok::Upsampled::kNone;

@@ -2,10 +2,10 @@
 // a CUDA libtorch only. So they are looked up in the process, and the objects are handled as their public base classes.
 #include "nccl.h"
 
-#include <dlfcn.h>
-
 #include <new>
 #include <utility>
+
+#include "loaded_function.h"
 
 namespace {
 
@@ -24,15 +24,10 @@ constexpr const char* kNewBackend =
 
 // Constructors have the calling convention of functions whose first argument is the object. A pointer to options passes
 // like one to its derived class: both are classes of one pointer.
-using NewOptions = void (*)(void*, bool);
-using NewBackend = void (*)(void*, c10::intrusive_ptr<c10d::Store>, int, int, c10::intrusive_ptr<Options>);
+using NewOptions = void(void*, bool);
+using NewBackend = void(void*, c10::intrusive_ptr<c10d::Store>, int, int, c10::intrusive_ptr<Options>);
 
-template <class Function>
-Function find(const char* name) {
-  auto* function = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
-  TORCH_CHECK(function != nullptr, "this libtorch has no NCCL, which several CUDA processes need");
-  return function;
-}
+constexpr const char* kNoNccl = "this libtorch has no NCCL, which several CUDA processes need";
 
 // An object that `construct` makes in fresh memory. Its virtual destructor belongs to its own class, and frees the memory
 // with the same operator.
@@ -53,8 +48,8 @@ c10::intrusive_ptr<Base> make(size_t bytes, Construct&& construct) {
 
 c10::intrusive_ptr<c10d::Backend> vidtok::nccl_backend(c10::intrusive_ptr<c10d::Store> store, int rank, int size,
                                                        std::chrono::milliseconds timeout) {
-  const auto new_options = find<NewOptions>(kNewOptions);
-  const auto new_backend = find<NewBackend>(kNewBackend);
+  auto* const new_options = vidtok::loaded_function<NewOptions>(kNewOptions, kNoNccl);
+  auto* const new_backend = vidtok::loaded_function<NewBackend>(kNewBackend, kNoNccl);
   auto options = make<Options>(kOptionsBytes, [&](void* memory) { new_options(memory, false); });
   options->timeout = timeout;
   return make<c10d::Backend>(kBackendBytes, [&](void* memory) { new_backend(memory, store, rank, size, options); });

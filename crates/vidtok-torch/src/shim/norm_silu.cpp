@@ -1,5 +1,7 @@
-// Layer normalisation and SiLU as one operation of which autograd saves only the input.
+// Layer normalisation and SiLU as one operation of which autograd saves only the input. The input may still lack the bias
+// of the convolution before it.
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/add.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/native_layer_norm.h>
 #include <ATen/ops/native_layer_norm_backward.h>
@@ -15,6 +17,7 @@
 #include <mutex>
 #include <tuple>
 
+#include "gpu/norm_silu.h"
 #include "kernels/norm_silu.h"
 #include "plain.h"
 #include "rows.h"
@@ -31,7 +34,7 @@ using torch::autograd::SavedVariable;
 using torch::autograd::variable_list;
 
 // Checks what the kernel and the backward pass rely on.
-void check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+void check(const at::Tensor& x, const at::Tensor& input_bias, const at::Tensor& weight, const at::Tensor& bias) {
   TORCH_CHECK(x.defined() && weight.defined() && bias.defined(), "norm: a tensor is undefined");
   TORCH_CHECK(weight.dim() == 1 && weight.numel() > 0 && bias.sizes() == weight.sizes(), "norm: the weight is ",
               weight.sizes(), " and the bias ", bias.sizes(), "; expected [channels] for both");
@@ -42,15 +45,21 @@ void check(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias
   TORCH_CHECK(x.is_floating_point() && weight.is_floating_point() && bias.scalar_type() == weight.scalar_type(),
               "norm: the input is ", x.scalar_type(), ", the weight ", weight.scalar_type(), " and the bias ",
               bias.scalar_type());
+  TORCH_CHECK(!input_bias.defined() || (input_bias.sizes() == weight.sizes() && input_bias.device() == x.device() &&
+                                        input_bias.is_floating_point()),
+              "norm: the bias of the input does not fit");
 }
 
 // The input in the type of the parameters. Statistics and activation are computed in that type.
-at::Tensor widened(const at::Tensor& x, const at::Tensor& weight) { return x.to(weight.scalar_type()); }
+at::Tensor widened(const at::Tensor& x, const at::Tensor& input_bias, const at::Tensor& weight) {
+  const at::Tensor wide = x.to(weight.scalar_type());
+  return input_bias.defined() ? at::add(wide, input_bias.to(weight.scalar_type())) : wide;
+}
 
 // Whether our kernel can compute everything in one pass. Other inputs take libtorch's operations.
-bool has_kernel(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+bool has_kernel(const at::Tensor& x, const at::Tensor& input_bias, const at::Tensor& weight, const at::Tensor& bias) {
   using vidtok::is_plain;
-  return (is_plain(x) || is_plain(x, at::kBFloat16)) && is_plain(weight) && is_plain(bias) && weight.is_contiguous() && bias.is_contiguous();
+  return !input_bias.defined() && (is_plain(x) || is_plain(x, at::kBFloat16)) && is_plain(weight) && is_plain(bias) && weight.is_contiguous() && bias.is_contiguous();
 }
 
 // The kernel's view of the parameters, which must outlive it.
@@ -72,7 +81,7 @@ at::Tensor forward_by_kernel(const at::Tensor& input, const at::Tensor& weight, 
   return y;
 }
 
-// The gradients of x, weight and bias.
+// The gradients of x, weight and bias, and none of a bias of the input.
 variable_list backward_by_kernel(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
                                    double eps, const at::Tensor& grad_output) {
   const at::Tensor x = input.contiguous();
@@ -96,19 +105,32 @@ variable_list backward_by_kernel(const at::Tensor& input, const at::Tensor& weig
     to.finish();
   });
   const at::Tensor total = sums.sum(0);
-  return {grad_x, total[0], total[1]};
+  return {grad_x, total[0], total[1], at::Tensor()};
 }
 
-at::Tensor forward_by_libtorch(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
-  at::Tensor y = std::get<0>(at::native_layer_norm(widened(x, weight), weight.sizes(), weight, bias, eps));
+at::Tensor forward_by_libtorch(const at::Tensor& x, const at::Tensor& input_bias, const at::Tensor& weight,
+                               const at::Tensor& bias, double eps) {
+  at::Tensor y = std::get<0>(at::native_layer_norm(widened(x, input_bias, weight), weight.sizes(), weight, bias, eps));
   return at::silu_(y).to(x.scalar_type());
+}
+
+at::Tensor forward(const at::Tensor& x, const at::Tensor& input_bias, const at::Tensor& weight, const at::Tensor& bias,
+                   double eps) {
+  if (has_kernel(x, input_bias, weight, bias)) {
+    return forward_by_kernel(x, weight, bias, eps);
+  }
+  if (auto y = vidtok::gpu::norm_silu(x, input_bias, weight, bias, eps, /*frames=*/0)) {
+    return *std::move(y);
+  }
+  return forward_by_libtorch(x, input_bias, weight, bias, eps);
 }
 
 class NormSilu final : public Node {
  public:
-  NormSilu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps)
-      : Node(torch::autograd::collect_next_edges(x, weight, bias)),
+  NormSilu(const at::Tensor& x, const at::Tensor& input_bias, const at::Tensor& weight, const at::Tensor& bias, double eps)
+      : Node(torch::autograd::collect_next_edges(x, weight, bias, input_bias)),
         x_(x, /*is_output=*/false),
+        input_bias_(input_bias, /*is_output=*/false),
         weight_(weight, /*is_output=*/false),
         bias_(bias, /*is_output=*/false),
         eps_(eps) {}
@@ -119,38 +141,49 @@ class NormSilu final : public Node {
     const std::lock_guard<std::mutex> lock(mutex_);
     TORCH_CHECK(!at::GradMode::is_enabled(), "norm_silu has no second derivative");
     if (!gradients[0].defined()) {
-      return variable_list(3);
+      return variable_list(4);
     }
     const PlainScope plain;
     const at::Tensor x = x_.unpack();
+    const at::Tensor input_bias = input_bias_.unpack();
     const at::Tensor weight = weight_.unpack();
     const at::Tensor bias = bias_.unpack();
     // The parameters' data may have been replaced since the forward pass.
-    check(x, weight, bias);
+    check(x, input_bias, weight, bias);
     TORCH_CHECK(gradients[0].sizes() == x.sizes(), "norm: the input has changed since the forward pass");
-    if (has_kernel(x, weight, bias) && vidtok::is_plain(gradients[0], x.scalar_type())) {
+    if (has_kernel(x, input_bias, weight, bias) && vidtok::is_plain(gradients[0], x.scalar_type())) {
       return backward_by_kernel(x, weight, bias, eps_, gradients[0]);
     }
-    const at::Tensor wide = widened(x, weight);
+    if (const auto found = vidtok::gpu::norm_silu_backward(x, input_bias, weight, bias, eps_, gradients[0])) {
+      return {found->begin(), found->end()};
+    }
+    const at::Tensor wide = widened(x, input_bias, weight);
     // Normalising again takes one pass. Saving the result would have taken memory until now.
     auto [normed, mean, rstd] = at::native_layer_norm(wide, weight.sizes(), weight, bias, eps_);
-    at::silu_backward_out(normed, widened(gradients[0], weight), normed);
-    const std::array<bool, 3> wanted{task_should_compute_output(0), task_should_compute_output(1),
+    at::silu_backward_out(normed, gradients[0].to(weight.scalar_type()), normed);
+    const bool wants_input_bias = input_bias.defined() && task_should_compute_output(3);
+    const std::array<bool, 3> wanted{task_should_compute_output(0) || wants_input_bias, task_should_compute_output(1),
                                      task_should_compute_output(2)};
     auto [grad_x, grad_weight, grad_bias] =
         at::native_layer_norm_backward(normed, wide, weight.sizes(), mean, rstd, weight, bias, wanted);
-    return {grad_x.defined() ? grad_x.to(x.scalar_type()) : grad_x, grad_weight, grad_bias};
+    at::Tensor grad_input_bias;
+    if (wants_input_bias) {
+      grad_input_bias = grad_x.view({-1, weight.numel()}).sum(0).to(input_bias.scalar_type());
+    }
+    return {grad_x.defined() ? grad_x.to(x.scalar_type()) : grad_x, grad_weight, grad_bias, grad_input_bias};
   }
 
   void release_variables() override {
     const std::lock_guard<std::mutex> lock(mutex_);
     x_.reset_data();
+    input_bias_.reset_data();
     weight_.reset_data();
     bias_.reset_data();
   }
 
  private:
   SavedVariable x_;
+  SavedVariable input_bias_;
   SavedVariable weight_;
   SavedVariable bias_;
   double eps_;
@@ -158,20 +191,42 @@ class NormSilu final : public Node {
 
 }  // namespace
 
-extern "C" char* vidtok_norm_silu(const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias, double eps,
-                                  at::Tensor** out) {
+extern "C" {
+
+// silu(norm(x + input_bias) * weight + bias). `input_bias` may be null.
+char* vidtok_norm_silu(const at::Tensor* x, const at::Tensor* input_bias, const at::Tensor* weight, const at::Tensor* bias,
+                       double eps, at::Tensor** out) {
   return vidtok::guarded([&] {
-    check(*x, *weight, *bias);
+    const at::Tensor of_input = input_bias == nullptr ? at::Tensor() : *input_bias;
+    check(*x, of_input, *weight, *bias);
     at::Tensor y;
     {
       const PlainScope plain;
-      y = has_kernel(*x, *weight, *bias) ? forward_by_kernel(*x, *weight, *bias, eps)
-                                         : forward_by_libtorch(*x, *weight, *bias, eps);
+      y = forward(*x, of_input, *weight, *bias, eps);
     }
-    if (torch::autograd::compute_requires_grad(*x, *weight, *bias)) {
+    if (torch::autograd::compute_requires_grad(*x, of_input, *weight, *bias)) {
       torch::autograd::set_history(
-          y, std::shared_ptr<Node>(new NormSilu(*x, *weight, *bias, eps), torch::autograd::deleteNode));
+          y, std::shared_ptr<Node>(new NormSilu(*x, of_input, *weight, *bias, eps), torch::autograd::deleteNode));
     }
     *out = new at::Tensor(std::move(y));
   });
+}
+
+// The same for a clip x [b, t, h, w, c], after room for `frames` frames. Null where no kernel writes there, or for
+// gradients.
+char* vidtok_norm_silu_after(const at::Tensor* x, const at::Tensor* input_bias, const at::Tensor* weight,
+                             const at::Tensor* bias, double eps, int64_t frames, at::Tensor** out) {
+  return vidtok::guarded([&] {
+    const at::Tensor of_input = input_bias == nullptr ? at::Tensor() : *input_bias;
+    check(*x, of_input, *weight, *bias);
+    TORCH_CHECK(x->dim() == 5 && frames >= 0, "norm: the input is ", x->sizes(), "; expected a clip [b, t, h, w, c]");
+    if (torch::autograd::compute_requires_grad(*x, of_input, *weight, *bias)) {
+      return;
+    }
+    const PlainScope plain;
+    if (auto y = vidtok::gpu::norm_silu(*x, of_input, *weight, *bias, eps, frames)) {
+      *out = new at::Tensor(*std::move(y));
+    }
+  });
+}
 }

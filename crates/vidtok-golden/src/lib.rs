@@ -12,11 +12,13 @@
 //! assert_eq!(reference.z.size(), [1, 4, 5, 4, 6]);
 //! ```
 
+mod device;
 mod formula;
 mod keys;
 mod models;
 mod training;
 
+pub use device::device;
 pub use formula::{fill, unit, weight, weights};
 pub use keys::keys;
 pub use models::{Golden, golden, names};

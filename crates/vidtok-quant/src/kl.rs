@@ -44,8 +44,12 @@ impl Kl {
         Ok(Self { z_channels, sample })
     }
 
-    /// Mean and clamped log-variance of `[b, 2z, t, h, w]`, each `[b, z, t, h, w]`.
+    /// Mean and clamped log-variance of `[b, 2z, t, h, w]`, each `[b, z, t, h, w]`, in float32 if they come in half precision.
     fn moments(&self, encoded: &Tensor) -> (Tensor, Tensor) {
+        let encoded = match encoded.kind() {
+            Kind::BFloat16 | Kind::Half => encoded.to_kind(Kind::Float),
+            _ => encoded.shallow_clone(),
+        };
         let mean = encoded.narrow(1, 0, self.z_channels);
         let logvar = encoded.narrow(1, self.z_channels, self.z_channels);
         (mean, logvar.clamp(LOGVAR_RANGE.0, LOGVAR_RANGE.1))
@@ -80,6 +84,7 @@ impl Quantizer for Kl {
             Some(noise) => sample(&mean, &logvar, noise),
             None => mean,
         };
+        let [latent, logvar] = [latent, logvar].map(|moment| moment.to_kind(encoded.kind()));
         Quantized { latent, indices: None, logvar: Some(logvar) }
     }
 

@@ -53,6 +53,7 @@ unsafe extern "C" {
     pub(crate) fn vidtok_cuda_set_device(index: i8) -> Status;
     pub(crate) fn vidtok_cuda_use_tf32(tf32: bool) -> Status;
     pub(crate) fn vidtok_cuda_uses_tf32() -> bool;
+    pub(crate) fn vidtok_cuda_use_deterministic(deterministic: bool) -> Status;
     pub(crate) fn vidtok_generator_seed(seed: i64, before: *mut *mut C_tensor) -> Status;
     pub(crate) fn vidtok_generator_restore(state: *const C_tensor) -> Status;
     pub(crate) fn vidtok_autocast_enter(cuda: bool, bfloat16: bool, scope: *mut *mut AutocastScope) -> Status;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 use vidtok::{Config, Tokenizer};
 use vidtok_data::Batch;
-use vidtok_golden::{TrainingRun, fill, training_runs, unit, weights};
+use vidtok_golden::{TrainingRun, device, fill, training_runs, unit, weights};
 use vidtok_loss::{GanConfig, PatchKind, PerceptualConfig};
 use vidtok_metrics::{Lpips, LpipsNet};
 use vidtok_torch::ParamPath;
@@ -20,7 +20,7 @@ fn lpips() -> Rc<Lpips> {
     let root = ParamPath::shapes();
     let _ = Lpips::new(&root, LpipsNet::Vgg);
     let shapes = root.finish().unwrap();
-    let root = ParamPath::loaded(weights(shapes.iter(), "loss.perceptual_loss."), Device::Cpu, Kind::Float);
+    let root = ParamPath::loaded(weights(shapes.iter(), "loss.perceptual_loss."), device(), Kind::Float);
     Rc::new(Lpips::new(&root, LpipsNet::Vgg))
 }
 
@@ -41,9 +41,9 @@ fn trainer(run: &TrainingRun) -> Trainer {
     let train = TrainConfig::from_table(toml::from_str(&table).unwrap()).unwrap();
     let train = TrainConfig { loss: loss.clone(), ..train };
 
-    let tokenizer = Tokenizer::init(config, 0, Device::Cpu).unwrap();
+    let tokenizer = Tokenizer::init(config, 0, device()).unwrap();
     fill(tokenizer.parameters().iter());
-    let losses = Losses::new(&loss, Some(lpips()), Device::Cpu);
+    let losses = Losses::new(&loss, Some(lpips()), device());
     fill(losses.parameters().iter());
     Trainer::new(tokenizer, losses, train)
 }
@@ -87,7 +87,7 @@ fn by_reference_names(report: &StepReport) -> BTreeMap<&'static str, f64> {
 
 fn values(trainer: &Trainer) -> BTreeMap<String, Tensor> {
     let all = trainer.tokenizer().parameters().iter().chain(trainer.losses().parameters().iter());
-    all.map(|(name, tensor)| (name.to_owned(), tensor.detach().copy())).collect()
+    all.map(|(name, tensor)| (name.to_owned(), tensor.detach().to_device(Device::Cpu).copy())).collect()
 }
 
 /// The number of slightly different inputs to try.

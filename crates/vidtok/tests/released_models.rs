@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tch::{Device, Kind, Tensor};
 use vidtok::{Config, EncodeOptions, Padding, Tokenizer, Weights};
 use vidtok_arch::{Encoder, StreamState};
-use vidtok_golden::{golden, keys, names, unit, weight};
+use vidtok_golden::{device, golden, keys, names, unit, weight};
 use vidtok_torch::{ParamPath, write_tensors};
 
 /// Differences up to this are rounding: the reference differs from itself by 1e-5 in another memory layout.
@@ -28,21 +28,21 @@ fn formula_model(name: &str, ch: i64) -> Tokenizer {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(format!("{name}.safetensors"));
     write_tensors(&path, tensors.iter().map(|(key, tensor)| (*key, tensor)), []).unwrap();
-    Tokenizer::with_weights(config, Weights::read(&path).unwrap(), Device::Cpu, Kind::Float).unwrap()
+    Tokenizer::with_weights(config, Weights::read(&path).unwrap(), device(), Kind::Float).unwrap()
 }
 
 /// The encoder's output, without the quantizer.
 fn encoder_output(model: &Tokenizer, padded: &Tensor) -> Tensor {
     let tensors = model.parameters().iter().map(|(key, tensor)| (key.to_owned(), tensor.shallow_clone())).collect();
-    let root = ParamPath::loaded(tensors, Device::Cpu, Kind::Float);
+    let root = ParamPath::loaded(tensors, model.device(), Kind::Float);
     let channels = model.quantizer().encoder_channels();
     let encoder = Encoder::new(&root.sub("encoder"), &model.config().model, channels);
-    encoder.forward(padded, &mut StreamState::whole_clip()).unwrap()
+    encoder.forward(&padded.to_device(model.device()), &mut StreamState::whole_clip()).unwrap()
 }
 
 fn worst(a: &Tensor, b: &Tensor) -> f64 {
     assert_eq!(a.size(), b.size());
-    (a - b).abs().max().double_value(&[])
+    (a.to_device(Device::Cpu) - b.to_device(Device::Cpu)).abs().max().double_value(&[])
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn every_released_model_reproduces_the_reference_numbers() {
         let encoded = model.encode(&video, EncodeOptions::default()).unwrap();
         match (&reference.indices, &encoded.indices) {
             (Some(expected), Some(indices)) => {
-                let differ = indices.ne_tensor(expected).sum(Kind::Int64).int64_value(&[]);
+                let differ = indices.to_device(Device::Cpu).ne_tensor(expected).sum(Kind::Int64).int64_value(&[]);
                 assert_eq!(differ, 0, "{name}: indices");
             }
             (None, None) => {}

@@ -35,9 +35,10 @@ impl Residual<Conv2d> {
     /// 3x3 convolutions of each frame.
     pub(crate) fn spatial(path: &ParamPath, input: i64, output: i64) -> Self {
         let conv = |name, input| Conv2d::new(&path.sub(name), input, output, Conv2d::SAME, ConvInit::Default);
-        let shortcut = (input != output).then(|| Pointwise::new(&path.sub("nin_shortcut"), input, output, 2));
         let norms = [norm(path, "norm1", input), norm(path, "norm2", output)];
-        Self::new(norms, [conv("conv1", input), conv("conv2", output)], shortcut)
+        let convs = [conv("conv1", input), conv("conv2", output)];
+        let shortcut = (input != output).then(|| Pointwise::new(&path.sub("nin_shortcut"), input, output, 2));
+        Self::new(norms, convs, shortcut)
     }
 }
 

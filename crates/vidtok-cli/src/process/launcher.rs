@@ -18,6 +18,10 @@ use crate::process::signals::{self, CONTINUE};
 
 /// The number of threads of libtorch and OpenMP.
 const THREADS: &str = "OMP_NUM_THREADS";
+/// Whether libtorch writes what NCCL did last when it aborts a process: pages of no use to users.
+const NCCL_DUMP: &str = "TORCH_NCCL_DUMP_ON_TIMEOUT";
+/// The signal of `abort`.
+const ABORT: i32 = 6;
 /// How long the other processes may take to notice that one has failed.
 const GRACE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
@@ -78,8 +82,10 @@ fn spawn(count: usize) -> anyhow::Result<Vec<RankedChild>> {
     for launch in Launch::locals(count).context("cannot listen on this machine")? {
         let mut command = Command::new(&program);
         command.args(&arguments).envs(launch.variables()).envs([child_mark()]);
-        if env::var_os(THREADS).is_none() {
-            command.env(THREADS, threads.to_string());
+        for (variable, value) in [(THREADS, threads.to_string()), (NCCL_DUMP, "0".to_owned())] {
+            if env::var_os(variable).is_none() {
+                command.env(variable, value);
+            }
         }
         // In its own process group, a child receives the terminal's signals once, through this process.
         command.stdin(Stdio::null()).process_group(0);
@@ -155,6 +161,9 @@ fn wait_or_kill(mut running: Vec<RankedChild>) -> Vec<(usize, ExitStatus)> {
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("failed with status {code}"),
+        (None, Some(ABORT)) => {
+            format!("was killed by signal {ABORT} (libtorch aborts a process whose NCCL waits for another one in vain)")
+        }
         (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "exited".to_owned(),
     }

@@ -1,7 +1,8 @@
 //! Distributed training on libtorch's c10d, with Gloo between CPUs and NCCL between GPUs.
 //!
 //! All processes of a group make the same calls in the same order. If one process ends, the next call of each other
-//! process fails.
+//! process fails with Gloo. With NCCL a call only queues work on the GPU; libtorch's watchdog aborts the process (SIGABRT)
+//! when the work has waited for the timeout, unless a launcher ends it before.
 
 #![allow(unsafe_code)] // Calls of the shim.
 

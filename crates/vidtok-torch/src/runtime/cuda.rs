@@ -140,6 +140,15 @@ pub fn uses_tf32() -> bool {
     unsafe { shim::vidtok_cuda_uses_tf32() }
 }
 
+/// Whether operations on GPUs take implementations whose results do not change from run to run, for the whole process. They
+/// are slower, and libtorch lacks a few.
+pub fn use_deterministic(deterministic: bool) {
+    // SAFETY: it sets a number.
+    if let Err(error) = shim::check(unsafe { shim::vidtok_cuda_use_deterministic(deterministic) }) {
+        panic!("{error}");
+    }
+}
+
 /// The folder of the libtorch of this process.
 fn libtorch_folder() -> PathBuf {
     let libraries = loaded_libraries(|name| name == "libc10.so");

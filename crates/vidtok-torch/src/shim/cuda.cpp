@@ -26,6 +26,14 @@ char* vidtok_cuda_use_tf32(bool tf32) {
   });
 }
 
+// Whether operations on CUDA devices take deterministic implementations, where libtorch has them; others only warn.
+char* vidtok_cuda_use_deterministic(bool deterministic) {
+  return vidtok::guarded([&] {
+    at::globalContext().setDeterministicCuDNN(deterministic);
+    at::globalContext().setDeterministicAlgorithms(deterministic, /*warn_only=*/true);
+  });
+}
+
 bool vidtok_cuda_uses_tf32() {
   return at::globalContext().float32Precision(at::Float32Backend::CUDA, at::Float32Op::CONV) ==
          at::Float32Precision::TF32;

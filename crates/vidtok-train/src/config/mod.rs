@@ -42,6 +42,10 @@ pub struct TrainConfig {
     /// The number type of the networks' computations; losses, quantizer and weights stay float32.
     #[serde(default)]
     pub precision: Precision,
+    /// Whether GPUs take implementations whose results do not change from run to run, so that a resumed run ends with the same
+    /// bits as one that was not stopped. On CPUs that holds anyway. libtorch warns of operations that have none.
+    #[serde(default)]
+    pub deterministic: bool,
     /// Whether to recompute activations within blocks in the backward pass, which takes less memory and more time.
     #[serde(default)]
     pub gradient_checkpointing: bool,

@@ -64,6 +64,9 @@ impl<'a> StageRun<'a> {
     ) -> Result<Self, TrainError> {
         let (train, rank) = (&stage.config, options.rank());
         train.check_memory(rank.world_size)?;
+        if options.device.is_cuda() {
+            vidtok_torch::use_deterministic(train.deterministic);
+        }
         let mut noop = NoopObserver;
         let observer = if options.leads() { observer } else { &mut noop };
         let ffmpeg = Ffmpeg::locate()?;

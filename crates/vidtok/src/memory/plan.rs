@@ -29,6 +29,8 @@ const WRITE_COPIES: i64 = 4;
 const WAITING_COPIES: i64 = 2;
 /// What libtorch allocates at first use, and what its allocator wastes, in bytes.
 const OVERHEAD: i64 = 64 << 20;
+/// The same on a GPU, with the workspaces of cuDNN and the blocks that the caching allocator keeps. An estimate.
+const CUDA_OVERHEAD: i64 = 3 << 29;
 
 /// The work on a clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,11 +162,16 @@ fn step_bytes(tokenizer: &Tokenizer, work: Work, [t, h, w]: [i64; 3], rows: Opti
         Work::Reconstruct => READ_COPIES + WAITING_COPIES + WRITE_COPIES,
     };
     let frames = copies * 3 * size_of::<f32>() as i64 * padded.iter().product::<i64>();
-    let inside = match tokenizer.device() {
-        Device::Cpu => size_of::<f32>() as i64 * model.convolution_numbers(i64::from(tch::get_num_threads())),
-        _ => 0,
+    let (overhead, step) = match tokenizer.device() {
+        Device::Cpu => {
+            let inside = size_of::<f32>() as i64 * model.convolution_numbers(i64::from(tch::get_num_threads()));
+            (OVERHEAD + inside, footprint.step)
+        }
+        // libtorch's convolutions read a copy of the input that is joined with its context, a fourth activation beside the
+        // three that a step holds here.
+        _ => (CUDA_OVERHEAD, footprint.step * 4 / 3),
     };
-    (OVERHEAD + inside + number * (footprint.state + footprint.step) + frames).unsigned_abs()
+    (overhead + number * (footprint.state + step) + frames).unsigned_abs()
 }
 
 /// Division that rounds up.

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use std::path::Path;
 
 use vidtok_arch::StreamError;
-use vidtok_golden::unit;
+use vidtok_golden::{device, unit};
 use vidtok_torch::{TensorFile, write_tensors};
 
 use super::*;
@@ -31,11 +31,11 @@ fn tokenizer(causality: Causality, halvings: usize) -> Tokenizer {
     config.model.ch_mult = vec![1; halvings.max(1) + 1];
     config.model.temporal_down = (0..halvings).collect();
     config.model.temporal_up = (1..=halvings).collect();
-    let tokenizer = Tokenizer::init(config, 0, Device::Cpu).unwrap();
+    let tokenizer = Tokenizer::init(config, 0, device()).unwrap();
     tch::no_grad(|| {
         for (name, parameter) in tokenizer.parameters().iter() {
             // By formula: other tests draw from libtorch's generator at the same time.
-            let noise = unit(name, &parameter.size(), 0) * 0.17;
+            let noise = unit(name, &parameter.size(), 0).to_device(parameter.device()) * 0.17;
             let _ = parameter.shallow_clone().g_add_(&noise);
         }
     });
@@ -44,7 +44,7 @@ fn tokenizer(causality: Causality, halvings: usize) -> Tokenizer {
 
 fn worst(a: &Tensor, b: &Tensor) -> f64 {
     assert_eq!(a.size(), b.size());
-    (a - b).abs().max().double_value(&[])
+    (a.to_device(Device::Cpu) - b.to_device(Device::Cpu)).abs().max().double_value(&[])
 }
 
 /// Calls `take` on consecutive parts of `x`, with these lengths in turn, and joins the results.

@@ -46,10 +46,12 @@ pub use nn::parameter::Parameter;
 pub use nn::params::{ParamPath, ParameterError, Parameters};
 pub use nn::unit_distance::unit_distance;
 pub use runtime::cuda::{
-    CudaError, cuda_devices, synchronize, use_cuda, use_deterministic, use_tf32, uses_tf32, with_ieee_float32,
+    CudaError, compile_gpu_kernels, cuda_devices, synchronize, use_cuda, use_deterministic, use_tf32, uses_tf32,
+    with_ieee_float32,
 };
 pub use runtime::flops::flops_executed;
 pub use runtime::generator::with_seed;
+pub use runtime::gpu_kernels::GpuKernelReport;
 pub use runtime::memory::{free_device_memory, peak_memory, reset_peak_memory, reuse_freed_memory};
 pub use runtime::panic_message::panic_message;
 pub use tensor_file::{TensorFile, TensorFileError, write_tensors};

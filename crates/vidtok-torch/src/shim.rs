@@ -122,6 +122,13 @@ unsafe extern "C" {
     ) -> Status;
     pub(crate) fn vidtok_gradient_reducer_prepare(reducer: *mut GradientReducer) -> Status;
     pub(crate) fn vidtok_gradient_reducer_release(reducer: *mut GradientReducer);
+    pub(crate) fn vidtok_gpu_compile(
+        header: *const c_char,
+        call: *const c_char,
+        function: *const c_char,
+        architecture: *const c_char,
+        log: *mut Status,
+    ) -> Status;
     pub(crate) fn vidtok_norm_silu(
         x: *const C_tensor,
         input_bias: *const C_tensor,
@@ -186,13 +193,21 @@ pub(crate) fn check(status: Status) -> Result<(), TchError> {
     if status.is_null() {
         return Ok(());
     }
-    // SAFETY: a status that is not null is a null-terminated string, which we own and release once.
-    let text = unsafe {
-        let text = CStr::from_ptr(status).to_string_lossy().into_owned();
-        vidtok_message_release(status);
+    // SAFETY: a status that is not null is a message of ours.
+    Err(TchError::Torch(unsafe { take_message(status) }))
+}
+
+/// The text of a message from C++, which is released.
+///
+/// # Safety
+/// `message` is a null-terminated string that C++ made for us and that nobody else releases.
+pub(crate) unsafe fn take_message(message: Status) -> String {
+    // SAFETY: as the caller says.
+    unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        vidtok_message_release(message);
         text
-    };
-    Err(TchError::Torch(text))
+    }
 }
 
 /// The address of a tensor that may be missing: null then.

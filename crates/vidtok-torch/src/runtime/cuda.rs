@@ -12,13 +12,14 @@ use std::{fs, mem};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use tch::{Cuda, Device, TchError};
 
+use crate::runtime::gpu_kernels::{self, GpuKernelReport};
 use crate::runtime::loaded::loaded_libraries;
 use crate::shim;
 
 /// NVIDIA's driver.
 const DRIVER: &str = "libcuda.so.1";
-/// What CUDA's compiler of kernels at run time loads by its bare name.
-const COMPILER_BUILTINS: &str = "libnvrtc-builtins.so";
+/// CUDA's compiler of kernels at run time, after the library that it loads by its bare name.
+const COMPILER: [&str; 2] = ["libnvrtc-builtins.so", "libnvrtc.so"];
 /// Where the Python packages of NVIDIA have it, relative to torch's libraries.
 const OF_PYTHON: &str = "../../nvidia/cu13/lib";
 
@@ -67,6 +68,9 @@ pub enum CudaError {
         /// The number of devices.
         count: usize,
     },
+    /// CUDA's compiler does not accept a kernel.
+    #[error("CUDA's compiler fails")]
+    Compiler(#[source] TchError),
     /// libtorch fails.
     #[error("libtorch cannot use CUDA device {index}")]
     Libtorch {
@@ -161,12 +165,28 @@ fn open_libraries(folder: &Path) -> Result<(), CudaError> {
     if !cuda.exists() {
         return Err(CudaError::NoLibrary { folder: folder.to_owned() });
     }
-    if let Some(builtins) = compiler_builtins(folder) {
-        open(&builtins)?;
-    }
+    open_compiler(folder)?;
     open(&cuda)?;
     // SAFETY: the driver's initialisers are safe in any process.
-    unsafe { Library::open(Some(DRIVER), RTLD_NOW) }.map(mem::forget).map_err(CudaError::NoDriver)
+    unsafe { Library::open(Some(DRIVER), RTLD_NOW | RTLD_GLOBAL) }.map(mem::forget).map_err(CudaError::NoDriver)
+}
+
+/// Opens the compiler of kernels if it lies where libtorch's packages have it. Without it kernels of our own do not run.
+fn open_compiler(folder: &Path) -> Result<(), CudaError> {
+    COMPILER.iter().filter_map(|name| compiler_library(folder, name)).try_for_each(|path| open(&path))
+}
+
+/// Compiles our kernels for GPUs of an architecture such as `sm_90`, which needs no GPU, and says what they take there.
+///
+/// # Errors
+/// If the libtorch of this process comes without CUDA's compiler, or that does not accept a kernel.
+pub fn compile_gpu_kernels(architecture: &str) -> Result<Vec<GpuKernelReport>, CudaError> {
+    let folder = libtorch_folder();
+    if compiler_library(&folder, COMPILER[1]).is_none() {
+        return Err(CudaError::NoLibrary { folder });
+    }
+    open_compiler(&folder)?;
+    gpu_kernels::compile(architecture).map_err(CudaError::Compiler)
 }
 
 fn open(path: &Path) -> Result<(), CudaError> {
@@ -177,13 +197,13 @@ fn open(path: &Path) -> Result<(), CudaError> {
     library.map(mem::forget).map_err(|source| CudaError::Library { path: path.to_owned(), source })
 }
 
-/// The library that CUDA's compiler will look for, if it lies where libtorch's packages have it.
-fn compiler_builtins(folder: &Path) -> Option<PathBuf> {
+/// A library of CUDA's compiler whose name starts with `prefix`, if it lies where libtorch's packages have it.
+fn compiler_library(folder: &Path, prefix: &str) -> Option<PathBuf> {
     let in_folder = |folder: PathBuf| {
         let names = fs::read_dir(folder).ok()?;
         let paths = names.filter_map(|entry| Some(entry.ok()?.path()));
         let is_one = |path: &PathBuf| {
-            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(COMPILER_BUILTINS.as_bytes()))
+            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
         };
         paths.filter(is_one).max()
     };
@@ -234,6 +254,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let lib = temp.path().join("torch/lib");
         fs::create_dir_all(&lib).unwrap();
+        let compiler_builtins = |lib: &Path| compiler_library(lib, COMPILER[0]);
         assert_eq!(compiler_builtins(&lib), None);
         let other = lib.join(OF_PYTHON);
         fs::create_dir_all(&other).unwrap();

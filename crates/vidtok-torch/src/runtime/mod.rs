@@ -3,6 +3,7 @@
 pub(crate) mod cuda;
 pub(crate) mod flops;
 pub(crate) mod generator;
+pub(crate) mod gpu_kernels;
 pub(crate) mod loaded;
 pub(crate) mod memory;
 pub(crate) mod panic_message;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../loaded_function.h"
+#include "../status.h"
 #include "gpu_kernel_sources.h"
 
 namespace vidtok::gpu {
@@ -109,7 +110,7 @@ Compiled compile(const std::string& source, const std::string& architecture) {
 }
 
 std::string kernel_source(const std::string& header, const std::string& call, const std::string& function) {
-  return "#include \"" + header + "\"\nextern \"C\" __global__ void __launch_bounds__(" + std::to_string(kThreads) +
+  return "#include \"" + header + "\"\nextern \"C\" __global__ void __launch_bounds__(" + std::to_string(kThreads) + ", 1" +
          ") kernel(" + call + " call) {\n  const int64_t warp = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / 32;\n  " +
          function + "(call, blockIdx.y, warp, int64_t(gridDim.x) * blockDim.x / 32);\n}\n";
 }
@@ -130,3 +131,13 @@ const Kernel* kernel(const std::string& source, c10::Device device) {
 }
 
 }  // namespace vidtok::gpu
+
+// Compiles one instance of a kernel, and says in `log` what the compiler says.
+extern "C" char* vidtok_gpu_compile(const char* header, const char* call, const char* function, const char* architecture,
+                                    char** log) {
+  return vidtok::guarded([&] {
+    const std::string source = vidtok::gpu::kernel_source(header, call, function);
+    *log = vidtok::message(vidtok::gpu::compile(source, architecture).log.c_str());
+    TORCH_CHECK(*log != nullptr, "out of memory");
+  });
+}

@@ -78,3 +78,22 @@ impl CausalContext {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn a_context_that_is_written_before_an_input_equals_one_that_is_joined_with_it() {
+        let frames = |t: i64| Tensor::rand([2, t, 3, 4, 5], (Kind::Float, Device::Cpu));
+        for context in [CausalContext::Zeros(2), CausalContext::Frames(frames(2))] {
+            let x = frames(3);
+            let whole = frames(5);
+            whole.narrow(1, 2, 3).copy_(&x);
+            context.write(whole.narrow(1, 0, 2));
+            assert_eq!(whole, context.join(x));
+        }
+    }
+}

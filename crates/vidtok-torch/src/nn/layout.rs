@@ -33,3 +33,26 @@ pub fn add_biased(x: Tensor, bias: Option<&Parameter>, y: &Tensor) -> Tensor {
     // SAFETY: the tensors live during the call.
     shim::tensor(|out| unsafe { shim::vidtok_biased_sum(x.as_ptr(), bias.as_ptr(), y.as_ptr(), out) })
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn a_deferred_bias_is_added_with_and_without_gradients() {
+        tch::manual_seed(0);
+        let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
+        let (x, y, bias) = (random(&[2, 3, 8]), random(&[2, 3, 8]), Parameter::from(random(&[8])));
+        let expected = &x + &*bias + &y;
+        let bias_with_gradient = Parameter::from(bias.copy().set_requires_grad(true));
+        let with_gradients = add_biased(x.shallow_clone(), Some(&bias_with_gradient), &y);
+        assert!(with_gradients.requires_grad());
+        assert!((&with_gradients - &expected).abs().max().double_value(&[]) < 1e-6);
+        let address = x.data_ptr();
+        let in_place = add_biased(x, Some(&bias), &y);
+        assert_eq!(in_place.data_ptr(), address);
+        assert!((&in_place - &expected).abs().max().double_value(&[]) < 1e-6);
+    }
+}

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-const SOURCES: [&str; 24] = [
+const SOURCES: [&str; 25] = [
     "status",
     "autocast",
     "cuda",
     "generator",
+    "many",
     "memory",
     "recompute",
     "norm_silu",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
+use vidtok_torch::{AdamStep, adam_many};
 
 /// Configuration of [`Adam`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,23 +70,18 @@ impl Adam {
     pub fn step(&mut self, lr: f64) {
         self.updates += 1;
         let AdamConfig { beta1, beta2, eps, weight_decay, .. } = self.config;
-        let correction1 = 1.0 - beta1.powi(self.updates);
-        let correction2 = (1.0 - beta2.powi(self.updates)).sqrt();
-        tch::no_grad(|| {
-            for Moments { parameter, mean, mean_square } in self.parameters.values_mut() {
-                let gradient = parameter.grad();
-                if !gradient.defined() {
-                    continue;
-                }
-                if weight_decay > 0.0 {
-                    let _ = parameter.g_mul_scalar_(1.0 - lr * weight_decay);
-                }
-                let _ = mean.lerp_(&gradient, 1.0 - beta1);
-                let _ = mean_square.g_mul_scalar_(beta2).addcmul_(&gradient, &(&gradient * (1.0 - beta2)));
-                let scale = (mean_square.sqrt() / correction2).g_add_scalar_(eps);
-                let _ = parameter.addcdiv_(&(&*mean * (-lr / correction1)), &scale);
+        let numbers = AdamStep { step: self.updates, lr, betas: [beta1, beta2], weight_decay, eps };
+        let [mut parameters, mut gradients, mut means, mut squares] = [(); 4].map(|()| Vec::new());
+        for Moments { parameter, mean, mean_square } in self.parameters.values() {
+            let gradient = parameter.grad();
+            if gradient.defined() {
+                parameters.push(parameter.shallow_clone());
+                gradients.push(gradient);
+                means.push(mean.shallow_clone());
+                squares.push(mean_square.shallow_clone());
             }
-        });
+        }
+        adam_many(numbers, &parameters, &gradients, [&means, &squares]);
     }
 
     /// The number of steps taken.

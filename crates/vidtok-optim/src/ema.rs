@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tch::Tensor;
-use vidtok_torch::Parameters;
+use vidtok_torch::{Parameters, lerp_many};
 
 /// The averages of a model's parameters.
 #[derive(Debug)]
@@ -26,13 +26,10 @@ impl Ema {
         self.updates += 1;
         let n = self.updates as f64;
         let decay = self.decay.min((1.0 + n) / (10.0 + n));
-        tch::no_grad(|| {
-            for (name, parameter) in parameters.iter() {
-                if let Some(average) = self.averages.get_mut(name) {
-                    let _ = average.lerp_(parameter, 1.0 - decay);
-                }
-            }
-        });
+        let pairs = parameters.iter().filter_map(|(name, parameter)| Some((self.averages.get(name)?, parameter)));
+        let pairs = pairs.map(|(average, parameter)| (average.shallow_clone(), parameter.shallow_clone()));
+        let (averages, parameters): (Vec<_>, Vec<_>) = pairs.unzip();
+        lerp_many(&averages, &parameters, 1.0 - decay);
     }
 
     /// The number of updates.

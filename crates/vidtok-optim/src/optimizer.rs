@@ -1,6 +1,7 @@
 //! Adam, alone or with Muon for some of the parameters.
 
 use tch::Tensor;
+use vidtok_torch::{norm_of_many, scale_many, zero_many};
 
 use crate::adam::Adam;
 use crate::muon::Muon;
@@ -23,36 +24,24 @@ impl Optimizer {
         self.adam.parameters().chain(self.muon.iter().flat_map(Muon::parameters))
     }
 
+    fn gradients(&self) -> Vec<Tensor> {
+        self.parameters().map(Tensor::grad).filter(Tensor::defined).collect()
+    }
+
     /// Sets the gradients to zero in place, since they may lie in the buckets of a gradient reducer.
     pub fn zero_grad(&mut self) {
-        tch::no_grad(|| {
-            for parameter in self.parameters() {
-                let mut gradient = parameter.grad();
-                if gradient.defined() {
-                    let _ = gradient.zero_();
-                }
-            }
-        });
+        zero_many(&self.gradients());
     }
 
     /// Scales the gradients so that their joint Euclidean norm is at most `limit`, and returns the norm before scaling.
     #[must_use]
     pub fn clip_grad_norm(&self, limit: f64) -> f64 {
-        tch::no_grad(|| {
-            let gradients: Vec<Tensor> = self.parameters().map(Tensor::grad).filter(Tensor::defined).collect();
-            if gradients.is_empty() {
-                return 0.0;
-            }
-            let norms: Vec<Tensor> = gradients.iter().map(Tensor::norm).collect();
-            let norm = Tensor::stack(&norms, 0).norm().double_value(&[]);
-            if norm > limit {
-                let scale = limit / (norm + 1e-6);
-                for mut gradient in gradients {
-                    let _ = gradient.g_mul_scalar_(scale);
-                }
-            }
-            norm
-        })
+        let gradients = self.gradients();
+        let norm = norm_of_many(&gradients);
+        if norm > limit {
+            scale_many(&gradients, limit / (norm + 1e-6));
+        }
+        norm
     }
 
     /// Takes one step along the gradients with learning rate `lr`. Parameters without a gradient stay as they are.

@@ -52,6 +52,7 @@ pub use runtime::cuda::{
 pub use runtime::flops::flops_executed;
 pub use runtime::generator::with_seed;
 pub use runtime::gpu_kernels::GpuKernelReport;
+pub use runtime::many::{AdamStep, adam_many, lerp_many, norm_of_many, scale_many, zero_many};
 pub use runtime::memory::{free_device_memory, peak_memory, reset_peak_memory, reuse_freed_memory};
 pub use runtime::panic_message::panic_message;
 pub use tensor_file::{TensorFile, TensorFileError, write_tensors};

@@ -122,6 +122,28 @@ unsafe extern "C" {
     ) -> Status;
     pub(crate) fn vidtok_gradient_reducer_prepare(reducer: *mut GradientReducer) -> Status;
     pub(crate) fn vidtok_gradient_reducer_release(reducer: *mut GradientReducer);
+    pub(crate) fn vidtok_lerp_many(
+        tensors: *const *const C_tensor,
+        ends: *const *const C_tensor,
+        count: usize,
+        share: c_double,
+    ) -> Status;
+    pub(crate) fn vidtok_scale_many(tensors: *const *const C_tensor, count: usize, factor: c_double) -> Status;
+    pub(crate) fn vidtok_zero_many(tensors: *const *const C_tensor, count: usize) -> Status;
+    pub(crate) fn vidtok_norm_of_many(tensors: *const *const C_tensor, count: usize, norm: *mut c_double) -> Status;
+    pub(crate) fn vidtok_adamw_many(
+        parameters: *const *const C_tensor,
+        gradients: *const *const C_tensor,
+        means: *const *const C_tensor,
+        mean_squares: *const *const C_tensor,
+        count: usize,
+        step: c_double,
+        lr: c_double,
+        beta1: c_double,
+        beta2: c_double,
+        weight_decay: c_double,
+        eps: c_double,
+    ) -> Status;
     pub(crate) fn vidtok_gpu_compile(
         header: *const c_char,
         call: *const c_char,

@@ -1,7 +1,7 @@
 //! Compiles `src/shim` against the libtorch that torch-sys links to.
 
 use std::path::PathBuf;
-use std::{env, fs};
+use std::{env, fs, io};
 
 const SOURCES: [&str; 25] = [
     "status",
@@ -54,7 +54,10 @@ fn main() {
     // As torch-sys does: headers are beside the libraries, unless this variable names another folder.
     let root = env::var_os("LIBTORCH_INCLUDE").map_or_else(|| lib.join(".."), PathBuf::from);
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
-    let texts = write_kernel_texts();
+    let texts = match write_kernel_texts() {
+        Ok(folder) => folder,
+        Err(error) => return println!("cargo::error=the texts of the kernels for GPUs: {error}"),
+    };
     let mut build = cc::Build::new();
     build
         .cpp(true)
@@ -104,18 +107,15 @@ fn main() {
 }
 
 /// Writes the texts of the kernels as a header, and returns its folder.
-fn write_kernel_texts() -> PathBuf {
-    let folder = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let texts = GPU_KERNELS.map(|name| {
-        let path = format!("src/shim/gpu/kernels/{name}");
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        format!("  {{\"{name}\", R\"kernel({text})kernel\"}},\n")
-    });
-    let header = format!(
-        "struct KernelSource {{\n  const char* name;\n  const char* text;\n}};\n\nconstexpr KernelSource kKernelSources[] = {{\n{}}};\n",
-        texts.concat()
-    );
-    let path = folder.join("gpu_kernel_sources.h");
-    fs::write(&path, header).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    folder
+fn write_kernel_texts() -> io::Result<PathBuf> {
+    let folder = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    let mut header = "struct KernelSource {\n  const char* name;\n  const char* text;\n};\n\n".to_owned();
+    header.push_str("constexpr KernelSource kKernelSources[] = {\n");
+    for name in GPU_KERNELS {
+        let text = fs::read_to_string(format!("src/shim/gpu/kernels/{name}"))?;
+        header.push_str(&format!("  {{\"{name}\", R\"kernel({text})kernel\"}},\n"));
+    }
+    header.push_str("};\n");
+    fs::write(folder.join("gpu_kernel_sources.h"), header)?;
+    Ok(folder)
 }

@@ -144,19 +144,23 @@ struct Packet {
 // Values of consecutive channels that a lane handles together.
 constexpr int kTogether = 8;
 
+// The values of a packet.
+template <class T>
+union Packed {
+  static constexpr int kValues = sizeof(Packet) / sizeof(T);
+  Packet packet;
+  T values[kValues];
+};
+
 // The `kTogether` values at `from`, which is aligned to 16 bytes, widened.
 template <class T>
 void load(const T* from, float* to) {
-  constexpr int kOfPacket = sizeof(Packet) / sizeof(T);
 #pragma unroll
-  for (int first = 0; first < kTogether; first += kOfPacket) {
-    union {
-      Packet packet;
-      T values[kOfPacket];
-    } read;
+  for (int first = 0; first < kTogether; first += Packed<T>::kValues) {
+    Packed<T> read;
     read.packet = *reinterpret_cast<const Packet*>(from + first);
 #pragma unroll
-    for (int i = 0; i < kOfPacket; ++i) {
+    for (int i = 0; i < Packed<T>::kValues; ++i) {
       to[first + i] = widen(read.values[i]);
     }
   }
@@ -165,15 +169,11 @@ void load(const T* from, float* to) {
 // Rounds `kTogether` values and writes them to `to`, which is aligned to 16 bytes.
 template <class T>
 void store(const float* from, T* to) {
-  constexpr int kOfPacket = sizeof(Packet) / sizeof(T);
 #pragma unroll
-  for (int first = 0; first < kTogether; first += kOfPacket) {
-    union {
-      Packet packet;
-      T values[kOfPacket];
-    } written;
+  for (int first = 0; first < kTogether; first += Packed<T>::kValues) {
+    Packed<T> written;
 #pragma unroll
-    for (int i = 0; i < kOfPacket; ++i) {
+    for (int i = 0; i < Packed<T>::kValues; ++i) {
       narrow(from[first + i], written.values[i]);
     }
     *reinterpret_cast<Packet*>(to + first) = written.packet;

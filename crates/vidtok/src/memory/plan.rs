@@ -167,8 +167,8 @@ fn step_bytes(tokenizer: &Tokenizer, work: Work, [t, h, w]: [i64; 3], rows: Opti
             let inside = size_of::<f32>() as i64 * model.convolution_numbers(i64::from(tch::get_num_threads()));
             (OVERHEAD + inside, footprint.step)
         }
-        // libtorch's convolutions read a copy of the input that is joined with its context, a fourth activation beside the
-        // three that a step holds here.
+        // Where our kernels do not run, libtorch's convolutions read a copy of the input that is joined with its context: a
+        // fourth activation beside the three that a step holds here.
         _ => (CUDA_OVERHEAD, footprint.step * 4 / 3),
     };
     (overhead + number * (footprint.state + step) + frames).unsigned_abs()
